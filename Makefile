@@ -1,0 +1,48 @@
+# Each target works as the first command in a fresh clone: it makes .venv once and reuses it.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+ARGS ?=
+
+.PHONY: help demo test laws bench gpu lint format types clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[experiments,test,dev]'
+	mkdir -p .venv/source/jensen
+	ln -sfn $(CURDIR)/core $(CURDIR)/kernels $(CURDIR)/estimators $(CURDIR)/experiments .venv/source/jensen/
+	touch $@
+
+demo: $(INSTALLED) ## train a VAE on scikit-learn's digits and print the report
+	$(BIN)/python -m jensen.experiments.train --model vae --data digits $(ARGS)
+
+test: $(INSTALLED) ## the whole test suite
+	$(BIN)/python -m pytest -q $(ARGS)
+
+laws: $(INSTALLED) ## the property tests with many more examples, and Hypothesis statistics
+	JENSEN_EXAMPLES=2000 $(BIN)/python -m pytest -q tests -m law --hypothesis-show-statistics --timeout=3600 $(ARGS)
+
+bench: $(INSTALLED) ## timings: the ELBO, the VAE step, the training loop's overhead
+	$(BIN)/python -m tests.bench $(ARGS)
+
+gpu: ## kernel tests and benches on a CUDA device; says so where there is none
+	@$(PYTHON) -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2>/dev/null \
+	  || { echo 'make gpu needs a CUDA device and a python with a CUDA build of torch (PYTHON=...): none found here, nothing was run'; exit 1; }
+	PYTHONPATH=$(CURDIR)/.source $(PYTHON) -m tests.bench --device cuda $(ARGS)
+
+lint: $(INSTALLED) ## ruff check and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(INSTALLED) ## apply ruff's fixes and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(INSTALLED) ## basedpyright on the library
+	$(BIN)/basedpyright
+
+clean: ## remove what make created, but no run folder
+	rm -rf .venv build dist *.egg-info

@@ -1,0 +1,1 @@
+"""What is computed: pure functions over parameter dicts, in plain torch."""

@@ -1,0 +1,68 @@
+"""The Bernoulli distribution."""
+
+from itertools import product
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from jensen.core import keys
+from jensen.core.distributions.shapes import check_value, noise_shape
+from jensen.core.ops import bernoulli_log_prob
+
+
+class Bernoulli(NamedTuple):
+    """Independent Bernoullis with P(1) = sigmoid(logits), one per datum: field (n, d)."""
+
+    logits: Float[Tensor, "*n d"]
+
+    reparameterised = False
+
+    @classmethod
+    def from_mean(cls, mean: Float[Tensor, "*n d"]) -> "Bernoulli":
+        """logits = log(mean / (1 - mean)), for a mean in (0, 1)."""
+        return cls(torch.logit(mean))
+
+    def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n d"]:
+        """Uniform noise (s, n, d) for `sample`."""
+        return keys.uniform(key, noise_shape(self.logits, s, 2), self.logits.dtype)
+
+    def sample(self, u: Float[Tensor, "s n d"]) -> Float[Tensor, "s n d"]:
+        """z = 1 where u < sigmoid(logits), else 0; no gradient passes."""
+        check_value(u, self.logits)
+        return (u < torch.sigmoid(self.logits)).to(self.logits.dtype)
+
+    def log_prob(self, z: Float[Tensor, "... d"]) -> Float[Tensor, "..."]:
+        """log P(z) in nats per datum, for z in {0, 1}: (s, n, d) -> (s, n). `check_binary` tells grey data."""
+        check_value(z, self.logits)
+        return bernoulli_log_prob(z, self.logits)
+
+    def entropy(self) -> Float[Tensor, "..."]:
+        """sum_d softplus(logits) - logits sigmoid(logits), in nats: (n,)."""
+        return -bernoulli_log_prob(torch.sigmoid(self.logits), self.logits)
+
+    def kl(self, p: "Bernoulli") -> Float[Tensor, "..."]:
+        """KL(self || p) in nats per datum: (n,)."""
+        check_value(self.logits, p.logits)
+        mean = torch.sigmoid(self.logits)
+        gap = mean * (self.logits - p.logits) + F.logsigmoid(-self.logits) - F.logsigmoid(-p.logits)
+        return gap.sum(-1)
+
+    def support(self) -> Float[Tensor, "m n d"]:
+        """All 2^d values, (2^d, n, d), for exact expectations."""
+        d = self.logits.shape[-1]
+        values = torch.tensor(list(product((0.0, 1.0), repeat=d)), dtype=self.logits.dtype, device=self.logits.device)
+        return values[:, None].expand(-1, *self.logits.shape)
+
+
+def check_binary(x: Float[Tensor, "..."]) -> None:
+    """Raises a ValueError where x has values other than 0 and 1, which no Bernoulli gives a probability."""
+    grey = (x != 0) & (x != 1)
+    if grey.any():
+        raise ValueError(
+            f"expected x in {{0, 1}} for a Bernoulli, got {int(grey.sum())} grey values, such as "
+            f"{x[grey][0].item():.4g}: "
+            "binarise the data, or choose the continuous Bernoulli, or soft targets by name"
+        )

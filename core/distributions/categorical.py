@@ -1,0 +1,59 @@
+"""The categorical distribution, with one-hot values."""
+
+from itertools import product
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from jensen.core import keys
+from jensen.core.distributions.shapes import check_value, noise_shape
+from jensen.core.ops.log_scale import at_least_float32
+
+
+class Categorical(NamedTuple):
+    """d independent k-way choices with P = softmax(logits), per datum: field (n, d, k), values one-hot (s, n, d, k)."""
+
+    logits: Float[Tensor, "*n d k"]
+
+    reparameterised = False
+
+    def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n d k"]:
+        """Uniform noise (s, n, d, k) for `sample`."""
+        return keys.uniform(key, noise_shape(self.logits, s, 3), self.logits.dtype)
+
+    def sample(self, u: Float[Tensor, "s n d k"]) -> Float[Tensor, "s n d k"]:
+        """One-hot of argmax_k logits + Gumbel noise, -log(-log u) (Maddison et al., 2014); no gradient passes."""
+        check_value(u, self.logits)
+        tiny = torch.finfo(u.dtype).tiny
+        gumbel = -torch.log(-torch.log(u.clamp_min(tiny)).clamp_min(tiny))
+        choice = (self.logits + gumbel).argmax(-1)
+        return F.one_hot(choice, self.logits.shape[-1]).to(self.logits.dtype)
+
+    def log_prob(self, z: Float[Tensor, "... d k"]) -> Float[Tensor, "..."]:
+        """sum_d log softmax(logits) at z in nats per datum, for one-hot z: (s, n, d, k) -> (s, n)."""
+        check_value(z, self.logits)
+        log_p = torch.log_softmax(at_least_float32(self.logits), -1)
+        return torch.where(z == 0, 0.0, z * log_p).sum((-2, -1))
+
+    def entropy(self) -> Float[Tensor, "..."]:
+        """-sum_{d, k} P log P, in nats: (n,)."""
+        log_p = torch.log_softmax(at_least_float32(self.logits), -1)
+        return torch.special.entr(log_p.exp()).sum((-2, -1))
+
+    def kl(self, p: "Categorical") -> Float[Tensor, "..."]:
+        """KL(self || p) in nats per datum: (n,). An impossible category of self costs nothing."""
+        check_value(self.logits, p.logits)
+        log_q = torch.log_softmax(at_least_float32(self.logits), -1)
+        log_p = torch.log_softmax(at_least_float32(p.logits), -1)
+        q = log_q.exp()
+        return torch.where(q == 0, 0.0, q * (log_q - log_p)).sum((-2, -1))
+
+    def support(self) -> Float[Tensor, "m n d k"]:
+        """All k^d values, (k^d, n, d, k), for exact expectations."""
+        d, k = self.logits.shape[-2:]
+        choices = torch.tensor(list(product(range(k), repeat=d)), device=self.logits.device)
+        values = F.one_hot(choices, k).to(self.logits.dtype)
+        return values[:, None].expand(-1, *self.logits.shape)

@@ -1,0 +1,91 @@
+"""The continuous Bernoulli (Loaiza-Ganem and Cunningham, 2019): the density on [0, 1] that is exponential in x."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from jensen.core import keys
+from jensen.core.distributions.shapes import check_value, noise_shape
+from jensen.core.ops.log_scale import at_least_float32
+
+
+class ContinuousBernoulli(NamedTuple):
+    """Independent densities p(x) = exp(logits x - A(logits)) on [0, 1], one per datum: field (n, d)."""
+
+    logits: Float[Tensor, "*n d"]
+
+    reparameterised = True
+
+    @classmethod
+    def from_mean(cls, mean: Float[Tensor, "*n d"]) -> "ContinuousBernoulli":
+        """The logits of this mean in (0, 1), by bisection on [-1e4, 1e4]: its maximum-likelihood fit."""
+        low, high = torch.full_like(mean, -1e4), torch.full_like(mean, 1e4)
+        for _ in range(80):
+            middle = (low + high) / 2
+            below = log_normaliser_slope(middle) < mean
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        return cls((low + high) / 2)
+
+    def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n d"]:
+        """Uniform noise (s, n, d) for `sample`."""
+        return keys.uniform(key, noise_shape(self.logits, s, 2), self.logits.dtype)
+
+    def sample(self, u: Float[Tensor, "s n d"]) -> Float[Tensor, "s n d"]:
+        """The inverse distribution function at u, log(1 + u (e^a - 1)) / a with a = logits; differentiable."""
+        check_value(u, self.logits)
+        a, v = torch.broadcast_tensors(at_least_float32(self.logits), at_least_float32(u))
+        negative = a < 0
+        a, v = a.abs(), torch.where(negative, 1 - v, v)
+        near = a < 1e-3
+        wide = torch.where(near, 1.0, a)
+        tiny = torch.finfo(v.dtype).tiny
+        x = 1 + torch.log((v + (1 - v) * torch.exp(-wide)).clamp_min(tiny)) / wide
+        x = torch.where(near, v + a * v * (1 - v) / 2, x).clamp(0, 1)
+        return torch.where(negative, 1 - x, x).to(self.logits.dtype)
+
+    def log_prob(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "..."]:
+        """sum_d logits x - A(logits) in nats per datum, for x in [0, 1]: (s, n, d) -> (s, n)."""
+        check_value(x, self.logits)
+        logits = at_least_float32(self.logits)
+        return (at_least_float32(x) * logits - log_normaliser(logits)).sum(-1)
+
+    def mean(self) -> Float[Tensor, "*n d"]:
+        """A'(logits): (n, d)."""
+        return log_normaliser_slope(self.logits)
+
+    def entropy(self) -> Float[Tensor, "..."]:
+        """sum_d A(logits) - logits A'(logits), in nats: (n,)."""
+        return -self.log_prob(self.mean().to(self.logits.dtype))
+
+    def kl(self, p: "ContinuousBernoulli") -> Float[Tensor, "..."]:
+        """KL(self || p) in nats per datum: (n,)."""
+        check_value(self.logits, p.logits)
+        a, b = at_least_float32(self.logits), at_least_float32(p.logits)
+        return (self.mean() * (a - b) - log_normaliser(a) + log_normaliser(b)).sum(-1)
+
+
+def log_normaliser(logits: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """A(a) = log((e^a - 1) / a), with A(0) = 0.
+
+    a / 2 + log(sinh(a / 2) / (a / 2)): the even part is a series in a^2 for |a| < 1/2, and
+    |a| / 2 + log((1 - e^-|a|) / |a|) elsewhere.
+    """
+    a = at_least_float32(logits)
+    near = a.abs() < 0.5
+    y = torch.where(near, a, 0.0).square() / 4
+    series = y * (1 / 6 + y * (-1 / 180 + y * (1 / 2835 + y * (-1 / 37800 + y / 467775))))
+    far = torch.where(near, 1.0, a).abs()
+    return a / 2 + torch.where(near, series, far / 2 + torch.log(-torch.expm1(-far) / far))
+
+
+def log_normaliser_slope(logits: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """A'(a) = 1 / (1 - e^-a) - 1 / a, the mean, with A'(0) = 1/2; by the series' derivative for |a| < 1/2."""
+    a = at_least_float32(logits)
+    near = a.abs() < 0.5
+    small = torch.where(near, a, 0.0)
+    y = small.square() / 4
+    series = small / 2 * (1 / 6 + y * (-2 / 180 + y * (3 / 2835 + y * (-4 / 37800 + y * 5 / 467775))))
+    far = torch.where(near, 1.0, a)
+    return torch.where(near, 0.5 + series, -1 / torch.expm1(-far) - 1 / far)

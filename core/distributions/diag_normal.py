@@ -1,0 +1,57 @@
+"""The diagonal normal."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from jensen.core import keys
+from jensen.core.distributions.shapes import check_value, noise_shape
+from jensen.core.ops import bounded, normal_kl, normal_log_prob
+from jensen.core.ops.normal_log_prob import HALF_LOG_2PI
+
+
+class DiagNormal(NamedTuple):
+    """N(loc, exp(log_scale)^2) with independent components, one per datum: fields (n, d).
+
+    Scales lie in [e^-20, e^20] (float16: [e^-4, e^4]); log_scale is levelled off beyond, see `ops.bounded`.
+    """
+
+    loc: Float[Tensor, "*n d"]
+    log_scale: Float[Tensor, "*n d"]
+
+    reparameterised = True
+
+    @classmethod
+    def from_mean(cls, mean: Float[Tensor, "*n d"]) -> "DiagNormal":
+        """The unit-scale normal of this mean."""
+        return cls(mean, torch.zeros_like(mean))
+
+    def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n d"]:
+        """Standard normal noise (s, n, d) for `sample`."""
+        return keys.normal(key, noise_shape(self.loc, s, 2), self.loc.dtype)
+
+    def sample(self, eps: Float[Tensor, "s n d"]) -> Float[Tensor, "s n d"]:
+        """z = loc + exp(log_scale) eps, differentiable in both."""
+        check_value(eps, self.loc)
+        return (self.loc + torch.exp(bounded(self.log_scale)) * eps).to(self.loc.dtype)
+
+    def log_prob(self, z: Float[Tensor, "... d"]) -> Float[Tensor, "..."]:
+        """log N(z; loc, scale^2) in nats per datum: z (s, n, d) -> (s, n)."""
+        check_value(z, self.loc)
+        return normal_log_prob(z, self.loc, self.log_scale)
+
+    def entropy(self) -> Float[Tensor, "..."]:
+        """sum_d log_scale + log(2 pi e) / 2, in nats: (n,)."""
+        return (bounded(self.log_scale) + HALF_LOG_2PI + 0.5).sum(-1)
+
+    def kl(self, p: "DiagNormal") -> Float[Tensor, "..."]:
+        """KL(self || p) in nats per datum: (n,)."""
+        check_value(self.loc, p.loc)
+        return normal_kl(self.loc, self.log_scale, p.loc, p.log_scale)
+
+    def kl_per_dimension(self, p: "DiagNormal") -> Float[Tensor, "... d"]:
+        """The terms of `kl`: (n, d)."""
+        check_value(self.loc, p.loc)
+        return normal_kl(*(t[..., None] for t in (*self, *p)))

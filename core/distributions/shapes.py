@@ -1,0 +1,23 @@
+"""Shape checks that the distributions share: nothing is broadcast by accident."""
+
+from torch import Tensor
+
+
+def check_value(z: Tensor, parameter: Tensor) -> None:
+    """The trailing axes that a value and a parameter share must be equal: (n,) never meets (n, 1)."""
+    shared = min(z.ndim, parameter.ndim)
+    if shared == 0 or z.shape[-shared:] != parameter.shape[-shared:]:
+        raise ValueError(
+            f"expected a value (..., {', '.join(map(str, parameter.shape))}) for parameters "
+            f"{tuple(parameter.shape)}, got {tuple(z.shape)}: samples lead, then data, then event axes"
+        )
+
+
+def noise_shape(parameter: Tensor, s: int, rank: int) -> tuple[int, ...]:
+    """(s, *parameter.shape), for parameters with one data axis before their event axes."""
+    if parameter.ndim != rank:
+        axes = ", ".join(("n", "d", "k")[:rank])
+        raise ValueError(f"expected parameters ({axes}) to draw for, got {tuple(parameter.shape)}: one row per datum")
+    if s < 1:
+        raise ValueError(f"expected at least one sample, got s = {s}")
+    return (s, *parameter.shape)

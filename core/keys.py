@@ -1,0 +1,137 @@
+"""Explicit randomness: counter-based noise, a pure function of a key and of an element's position.
+
+A key is an int64 tensor (3,): a 64-bit seed, the index of the first particle and the index of the first datum.
+Noise of shape (s, n, *event) puts sample s at particle ``key[1] + s`` and datum n at ``key[2] + n``, so that any
+chunk of particles or data, drawn with `at`, holds exactly the draws it has in the whole:
+
+    normal(key, (s, n, d))[a:b, u:v] == normal(at(key, particle=a, datum=u), (b - a, v - u, d))
+
+The generator is Philox4x32-10 (Salmon et al., 2011, "Parallel random numbers: as easy as 1, 2, 3"); its four
+counters are (event block, particle, datum, stream) and each call serves four consecutive event elements. Words
+are the same on every device and under every transform. A key is used once; `split` and `fold_in` make new ones.
+"""
+
+import math
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+LOW = 0xFFFFFFFF  # the low 32 bits of a 64-bit word
+_M0, _M1 = 0xD2511F53 - 2**32, 0xCD9E8D57 - 2**32  # multipliers, less 2^32: products then fit in 63 bits
+_W0, _W1 = 0x9E3779B9, 0xBB67AE85
+_NOISE, _FOLD, _SPLIT = 0, 1, 2  # streams: one word is never both noise and a new key
+
+
+def key(seed: int, device: torch.device | str | None = None) -> Int[Tensor, "3"]:
+    """A key for an integer seed, at particle 0 and datum 0."""
+    if not -(2**63) <= seed < 2**63:
+        raise ValueError(f"expected a seed that fits in 64 bits, got {seed}")
+    return torch.tensor([seed, 0, 0], dtype=torch.int64, device=device)
+
+
+def fold_in(key: Int[Tensor, "3"], index: int | Tensor) -> Int[Tensor, "*batch 3"]:
+    """A new key for an index (a step, a layer, a rank), or one for each; the key's offsets travel along."""
+    seed, offsets = _parts(key)
+    index = torch.as_tensor(index, dtype=torch.int64, device=key.device)
+    words = philox(seed, index & LOW, (index >> 32) & LOW, 0, _FOLD)
+    return _with_seed(words, offsets)
+
+
+def split(key: Int[Tensor, "3"], num: int = 2) -> Int[Tensor, "num 3"]:
+    """`num` new keys, (num, 3): unpack them, or map over them with `torch.func.vmap`."""
+    seed, offsets = _parts(key)
+    index = torch.arange(num, device=key.device)
+    words = philox(seed, index, 0, 0, _SPLIT)
+    return _with_seed(words, offsets)
+
+
+def at(key: Int[Tensor, "3"], particle: int | Tensor = 0, datum: int | Tensor = 0) -> Int[Tensor, "*batch 3"]:
+    """The same key moved on by `particle` particles and `datum` data; index tensors give a batch of keys."""
+    moves = [torch.as_tensor(move, dtype=torch.int64, device=key.device) for move in (0, particle, datum)]
+    return key + torch.stack(torch.broadcast_tensors(*moves), -1)
+
+
+def bits(key: Int[Tensor, "3"], shape: tuple[int, ...]) -> Int[Tensor, "..."]:
+    """Uniform 32-bit words in [0, 2^32) as int64, of `shape` (particle, datum, *event).
+
+    A shape of fewer than two axes is one particle's noise for one datum: (d,) is event noise.
+    """
+    seed, _ = _parts(key)
+    particles, data, event = _axes(shape)
+    blocks = -(-event // 4)
+    block = torch.arange(blocks, device=key.device)
+    particle = (key[1] + torch.arange(particles, device=key.device))[:, None, None] & LOW
+    datum = (key[2] + torch.arange(data, device=key.device))[:, None] & LOW
+    words = torch.stack(philox(seed, block, particle, datum, _NOISE), -1)  # (particles, data, blocks, 4)
+    return words.reshape(particles, data, 4 * blocks)[..., :event].reshape(shape)
+
+
+def uniform(key: Int[Tensor, "3"], shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Float[Tensor, "..."]:
+    """Uniform noise in [0, 1), with 31 bits; the words and their order are Triton's."""
+    return to_uniform(bits(key, shape), dtype)
+
+
+def normal(key: Int[Tensor, "3"], shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Float[Tensor, "..."]:
+    """Standard normal noise by Box and Muller: each pair of words gives a cosine and a sine."""
+    particles, data, event = _axes(shape)
+    words = bits(key, (particles, data, event + event % 2)).unflatten(-1, (-1, 2))
+    first, second = to_uniform(words, _compute(dtype)).unbind(-1)
+    radius = torch.sqrt(-2 * torch.log(first.clamp_min(1e-7)))
+    angle = 2 * math.pi * second
+    pairs = torch.stack([radius * torch.cos(angle), radius * torch.sin(angle)], -1)
+    return pairs.flatten(-2)[..., :event].reshape(shape).to(dtype)
+
+
+def permutation(key: Int[Tensor, "3"], n: int) -> Int[Tensor, "n"]:
+    """A uniformly random order of 0 … n - 1: the stable sort of n 62-bit numbers."""
+    words = bits(key, (n, 2))
+    return torch.argsort((words[:, 0] << 30) ^ (words[:, 1] >> 2), stable=True)
+
+
+def philox(seed: Tensor, c0: Tensor, c1: Tensor | int, c2: Tensor | int, c3: int) -> tuple[Any, Any, Any, Any]:
+    """Ten rounds on counters that broadcast (32-bit words in int64): four 32-bit words in int64."""
+    a, b, c, d = c0, c1, c2, c3
+    k0, k1 = seed & LOW, (seed >> 32) & LOW
+    for _ in range(10):
+        high0, low0 = _multiply(a, _M0)
+        high1, low1 = _multiply(c, _M1)
+        a, b, c, d = high1 ^ b ^ k0, low1, high0 ^ d ^ k1, low0
+        k0, k1 = (k0 + _W0) & LOW, (k1 + _W1) & LOW
+    return a, b, c, d
+
+
+def to_uniform(words: Int[Tensor, "..."], dtype: torch.dtype = torch.float32) -> Float[Tensor, "..."]:
+    """32-bit words to [0, 1): a word read as signed, its sign folded away, times just under 2^-31."""
+    folded = torch.where(words >= 2**31, LOW - words, words)
+    return (folded.to(_compute(dtype)) * 4.6566127342e-10).to(dtype)
+
+
+def _multiply(word: Any, constant: int) -> tuple[Any, Any]:
+    """The high and low words of word * (constant + 2^32), for a negative constant above -2^30."""
+    product = word * constant
+    return ((product >> 32) + word) & LOW, product & LOW
+
+
+def _parts(key: Tensor) -> tuple[Tensor, Tensor]:
+    if key.dtype != torch.int64 or key.shape != (3,):
+        raise ValueError(
+            f"expected a key, an int64 tensor (3,), got {key.dtype} {tuple(key.shape)}: make one with keys.key(seed)"
+        )
+    return key[0], key[1:]
+
+
+def _with_seed(words: tuple[Any, ...], offsets: Tensor) -> Tensor:
+    seed = ((words[1] << 32) | words[0])[..., None]
+    return torch.cat([seed, offsets.expand(*seed.shape[:-1], 2)], -1)
+
+
+def _axes(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    if len(shape) < 2:
+        return 1, 1, math.prod(shape)
+    return shape[0], shape[1], math.prod(shape[2:])
+
+
+def _compute(dtype: torch.dtype) -> torch.dtype:
+    return torch.float64 if dtype == torch.float64 else torch.float32

@@ -1,0 +1,5 @@
+"""Network building blocks: modules of `init(key, ...) -> params` and `apply(params, x)`."""
+
+from jensen.core.nn import conv, convnet, initial, linear, mlp
+
+__all__ = ["conv", "convnet", "initial", "linear", "mlp"]

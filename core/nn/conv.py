@@ -1,0 +1,50 @@
+"""2-d convolution and its transpose, over (..., channels, height, width) with any number of leading axes."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from jensen.core.nn.initial import he
+from jensen.core.trees import Params, check_keys
+
+
+def init(
+    key: Int[Tensor, "3"], inputs: int, outputs: int, kernel: int, weight=he, dtype: torch.dtype = torch.float32
+) -> Params:
+    """{"weight": (outputs, inputs, kernel, kernel), "bias": (outputs,) of zeros}."""
+    return {
+        "weight": weight(key, (outputs, inputs, kernel, kernel), dtype),
+        "bias": torch.zeros(outputs, dtype=dtype, device=key.device),
+    }
+
+
+def apply(
+    params: Params, x: Float[Tensor, "... i h w"], stride: int = 1, padding: int = 0
+) -> Float[Tensor, "... o h2 w2"]:
+    """x (..., inputs, h, w) -> (..., outputs, h', w')."""
+    return _over_leading(F.conv2d, params, x, 1, stride, padding)
+
+
+def init_transposed(
+    key: Int[Tensor, "3"], inputs: int, outputs: int, kernel: int, weight=he, dtype: torch.dtype = torch.float32
+) -> Params:
+    """{"weight": (inputs, outputs, kernel, kernel), "bias": (outputs,) of zeros}."""
+    drawn = weight(key, (outputs, inputs, kernel, kernel), dtype)
+    return {"weight": drawn.transpose(0, 1).contiguous(), "bias": torch.zeros(outputs, dtype=dtype, device=key.device)}
+
+
+def apply_transposed(
+    params: Params, x: Float[Tensor, "... i h w"], stride: int = 1, padding: int = 0
+) -> Float[Tensor, "... o h2 w2"]:
+    """x (..., inputs, h, w) -> (..., outputs, h', w'), with h' = stride (h - 1) + kernel - 2 padding."""
+    return _over_leading(F.conv_transpose2d, params, x, 0, stride, padding)
+
+
+def _over_leading(f, params: Params, x: Tensor, input_axis: int, stride: int, padding: int) -> Tensor:
+    check_keys(params, ("weight", "bias"))
+    inputs = params["weight"].shape[input_axis]
+    if x.ndim < 3 or x.shape[-3] != inputs:
+        raise ValueError(f"expected x (..., {inputs}, height, width), got {tuple(x.shape)}")
+    out = f(x.reshape(-1, *x.shape[-3:]), params["weight"], params["bias"], stride=stride, padding=padding)
+    return out.reshape(*x.shape[:-3], *out.shape[1:])

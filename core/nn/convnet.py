@@ -1,0 +1,96 @@
+"""A convolutional encoder and its mirror image: each level halves, or doubles, the image's sides.
+
+Images enter and leave flat, (..., channels * height * width), so that they fit where an mlp fits.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from jensen.core import keys
+from jensen.core.nn import conv, linear
+from jensen.core.nn.initial import he
+from jensen.core.trees import Params, check_keys
+
+Image = tuple[int, int, int]  # channels, height, width
+KERNEL, STRIDE, PADDING = 4, 2, 1  # halves an even side exactly, and its transpose doubles it
+
+
+def init_encoder(
+    key: Int[Tensor, "3"],
+    image: Image,
+    channels: Sequence[int],
+    outputs: int,
+    weight=he,
+    dtype: torch.dtype = torch.float32,
+) -> Params:
+    """{"levels": {"0": conv, ...}, "head": linear} for image (c, h, w) -> (outputs,)."""
+    height, width = _smallest(image, channels)
+    *each, head = keys.split(key, len(channels) + 1)
+    sizes = (image[0], *channels)
+    levels = {
+        str(i): conv.init(k, sizes[i], sizes[i + 1], KERNEL, weight=weight, dtype=dtype) for i, k in enumerate(each)
+    }
+    return {"levels": levels, "head": linear.init(head, channels[-1] * height * width, outputs, dtype=dtype)}
+
+
+def encode(
+    params: Params, x: Float[Tensor, "... chw"], image: Image, activation: Callable[[Tensor], Tensor] = F.relu
+) -> Float[Tensor, "... o"]:
+    """x (..., c * h * w) -> (..., outputs)."""
+    check_keys(params, ("levels", "head"))
+    if x.ndim == 0 or x.shape[-1] != math.prod(image):
+        raise ValueError(f"expected flat images (..., {math.prod(image)}) for {image}, got {tuple(x.shape)}")
+    x = x.unflatten(-1, image)
+    for i in range(len(params["levels"])):
+        x = activation(conv.apply(params["levels"][str(i)], x, stride=STRIDE, padding=PADDING))
+    return linear.apply(params["head"], x.flatten(-3))
+
+
+def init_decoder(
+    key: Int[Tensor, "3"],
+    inputs: int,
+    channels: Sequence[int],
+    image: Image,
+    weight=he,
+    dtype: torch.dtype = torch.float32,
+) -> Params:
+    """{"stem": linear, "levels": {"0": transposed conv, ...}, "bias": (c * h * w,)} for (inputs,) -> image."""
+    height, width = _smallest(image, channels)
+    stem, *each = keys.split(key, len(channels) + 1)
+    sizes = (*channels, image[0])
+    levels = {
+        str(i): conv.init_transposed(k, sizes[i], sizes[i + 1], KERNEL, weight=weight, dtype=dtype)
+        for i, k in enumerate(each)
+    }
+    return {
+        "stem": linear.init(stem, inputs, channels[0] * height * width, dtype=dtype),
+        "levels": levels,
+        "bias": torch.zeros(math.prod(image), dtype=dtype, device=key.device),
+    }
+
+
+def decode(
+    params: Params, z: Float[Tensor, "... i"], image: Image, activation: Callable[[Tensor], Tensor] = F.relu
+) -> Float[Tensor, "... chw"]:
+    """z (..., inputs) -> (..., c * h * w), plus a bias per pixel."""
+    check_keys(params, ("stem", "levels", "bias"))
+    levels = len(params["levels"])
+    x = linear.apply(params["stem"], z).unflatten(-1, (-1, image[1] >> levels, image[2] >> levels))
+    for i in range(levels):
+        x = conv.apply_transposed(params["levels"][str(i)], activation(x), stride=STRIDE, padding=PADDING)
+    return x.flatten(-3) + params["bias"]
+
+
+def _smallest(image: Image, channels: Sequence[int]) -> tuple[int, int]:
+    factor = 2 ** len(channels)
+    if not channels or image[1] % factor or image[2] % factor:
+        raise ValueError(
+            f"expected at least one level, and image sides divisible by 2 per level, got {image} for "
+            f"channels {tuple(channels)}: pad the images or use fewer levels"
+        )
+    return image[1] // factor, image[2] // factor

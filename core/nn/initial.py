@@ -1,0 +1,31 @@
+"""Initial weights: functions of a key and of a weight's shape, (out, in) or (out, in, height, width)."""
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from jensen.core import keys
+
+
+def xavier(
+    key: Int[Tensor, "3"], shape: tuple[int, ...], dtype: torch.dtype = torch.float32
+) -> Float[Tensor, "out in *kernel"]:
+    """Uniform on ±sqrt(6 / (fan_in + fan_out)), for tanh and sigmoid (Glorot and Bengio, 2010)."""
+    fan_in, fan_out = fans(shape)
+    return math.sqrt(6 / (fan_in + fan_out)) * (2 * keys.uniform(key, shape, dtype) - 1)
+
+
+def he(
+    key: Int[Tensor, "3"], shape: tuple[int, ...], dtype: torch.dtype = torch.float32
+) -> Float[Tensor, "out in *kernel"]:
+    """Normal with variance 2 / fan_in, for rectifiers (He et al., 2015)."""
+    fan_in, _ = fans(shape)
+    return math.sqrt(2 / fan_in) * keys.normal(key, shape, dtype)
+
+
+def fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    """How many inputs one output sums over, and how many outputs one input reaches."""
+    receptive = math.prod(shape[2:])
+    return shape[1] * receptive, shape[0] * receptive

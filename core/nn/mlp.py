@@ -1,0 +1,33 @@
+"""Linear layers with an activation between them: the multilayer perceptron."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from jensen.core import keys
+from jensen.core.nn import linear
+from jensen.core.nn.initial import xavier
+from jensen.core.trees import Params, check_keys
+
+
+def init(key: Int[Tensor, "3"], sizes: Sequence[int], weight=xavier, dtype: torch.dtype = torch.float32) -> Params:
+    """{"0": layer, "1": layer, ...} for sizes (inputs, hidden, ..., outputs)."""
+    if len(sizes) < 2:
+        raise ValueError(f"expected sizes (inputs, ..., outputs), got {tuple(sizes)}")
+    each = keys.split(key, len(sizes) - 1)
+    return {
+        str(i): linear.init(each[i], sizes[i], sizes[i + 1], weight=weight, dtype=dtype) for i in range(len(sizes) - 1)
+    }
+
+
+def apply(
+    params: Params, x: Float[Tensor, "... i"], activation: Callable[[Tensor], Tensor] = torch.tanh
+) -> Float[Tensor, "... o"]:
+    """x (..., inputs) -> (..., outputs); the last layer has no activation."""
+    last = len(params) - 1
+    check_keys(params, tuple(str(i) for i in range(last + 1)))
+    for i in range(last):
+        x = activation(linear.apply(params[str(i)], x))
+    return linear.apply(params[str(last)], x)

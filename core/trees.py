@@ -1,0 +1,86 @@
+"""Arithmetic on trees: nested dicts, tuples and NamedTuples of tensors. Parameters and distributions are trees."""
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+Tree = Any
+Params = dict[str, Any]  # nested dicts of tensors
+
+
+def map(f: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
+    """f at every leaf; trees beyond the first must have its structure."""
+    return pytree.tree_map(f, tree, *rest)
+
+
+def stop(tree: Tree) -> Tree:
+    """The same values with no gradient through them."""
+    return map(lambda t: t.detach(), tree)
+
+
+def leaves(tree: Tree) -> list[Tensor]:
+    return pytree.tree_leaves(tree)
+
+
+def norm(tree: Tree) -> Tensor:
+    """The Euclidean norm of all leaves together, a 0-d tensor."""
+    return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(t) for t in leaves(tree)]))
+
+
+def ravel(tree: Tree) -> tuple[Tensor, Callable[[Tensor], Tree]]:
+    """All leaves as one vector (p,), and the function that puts such a vector back into the tree's shape."""
+    flat, spec = pytree.tree_flatten(tree)
+    shapes, sizes = [t.shape for t in flat], [t.numel() for t in flat]
+
+    def unravel(vector: Tensor) -> Tree:
+        if vector.shape != (sum(sizes),):
+            raise ValueError(f"expected a vector ({sum(sizes)},), got {tuple(vector.shape)}")
+        parts = vector.split(sizes)
+        return pytree.tree_unflatten([v.reshape(s) for v, s in zip(parts, shapes, strict=True)], spec)
+
+    return torch.cat([t.reshape(-1) for t in flat]), unravel
+
+
+def paths(tree: Tree) -> dict[str, Tensor]:
+    """Each leaf under its dotted path, as in ``{"encoder.0.weight": ...}``."""
+    flat, _ = pytree.tree_flatten_with_path(tree)
+    return {".".join(_name(step) for step in path): leaf for path, leaf in flat}
+
+
+def from_paths(named: Mapping[str, Tensor], like: Tree) -> Tree:
+    """The inverse of `paths`, with the structure of `like`; missing, unknown and misshapen leaves raise."""
+    expected = paths(like)
+    check_keys(named, expected)
+    for path, leaf in expected.items():
+        if named[path].shape != leaf.shape:
+            raise ValueError(f"expected {path} {tuple(leaf.shape)}, got {tuple(named[path].shape)}")
+    return pytree.tree_unflatten([named[path] for path in expected], pytree.tree_structure(like))
+
+
+def check_keys(params: Mapping[str, Any], expected: Mapping[str, Any] | tuple[str, ...]) -> None:
+    """Raises a KeyError that names each missing and unknown key, and for an unknown one the nearest known."""
+    if not isinstance(params, Mapping):
+        raise TypeError(f"expected a dict with the keys {', '.join(expected)}, got {type(params).__name__}")
+    missing = [k for k in expected if k not in params]
+    unknown = [k for k in params if k not in expected]
+    if not missing and not unknown:
+        return
+    parts = [f"missing {k!r}{_nearest(k, unknown, 'did you write')}" for k in missing]
+    parts += [f"unknown {k!r}{_nearest(k, list(expected), 'the nearest is')}" for k in unknown]
+    raise KeyError(f"parameters do not fit: {'; '.join(parts)}")
+
+
+def _nearest(key: str, candidates: list[str], phrase: str) -> str:
+    close = difflib.get_close_matches(key, candidates, n=1)
+    return f" ({phrase} {close[0]!r}?)" if close else ""
+
+
+def _name(step: Any) -> str:
+    for attribute in ("key", "idx", "name"):
+        if hasattr(step, attribute):
+            return str(getattr(step, attribute))
+    return str(step)

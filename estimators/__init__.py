@@ -1,0 +1,1 @@
+"""What is estimated: gradients of bounds, evidence, posteriors and how well they fit."""

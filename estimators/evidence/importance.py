@@ -1,0 +1,102 @@
+"""Importance sampling of the evidence, in chunks: memory does not grow with the number of samples.
+
+Approximates  log p(x) per datum
+With          log mean_k w_k, w_k = p(x, z_k) / q(z_k | x), which is the IWAE bound at K = k
+Requires      q > 0 wherever p(x, z) > 0; for an honest standard error, weights of finite variance
+Unbiased when never on the log scale (it is below log p(x) on average); mean_k w_k is unbiased for p(x)
+Cost          k evaluations of log_p and q per datum, `chunk` of them at a time
+Reference     Rezende et al., 2014, appendix E; Burda et al., 2016
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from jensen.core import keys
+from jensen.estimators.gradients.pathwise import LogDensity
+
+
+class Evidence(NamedTuple):
+    """log_p (n,) with its standard error and effective sample size, each (n,); nats per datum."""
+
+    log_p: Float[Tensor, " n"]
+    standard_error: Float[Tensor, " n"]
+    ess: Float[Tensor, " n"]
+
+
+def importance(log_p: LogDensity, q: Any, key: Int[Tensor, "3"], k: int, chunk: int = 64) -> Evidence:
+    """Evidence from k samples of q, `chunk` at a time; the chunk changes neither draws nor, to rounding, results.
+
+    log_p: z (s, n, d) -> (s, n), the log joint density. Nothing is differentiated.
+    standard_error is that of log mean w by the delta method, sd(w) / (sqrt(k) mean w); it is inf for k = 1.
+    ess is (sum w)^2 / sum w^2, in [1, k], and 0 where every weight is 0.
+    """
+    return from_log_weights(partial(draw, log_p, q, chunk), key, k)
+
+
+def draw(log_p: LogDensity, q: Any, s: int, key: Int[Tensor, "3"]) -> Float[Tensor, "s n"]:
+    """Log weights of the s particles at the key's place."""
+    z = q.sample(q.noise(key, s))
+    return log_p(z) - q.log_prob(z)
+
+
+@torch.no_grad()
+def from_log_weights(log_weights: Callable[[Tensor], Float[Tensor, "s n"]], key: Int[Tensor, "3"], k: int) -> Evidence:
+    """Evidence from a function that gives the log weights (s, n) of the s particles at a key's place.
+
+    It is called with the key moved on by s until k particles are seen, always for s of them; what is beyond k is
+    dropped, so that a compiled function sees one shape.
+    """
+    if k < 1:
+        raise ValueError(f"expected k >= 1 samples, got {k}")
+    moments = None
+    start = 0
+    while start < k:
+        log_w = log_weights(keys.at(key, particle=start))
+        if log_w.ndim != 2 or log_w.shape[0] == 0:
+            raise ValueError(f"expected log weights (s, n) with s >= 1, got {tuple(log_w.shape)}")
+        new = _Moments.of(log_w[: k - start])
+        moments = new if moments is None else moments.merge(new)
+        start += log_w.shape[0]
+    assert moments is not None
+    return moments.evidence()
+
+
+class _Moments(NamedTuple):
+    """Count, mean and summed squared deviation of exp(log_w - peak) per datum: merged without cancellation."""
+
+    size: int
+    peak: Tensor
+    mean: Tensor
+    squares: Tensor
+
+    @classmethod
+    def of(cls, log_w: Tensor) -> "_Moments":
+        peak = log_w.amax(0)
+        peak = torch.where(peak == -torch.inf, torch.finfo(peak.dtype).min, peak)
+        w = torch.exp(log_w - peak)
+        mean = w.mean(0)
+        return cls(log_w.shape[0], peak, mean, (w - mean).square().sum(0))
+
+    def merge(self, other: "_Moments") -> "_Moments":
+        size, peak = self.size + other.size, torch.maximum(self.peak, other.peak)
+        ours, theirs = torch.exp(self.peak - peak), torch.exp(other.peak - peak)
+        gap = theirs * other.mean - ours * self.mean
+        mean = ours * self.mean + gap * (other.size / size)
+        squares = ours.square() * self.squares + theirs.square() * other.squares
+        return _Moments(size, peak, mean, squares + gap.square() * (self.size * other.size / size))
+
+    def evidence(self) -> Evidence:
+        k, mean_square = self.size, self.mean.square()
+        error = (
+            torch.sqrt(self.squares / (k * (k - 1)) / mean_square) if k > 1 else torch.full_like(self.mean, torch.inf)
+        )
+        ess = k * mean_square / (mean_square + self.squares / k)
+        empty = self.mean == 0
+        return Evidence(
+            torch.log(self.mean) + self.peak, torch.where(empty, torch.inf, error), torch.where(empty, 0.0, ess)
+        )

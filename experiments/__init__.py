@@ -1,0 +1,1 @@
+"""The imperative shell: data, training, run folders, figures."""

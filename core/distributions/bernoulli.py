@@ -32,22 +32,25 @@ class Bernoulli(NamedTuple):
     def sample(self, u: Float[Tensor, "s n d"]) -> Float[Tensor, "s n d"]:
         """z = 1 where u < sigmoid(logits), else 0; no gradient passes."""
         check_value(u, self.logits)
-        return (u < torch.sigmoid(self.logits)).to(self.logits.dtype)
+        return (u < self.mean()).to(self.logits.dtype)
 
     def log_prob(self, z: Float[Tensor, "... d"]) -> Float[Tensor, "..."]:
         """log P(z) in nats per datum, for z in {0, 1}: (s, n, d) -> (s, n). `check_binary` tells grey data."""
         check_value(z, self.logits)
         return bernoulli_log_prob(z, self.logits)
 
+    def mean(self) -> Float[Tensor, "*n d"]:
+        """sigmoid(logits): (n, d)."""
+        return torch.sigmoid(self.logits)
+
     def entropy(self) -> Float[Tensor, "..."]:
         """sum_d softplus(logits) - logits sigmoid(logits), in nats: (n,)."""
-        return -bernoulli_log_prob(torch.sigmoid(self.logits), self.logits)
+        return -bernoulli_log_prob(self.mean(), self.logits)
 
     def kl(self, p: "Bernoulli") -> Float[Tensor, "..."]:
         """KL(self || p) in nats per datum: (n,)."""
         check_value(self.logits, p.logits)
-        mean = torch.sigmoid(self.logits)
-        gap = mean * (self.logits - p.logits) + F.logsigmoid(-self.logits) - F.logsigmoid(-p.logits)
+        gap = self.mean() * (self.logits - p.logits) + F.logsigmoid(-self.logits) - F.logsigmoid(-p.logits)
         return gap.sum(-1)
 
     def support(self) -> Float[Tensor, "m n d"]:

@@ -38,6 +38,10 @@ class Categorical(NamedTuple):
         log_p = torch.log_softmax(at_least_float32(self.logits), -1)
         return torch.where(z == 0, 0.0, z * log_p).sum((-2, -1))
 
+    def mean(self) -> Float[Tensor, "*n d k"]:
+        """softmax(logits): (n, d, k)."""
+        return torch.softmax(self.logits, -1)
+
     def entropy(self) -> Float[Tensor, "..."]:
         """-sum_{d, k} P log P, in nats: (n,)."""
         log_p = torch.log_softmax(at_least_float32(self.logits), -1)

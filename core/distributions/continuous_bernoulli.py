@@ -53,11 +53,11 @@ class ContinuousBernoulli(NamedTuple):
 
     def mean(self) -> Float[Tensor, "*n d"]:
         """A'(logits): (n, d)."""
-        return log_normaliser_slope(self.logits)
+        return log_normaliser_slope(self.logits).to(self.logits.dtype)
 
     def entropy(self) -> Float[Tensor, "..."]:
         """sum_d A(logits) - logits A'(logits), in nats: (n,)."""
-        return -self.log_prob(self.mean().to(self.logits.dtype))
+        return -self.log_prob(self.mean())
 
     def kl(self, p: "ContinuousBernoulli") -> Float[Tensor, "..."]:
         """KL(self || p) in nats per datum: (n,)."""

@@ -42,6 +42,10 @@ class DiagNormal(NamedTuple):
         check_value(z, self.loc)
         return normal_log_prob(z, self.loc, self.log_scale)
 
+    def mean(self) -> Float[Tensor, "*n d"]:
+        """loc: (n, d)."""
+        return self.loc
+
     def entropy(self) -> Float[Tensor, "..."]:
         """sum_d log_scale + log(2 pi e) / 2, in nats: (n,)."""
         return (bounded(self.log_scale) + HALF_LOG_2PI + 0.5).sum(-1)

@@ -1,0 +1,124 @@
+"""The figures of a run: training curves, reconstructions, prior samples, the latent space."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from jensen.core import keys
+from jensen.core.models.vae import VAE
+from jensen.core.trees import Params
+from jensen.experiments.data import Images
+from jensen.experiments.evaluation import posterior_means
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+
+FIGURES = "figures"
+
+
+@torch.no_grad()
+def draw_all(folder: Path, rows: Sequence[dict[str, Any]], model: VAE, params: Params, images: Images) -> list[Path]:
+    """Draws every figure into folder/figures; the files it wrote."""
+    target = folder / FIGURES
+    target.mkdir(exist_ok=True)
+    drawn = {
+        "training": training(rows),
+        "reconstructions": reconstructions(model, params, images),
+        "samples": samples(model, params, images),
+        "latent": scatter(model, params, images) if model.latent == 2 else traversal(model, params, images),
+    }
+    for name, figure in drawn.items():
+        figure.savefig(target / f"{name}.png", dpi=120, bbox_inches="tight")
+        plt.close(figure)
+    return [target / f"{name}.png" for name in drawn]
+
+
+def training(rows: Sequence[dict[str, Any]]) -> Figure:
+    """The objective and the ELBO's two terms against the step, and the gradient's norm."""
+    rows = [row for row in rows if row["objective"] is not None]
+    steps = [row["step"] for row in rows]
+    figure, axes = plt.subplots(1, 3, figsize=(12, 3.2), layout="constrained")
+    series = [
+        ("bound", {"objective": "objective", "ELBO": None}),
+        ("terms", {"−reconstruction": "reconstruction", "KL": "kl"}),
+        ("gradient norm", {"gradient norm": "gradient_norm"}),
+    ]
+    for axis, (title, lines) in zip(axes, series, strict=True):
+        for label, name in lines.items():
+            values = [row[name] if name else row["reconstruction"] - row["kl"] for row in rows]
+            values = [-v for v in values] if label.startswith("−") else values
+            axis.plot(steps, values, label=label, linewidth=1.2, linestyle="--" if label == "ELBO" else "-")
+        axis.set(title=title, xlabel="step", ylabel="" if title == "gradient norm" else "nats per datum")
+        axis.legend(frameon=False)
+        axis.grid(alpha=0.25)
+    axes[0].set_ylim(bottom=_low([row["objective"] for row in rows]))
+    axes[2].set_yscale("log")
+    return figure
+
+
+def _low(values: Sequence[float]) -> float:
+    """Leaves the first steps of the curve out of the axis: they would flatten the rest."""
+    settled = sorted(values)[len(values) // 50 :]
+    margin = 0.05 * (settled[-1] - settled[0]) or 1.0
+    return settled[0] - margin
+
+
+def reconstructions(model: VAE, params: Params, images: Images, count: int = 12) -> Figure:
+    """Test data above their reconstructions from the posterior's mean."""
+    x = images.test[:count]
+    means = model.posterior(params["encoder"], x).loc[None]
+    return grid([x, expected(model, params, means)[0]], images, ["data", "reconstruction"], "Test data, reconstructed")
+
+
+def samples(model: VAE, params: Params, images: Images, side: int = 8) -> Figure:
+    """Mean images of draws from the prior."""
+    prior = model.prior(images.test)
+    z = prior.sample(keys.normal(keys.key(0), (1, side * side, model.latent), images.test.dtype))
+    rows = expected(model, params, z)[0].split(side)
+    return grid(rows, images, [""] * side, "Samples from the prior (means of p(x | z))")
+
+
+def traversal(model: VAE, params: Params, images: Images, count: int = 8, steps: int = 11) -> Figure:
+    """The most active dimensions, each from -3 to 3 while the others stay at one datum's posterior mean."""
+    means = posterior_means(model, params, images.test).to(images.test.dtype)
+    dims = means.float().var(0).argsort(descending=True)[: min(count, model.latent)].tolist()
+    z = means[0].repeat(len(dims), steps, 1)
+    for row, dim in enumerate(dims):
+        z[row, :, dim] = torch.linspace(-3, 3, steps).to(z)
+    return grid(list(expected(model, params, z)), images, [f"z[{d}]" for d in dims], "Most active dimensions, −3 … 3")
+
+
+def scatter(model: VAE, params: Params, images: Images) -> Figure:
+    """Posterior means of test data in a two-dimensional latent space, by label."""
+    means = posterior_means(model, params, images.test)
+    figure, axis = plt.subplots(figsize=(5, 4.5), layout="constrained")
+    points = axis.scatter(*means.T, c=images.test_labels, cmap="tab10", s=6, vmin=-0.5, vmax=9.5)
+    figure.colorbar(points, ticks=range(10), label="label")
+    axis.set(title="Posterior means of test data", xlabel="z[0]", ylabel="z[1]")
+    return figure
+
+
+def expected(model: VAE, params: Params, z: Tensor) -> Tensor:
+    """The mean of p(x | z): z (s, n, d) -> (s, n, D)."""
+    observation = model.observation(params["decoder"], z)
+    return observation.mean()
+
+
+def grid(rows: Sequence[Tensor], images: Images, labels: Sequence[str], title: str) -> Figure:
+    """Images in a grid, one tensor (columns, D) per row."""
+    columns = len(rows[0])
+    figure, axes = plt.subplots(
+        len(rows), columns, figsize=(0.75 * columns + 0.5, 0.75 * len(rows) + 0.5), squeeze=False, layout="constrained"
+    )
+    for line, row, label in zip(axes, rows, labels, strict=True):
+        for axis, image in zip(line, row, strict=True):
+            axis.imshow(image.float().reshape(images.shape)[0], cmap="gray_r", vmin=0, vmax=1)
+            axis.set(xticks=[], yticks=[])
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center")
+    figure.suptitle(title, fontsize=10)
+    return figure

@@ -1,0 +1,120 @@
+"""A run's folder: config.json, metrics.jsonl and checkpoints, written so that no failure loses what was there."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from jensen.experiments.settings import InputError, Settings, option
+
+LAST, BEST = "last.safetensors", "best.safetensors"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """The file is the old one or the new one, never a part: a temporary name, synced, then renamed."""
+    temporary = path.with_name(path.name + ".partial")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise InputError(
+            f"{path} could not be written ({error.strerror}): make room, then go on from the last checkpoint "
+            f"with --resume {path.parent}"
+        ) from error
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
+
+
+def create(folder: Path, settings: Settings) -> None:
+    """A new run folder. InputError where there is a run already."""
+    if (folder / "config.json").exists():
+        raise InputError(f"{folder} holds a run: go on with --resume {folder}, or choose another --out")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be made ({error.strerror}): choose another --out") from error
+    write_json(folder / "config.json", settings.saved())
+
+
+def read_settings(folder: Path) -> Settings:
+    """The settings a run was started with."""
+    path = folder / "config.json"
+    try:
+        return Settings.from_saved(json.loads(path.read_text()))
+    except FileNotFoundError as error:
+        raise InputError(f"{folder} holds no run: it has no config.json") from error
+    except (json.JSONDecodeError, TypeError) as error:
+        raise InputError(f"{path} is damaged ({error}): restore it, or start a new run") from error
+
+
+def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any], settings: Settings) -> None:
+    """Tensors by name and a JSON state, with the settings they belong to, in one safetensors file."""
+    metadata = {"state": json.dumps(state), "config": json.dumps(settings.config())}
+    content = safetensors.torch.save({name: t.detach().contiguous() for name, t in tensors.items()}, metadata)
+    write_atomically(path, content)
+
+
+def load_checkpoint(path: Path, settings: Settings) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors, in memory of their own, and the state. InputError for a damaged or foreign checkpoint."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name).clone() for name in file.offset_keys()}
+        state, config = json.loads(metadata["state"]), json.loads(metadata["config"])
+    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} is damaged or no checkpoint of a run ({error}): remove it to start over") from error
+    if config != settings.config():
+        raise InputError(f"{path} is of another run: it {differences(config, settings.config())}")
+    return tensors, state
+
+
+def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    """has --k 5 where this run has --k 1, ..."""
+    changed = [name for name in sorted({*theirs, *ours}) if theirs.get(name) != ours.get(name)]
+    return ", and ".join(f"has {option(n)} {theirs.get(n)} where this run has {ours.get(n)}" for n in changed)
+
+
+class Metrics:
+    """Appends rows to metrics.jsonl; opened at a step, it first drops what a killed run wrote beyond it."""
+
+    def __init__(self, folder: Path, step: int):
+        self.path = folder / "metrics.jsonl"
+        kept = [json.dumps(row) + "\n" for row in read_metrics(folder) if row["step"] <= step]
+        write_atomically(self.path, "".join(kept).encode())
+        self.file = self.path.open("a")
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        try:
+            self.file.write(json.dumps(row) + "\n")
+            self.file.flush()
+        except OSError as error:
+            raise InputError(
+                f"{self.path} could not be written ({error.strerror}): make room, then go on from the last checkpoint "
+                f"with --resume {self.path.parent}"
+            ) from error
+
+    def close(self) -> None:
+        self.file.close()
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The rows of metrics.jsonl; a last line that a kill cut short is left out."""
+    path = folder / "metrics.jsonl"
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    return [json.loads(line) for line in lines]

@@ -1,0 +1,19 @@
+"""Schedules: pure functions of the step."""
+
+import math
+
+
+def warmup(step: int, peak: float, steps: int) -> float:
+    """Linear from 0 towards the peak, which it reaches after `steps` steps."""
+    return peak if step >= steps else peak * step / steps
+
+
+def warmup_cosine(step: int, peak: float, final: float, warmup_steps: int, total: int) -> float:
+    """Linear to the peak over warmup_steps, then half a cosine down to final * peak at the last of `total` steps.
+
+    The first step of a warm-up has 1 / warmup_steps of the peak: a learning rate of 0 would waste it.
+    """
+    if step < warmup_steps:
+        return peak * (step + 1) / warmup_steps
+    done = (step - warmup_steps) / max(1, total - 1 - warmup_steps)
+    return peak * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))

@@ -1,0 +1,170 @@
+"""Train a latent-variable model on images and report what it is worth on test data.
+
+Claim    a VAE beats the independent-pixel model on held-out digits by a wide margin, and its bound is near log p(x)
+Command  python -m jensen.experiments.train --model vae --data digits
+"""
+
+import math
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+
+import torch
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch.nn import functional as F
+
+from jensen.core import keys
+from jensen.core.distributions import Bernoulli, ContinuousBernoulli, DiagNormal
+from jensen.core.models import vae
+from jensen.experiments import figures, runs
+from jensen.experiments.data import Images, load, prepare
+from jensen.experiments.evaluation import Evaluation, evaluate
+from jensen.experiments.loop import InterruptError, fit
+from jensen.experiments.loop import Progress as Stand
+from jensen.experiments.settings import InputError, Settings
+
+LIKELIHOODS = {
+    "bernoulli": Bernoulli,
+    "soft-bernoulli": Bernoulli,
+    "continuous-bernoulli": ContinuousBernoulli,
+    "gaussian": DiagNormal,
+}
+
+
+def main() -> None:
+    """The command line: exit code 2 for bad input, 130 after Ctrl-C."""
+    settings = command_line(sys.argv[1:])
+    try:
+        run(settings)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except InterruptError as stop:
+        print(f"{stop}; go on with --resume", file=sys.stderr)
+        sys.exit(stop.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted; go on from the last checkpoint with --resume", file=sys.stderr)
+        sys.exit(130)
+
+
+def command_line(args: list[str]) -> Settings:
+    """The settings; after --resume, those of the run it names, which no other option may contradict."""
+    settings = tyro.cli(Settings, args=args, prog="python -m jensen.experiments.train")
+    try:
+        if settings.resume is not None:
+            saved = runs.read_settings(settings.resume)
+            settings = tyro.cli(Settings, args=args, default=saved)
+            if settings.config() != saved.config():
+                changed = runs.differences(saved.config(), settings.config())
+                raise InputError(f"the run in {settings.resume} {changed}: leave that out, or start a new run")
+        settings.check()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    return settings
+
+
+def run(settings: Settings) -> Evaluation:
+    """Trains, or goes on training, evaluates, draws and reports; everything is left in the run folder."""
+    console = Console(highlight=False)
+    images = as_tensors(prepare(load(settings.data, settings.data_dir), settings.pixels, settings.seed), settings)
+    folder = settings.resume or settings.out or default_folder(settings)
+    if settings.resume is None:
+        runs.create(folder, settings)
+    console.print(f"run folder {folder}")
+    model = build(settings, images)
+    started = time.monotonic()
+    with progress_bar(console) as bar:
+        task = bar.add_task("compiling" if settings.compile else "starting", total=None, bound="")
+
+        def report(step: int, total: int, row: dict) -> None:
+            value = row.get("objective")
+            bound = "" if value is None else f"{settings.bound} {value:.2f}"
+            bar.update(task, description="training", completed=step, total=total, bound=bound)
+            bar.refresh()
+
+        bar.refresh()
+        params, stand = fit(model, images.train, settings, folder, report)
+    trained = time.monotonic() - started
+    with console.status(f"evaluating {len(images.test)} test images, K = {settings.evidence_k}"):
+        key = keys.key(settings.seed + 1, images.test.device)
+        result = evaluate(model, params, images.train, images.test, settings.evidence_k, key, settings.compile)
+        figures.draw_all(folder, runs.read_metrics(folder), model, params, images)
+    evaluated = time.monotonic() - started - trained
+    text = summary(settings, images, result, stand)
+    runs.write_json(folder / "report.json", {**result._asdict(), "elbo": result.elbo, "steps": stand.step})
+    runs.write_atomically(folder / "report.txt", text.encode())
+    runs.write_json(folder / "timing.json", {"training_s": trained, "evaluation_s": evaluated})
+    console.print(text, end="")
+    console.print(
+        f"{'time':<28}{trained:>9.1f} s training, {evaluated:.1f} s evaluation and figures, compilation included"
+    )
+    console.print(f"{'figures':<28}{folder / figures.FIGURES}")
+    return result
+
+
+def as_tensors(images: Images, settings: Settings) -> Images:
+    """On the run's device, in its dtype. InputError for a device that is not there, and for a damaged image."""
+    try:
+        dtype = getattr(torch, settings.dtype)
+        moved = [t.to(settings.device, dtype) for t in (images.train, images.test)]
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--device {settings.device} cannot be used ({reason}): try --device cpu") from error
+    return images._replace(train=moved[0], test=moved[1])
+
+
+def build(settings: Settings, images: Images) -> vae.VAE:
+    """The model that the settings describe."""
+    activation, likelihood = getattr(F, settings.activation), LIKELIHOODS[settings.likelihood]
+    if settings.network == "mlp":
+        return vae.mlp(math.prod(images.shape), settings.hidden, settings.latent, activation, likelihood)
+    try:
+        return vae.conv(images.shape, settings.channels, settings.latent, activation, likelihood)
+    except ValueError as error:
+        raise InputError(f"--network conv with --channels {settings.channels}: {error}") from error
+
+
+def default_folder(settings: Settings) -> Path:
+    return Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-{settings.model}-{settings.data}"
+
+
+def progress_bar(console: Console) -> Progress:
+    """Drawn only when told to: a thread that redraws it would take time from the steps."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[bound]}"),
+        TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(),
+    )  # fmt: skip
+    return Progress(*columns, console=console, auto_refresh=False)
+
+
+def summary(settings: Settings, images: Images, result: Evaluation, stand: Stand) -> str:
+    """The report: one screen, nats per datum."""
+    pixels = math.prod(images.shape)
+    nll_label = f"NLL (K = {settings.evidence_k})"
+    lines = [
+        f"{settings.model} on {settings.data}: {len(images.test)} test images of {pixels} {settings.pixels} pixels, "
+        f"{settings.likelihood} likelihood, {stand.step} steps",
+        "",
+        f"{'test, nats per datum':<28}{'model':>9}   independent pixels",
+        f"{'−ELBO':<28}{-result.elbo:>9.2f}   {result.floor:.2f}",
+        f"{'  = reconstruction':<28}{-result.reconstruction:>9.2f}",
+        f"{'  + KL':<28}{result.kl:>9.2f}",
+        f"{nll_label:<28}{result.nll:>9.2f} ± {result.error:.2f} (Monte Carlo)",
+        f"{'bits/dim':<28}{result.bits_per_dim:>9.3f}   {result.floor / pixels / math.log(2):.3f}",
+        f"{'active units':<28}{result.active_units:>9} of {settings.latent}",
+    ]
+    if stand.skipped:
+        lines.append(f"{'skipped steps':<28}{stand.skipped:>9} (not finite)")
+    if stand.best is not None:
+        lines.append(f"{'best held-out bound':<28}{stand.best:>9.2f}")
+    if settings.likelihood == "soft-bernoulli":
+        lines.append("soft targets: these are cross-entropies, and bound no log p(x)")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

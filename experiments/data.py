@@ -67,8 +67,8 @@ def mnist_files(folder: Path) -> Images:
             f"the idx files in {folder} do not belong together: "
             f"they hold {train.shape}, {test.shape} and {labels.shape}"
         )
-    flat_train, flat_test = (torch.from_numpy(a.reshape(len(a), -1)).float() / 255 for a in (train, test))
-    return Images(flat_train, flat_test, torch.from_numpy(labels.astype(np.int64)), (1, *train.shape[1:]))
+    flat_train, flat_test = (torch.tensor(a.reshape(len(a), -1)).float() / 255 for a in (train, test))
+    return Images(flat_train, flat_test, torch.tensor(labels.astype(np.int64)), (1, *train.shape[1:]))
 
 
 def find(folder: Path, name: str) -> Path:

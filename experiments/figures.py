@@ -97,7 +97,7 @@ def scatter(model: VAE, params: Params, images: Images) -> Figure:
     """Posterior means of test data in a two-dimensional latent space, by label."""
     means = posterior_means(model, params, images.test)
     figure, axis = plt.subplots(figsize=(5, 4.5), layout="constrained")
-    points = axis.scatter(*means.T, c=images.test_labels, cmap="tab10", s=6, vmin=-0.5, vmax=9.5)
+    points = axis.scatter(*means.T.numpy(), c=images.test_labels.numpy(), cmap="tab10", s=6, vmin=-0.5, vmax=9.5)
     figure.colorbar(points, ticks=range(10), label="label")
     axis.set(title="Posterior means of test data", xlabel="z[0]", ylabel="z[1]")
     return figure
@@ -117,7 +117,7 @@ def grid(rows: Sequence[Tensor], images: Images, labels: Sequence[str], title: s
     )
     for line, row, label in zip(axes, rows, labels, strict=True):
         for axis, image in zip(line, row, strict=True):
-            axis.imshow(image.float().reshape(images.shape)[0], cmap="gray_r", vmin=0, vmax=1)
+            axis.imshow(image.float().reshape(images.shape)[0].numpy(), cmap="gray_r", vmin=0, vmax=1)
             axis.set(xticks=[], yticks=[])
         line[0].set_ylabel(label, rotation=0, ha="right", va="center")
     figure.suptitle(title, fontsize=10)

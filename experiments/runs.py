@@ -65,7 +65,7 @@ def read_settings(folder: Path) -> Settings:
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any], settings: Settings) -> None:
     """Tensors by name and a JSON state, with the settings they belong to, in one safetensors file."""
-    metadata = {"state": json.dumps(state), "config": json.dumps(settings.config())}
+    metadata = {"run": json.dumps({"state": state, "config": settings.config()})}  # one entry: several have no order
     content = safetensors.torch.save({name: t.detach().contiguous() for name, t in tensors.items()}, metadata)
     write_atomically(path, content)
 
@@ -74,14 +74,13 @@ def load_checkpoint(path: Path, settings: Settings) -> tuple[dict[str, Tensor], 
     """The tensors, in memory of their own, and the state. InputError for a damaged or foreign checkpoint."""
     try:
         with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
+            run = json.loads((file.metadata() or {})["run"])
             tensors = {name: file.get_tensor(name).clone() for name in file.offset_keys()}
-        state, config = json.loads(metadata["state"]), json.loads(metadata["config"])
     except (SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise InputError(f"{path} is damaged or no checkpoint of a run ({error}): remove it to start over") from error
-    if config != settings.config():
-        raise InputError(f"{path} is of another run: it {differences(config, settings.config())}")
-    return tensors, state
+    if run["config"] != settings.config():
+        raise InputError(f"{path} is of another run: it {differences(run['config'], settings.config())}")
+    return tensors, run["state"]
 
 
 def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:

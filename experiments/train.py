@@ -98,16 +98,14 @@ def run(settings: Settings) -> Evaluation:
     runs.write_json(folder / "report.json", {**result._asdict(), "elbo": result.elbo, "steps": stand.step})
     runs.write_atomically(folder / "report.txt", text.encode())
     runs.write_json(folder / "timing.json", {"training_s": trained, "evaluation_s": evaluated})
-    console.print(text, end="")
-    console.print(
-        f"{'time':<28}{trained:>9.1f} s training, {evaluated:.1f} s evaluation and figures, compilation included"
-    )
-    console.print(f"{'figures':<28}{folder / figures.FIGURES}")
+    print(text, end="")
+    print(f"{'time':<28}{trained:>9.1f} s training, {evaluated:.1f} s evaluation and figures (with compilation)")
+    print(f"{'figures':<28}{folder / figures.FIGURES}")
     return result
 
 
 def as_tensors(images: Images, settings: Settings) -> Images:
-    """On the run's device, in its dtype. InputError for a device that is not there, and for a damaged image."""
+    """On the run's device, in its dtype. InputError for a device that is not there."""
     try:
         dtype = getattr(torch, settings.dtype)
         moved = [t.to(settings.device, dtype) for t in (images.train, images.test)]

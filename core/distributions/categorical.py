@@ -28,8 +28,8 @@ class Categorical(NamedTuple):
         """One-hot of argmax_k logits + Gumbel noise, -log(-log u) (Maddison et al., 2014); no gradient passes."""
         check_value(u, self.logits)
         tiny = torch.finfo(u.dtype).tiny
-        gumbel = -torch.log(-torch.log(u.clamp_min(tiny)).clamp_min(tiny))
-        choice = (self.logits + gumbel).argmax(-1)
+        exponential = -torch.log(u.clamp_min(tiny))
+        choice = (self.logits - torch.log(exponential.clamp_min(tiny))).argmax(-1)
         return F.one_hot(choice, self.logits.shape[-1]).to(self.logits.dtype)
 
     def log_prob(self, z: Float[Tensor, "... d k"]) -> Float[Tensor, "..."]:

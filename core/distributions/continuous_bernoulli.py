@@ -35,15 +35,13 @@ class ContinuousBernoulli(NamedTuple):
     def sample(self, u: Float[Tensor, "s n d"]) -> Float[Tensor, "s n d"]:
         """The inverse distribution function at u, log(1 + u (e^a - 1)) / a with a = logits; differentiable."""
         check_value(u, self.logits)
-        a, v = torch.broadcast_tensors(at_least_float32(self.logits), at_least_float32(u))
-        negative = a < 0
-        a, v = a.abs(), torch.where(negative, 1 - v, v)
-        near = a < 1e-3
-        wide = torch.where(near, 1.0, a)
+        a, u = torch.broadcast_tensors(at_least_float32(self.logits), at_least_float32(u))
+        near, negative = a.abs() < 1e-3, a < 0
+        wide, v = torch.where(near, 1.0, a).abs(), torch.where(negative, 1 - u, u)
         tiny = torch.finfo(v.dtype).tiny
         x = 1 + torch.log((v + (1 - v) * torch.exp(-wide)).clamp_min(tiny)) / wide
-        x = torch.where(near, v + a * v * (1 - v) / 2, x).clamp(0, 1)
-        return torch.where(negative, 1 - x, x).to(self.logits.dtype)
+        x = torch.where(near, u + a * u * (1 - u) / 2, torch.where(negative, 1 - x, x))
+        return x.clamp(0, 1).to(self.logits.dtype)
 
     def log_prob(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "..."]:
         """sum_d logits x - A(logits) in nats per datum, for x in [0, 1]: (s, n, d) -> (s, n)."""

@@ -53,10 +53,7 @@ class VAE(NamedTuple):
 
     def posterior(self, encoder: Params, x: Float[Tensor, "n D"]) -> DiagNormal:
         """q(z | x): fields (n, d)."""
-        if x.ndim != 2:
-            raise ValueError(
-                f"expected x (n, D), got {tuple(x.shape)}: add a batch axis with x[None] or flatten pixels"
-            )
+        _check_data(x)
         loc, log_scale = self.encode(encoder, x).chunk(2, -1)
         return DiagNormal(loc, log_scale)
 
@@ -72,6 +69,7 @@ class VAE(NamedTuple):
         self, decoder: Params, x: Float[Tensor, "n D"], z: Float[Tensor, "s n d"]
     ) -> Float[Tensor, "s n"]:
         """log p(x | z) in nats per datum."""
+        _check_data(x)
         return self.observation(decoder, z).log_prob(x)
 
     def log_joint(self, decoder: Params, x: Float[Tensor, "n D"], z: Float[Tensor, "s n d"]) -> Float[Tensor, "s n"]:
@@ -108,6 +106,7 @@ def conv(
     likelihood: Likelihood = Bernoulli,
 ) -> VAE:
     """Convolutions that halve the image once per entry of channels, and their mirror image; data are flat images."""
+    convnet.smallest(image, channels)
     weight = initialiser(activation)
 
     def init(key: Tensor, bias: Tensor) -> Params:
@@ -123,6 +122,11 @@ def conv(
         latent,
         likelihood,
     )
+
+
+def _check_data(x: Tensor) -> None:
+    if x.ndim != 2:
+        raise ValueError(f"expected x (n, D), got {tuple(x.shape)}: add a batch axis with x[None], flatten pixels")
 
 
 def initialiser(activation: Activation) -> Callable[..., Tensor]:

@@ -29,7 +29,7 @@ def init_encoder(
     dtype: torch.dtype = torch.float32,
 ) -> Params:
     """{"levels": {"0": conv, ...}, "head": linear} for image (c, h, w) -> (outputs,)."""
-    height, width = _smallest(image, channels)
+    height, width = smallest(image, channels)
     *each, head = keys.split(key, len(channels) + 1)
     sizes = (image[0], *channels)
     levels = {
@@ -60,7 +60,7 @@ def init_decoder(
     dtype: torch.dtype = torch.float32,
 ) -> Params:
     """{"stem": linear, "levels": {"0": transposed conv, ...}, "bias": (c * h * w,)} for (inputs,) -> image."""
-    height, width = _smallest(image, channels)
+    height, width = smallest(image, channels)
     stem, *each = keys.split(key, len(channels) + 1)
     sizes = (*channels, image[0])
     levels = {
@@ -86,7 +86,8 @@ def decode(
     return x.flatten(-3) + params["bias"]
 
 
-def _smallest(image: Image, channels: Sequence[int]) -> tuple[int, int]:
+def smallest(image: Image, channels: Sequence[int]) -> tuple[int, int]:
+    """The sides left after halving once per level. ValueError for sides that do not divide."""
     factor = 2 ** len(channels)
     if not channels or image[1] % factor or image[2] % factor:
         raise ValueError(

@@ -1,0 +1,98 @@
+"""The ELBO's arithmetic and the VAE's training step, in the forms that users choose between."""
+
+import math
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import grad_and_value
+from torch.nn import functional as F
+
+from jensen.core import keys, trees
+from jensen.core.distributions import Bernoulli, DiagNormal
+from jensen.core.models import vae
+from jensen.estimators.gradients import analytic_kl
+from tests.bench.timing import medians, table
+
+KEY = keys.key(0)
+
+
+def elbo(device: str) -> None:
+    """Reconstruction less KL, (128,), from logits (128, 784) and a posterior (128, 20)."""
+    n, pixels, latent = 128, 784, 20
+    logits, x = keys.normal(KEY, (n, pixels)), (keys.uniform(keys.key(1), (n, pixels)) < 0.3).float()
+    loc, log_scale = keys.normal(keys.key(2), (n, latent)), 0.3 * keys.normal(keys.key(3), (n, latent))
+    arrays = [t.double().numpy() for t in (logits, x, loc, log_scale)]
+
+    def in_numpy() -> np.ndarray:
+        a, b, m, s = arrays
+        kl = 0.5 * (np.exp(2 * s) + m**2 - 1 - 2 * s).sum(-1)
+        return (b * a - np.logaddexp(0, a)).sum(-1) - kl
+
+    zero = torch.zeros(latent, device=device)
+
+    def functional(logits: Tensor, x: Tensor, loc: Tensor, log_scale: Tensor) -> Tensor:
+        return Bernoulli(logits).log_prob(x) - DiagNormal(loc, log_scale).kl(DiagNormal(zero, zero))
+
+    tensors = [t.to(device) for t in (logits, x, loc, log_scale)]
+    compiled = torch.compile(functional, fullgraph=True)
+    np.testing.assert_allclose(compiled(*tensors).cpu(), in_numpy(), rtol=1e-5)
+    rows = medians({
+        "NumPy float64": in_numpy,
+        "eager": lambda: functional(*tensors),
+        "compiled": lambda: compiled(*tensors),
+    })  # fmt: skip
+    table(f"ELBO of ({n}, {pixels}, {latent})", rows, "compiled")
+
+
+class Module(nn.Module):
+    """The same VAE as people write it today."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.heads = nn.Linear(784, 400), nn.Linear(400, 40)
+        self.expand, self.out = nn.Linear(20, 400), nn.Linear(400, 784)
+
+    def forward(self, x: Tensor) -> Tensor:
+        loc, log_variance = self.heads(torch.tanh(self.hidden(x))).chunk(2, -1)
+        z = loc + torch.exp(0.5 * log_variance) * torch.randn_like(loc)  # the ambient generator is its users' habit
+        logits = self.out(torch.tanh(self.expand(z)))
+        kl = -0.5 * (1 + log_variance - loc.square() - log_variance.exp()).sum(-1)
+        return (F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(-1) + kl).mean()
+
+
+def vae_step(device: str) -> None:
+    """A step of the 784-400-20 VAE at batch 128, with fused Adam."""
+    x = (keys.uniform(KEY, (128, 784)) < 0.3).float().to(device)
+    module = Module().to(device)
+    module_adam = torch.optim.Adam(module.parameters(), lr=1e-3, fused=True)
+
+    def module_step() -> None:
+        module_adam.zero_grad()
+        module(x).backward()
+        module_adam.step()
+
+    model, key = vae.mlp(784, (400,), 20), KEY.to(device)
+
+    def loss(params: trees.Params, x: Tensor, key: Tensor) -> Tensor:
+        q = model.posterior(params["encoder"], x)
+        log_likelihood = partial(model.log_likelihood, params["decoder"], x)
+        return -analytic_kl(log_likelihood, q, model.prior(x), q.noise(key, 1))[0].mean()
+
+    def step(gradient, params, optimizer) -> None:
+        g, _ = gradient(params, x, key)
+        for leaf, slope in zip(trees.leaves(params), trees.leaves(g), strict=True):
+            leaf.grad = slope
+        optimizer.step()
+
+    candidates = {"nn.Module, eager": module_step}
+    for name, gradient in (
+        ("functional, eager", grad_and_value(loss)),
+        ("functional, compiled", torch.compile(grad_and_value(loss), fullgraph=True)),
+    ):
+        params = model.init(key, x.mean(0))
+        optimizer = torch.optim.Adam(trees.leaves(params), lr=1e-3, fused=True)
+        candidates[name] = partial(step, gradient, params, optimizer)
+    table("training step, 784-400-20, batch 128", medians(candidates), "functional, compiled")
+    assert math.isfinite(loss(params, x, key).item())

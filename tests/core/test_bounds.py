@@ -1,0 +1,77 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from torch.func import grad
+
+from jensen.core import bounds
+from tests import laws, strategies
+
+INF = math.inf
+
+
+@pytest.mark.law
+@given(strategies.log_weights())
+def test_leave_one_out(log_w):
+    laws.leave_one_out(bounds.iwae, log_w)
+    laws.leave_one_out(bounds.elbo, log_w)
+
+
+@pytest.mark.law
+@given(strategies.log_weights(least=1))
+def test_iwae_is_between_the_elbo_and_the_largest_weight(log_w):
+    top = log_w.max(0).values
+    value = bounds.iwae(log_w)
+    assert not value.isnan().any()
+    assert (bounds.elbo(log_w) <= value + 1e-9).all()
+    assert (value <= top + 1e-9).all()
+    assert (value >= top - math.log(len(log_w)) - 1e-9).all()
+
+
+@pytest.mark.law
+@given(strategies.log_weights(least=1))
+def test_weights_are_normalised_and_finite(log_w):
+    """d iwae / d log_w is the normalised weight: it sums to 1, or to 0 where every weight is 0."""
+    w = grad(lambda t: bounds.iwae(t).sum())(log_w)
+    dead = (log_w == -INF).all(0)
+    assert torch.isfinite(w).all()
+    torch.testing.assert_close(w.sum(0), (~dead).double())
+    assert (w[log_w == -INF] == 0).all()
+
+
+def test_values():
+    log_w = torch.tensor([[0.0, -INF], [math.log(3), -INF]], dtype=torch.float64)
+    torch.testing.assert_close(bounds.iwae(log_w), torch.tensor([math.log(2), -INF], dtype=torch.float64))
+    torch.testing.assert_close(bounds.elbo(log_w), torch.tensor([math.log(3) / 2, -INF], dtype=torch.float64))
+    assert torch.equal(bounds.iwae(log_w[:1]), log_w[0])
+
+
+def test_dead_particles_have_no_gradient_and_nan_is_not_hidden():
+    dead = torch.full((3, 2), -INF)
+    for bound in (bounds.elbo, bounds.iwae):
+        assert (bound(dead) == -INF).all()
+        assert (grad(lambda t, b=bound: b(t).sum())(dead) == 0).all()
+        assert bound(torch.tensor([[math.nan], [0.0]])).isnan().all()
+
+
+def test_shifts_pass_through_and_huge_weights_do_not_overflow():
+    log_w = torch.tensor([[0.0], [1.0], [2.0]])
+    assert torch.allclose(bounds.iwae(log_w + 1e4) - 1e4, bounds.iwae(log_w), atol=2e-3)
+    assert torch.allclose(bounds.iwae(log_w - 1e4) + 1e4, bounds.iwae(log_w), atol=2e-3)
+
+
+@pytest.mark.parametrize("shape", [(3,), (0, 3), (2, 3, 4)])
+def test_other_shapes_raise(shape):
+    for bound in (bounds.elbo, bounds.iwae):
+        with pytest.raises(ValueError, match="samples come first"):
+            bound(torch.zeros(shape))
+
+
+def test_free_bits_charge_the_floor_and_stop_the_gradient():
+    kl = torch.tensor([[0.1, 2.0], [0.3, 4.0]])
+    value, slope = bounds.free_bits(kl, 0.5), grad(lambda t: bounds.free_bits(t, 0.5).mean())(kl)
+    assert torch.allclose(value, torch.tensor([2.5, 4.5]))
+    assert torch.allclose(value.mean(), kl.mean(0).clamp_min(0.5).sum())
+    assert torch.equal(slope, torch.tensor([[0.0, 0.5], [0.0, 0.5]]))
+    assert torch.equal(bounds.free_bits(kl, 0.0), kl.sum(-1))

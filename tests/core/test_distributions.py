@@ -1,0 +1,166 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import integrate, stats
+from torch.func import grad, vmap
+
+from jensen.core import keys
+from jensen.core.distributions import Bernoulli, Categorical, ContinuousBernoulli, DiagNormal, check_binary
+from tests import laws, strategies
+
+KEY = keys.key(3)
+FAMILIES = ["normal", "bernoulli", "categorical", "continuous"]
+
+
+def noise(*shape):
+    return keys.normal(KEY, shape, torch.float64)
+
+
+def instances():
+    """One member of each family with two data."""
+    return [
+        DiagNormal(noise(2, 3), 0.5 * noise(2, 3)),
+        Bernoulli(noise(2, 3)),
+        ContinuousBernoulli(3 * noise(2, 3)),
+        Categorical(noise(2, 3, 4)),
+    ]
+
+
+@pytest.mark.law
+@pytest.mark.parametrize("family", FAMILIES)
+@given(st.data())
+def test_kl_law(family, data):
+    q, p = data.draw(strategies.pairs(family))
+    kl = q.kl(p)
+    assert kl.shape == q[0].shape[:1]
+    laws.kl_is_nonnegative(kl + 1e-9)  # closed forms of exponential families cancel to rounding
+    assert (q.kl(q).abs() < 1e-9).all()
+
+
+@pytest.mark.parametrize("q", instances(), ids=lambda q: type(q).__name__)
+def test_kl_is_zero_only_at_equality(q):
+    moved = type(q)(q[0] + noise(*q[0].shape).flip(0), *q[1:])
+    laws.kl_is_zero_iff_equal(lambda a, b: a.kl(b), q, moved)
+
+
+@pytest.mark.parametrize("q", instances(), ids=lambda q: type(q).__name__)
+def test_sampling_agrees_with_entropy_kl_and_mean(q):
+    """-log q averages to the entropy, log q - log p to the KL and the samples to the mean, within standard errors."""
+    p = type(q)(q[0].roll(1, 0), *q[1:])
+    z = q.sample(q.noise(KEY, 20_000))
+    assert z.shape == (20_000, *q[0].shape)
+    laws.mean_is(-q.log_prob(z), q.entropy())
+    laws.mean_is(q.log_prob(z) - p.log_prob(z), q.kl(p))
+    laws.mean_is(z, q.mean())
+
+
+@pytest.mark.parametrize("q", [Bernoulli(noise(2, 3)), Categorical(noise(2, 3, 4))], ids=lambda q: type(q).__name__)
+def test_the_support_sums_to_one(q):
+    z = q.support()
+    p = q.log_prob(z).exp()
+    torch.testing.assert_close(p.sum(0), torch.ones(2, dtype=torch.float64))
+    torch.testing.assert_close(-(p * p.log()).sum(0), q.entropy())
+    torch.testing.assert_close((p.reshape(*p.shape, *[1] * (z.ndim - 2)) * z).sum(0), q.mean())
+
+
+def test_the_sampled_normal_is_a_normal():
+    q = instances()[0]
+    z = q.sample(q.noise(KEY, 5000)).numpy()
+    for n in range(2):
+        for d in range(3):
+            p = stats.kstest(z[:, n, d], "norm", (float(q.loc[n, d]), math.exp(q.log_scale[n, d]))).pvalue
+            assert p > 1e-3
+
+
+@pytest.mark.parametrize("logit", [-200.0, -5.0, -1e-4, 0.0, 1e-4, 0.3, 0.5, 5.0, 200.0])
+def test_continuous_bernoulli_is_a_density_with_its_mean_and_samples(logit):
+    q = ContinuousBernoulli(torch.tensor([[logit]], dtype=torch.float64))
+
+    def density(x):
+        return q.log_prob(torch.tensor([[x]], dtype=torch.float64)).exp().item()
+
+    near = [0.05] if logit < -100 else [0.95] if logit > 100 else None
+    assert abs(integrate.quad(density, 0, 1, points=near)[0] - 1) < 1e-8
+    assert abs(integrate.quad(lambda x: x * density(x), 0, 1, points=near)[0] - q.mean().item()) < 1e-8
+    u = torch.linspace(0.01, 0.99, 9, dtype=torch.float64)[:, None, None]
+    for x, target in zip(q.sample(u).flatten().tolist(), u.flatten().tolist(), strict=True):
+        assert abs(integrate.quad(density, 0, x, points=[min(p, x) for p in near or []])[0] - target) < 1e-6
+    again = ContinuousBernoulli.from_mean(q.mean())
+    assert abs(again.logits.item() - logit) < 1e-6 * max(1, abs(logit))
+
+
+def test_continuous_bernoulli_gradients_are_right_across_the_series():
+    logits = torch.tensor([[-30.0, -0.5001, -0.4999, -1e-6, 0.0, 1e-6, 0.4999, 0.5001, 30.0]], dtype=torch.float64)
+    x = torch.full_like(logits, 0.3)
+    score = grad(lambda a: ContinuousBernoulli(a).log_prob(x).sum())(logits)
+    torch.testing.assert_close(score, x - ContinuousBernoulli(logits).mean(), rtol=1e-9, atol=1e-11)
+    u = torch.full((1, 1, 9), 0.4, dtype=torch.float64)
+    path = grad(lambda a: ContinuousBernoulli(a).sample(u).sum())(logits)
+    step = 1e-5
+    above, below = (ContinuousBernoulli(logits + move).sample(u)[0] for move in (step, -step))
+    torch.testing.assert_close(path, (above - below) / step / 2, rtol=1e-4, atol=1e-4)
+
+
+def test_from_mean_gives_the_mean_back():
+    mean = torch.tensor([[0.001, 0.3, 0.5, 0.999]])
+    for family in (Bernoulli, ContinuousBernoulli, DiagNormal):
+        torch.testing.assert_close(family.from_mean(mean).mean(), mean, rtol=1e-5, atol=1e-6)
+
+
+def test_samples_carry_the_gradient_they_should():
+    loc, log_scale = torch.zeros(1, 2), torch.zeros(1, 2)
+    eps = torch.tensor([[[0.5, -2.0]]])
+    slopes = grad(lambda m, a: DiagNormal(m, a).sample(eps).sum(), (0, 1))(loc, log_scale)
+    assert torch.equal(slopes[0], torch.ones(1, 2))
+    assert torch.equal(slopes[1], eps[0])
+    for q in (Bernoulli(torch.zeros(1, 2)), Categorical(torch.zeros(1, 2, 3))):
+        logits = q[0].clone().requires_grad_()
+        assert not type(q)(logits).sample(q.noise(KEY, 2)).requires_grad
+
+
+def test_vmap_equals_a_loop():
+    locs, log_scales, z = noise(4, 2, 3), 0.3 * noise(4, 2, 3), noise(5, 2, 3)
+    mapped = vmap(lambda m, a: DiagNormal(m, a).log_prob(z))(locs, log_scales)
+    looped = torch.stack([DiagNormal(m, a).log_prob(z) for m, a in zip(locs, log_scales, strict=True)])
+    torch.testing.assert_close(mapped, looped)
+
+
+def test_kl_per_dimension_sums_to_the_kl():
+    q, prior = instances()[0], DiagNormal(torch.zeros(3).double(), torch.zeros(3).double())
+    per_dimension = q.kl_per_dimension(prior)
+    assert per_dimension.shape == (2, 3)
+    torch.testing.assert_close(per_dimension.sum(-1), q.kl(prior))
+
+
+def test_shapes_never_broadcast_by_accident():
+    """(n,) against (n, 1), the axis slip that silently gives an n by n matrix, raises and names the shapes."""
+    q = DiagNormal(torch.zeros(4, 1), torch.zeros(4, 1))
+    for wrong in (torch.zeros(4), torch.zeros(2, 4), torch.zeros(2, 1, 1), torch.zeros(())):
+        with pytest.raises(ValueError, match="expected a value"):
+            q.log_prob(wrong)
+    with pytest.raises(ValueError, match="one row per datum"):
+        DiagNormal(torch.zeros(3), torch.zeros(3)).noise(KEY, 2)
+    with pytest.raises(ValueError, match="at least one sample"):
+        q.noise(KEY, 0)
+
+
+def test_grey_pixels_are_told_with_the_fix():
+    check_binary(torch.tensor([[0.0, 1.0]]))
+    with pytest.raises(ValueError, match=r"1 grey values, such as 0\.5.*binarise"):
+        check_binary(torch.tensor([[0.0, 0.5]]))
+
+
+def test_extreme_logits_stay_finite():
+    for logit in (-1e4, -100.0, 100.0, 1e4):
+        for dtype in (torch.float16, torch.bfloat16, torch.float32):
+            logits = torch.full((1, 2), logit, dtype=dtype)
+            x = torch.ones(1, 2, dtype=dtype)
+            for family in (Bernoulli, ContinuousBernoulli):
+                value, slope = family(logits).log_prob(x), grad(lambda a, f=family: f(a).log_prob(x).sum())(logits)  # noqa: B023
+                assert torch.isfinite(value).all()
+                assert torch.isfinite(slope).all()
+                assert np.isfinite(family(logits).entropy().item())

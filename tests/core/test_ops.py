@@ -1,0 +1,128 @@
+import mpmath
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from scipy import stats
+from torch.func import grad, jacrev, vmap
+
+from jensen.core import keys, ops
+from tests import laws, strategies
+
+DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+
+
+def noise(*shape, seed=0):
+    return keys.normal(keys.key(seed), shape, torch.float64)
+
+
+def test_normal_log_prob_is_scipys():
+    z, loc, log_scale = noise(4, 3, 5), noise(3, 5, seed=1), noise(3, 5, seed=2)
+    expected = stats.norm.logpdf(z.numpy(), loc.numpy(), np.exp(log_scale.numpy())).sum(-1)
+    np.testing.assert_allclose(ops.normal_log_prob(z, loc, log_scale), expected, rtol=1e-12)
+
+
+def test_bernoulli_log_prob_is_scipys():
+    logits = 30 * noise(4, 3, 5)
+    x = (noise(3, 5, seed=1) > 0).double()
+    expected = np.where(x == 1, -np.logaddexp(0, -logits.numpy()), -np.logaddexp(0, logits.numpy())).sum(-1)
+    np.testing.assert_allclose(ops.bernoulli_log_prob(x, logits), expected, rtol=1e-12)
+
+
+def test_bernoulli_gradient_is_right_at_zero_logits():
+    slope = grad(lambda a: ops.bernoulli_log_prob(torch.ones(3), a))(torch.zeros(3))
+    assert torch.allclose(slope, torch.full((3,), 0.5))
+
+
+def test_normal_kl_is_quadratures():
+    q_loc, q_log_scale, p_loc, p_log_scale = (0.5 * noise(6, seed=i) for i in range(4))
+    nodes, weights = np.polynomial.hermite_e.hermegauss(40)
+    a, b, c, d = (t.numpy() for t in (q_loc, q_log_scale.exp(), p_loc, p_log_scale.exp()))
+    z = a + b * nodes[:, None]
+    gap = stats.norm.logpdf(z, a, b) - stats.norm.logpdf(z, c, d)
+    expected = (weights[:, None] * gap).sum() / weights.sum()
+    np.testing.assert_allclose(ops.normal_kl(q_loc, q_log_scale, p_loc, p_log_scale), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("log_scale", [1e-1, 1e-2, 1e-3, 5e-4, -5e-4, 0.24999, 0.25001, 3.0])
+@pytest.mark.parametrize("loc", [0.0, 1e-3])
+def test_small_kl_is_accurate(log_scale, loc):
+    """Down to KL = 5e-7, against 50 digits."""
+    q_loc, q_log_scale = torch.tensor([loc]), torch.tensor([log_scale])
+    zero = torch.zeros(1)
+    with mpmath.workdps(50):
+        t = 2 * mpmath.mpf(q_log_scale.item())
+        expected = float((mpmath.e**t - 1 - t + mpmath.mpf(q_loc.item()) ** 2) / 2)
+    assert abs(ops.normal_kl(q_loc, q_log_scale, zero, zero).item() / expected - 1) < 1e-6
+    in_double = ops.normal_kl(q_loc.double(), q_log_scale.double(), zero.double(), zero.double()).item()
+    assert abs(in_double / expected - 1) < 1e-13
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("log_scale", [-100.0, -30.0, 0.0, 30.0, 100.0])
+def test_extreme_scales_stay_finite_and_point_back(dtype, log_scale):
+    """Values and gradients are finite in every dtype; beyond the edge each density's gradient points inside."""
+    z, loc, zero = torch.tensor([1.5], dtype=dtype), torch.tensor([0.5], dtype=dtype), torch.zeros(1, dtype=dtype)
+    at = torch.tensor([log_scale], dtype=dtype)
+    densities = {
+        "log_prob": lambda z, loc, a: ops.normal_log_prob(z, loc, a),
+        "minus_kl": lambda z, loc, a: -ops.normal_kl(loc, a, zero, zero),
+        "minus_kl_prior": lambda z, loc, a: -ops.normal_kl(z, zero, loc, a),
+    }
+    for name, f in densities.items():
+        value, slopes = f(z, loc, at), grad(lambda *a, f=f: f(*a).sum(), (0, 1, 2))(z, loc, at)
+        assert torch.isfinite(value).all(), name
+        assert all(torch.isfinite(s).all() for s in slopes), name
+        if log_scale:
+            assert slopes[2].item() * log_scale < 0, f"{name} does not point back"
+
+
+def test_the_bounded_map_is_the_identity_inside_and_smooth():
+    for dtype, edge in ((torch.float16, 4.0), (torch.float32, 20.0), (torch.float64, 20.0)):
+        inside = torch.linspace(-edge, edge, 41).to(dtype)
+        assert torch.equal(ops.bounded(inside), inside.to(torch.promote_types(dtype, torch.float32)))
+    t = torch.linspace(-100, 100, 20001, dtype=torch.float64)
+    mapped, slope = ops.bounded(t), vmap(grad(ops.bounded))(t)
+    assert mapped.abs().max() < 20.5
+    assert (slope > 0).all()
+    assert torch.allclose(mapped[1:] - mapped[:-1], 0.005 * (slope[1:] + slope[:-1]), atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", DTYPES[:2])
+def test_half_precision_is_computed_in_float32(dtype):
+    args = [noise(5, 300, seed=i).to(dtype) * 0.3 for i in range(4)]
+    for f, used in ((ops.normal_log_prob, args[:3]), (ops.normal_kl, args), (ops.bernoulli_log_prob, args[:2])):
+        exact = f(*(a.double() for a in used))
+        assert f(*used).dtype == torch.float32
+        torch.testing.assert_close(f(*used).double(), exact, rtol=2e-6, atol=1e-5)
+
+
+def test_every_transform_agrees_with_plain_differentiation():
+    z, loc, log_scale = noise(4, 3), noise(3, seed=1), 0.3 * noise(3, seed=2)
+    x = (z > 0).double()
+    cases = [
+        (ops.normal_log_prob, (z, loc, log_scale)),
+        (ops.normal_kl, (z, loc.expand_as(z), log_scale, loc)),
+        (ops.bernoulli_log_prob, (x, z)),
+    ]
+    for f, args in cases:
+        leaves = [a.clone().requires_grad_() for a in args]
+        expected = torch.autograd.grad(f(*leaves).sum(), leaves)
+        every = tuple(range(len(args)))
+        eager = grad(lambda *a, f=f: f(*a).sum(), every)
+        compiled = torch.compile(eager, fullgraph=True)
+        for got in (eager(*args), compiled(*args)):
+            for a, b in zip(got, expected, strict=True):
+                torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+        assert torch.autograd.gradcheck(f, leaves)
+        assert torch.autograd.gradgradcheck(f, leaves)
+        rows = jacrev(f)(*args)
+        assert rows.shape == (4, *args[0].shape)
+
+
+@pytest.mark.law
+@given(strategies.pairs("normal"))
+def test_kl_law(pair):
+    q, p = pair
+    laws.kl_is_nonnegative(ops.normal_kl(*q, *p))
+    assert (ops.normal_kl(*q, *q) == 0).all()

@@ -1,0 +1,118 @@
+import gzip
+import struct
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+
+from jensen.core import keys
+from jensen.experiments import data
+from jensen.experiments.settings import InputError
+
+KEY = keys.key(0)
+
+
+def idx_bytes(array: np.ndarray) -> bytes:
+    return bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+def write_mnist(folder, n=6, test=4, zipped=True):
+    """Four small files in MNIST's format."""
+    levels = np.arange(n * 28 * 28, dtype=np.uint32).reshape(n, 28, 28) % 256
+    files = {
+        "train-images-idx3-ubyte": levels.astype(np.uint8),
+        "train-labels-idx1-ubyte": np.arange(n, dtype=np.uint8),
+        "t10k-images-idx3-ubyte": levels[:test].astype(np.uint8),
+        "t10k-labels-idx1-ubyte": np.arange(test, dtype=np.uint8),
+    }
+    for name, array in files.items():
+        raw = idx_bytes(array)
+        (folder / f"{name}.gz").write_bytes(gzip.compress(raw)) if zipped else (folder / name).write_bytes(raw)
+
+
+def test_digits_split_is_fixed_and_complete():
+    images = data.digits()
+    assert images.train.shape == (1437, 64)
+    assert images.test.shape == (360, 64)
+    assert images.train.min() == 0
+    assert images.train.max() == 1
+    assert images.shape == (1, 8, 8)
+    assert torch.equal(images.test, data.digits().test)
+    assert images.test_labels.bincount().min() > 20
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_idx_files_are_read(tmp_path, zipped):
+    write_mnist(tmp_path, zipped=zipped)
+    images = data.load("mnist", tmp_path)
+    assert images.train.shape == (6, 784)
+    assert images.shape == (1, 28, 28)
+    assert images.test_labels.tolist() == [0, 1, 2, 3]
+    assert images.train[0, 255].item() == 1
+    assert abs(images.train[0, 51].item() - 0.2) < 1e-6
+
+
+TRAIN = "train-images-idx3-ubyte.gz"
+DAMAGE = {
+    "missing": (lambda p: p.unlink(), "has neither train-images-idx3-ubyte nor"),
+    "truncated gzip": (lambda p: p.write_bytes(p.read_bytes()[:-20]), "damaged or cut short"),
+    "no gzip": (lambda p: p.write_bytes(b"<html>not found</html>"), "damaged or cut short"),
+    "flipped gzip": (lambda p: p.write_bytes(p.read_bytes()[:30] + b"\xff" * 9 + p.read_bytes()[39:]), "damaged"),
+    "empty": (lambda p: p.write_bytes(gzip.compress(b"")), "starts with nothing"),
+    "wrong magic": (lambda p: p.write_bytes(gzip.compress(b"\x00\x00\x0d\x03" + b"\x00" * 40)), "starts with 00000d03"),
+    "labels for images": (lambda p: p.write_bytes(gzip.compress(idx_bytes(np.zeros(3, np.uint8)))), "swapped"),
+    "truncated header": (lambda p: p.write_bytes(gzip.compress(b"\x00\x00\x08\x03\x00")), "cut short or padded"),
+    "truncated body": (lambda p: p.write_bytes(gzip.compress(gzip.decompress(p.read_bytes())[:-5])), "cut short"),
+    "no images": (lambda p: p.write_bytes(gzip.compress(idx_bytes(np.zeros((0, 28, 28), np.uint8)))), "cut short"),
+    "another size": (
+        lambda p: p.write_bytes(gzip.compress(idx_bytes(np.zeros((2, 9, 9), np.uint8)))),
+        "belong together",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damaged_files_are_one_clear_line(tmp_path, name):
+    write_mnist(tmp_path)
+    damage, message = DAMAGE[name]
+    damage(tmp_path / TRAIN)
+    with pytest.raises(InputError, match=message) as caught:
+        data.load("mnist", tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_network_names_the_way_out(monkeypatch):
+    def fail(*args, **options):
+        raise URLError("Name or service not known")
+
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", fail)
+    with pytest.raises(InputError, match=r"could not be downloaded.*pass --data-dir"):
+        data.load("mnist")
+
+
+def test_binarise_draws_each_pixel_at_its_grey_and_keeps_nan():
+    grey = torch.tensor([0.0, 0.25, 0.9, 1.0]).repeat(20_000, 1)
+    drawn = data.binarise(KEY, grey)
+    assert set(drawn.unique().tolist()) == {0.0, 1.0}
+    assert drawn[:, 0].sum() == 0
+    assert drawn[:, 3].sum() == 20_000
+    error = (grey[0] * (1 - grey[0]) / 20_000).sqrt()
+    assert ((drawn.mean(0) - grey[0]).abs() <= 4 * error).all()
+    grey[3, 1] = torch.nan
+    assert data.binarise(KEY, grey).isnan().nonzero().tolist() == [[3, 1]]
+
+
+def test_binarised_data_chunks_hold_the_draws_of_the_whole():
+    grey = keys.uniform(keys.key(1), (10, 64))
+    rest = data.binarise(keys.at(KEY, datum=6), grey[6:])
+    assert torch.equal(data.binarise(KEY, grey)[6:], rest)
+
+
+def test_test_pixels_do_not_depend_on_the_seed():
+    images = data.digits()
+    static = [data.prepare(images, "static", seed) for seed in (0, 1)]
+    assert torch.equal(static[0].test, static[1].test)
+    assert torch.equal(static[0].test, data.prepare(images, "dynamic", 5).test)
+    assert not torch.equal(static[0].train, static[1].train)
+    assert torch.equal(data.prepare(images, "grey", 0).test, images.test)

@@ -1,0 +1,228 @@
+"""The command as its users run it: real processes, real signals, real failures."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from jensen.experiments import runs, train
+from jensen.experiments.settings import Settings
+from tests.experiments.test_data import write_mnist
+
+FAST = [
+    "--no-compile", "--steps", "100", "--batch", "20", "--hidden", "16", "--latent", "2", "--evidence-k", "5",
+    "--checkpoint-every", "50", "--log-every", "10",
+]  # fmt: skip
+VARIES = {"timing.json"}  # the only file that may differ between two runs of one configuration
+
+
+def command(*args, before=""):
+    """The command in a process of its own; `before` is code that sabotages it."""
+    code = f"import sys; sys.argv = ['train', *{list(map(str, args))!r}]\n{before}\n"
+    code += "from jensen.experiments import train; train.main()"
+    return [sys.executable, "-W", "error", "-c", code]
+
+
+def start(*args, before="", **options):
+    return subprocess.run(command(*args, before=before), capture_output=True, text=True, timeout=120, **options)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """One uninterrupted run, and what it printed."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    done = start(*FAST, "--out", folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+def contents(folder):
+    """Every file's bytes but those that vary, by its name inside the folder."""
+    files = (p for p in folder.rglob("*") if p.is_file() and p.name not in VARIES)
+    return {str(p.relative_to(folder)): p.read_bytes() for p in files}
+
+
+def same_files(a, b):
+    ours, theirs = contents(a), contents(b)
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if ours[name] != theirs[name]] == []
+
+
+def test_a_run_leaves_a_report_and_figures(whole):
+    folder, printed = whole
+    assert {p.name for p in folder.iterdir()} == {
+        "config.json", "metrics.jsonl", "last.safetensors", "figures", "report.json", "report.txt", "timing.json",
+    }  # fmt: skip
+    figures = {p.name for p in (folder / "figures").iterdir()}
+    assert figures == {"training.png", "reconstructions.png", "samples.png", "latent.png"}
+    for line in ("−ELBO", "= reconstruction", "+ KL", "NLL (K = 5)", "bits/dim", "active units", "independent pixels"):
+        assert line in printed
+    assert "s training" in printed
+    assert len(printed.splitlines()) < 24
+    assert (folder / "report.txt").read_text() in printed
+
+
+KILL = """
+import os, signal
+from jensen.experiments import loop
+original = loop.warmup_cosine
+def stop_at(step, *rest):
+    if step == {step}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(step, *rest)
+loop.warmup_cosine = stop_at
+"""
+
+
+@pytest.mark.parametrize("step", [20, 50, 73])
+def test_kill_9_and_resume_leave_the_files_of_an_uninterrupted_run(whole, tmp_path, step):
+    """At step 50, just after the checkpoint; at 73, with rows beyond it; at 20, before there is any."""
+    folder = tmp_path / "killed"
+    killed = start(*FAST, "--out", folder, before=KILL.format(step=step))
+    assert killed.returncode == -signal.SIGKILL
+    assert not (folder / "report.json").exists()
+    resumed = start("--resume", folder)
+    assert resumed.returncode == 0, resumed.stderr
+    same_files(whole[0], folder)
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_exits(tmp_path, signum, code):
+    folder = tmp_path / "stopped"
+    options = [*FAST, "--steps", "1000000", "--checkpoint-every", "1000000", "--out", str(folder)]
+    process = subprocess.Popen(command(*options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while len(runs.read_metrics(folder)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signum)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == code, errors
+    assert "with a checkpoint saved" in errors
+    assert "Traceback" not in errors
+    settings = runs.read_settings(folder)
+    _, state = runs.load_checkpoint(folder / runs.LAST, settings)
+    rows = runs.read_metrics(folder)
+    assert state["step"] >= rows[-1]["step"] >= 20
+
+
+FULL_DISK = """
+import resource, signal
+from jensen.experiments import runs
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+original = runs.save_checkpoint
+def fill_after(*args):
+    original(*args)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+runs.save_checkpoint = fill_after
+"""
+
+
+def test_a_full_disk_leaves_the_last_good_checkpoint(whole, tmp_path):
+    """The second checkpoint's write fails half-way, at 20,000 bytes; the first stays, and the run can go on from it."""
+    folder = tmp_path / "full"
+    failed = start(*FAST, "--out", folder, before=FULL_DISK)
+    assert failed.returncode == 2
+    assert "could not be written" in failed.stderr
+    assert f"--resume {folder}" in failed.stderr
+    assert len(failed.stderr.strip().splitlines()) == 1
+    assert not list(folder.rglob("*.partial"))
+    _, state = runs.load_checkpoint(folder / runs.LAST, runs.read_settings(folder))
+    assert state["step"] == 50
+    assert start("--resume", folder).returncode == 0
+    same_files(whole[0], folder)
+
+
+def test_a_finished_run_can_be_resumed_and_says_the_same(whole, tmp_path):
+    folder, _ = whole
+    before = contents(folder)
+    assert start("--resume", folder).returncode == 0
+    assert contents(folder) == before
+
+
+WRONG = {
+    "k 0": (["--k", "0"], "expected --k of at least 1, got 0"),
+    "no steps": (["--steps", "0"], "expected --steps of at least 1"),
+    "nan rate": (["--lr", "nan"], "expected a positive --lr, got nan"),
+    "negative clip": (["--clip", "-1"], "expected a positive --clip"),
+    "negative weight": (["--kl-weight", "-1"], "expected a non-negative --kl-weight"),
+    "grey bernoulli": (["--pixels", "grey"], "binarise with --pixels dynamic or static, or choose --likelihood"),
+    "binary gaussian": (["--likelihood", "gaussian"], "add --pixels grey"),
+    "iwae free bits": (["--bound", "iwae", "--free-bits", "0.1"], "use --bound elbo"),
+    "large batch": (["--batch", "5000"], "--batch 5000 exceeds the 1437 training data: pass at most that many"),
+    "no folder": (["--data", "mnist", "--data-dir", "nowhere"], "--data-dir nowhere is no folder"),
+    "digits folder": (["--data-dir", "."], "use --data mnist"),
+    "no device": (["--device", "quantum"], "--device quantum cannot be used"),
+    "levels": (["--network", "conv", "--channels", "4", "4", "4", "4"], "divisible by 2 per level"),
+    "no run": (["--resume", "nowhere"], "nowhere holds no run"),
+    "unknown option": (["--lattent", "3"], "Unrecognized options: --lattent"),
+    "no number": (["--k", "many"], "Error parsing --k"),
+    "unknown model": (["--model", "gan"], "invalid choice 'gan'"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_bad_input_is_told_with_the_fix(name, tmp_path, monkeypatch, capsys):
+    args, message = WRONG[name]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train", "--no-compile", *args])
+    with pytest.raises(SystemExit) as stopped:
+        train.main()
+    errors = " ".join(capsys.readouterr().err.split())
+    assert stopped.value.code == 2
+    assert message in errors
+    assert "Traceback" not in errors
+
+
+def test_a_run_is_never_overwritten_nor_resumed_as_another(whole, monkeypatch, capsys):
+    folder, _ = whole
+    for args, message in (
+        (["--out", str(folder)], f"holds a run: go on with --resume {folder}"),
+        (["--resume", str(folder), "--latent", "3"], "has --latent 2 where this run has 3"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["train", *args])
+        with pytest.raises(SystemExit) as stopped:
+            train.main()
+        assert stopped.value.code == 2
+        assert message in capsys.readouterr().err
+
+
+def test_mnist_files_train_end_to_end(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    write_mnist(data, n=40, test=12)
+    options = [
+        "--data",
+        "mnist",
+        "--data-dir",
+        data,
+        "--network",
+        "conv",
+        "--channels",
+        "4",
+        "6",
+        "--activation",
+        "relu",
+    ]
+    rest = ["--pixels", "grey", "--likelihood", "continuous-bernoulli", "--bound", "iwae", "--k", "3", "--latent", "3"]
+    sizes = ["--no-compile", "--steps", "4", "--batch", "8", "--evidence-k", "3", "--out", tmp_path / "run"]
+    done = start(*options, *rest, *sizes)
+    assert done.returncode == 0, done.stderr
+    assert "continuous-bernoulli likelihood, 4 steps" in done.stdout
+
+
+def test_settings_survive_the_file():
+    settings = Settings(hidden=(3, 4), clip=0.5, k=7)
+    assert Settings.from_saved(settings.saved()) == settings
+
+
+def test_a_write_replaces_whole_files_only(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    runs.write_atomically(path, b"old")
+    monkeypatch.setattr(os, "fsync", lambda fd: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(runs.InputError, match=r"could not be written \(No space left on device\)"):
+        runs.write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]

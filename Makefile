@@ -11,7 +11,7 @@ help: ## this list
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[experiments,test,dev]'
+	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --constraint constraints.txt --editable '.[experiments,test,dev]'
 	mkdir -p .venv/source/jensen
 	ln -sfn $(CURDIR)/core $(CURDIR)/kernels $(CURDIR)/estimators $(CURDIR)/experiments .venv/source/jensen/
 	touch $@
@@ -28,10 +28,12 @@ laws: $(INSTALLED) ## the property tests with many more examples, and Hypothesis
 bench: $(INSTALLED) ## timings: the ELBO, the VAE step, the training loop's overhead
 	$(BIN)/python -m tests.bench $(ARGS)
 
-gpu: ## kernel tests and benches on a CUDA device; says so where there is none
+gpu: ## the suite's kernel tests and the benches on a CUDA device; says so where there is none
 	@$(PYTHON) -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2>/dev/null \
-	  || { echo 'make gpu needs a CUDA device and a python with a CUDA build of torch (PYTHON=...): none found here, nothing was run'; exit 1; }
-	PYTHONPATH=$(CURDIR)/.source $(PYTHON) -m tests.bench --device cuda $(ARGS)
+	  || { echo 'make gpu: no CUDA device, or no CUDA build of torch in $(PYTHON): nothing was run (choose a python with PYTHON=...)'; exit 1; }
+	mkdir -p build/source/jensen
+	ln -sfn $(CURDIR)/core $(CURDIR)/kernels $(CURDIR)/estimators $(CURDIR)/experiments build/source/jensen/
+	PYTHONPATH=$(CURDIR)/build/source:$(CURDIR) $(PYTHON) -m tests.bench --device cuda $(ARGS)
 
 lint: $(INSTALLED) ## ruff check and format
 	$(BIN)/ruff check .

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 LOW = 0xFFFFFFFF  # the low 32 bits of a 64-bit word
-_M0, _M1 = 0xD2511F53 - 2**32, 0xCD9E8D57 - 2**32  # multipliers, less 2^32: products then fit in 63 bits
+_M0, _M1 = 0xD2511F53 - 2**32, 0xCD9E8D57 - 2**32  # less 2^32, so that products fit in 63 bits; it is added back
 _W0, _W1 = 0x9E3779B9, 0xBB67AE85
 _NOISE, _FOLD, _SPLIT = 0, 1, 2  # streams: one word is never both noise and a new key
 
@@ -92,26 +92,20 @@ def permutation(key: Int[Tensor, "3"], n: int) -> Int[Tensor, "n"]:
 
 def philox(seed: Tensor, c0: Tensor, c1: Tensor | int, c2: Tensor | int, c3: int) -> tuple[Any, Any, Any, Any]:
     """Ten rounds on counters that broadcast (32-bit words in int64): four 32-bit words in int64."""
+    steps = torch.arange(10, device=seed.device)
+    keys0, keys1 = ((seed & LOW) + _W0 * steps).unbind(), (((seed >> 32) & LOW) + _W1 * steps).unbind()
     a, b, c, d = c0, c1, c2, c3
-    k0, k1 = seed & LOW, (seed >> 32) & LOW
-    for _ in range(10):
-        high0, low0 = _multiply(a, _M0)
-        high1, low1 = _multiply(c, _M1)
-        a, b, c, d = high1 ^ b ^ k0, low1, high0 ^ d ^ k1, low0
-        k0, k1 = (k0 + _W0) & LOW, (k1 + _W1) & LOW
-    return a, b, c, d
+    for k0, k1 in zip(keys0, keys1, strict=True):
+        product0, product1 = a * _M0, c * _M1
+        a, c = (((product1 >> 32) + c) ^ b ^ k0) & LOW, (((product0 >> 32) + a) ^ d ^ k1) & LOW
+        b, d = product1, product0  # their high bits fall to the next round's mask
+    return a, b & LOW, c, d & LOW
 
 
 def to_uniform(words: Int[Tensor, "..."], dtype: torch.dtype = torch.float32) -> Float[Tensor, "..."]:
     """32-bit words to [0, 1): a word read as signed, its sign folded away, times just under 2^-31."""
     folded = torch.where(words >= 2**31, LOW - words, words)
     return (folded.to(_compute(dtype)) * 4.6566127342e-10).to(dtype)
-
-
-def _multiply(word: Any, constant: int) -> tuple[Any, Any]:
-    """The high and low words of word * (constant + 2^32), for a negative constant above -2^30."""
-    product = word * constant
-    return ((product >> 32) + word) & LOW, product & LOW
 
 
 def _parts(key: Tensor) -> tuple[Tensor, Tensor]:

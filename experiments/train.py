@@ -151,7 +151,7 @@ def summary(settings: Settings, images: Images, result: Evaluation, stand: Stand
         f"{'−ELBO':<28}{-result.elbo:>9.2f}   {result.floor:.2f}",
         f"{'  = reconstruction':<28}{-result.reconstruction:>9.2f}",
         f"{'  + KL':<28}{result.kl:>9.2f}",
-        f"{nll_label:<28}{result.nll:>9.2f} ± {result.error:.2f} (Monte Carlo)",
+        f"{nll_label:<28}{result.nll:>9.2f} ± {result.error:.3f} (Monte Carlo)",
         f"{'bits/dim':<28}{result.bits_per_dim:>9.3f}   {result.floor / pixels / math.log(2):.3f}",
         f"{'active units':<28}{result.active_units:>9} of {settings.latent}",
     ]

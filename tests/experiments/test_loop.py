@@ -36,8 +36,9 @@ def same(a, b):
         replace(PLAIN, pixels="dynamic", bound="iwae", k=3),
         replace(PLAIN, kl_warmup=20, free_bits=0.1, lr_warmup=5, clip=1.0),
         replace(PLAIN, dtype="float64", patience=2),
+        replace(PLAIN, pixels="dynamic", compile=True),
     ],
-    ids=["plain", "iwae", "schedules", "patience"],
+    ids=["plain", "iwae", "schedules", "patience", "compiled"],
 )
 def test_resuming_gives_the_same_bits(tmp_path, monkeypatch, settings):
     train = images().to(getattr(torch, settings.dtype))

@@ -1,17 +1,44 @@
-"""log Bernoulli(x; sigmoid(logits)), summed over the last axis."""
+"""log Bernoulli(x; sigmoid(logits)), summed over the last axis. Fused: x is never expanded over samples."""
 
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from jensen.core.ops._op import differentiable, fake_reduced, fake_slopes, fitted, launch, pullback, uses_kernel
 from jensen.core.ops.log_scale import at_least_float32
 
 
 def bernoulli_log_prob(x: Float[Tensor, "... d"], logits: Float[Tensor, "... d"]) -> Float[Tensor, "..."]:
     """sum_d of x logits - log(1 + e^logits), in nats: a log probability for x in {0, 1}.
 
-    Batch axes broadcast; the last axes must agree. For x strictly between 0 and 1 it is minus a cross-entropy and
-    no density. Half precision is computed and returned in float32.
+    Batch axes broadcast, as x (n, d) against logits (s, n, d); the last axes must agree. For x strictly between 0
+    and 1 it is minus a cross-entropy and no density. Half precision is computed and returned in float32.
     """
+    return _op(x, logits) if uses_kernel(logits) else reference(x, logits)
+
+
+def reference(x: Tensor, logits: Tensor) -> Tensor:
     logits = at_least_float32(logits)
     return (at_least_float32(x) * logits + F.logsigmoid(-logits)).sum(-1)
+
+
+def _vjp(
+    needs: tuple[bool, ...], gradients: tuple[Tensor], x: Tensor, logits: Tensor
+) -> tuple[Tensor | None, Tensor | None]:
+    g = gradients[0]
+    return (
+        fitted(g[..., None] * at_least_float32(logits), x) if needs[0] else None,
+        fitted(_slopes(g, x, logits), logits) if needs[1] else None,
+    )
+
+
+_slopes = differentiable(
+    "bernoulli_log_prob_slopes",
+    launch("bernoulli_log_prob", "backward"),
+    pullback(reference, (1,)),
+    fake_slopes(1),
+    events=(0, 1, 1),
+)
+_op = differentiable(
+    "bernoulli_log_prob", launch("bernoulli_log_prob"), reference, fake_reduced, events=(1, 1), vjp=_vjp
+)

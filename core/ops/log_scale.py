@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-_WIDTH = 0.5  # how far beyond the limit the map can reach
+WIDTH = 0.5  # how far beyond the limit the map can reach
 
 
 def limit(dtype: torch.dtype) -> float:
@@ -26,7 +26,7 @@ def bounded(log_scale: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     log_scale = at_least_float32(log_scale)
     inside = log_scale.clamp(-edge, edge)
     outside = log_scale - inside  # zero inside, signed beyond the edge
-    return torch.where(outside == 0, log_scale, inside + _WIDTH * outside / (_WIDTH + outside.abs()))
+    return torch.where(outside == 0, log_scale, inside + WIDTH * outside / (WIDTH + outside.abs()))
 
 
 def at_least_float32(t: Tensor) -> Tensor:

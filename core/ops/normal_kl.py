@@ -1,10 +1,13 @@
-"""KL between diagonal normals, summed over the last axis, exact for tiny values."""
+"""KL between diagonal normals over the last axis, exact for tiny values. Fused: one pass, scales bounded inside."""
+
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core.ops.log_scale import at_least_float32, bounded
+from jensen.core.ops._op import differentiable, fake_reduced, fake_slopes, fitted, launch, pullback, uses_kernel
+from jensen.core.ops.log_scale import WIDTH, at_least_float32, bounded, limit
 
 
 def normal_kl(
@@ -19,6 +22,11 @@ def normal_kl(
     `bounded`. The relative error in float32 is below 1e-5 down to a KL of 5e-7, where the textbook form
     has lost every digit. Half precision is computed and returned in float32.
     """
+    args = (q_loc, q_log_scale, p_loc, p_log_scale)
+    return _op(*args) if uses_kernel(q_loc) else reference(*args)
+
+
+def reference(q_loc: Tensor, q_log_scale: Tensor, p_loc: Tensor, p_log_scale: Tensor) -> Tensor:
     p_log_scale = bounded(p_log_scale)
     t = 2 * (bounded(q_log_scale) - p_log_scale)
     u = (at_least_float32(q_loc) - at_least_float32(p_loc)) * torch.exp(-p_log_scale)
@@ -35,3 +43,25 @@ def exp_less_tangent(t: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         series = 1 + series * small / k
     large = torch.where(near, 0.0, t)
     return torch.where(near, 0.5 * small.square() * series, torch.expm1(large) - large)
+
+
+def _vjp(needs: tuple[bool, ...], gradients: tuple[Tensor], *args: Tensor) -> tuple[Tensor, ...]:
+    dq_loc, dq_scale, dp_scale = _slopes(gradients[0], *args)
+    slopes = (dq_loc, dq_scale, -dq_loc, dp_scale)
+    return tuple(fitted(slope, t) for slope, t in zip(slopes, args, strict=True))
+
+
+def _with_limits(function: str) -> Any:
+    kernel = launch("normal_kl", function)
+    return lambda *args: kernel(*args, limit(args[-3].dtype), limit(args[-1].dtype), WIDTH)
+
+
+_slopes = differentiable(
+    "normal_kl_slopes",
+    _with_limits("backward"),
+    pullback(reference, (0, 1, 3)),
+    fake_slopes(3),
+    events=(0, 1, 1, 1, 1),
+    outputs=3,
+)
+_op = differentiable("normal_kl", _with_limits("forward"), reference, fake_reduced, events=(1, 1, 1, 1), vjp=_vjp)

@@ -1,12 +1,14 @@
-"""log N(z; loc, scale^2), diagonal, summed over the last axis."""
+"""log N(z; loc, scale^2), diagonal, summed over the last axis. Fused: one pass over z."""
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core.ops.log_scale import at_least_float32, bounded
+from jensen.core.ops._op import differentiable, fake_reduced, fake_slopes, fitted, launch, pullback, uses_kernel
+from jensen.core.ops.log_scale import WIDTH, at_least_float32, bounded, limit
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
@@ -19,6 +21,33 @@ def normal_log_prob(
     Batch axes broadcast; the last axes must agree. log_scale passes through `bounded`. Half precision is
     computed and returned in float32.
     """
+    return _op(z, loc, log_scale) if uses_kernel(z) else reference(z, loc, log_scale)
+
+
+def reference(z: Tensor, loc: Tensor, log_scale: Tensor) -> Tensor:
     log_scale = bounded(log_scale)
     u = (at_least_float32(z) - at_least_float32(loc)) * torch.exp(-log_scale)
     return -(0.5 * u.square() + log_scale + HALF_LOG_2PI).sum(-1)
+
+
+def _vjp(
+    needs: tuple[bool, ...], gradients: tuple[Tensor], z: Tensor, loc: Tensor, log_scale: Tensor
+) -> tuple[Tensor, ...]:
+    dz, dscale = _slopes(gradients[0], z, loc, log_scale)
+    return fitted(dz, z), fitted(-dz, loc), fitted(dscale, log_scale)
+
+
+def _with_limit(function: str) -> Any:
+    kernel = launch("normal_log_prob", function)
+    return lambda *args: kernel(*args, limit(args[-1].dtype), WIDTH)
+
+
+_slopes = differentiable(
+    "normal_log_prob_slopes",
+    _with_limit("backward"),
+    pullback(reference, (0, 2)),
+    fake_slopes(2),
+    events=(0, 1, 1, 1),
+    outputs=2,
+)
+_op = differentiable("normal_log_prob", _with_limit("forward"), reference, fake_reduced, events=(1, 1, 1), vjp=_vjp)

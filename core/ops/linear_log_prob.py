@@ -1,0 +1,164 @@
+"""Likelihoods of a linear layer's outputs. Fused: logits (s, n, D) are made a chunk at a time, in backward again."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from jensen.core.ops._op import differentiable, fitted, launch, over_batch, uses_kernel
+from jensen.core.ops.bernoulli_log_prob import reference as bernoulli_reference
+from jensen.core.ops.categorical_log_prob import log_p
+from jensen.core.ops.categorical_log_prob import reference as categorical_reference
+from jensen.core.ops.log_scale import at_least_float32
+
+CHUNK = 2**19  # logits at once inside the operation: 2 MiB of float32
+INLINE = 2**22  # up to so many in all, plain torch is as small, and a compiler can fuse it
+EVENTS = (2, 3, 2, 1)  # of x (n, D), h (s, n, H), weight (D, H), bias (D,)
+
+
+def linear_bernoulli_log_prob(
+    x: Float[Tensor, "n D"], h: Float[Tensor, "s n H"], weight: Float[Tensor, "D H"], bias: Float[Tensor, " D"]
+) -> Float[Tensor, "s n"]:
+    """`bernoulli_log_prob` of x under logits = h weight^T + bias, in nats: (s, n).
+
+    Logits are never stored, forward or backward: beside inputs and gradients, memory is that of a chunk. Half precision
+    is computed and returned in float32.
+    """
+    return _bernoulli(x, h, weight, bias)
+
+
+def linear_categorical_log_prob(
+    x: Float[Tensor, "n D"], h: Float[Tensor, "s n H"], weight: Float[Tensor, "D H"], bias: Float[Tensor, " D"]
+) -> Float[Tensor, "s n"]:
+    """`categorical_log_prob` of x, one-hot over D, under logits = h weight^T + bias, in nats: (s, n).
+
+    Logits are never stored, forward or backward: beside inputs and gradients, memory is that of a chunk. Half precision
+    is computed and returned in float32.
+    """
+    return _categorical(x, h, weight, bias)
+
+
+def _define(
+    name: str,
+    density: Callable[[Tensor, Tensor], Tensor],
+    residual: Callable[[Tensor, Tensor, Tensor], Tensor],
+    x_slope: Callable[[Tensor, Tensor], Tensor],
+) -> Callable[..., Tensor]:
+    """The operation for a density(x, logits) with residual(g, x, logits) = g d density / d logits."""
+    kernel, kernel_slopes = launch(name), launch(name, "backward")
+
+    def reference(x: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        logits = at_least_float32(h) @ at_least_float32(weight).mT.unsqueeze(-3)
+        return density(x.unsqueeze(-3), logits + at_least_float32(bias)[..., None, None, :])
+
+    def forward(x: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        if any(t.ndim > event for t, event in zip((x, h, weight, bias), EVENTS, strict=True)):
+            return over_batch(forward, EVENTS, x, h, weight, bias)
+        f = kernel if uses_kernel(h) else density
+        x, h, weight, bias = (at_least_float32(t) for t in (x, h, weight, bias))
+        out = h.new_empty(h.shape[:-1])
+        for part, data in chunks(h, len(bias)):
+            out[part] = f(x[data], F.linear(h[part], weight, bias))
+        return out
+
+    def backward(
+        g: Tensor, x: Tensor, h: Tensor, weight: Tensor, bias: Tensor, need_x: bool
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        events = (2, *EVENTS)
+        if any(t.ndim > event for t, event in zip((g, x, h, weight, bias), events, strict=True)):
+            return over_batch(lambda *each: backward(*each, need_x), events, g, x, h, weight, bias)
+        f = kernel_slopes if uses_kernel(h) else residual
+        g, x, h, weight, bias = (at_least_float32(t) for t in (g, x, h, weight, bias))
+        dx, dh = torch.zeros_like(x) if need_x else x.new_zeros(0, 0), torch.empty_like(h)
+        dweight, dbias = torch.zeros_like(weight), torch.zeros_like(bias)
+        for part, data in chunks(h, len(bias)):
+            logits = F.linear(h[part], weight, bias)
+            if need_x:
+                dx[data] += (g[part][..., None] * x_slope(x[data], logits)).sum(0)
+            r = f(g[part], x[data], logits)
+            dh[part] = r @ weight
+            dweight.addmm_(r.flatten(0, 1).T, h[part].flatten(0, 1))
+            dbias += r.sum((0, 1))
+        return dx, dh, dweight, dbias
+
+    def backward_reference(
+        g: Tensor, x: Tensor, h: Tensor, weight: Tensor, bias: Tensor, need_x: bool
+    ) -> tuple[Tensor, ...]:
+        batch = batch_of((g, x, h, weight, bias), (2, *EVENTS))
+        wide = [at_least_float32(t) for t in (x, h, weight, bias)]
+        full = [t.expand(*batch, *t.shape[t.ndim - e :]) for t, e in zip(wide, EVENTS, strict=True)]
+        dx, *rest = torch.func.vjp(reference, *full)[1](g.expand(*batch, *g.shape[-2:]))
+        return dx if need_x else dx.new_zeros(*batch, 0, 0), *rest
+
+    def fake(x: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return at_least_float32(h).new_empty(*batch_of((x, h, weight, bias), EVENTS), *h.shape[-3:-1])
+
+    def fake_backward(
+        g: Tensor, x: Tensor, h: Tensor, weight: Tensor, bias: Tensor, need_x: bool
+    ) -> tuple[Tensor, ...]:
+        batch, like = batch_of((g, x, h, weight, bias), (2, *EVENTS)), at_least_float32(h)
+        shapes = [x.shape[-2:] if need_x else (0, 0), h.shape[-3:], weight.shape[-2:], bias.shape[-1:]]
+        return tuple(like.new_empty(*batch, *shape) for shape in shapes)
+
+    def vjp(needs: tuple[bool, ...], gradients: tuple[Tensor], *args: Tensor) -> tuple[Tensor | None, ...]:
+        dx, *rest = slopes(gradients[0], *args, needs[0])
+        fit = [fitted(slope, t) for slope, t in zip(rest, args[1:], strict=True)]
+        return fitted(dx, args[0]) if needs[0] else None, *fit
+
+    slopes = differentiable(
+        f"linear_{name}_slopes",
+        backward,
+        backward_reference,
+        fake_backward,
+        events=(2, *EVENTS),
+        outputs=4,
+        static=("bool",),
+    )
+    op = differentiable(f"linear_{name}", forward, reference, fake, events=EVENTS, vjp=vjp)
+
+    def call(x: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        check(x, h, weight, bias)
+        small = h.shape[0] * h.shape[1] * len(bias) <= INLINE
+        return reference(x, h, weight, bias) if small and not uses_kernel(h) else op(x, h, weight, bias)
+
+    call.reference, call.op = reference, op
+    return call
+
+
+def chunks(h: Tensor, outputs: int) -> Any:
+    """Places (samples, data) of h (s, n, H) whose logits fill a chunk, and their data."""
+    s, n, _ = h.shape
+    data = max(1, min(n, CHUNK // max(1, outputs)))
+    samples = max(1, CHUNK // (data * max(1, outputs)))
+    for u in range(0, n, data):
+        for a in range(0, s, samples):
+            where = slice(u, u + data)
+            yield (slice(a, a + samples), where), where
+
+
+def check(x: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> None:
+    shapes = tuple(tuple(t.shape) for t in (x, h, weight, bias))
+    good = x.ndim == 2 and h.ndim == 3 and weight.ndim == 2 and bias.ndim == 1
+    if not good or shapes != (
+        (h.shape[1], len(bias)), tuple(h.shape), (len(bias), h.shape[2]), (len(bias),)
+    ):  # fmt: skip
+        raise ValueError(f"expected x (n, D), h (s, n, H), weight (D, H) and bias (D,), got {shapes}")
+
+
+def batch_of(tensors: tuple[Tensor, ...], events: tuple[int, ...]) -> torch.Size:
+    return torch.broadcast_shapes(*(t.shape[: t.ndim - e] for t, e in zip(tensors, events, strict=True)))
+
+
+def _bernoulli_residual(g: Tensor, x: Tensor, logits: Tensor) -> Tensor:
+    return logits.sigmoid_().neg_().add_(x).mul_(g[..., None])
+
+
+def _categorical_residual(g: Tensor, x: Tensor, logits: Tensor) -> Tensor:
+    return (x - x.sum(-1, keepdim=True) * torch.softmax(logits, -1)).mul_(g[..., None])
+
+
+_bernoulli = _define("bernoulli_log_prob", bernoulli_reference, _bernoulli_residual, lambda x, logits: logits)
+_categorical = _define("categorical_log_prob", categorical_reference, _categorical_residual, log_p)

@@ -1,0 +1,73 @@
+"""log Bernoulli(x; sigmoid(logits)) per row, and its gradient for the logits."""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from jensen.kernels.launch import accumulator, grid, load_rows, on, rows, tile
+
+
+@triton.jit
+def _forward(
+    x_ptr, logits_ptr, out_ptr, r, x_rows, logits_rows, d,
+    ACC: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64) * BLOCK_R + tl.arange(0, BLOCK_R)
+    live = row < r
+    total = tl.zeros([BLOCK_R], ACC)
+    for start in range(0, d, BLOCK_D):
+        column = start + tl.arange(0, BLOCK_D)
+        mask = live[:, None] & (column < d)[None, :]
+        x = load_rows(x_ptr, row, x_rows, column, d, mask, ACC)
+        logits = load_rows(logits_ptr, row, logits_rows, column, d, mask, ACC)
+        softplus = tl.where(logits > 0, logits, 0.0) + tl.log(1.0 + tl.exp(-tl.abs(logits)))
+        total += tl.sum(tl.where(mask, x * logits - softplus, 0.0), 1)
+    tl.store(out_ptr + row, total, mask=live)
+
+
+@triton.jit
+def _backward(
+    g_ptr, x_ptr, logits_ptr, out_ptr, r, g_rows, x_rows, logits_rows, d,
+    ACC: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64) * BLOCK_R + tl.arange(0, BLOCK_R)
+    live = row < r
+    g = tl.load(g_ptr + row % g_rows, mask=live, other=0.0).to(ACC)[:, None]
+    for start in range(0, d, BLOCK_D):
+        column = start + tl.arange(0, BLOCK_D)
+        mask = live[:, None] & (column < d)[None, :]
+        x = load_rows(x_ptr, row, x_rows, column, d, mask, ACC)
+        logits = load_rows(logits_ptr, row, logits_rows, column, d, mask, ACC)
+        small = tl.exp(-tl.abs(logits))
+        sigmoid = tl.where(logits > 0, 1.0, small) / (1.0 + small)
+        tl.store(out_ptr + row[:, None] * d + column[None, :], g * (x - sigmoid), mask=mask)
+
+
+def forward(x: Tensor, logits: Tensor) -> Tensor:
+    batch, d = torch.broadcast_shapes(x.shape[:-1], logits.shape[:-1]), logits.shape[-1]
+    dtype, acc = accumulator(x, logits)
+    out = torch.empty(batch, dtype=dtype, device=logits.device)
+    (x, x_rows), (logits, logits_rows) = rows(x, batch, 1), rows(logits, batch, 1)
+    if out.numel():
+        blocks = tile(d)
+        with on(logits):
+            _forward[grid(out.numel(), blocks["BLOCK_R"])](
+                x, logits, out, out.numel(), x_rows, logits_rows, d, ACC=acc, **blocks
+            )
+    return out
+
+
+def backward(g: Tensor, x: Tensor, logits: Tensor) -> Tensor:
+    """g (x - sigmoid(logits)), (*batch, d)."""
+    batch, d = torch.broadcast_shapes(g.shape, x.shape[:-1], logits.shape[:-1]), logits.shape[-1]
+    dtype, acc = accumulator(g, x, logits)
+    out = torch.empty(*batch, d, dtype=dtype, device=logits.device)
+    (g, g_rows), (x, x_rows), (logits, logits_rows) = rows(g, batch, 0), rows(x, batch, 1), rows(logits, batch, 1)
+    if out.numel():
+        blocks = tile(d)
+        with on(logits):
+            _backward[grid(batch.numel(), blocks["BLOCK_R"])](
+                g, x, logits, out, batch.numel(), g_rows, x_rows, logits_rows, d, ACC=acc, **blocks
+            )
+    return out

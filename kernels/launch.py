@@ -1,0 +1,66 @@
+"""What every launch shares: rows without copies where broadcasting allows, block sizes, the device, the accumulator."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+TILE = 2048  # elements of one program's tile
+
+
+def rows(t: Tensor, batch: Sequence[int], event: int) -> tuple[Tensor, int]:
+    """t (*b, *event axes) as contiguous rows (r, ...), and r: row i of the full batch is row i % r of t.
+
+    Axes that lead and are absent or 1 in b need no copy, as for x (n, D) against logits (s, n, D).
+    """
+    own = list(t.shape[: t.ndim - event])
+    while own and own[0] == 1:
+        own.pop(0)
+    if own != list(batch[len(batch) - len(own) :]):
+        t = t.expand(*batch, *t.shape[t.ndim - event :])
+        own = list(batch)
+    size = 1
+    for length in own:
+        size *= length
+    return t.contiguous(), size
+
+
+def tile(d: int) -> dict[str, int]:
+    """BLOCK_D columns, all of them up to 1,024, and as many rows as fill the tile."""
+    columns = min(triton.next_power_of_2(max(d, 1)), 1024)
+    return {"BLOCK_R": max(1, min(TILE // columns, 64)), "BLOCK_D": columns}
+
+
+def grid(count: int, block: int) -> tuple[int]:
+    return (triton.cdiv(count, block),)
+
+
+def on(t: Tensor) -> AbstractContextManager:
+    """Makes the tensor's device the current one, as a launch needs."""
+    return torch.cuda.device(t.device) if t.is_cuda else nullcontext()
+
+
+def accumulator(*tensors: Tensor) -> tuple[torch.dtype, tl.dtype]:
+    """float64 where an input is float64, else float32: for outputs and inside the kernel."""
+    if any(t.dtype == torch.float64 for t in tensors):
+        return torch.float64, tl.float64
+    return torch.float32, tl.float32
+
+
+@triton.jit
+def load_rows(ptr, row, size, column, d, mask, ACC: tl.constexpr):
+    """A (rows, columns) tile of a row-major array whose row i is i % size, in the accumulator's type at once."""
+    offsets = (row % size)[:, None] * d + column[None, :]
+    return tl.load(ptr + offsets, mask=mask, other=0.0).to(ACC)
+
+
+@triton.jit
+def bounded(a, limit, WIDTH: tl.constexpr):
+    """The bounded-scale map and its slope; NaN stays NaN."""
+    inside = tl.where(a > limit, limit, tl.where(a < -limit, -limit, a))
+    outside = a - inside
+    shrink = WIDTH / (WIDTH + tl.abs(outside))
+    return inside + outside * shrink, shrink * shrink

@@ -1,0 +1,219 @@
+"""Every operation under every transform, on the kernels' path and on the chunked one, against the plain reference."""
+
+import importlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+from torch.func import grad, hessian, jacrev, jvp, vmap
+
+from jensen.core import keys, ops
+from jensen.core.ops import _op, linear_log_prob
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+class Case(NamedTuple):
+    op: Callable
+    reference: Callable
+    args: tuple[Tensor, ...]
+    path: str = "triton"
+
+
+def noise(seed, *shape):
+    return 0.6 * keys.normal(keys.key(seed, DEVICE), shape, torch.float64)
+
+
+def module(name):
+    return importlib.import_module(f"jensen.core.ops.{name}")
+
+
+def one_hot(d):
+    return torch.eye(d, dtype=torch.float64, device=DEVICE)[[1, 0, d - 1]]
+
+
+def cases() -> dict[str, Case]:
+    s, n, d, hidden = 2, 3, 5, 4
+    x = (noise(9, n, d) > 0).double()
+    linear = (noise(1, s, n, hidden), noise(2, d, hidden), noise(3, d))
+    key, h = keys.at(keys.key(5, DEVICE), particle=3, datum=7), torch.tensor(1.7, dtype=torch.float64, device=DEVICE)
+    sample = module("normal_sample").reference
+    stein = module("stein_direction")
+
+    def stein_case(imq):
+        return Case(
+            lambda x, g, h: ops.stein_direction(x, g, h, "imq" if imq else "rbf"),
+            lambda x, g, h: stein.reference(x, g, h, imq),
+            (noise(1, 4, 2), noise(2, 4, 2), h),
+        )
+
+    def nearest(z, codes, find=ops.nearest_code):
+        return find(z, codes)[1]
+
+    def nearest_plain(z, codes):
+        index = module("nearest_code").reference(z.detach(), codes.detach())
+        return (z - codes[index]).square().sum(-1)
+
+    kernels = {
+        "normal_log_prob": (noise(1, s, n, d), noise(2, n, d), noise(3, d)),
+        "normal_kl": (noise(1, s, n, d), noise(2, n, d), noise(3, d), noise(4, n, d)),
+        "bernoulli_log_prob": (x, noise(1, s, n, d)),
+        "categorical_log_prob": (one_hot(d), noise(1, s, n, d)),
+        "importance": (noise(1, 4, n), noise(2, 4, n)),
+    }
+    found = {name: Case(getattr(ops, name), module(name).reference, args) for name, args in kernels.items()}
+    found["normal_sample"] = Case(
+        lambda m, a: ops.normal_sample(key, m, a, s),
+        lambda m, a: sample(key, m, a, s),
+        (noise(1, n, d), noise(2, n, d)),
+    )
+    found["nearest_code"] = Case(nearest, nearest_plain, (noise(1, 6, 2), noise(2, 4, 2)))
+    found["stein_direction rbf"], found["stein_direction imq"] = stein_case(False), stein_case(True)
+    for name, data in (("bernoulli", x), ("categorical", one_hot(d))):
+        call = getattr(linear_log_prob, f"_{name}")
+        found[f"linear_{name}_log_prob"] = Case(call, call.reference, (data, *linear))
+        found[f"linear_{name}_log_prob chunked"] = Case(call.op, call.reference, (data, *linear), "reference")
+    for name in ("nearest_code", "stein_direction rbf"):
+        found[f"{name} chunked"] = found[name]._replace(path="reference")
+    found["probe"] = probe_case()
+    return found
+
+
+def probe_case() -> Case:
+    """An operation whose backward is 3 times its forward's derivative, so that no ignored backward can pass."""
+
+    def forward(t):
+        return t.square()
+
+    if not hasattr(torch.ops.jensen, "probe"):
+        Probe.op = _op.differentiable(
+            "probe",
+            lambda t: t * t,
+            forward,
+            lambda t: torch.empty_like(t),
+            (1,),
+            vjp=lambda needs, g, t: (6 * t * g[0],),
+        )
+
+    class Plain(torch.autograd.Function):
+        """The same rule for eager torch alone: the oracle."""
+
+        @staticmethod
+        def forward(t):
+            return t * t
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            ctx.save_for_backward(*inputs)
+            ctx.save_for_forward(*inputs)
+
+        @staticmethod
+        def backward(ctx, g):
+            return 6 * ctx.saved_tensors[0] * g
+
+        @staticmethod
+        def jvp(ctx, dot):
+            return 2 * ctx.saved_tensors[0] * dot
+
+        @staticmethod
+        def vmap(info, in_dims, t):
+            return Plain.apply(t.movedim(in_dims[0], 0)), 0
+
+    return Case(Probe.op, Plain.apply, (noise(1, 3, 4),))
+
+
+class Probe:
+    op: Callable
+
+
+def flat(f: Callable) -> Callable[..., Tensor]:
+    """All outputs as one vector."""
+
+    def call(*args):
+        out = f(*args)
+        return torch.cat([o.reshape(-1) for o in (out if isinstance(out, tuple) else (out,))])
+
+    return call
+
+
+def weighed(f: Callable) -> Callable[..., Tensor]:
+    """A scalar with a different upstream gradient for every output, none of them 1."""
+
+    def call(*args):
+        out = flat(f)(*args)
+        return (out * torch.linspace(-1, 2, len(out), dtype=out.dtype, device=out.device)).sum()
+
+    return call
+
+
+def batch(args):
+    """Three versions of each argument that can vary, and which those are: the last stays shared."""
+    varied = [torch.stack([a, a.flip(-1), a * 0.5]) if a.ndim else torch.stack([a, 2 * a, 3 * a]) for a in args]
+    shared = len(args) > 1
+    return (*varied[:-1], args[-1]) if shared else varied, tuple([0] * (len(args) - shared) + [None] * shared)
+
+
+def transforms(args) -> dict[str, Callable]:
+    every = tuple(range(len(args)))
+    varied, dims = batch(args)
+    return {
+        "value": lambda f: flat(f)(*args),
+        "grad": lambda f: grad(weighed(f), every)(*args),
+        "vmap": lambda f: vmap(flat(f), dims)(*varied),
+        "vmap(grad)": lambda f: vmap(grad(weighed(f), every), dims)(*varied),
+        "jacrev": lambda f: jacrev(flat(f), every)(*args),
+        "grad(grad)": lambda f: grad(
+            lambda *a: sum(g.square().sum() for g in grad(weighed(f), every)(*a)), every
+        )(*args),
+    }  # fmt: skip
+
+
+def forward_transforms(args) -> dict[str, Callable]:
+    every = tuple(range(len(args)))
+    dots = tuple(torch.full_like(a, 0.3) for a in args)
+    return {
+        "jvp": lambda f: jvp(flat(f), args, dots)[1],
+        "hessian": lambda f: hessian(weighed(f), every)(*args),
+        "vmap(jvp)": lambda f: vmap(lambda a: jvp(lambda t: flat(f)(t, *args[1:]), (a,), (a * 0.5,))[1])(
+            torch.stack([args[0], 2 * args[0]])
+        ),
+    }
+
+
+CASES = cases()
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
+    """Chunks so small that the arguments here need several."""
+    monkeypatch.setattr(linear_log_prob, "CHUNK", 10)
+    monkeypatch.setattr(module("nearest_code"), "CHUNK", 8)
+    monkeypatch.setattr(module("stein_direction"), "CHUNK", 8)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_eager(name):
+    case = CASES[name]
+    for label, transform in (transforms(case.args) | forward_transforms(case.args)).items():
+        expected = transform(case.reference)
+        with ops.use(case.path):
+            got = transform(case.op)
+        torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-9, msg=lambda m, label=label: f"{label}: {m}")
+
+
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+@pytest.mark.parametrize("name", CASES)
+def test_compiled(name, backend):
+    """All transforms in one graph: the operations stay opaque to the compiler, and keep their backward."""
+    case = CASES[name]
+    wanted = transforms(case.args)
+    expected = {label: transform(case.reference) for label, transform in wanted.items()}
+    torch._dynamo.reset()
+    with ops.use(case.path):
+        compiled = torch.compile(
+            lambda: {label: transform(case.op) for label, transform in wanted.items()}, backend=backend, fullgraph=True
+        )
+        got = compiled()
+    torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-9)

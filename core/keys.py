@@ -26,6 +26,8 @@ _NOISE, _FOLD, _SPLIT = 0, 1, 2  # streams: one word is never both noise and a n
 
 def key(seed: int, device: torch.device | str | None = None) -> Int[Tensor, "3"]:
     """A key for an integer seed, at particle 0 and datum 0."""
+    if not isinstance(seed, int):
+        raise TypeError(f"expected an integer seed, got {seed!r}")
     if not -(2**63) <= seed < 2**63:
         raise ValueError(f"expected a seed that fits in 64 bits, got {seed}")
     return torch.tensor([seed, 0, 0], dtype=torch.int64, device=device)
@@ -34,7 +36,7 @@ def key(seed: int, device: torch.device | str | None = None) -> Int[Tensor, "3"]
 def fold_in(key: Int[Tensor, "3"], index: int | Tensor) -> Int[Tensor, "*batch 3"]:
     """A new key for an index (a step, a layer, a rank), or one for each; the key's offsets travel along."""
     seed, offsets = _parts(key)
-    index = torch.as_tensor(index, dtype=torch.int64, device=key.device)
+    index = _index(index, key)
     words = philox(seed, index & LOW, (index >> 32) & LOW, 0, _FOLD)
     return _with_seed(words, offsets)
 
@@ -49,7 +51,7 @@ def split(key: Int[Tensor, "3"], num: int = 2) -> Int[Tensor, "num 3"]:
 
 def at(key: Int[Tensor, "3"], particle: int | Tensor = 0, datum: int | Tensor = 0) -> Int[Tensor, "*batch 3"]:
     """The same key moved on by `particle` particles and `datum` data; index tensors give a batch of keys."""
-    moves = [torch.as_tensor(move, dtype=torch.int64, device=key.device) for move in (0, particle, datum)]
+    moves = [_index(move, key) for move in (0, particle, datum)]
     return key + torch.stack(torch.broadcast_tensors(*moves), -1)
 
 
@@ -69,7 +71,7 @@ def bits(key: Int[Tensor, "3"], shape: tuple[int, ...]) -> Int[Tensor, "..."]:
 
 
 def uniform(key: Int[Tensor, "3"], shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Float[Tensor, "..."]:
-    """Uniform noise in [0, 1), with 31 bits; the words and their order are Triton's."""
+    """Uniform noise in [0, 1), with 31 bits or the type's; the words and their order are Triton's."""
     return to_uniform(bits(key, shape), dtype)
 
 
@@ -103,9 +105,13 @@ def philox(seed: Tensor, c0: Tensor, c1: Tensor | int, c2: Tensor | int, c3: int
 
 
 def to_uniform(words: Int[Tensor, "..."], dtype: torch.dtype = torch.float32) -> Float[Tensor, "..."]:
-    """32-bit words to [0, 1): a word read as signed, its sign folded away, times just under 2^-31."""
+    """32-bit words to [0, 1): a word read as signed, its sign folded away, times just under 2^-31.
+
+    What half precision would round up to 1 stays the largest number below it.
+    """
     folded = torch.where(words >= 2**31, LOW - words, words)
-    return (folded.to(_compute(dtype)) * 4.6566127342e-10).to(dtype)
+    u = (folded.to(_compute(dtype)) * 4.6566127342e-10).to(dtype)
+    return u if u.dtype == _compute(dtype) else u.clamp_max(1 - torch.finfo(dtype).eps / 2)
 
 
 def _parts(key: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,6 +120,12 @@ def _parts(key: Tensor) -> tuple[Tensor, Tensor]:
             f"expected a key, an int64 tensor (3,), got {key.dtype} {tuple(key.shape)}: make one with keys.key(seed)"
         )
     return key[0], key[1:]
+
+
+def _index(index: int | Tensor, key: Tensor) -> Tensor:
+    if isinstance(index, float) or (isinstance(index, Tensor) and index.is_floating_point()):
+        raise TypeError(f"expected an integer index, got {index!r}")
+    return torch.as_tensor(index, dtype=torch.int64, device=key.device)
 
 
 def _with_seed(words: tuple[Any, ...], offsets: Tensor) -> Tensor:
@@ -128,4 +140,6 @@ def _axes(shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 
 def _compute(dtype: torch.dtype) -> torch.dtype:
+    if not dtype.is_floating_point:
+        raise TypeError(f"expected a floating-point dtype for noise, got {dtype}")
     return torch.float64 if dtype == torch.float64 else torch.float32

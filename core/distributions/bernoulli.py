@@ -11,6 +11,8 @@ from torch.nn import functional as F
 from jensen.core import keys
 from jensen.core.distributions.shapes import check_value, noise_shape
 from jensen.core.ops import bernoulli_log_prob
+from jensen.core.ops.log_scale import at_least_float32
+from jensen.core.ops.normal_kl import kl_terms
 
 
 class Bernoulli(NamedTuple):
@@ -27,12 +29,12 @@ class Bernoulli(NamedTuple):
 
     def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n d"]:
         """Uniform noise (s, n, d) for `sample`."""
-        return keys.uniform(key, noise_shape(self.logits, s, 2), self.logits.dtype)
+        return keys.uniform(key, noise_shape(self.logits, s, 2), at_least_float32(self.logits).dtype)
 
     def sample(self, u: Float[Tensor, "s n d"]) -> Float[Tensor, "s n d"]:
         """z = 1 where u < sigmoid(logits), else 0; no gradient passes."""
         check_value(u, self.logits)
-        return (u < self.mean()).to(self.logits.dtype)
+        return (u < torch.sigmoid(at_least_float32(self.logits))).to(self.logits.dtype)
 
     def log_prob(self, z: Float[Tensor, "... d"]) -> Float[Tensor, "..."]:
         """log P(z) in nats per datum, for z in {0, 1}: (s, n, d) -> (s, n). `check_binary` tells grey data."""
@@ -45,19 +47,25 @@ class Bernoulli(NamedTuple):
 
     def entropy(self) -> Float[Tensor, "..."]:
         """sum_d softplus(logits) - logits sigmoid(logits), in nats: (n,)."""
-        return -bernoulli_log_prob(self.mean(), self.logits)
+        logits = at_least_float32(self.logits)
+        return -bernoulli_log_prob(torch.sigmoid(logits), logits)
 
     def kl(self, p: "Bernoulli") -> Float[Tensor, "..."]:
-        """KL(self || p) in nats per datum: (n,)."""
+        """KL(self || p) in nats per datum: (n,). Exact for tiny values, and never negative."""
         check_value(self.logits, p.logits)
-        gap = self.mean() * (self.logits - p.logits) + F.logsigmoid(-self.logits) - F.logsigmoid(-p.logits)
-        return gap.sum(-1)
+        q, p_logits = at_least_float32(self.logits), at_least_float32(p.logits)
+        terms = (kl_terms(F.logsigmoid(sign * q), F.logsigmoid(sign * p_logits)) for sign in (1, -1))
+        return sum(terms, torch.zeros_like(q)).sum(-1)
 
     def support(self) -> Float[Tensor, "m n d"]:
         """All 2^d values, (2^d, n, d), for exact expectations."""
         d = self.logits.shape[-1]
         values = torch.tensor(list(product((0.0, 1.0), repeat=d)), dtype=self.logits.dtype, device=self.logits.device)
         return values[:, None].expand(-1, *self.logits.shape)
+
+
+class SoftBernoulli(Bernoulli):
+    """Bernoullis scored against soft targets x in [0, 1]: minus a cross-entropy, which is no density of x."""
 
 
 def check_binary(x: Float[Tensor, "..."]) -> None:

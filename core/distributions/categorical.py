@@ -10,7 +10,9 @@ from torch.nn import functional as F
 
 from jensen.core import keys
 from jensen.core.distributions.shapes import check_value, noise_shape
+from jensen.core.ops import categorical_log_prob
 from jensen.core.ops.log_scale import at_least_float32
+from jensen.core.ops.normal_kl import kl_terms
 
 
 class Categorical(NamedTuple):
@@ -22,21 +24,20 @@ class Categorical(NamedTuple):
 
     def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n d k"]:
         """Uniform noise (s, n, d, k) for `sample`."""
-        return keys.uniform(key, noise_shape(self.logits, s, 3), self.logits.dtype)
+        return keys.uniform(key, noise_shape(self.logits, s, 3), at_least_float32(self.logits).dtype)
 
     def sample(self, u: Float[Tensor, "s n d k"]) -> Float[Tensor, "s n d k"]:
         """One-hot of argmax_k logits + Gumbel noise, -log(-log u) (Maddison et al., 2014); no gradient passes."""
         check_value(u, self.logits)
         tiny = torch.finfo(u.dtype).tiny
         exponential = -torch.log(u.clamp_min(tiny))
-        choice = (self.logits - torch.log(exponential.clamp_min(tiny))).argmax(-1)
+        choice = (at_least_float32(self.logits) - torch.log(exponential.clamp_min(tiny))).argmax(-1)
         return F.one_hot(choice, self.logits.shape[-1]).to(self.logits.dtype)
 
     def log_prob(self, z: Float[Tensor, "... d k"]) -> Float[Tensor, "..."]:
         """sum_d log softmax(logits) at z in nats per datum, for one-hot z: (s, n, d, k) -> (s, n)."""
         check_value(z, self.logits)
-        log_p = torch.log_softmax(at_least_float32(self.logits), -1)
-        return torch.where(z == 0, 0.0, z * log_p).sum((-2, -1))
+        return categorical_log_prob(z, self.logits).sum(-1)
 
     def mean(self) -> Float[Tensor, "*n d k"]:
         """softmax(logits): (n, d, k)."""
@@ -45,15 +46,14 @@ class Categorical(NamedTuple):
     def entropy(self) -> Float[Tensor, "..."]:
         """-sum_{d, k} P log P, in nats: (n,)."""
         log_p = torch.log_softmax(at_least_float32(self.logits), -1)
-        return torch.special.entr(log_p.exp()).sum((-2, -1))
+        p = log_p.exp()
+        return -(p * torch.where(p == 0, 0.0, log_p)).sum((-2, -1))
 
     def kl(self, p: "Categorical") -> Float[Tensor, "..."]:
-        """KL(self || p) in nats per datum: (n,). An impossible category of self costs nothing."""
+        """KL(self || p) in nats per datum: (n,). Exact for tiny values, and never negative."""
         check_value(self.logits, p.logits)
-        log_q = torch.log_softmax(at_least_float32(self.logits), -1)
-        log_p = torch.log_softmax(at_least_float32(p.logits), -1)
-        q = log_q.exp()
-        return torch.where(q == 0, 0.0, q * (log_q - log_p)).sum((-2, -1))
+        log_q, log_p = (torch.log_softmax(at_least_float32(d.logits), -1) for d in (self, p))
+        return kl_terms(log_q, log_p).sum((-2, -1))
 
     def support(self) -> Float[Tensor, "m n d k"]:
         """All k^d values, (k^d, n, d, k), for exact expectations."""

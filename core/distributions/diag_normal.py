@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.distributions.shapes import check_value, noise_shape
+from jensen.core.distributions.shapes import check_fields, check_value, noise_shape
 from jensen.core.ops import bounded, normal_kl, normal_log_prob
 from jensen.core.ops.normal_log_prob import HALF_LOG_2PI
 
@@ -34,11 +34,13 @@ class DiagNormal(NamedTuple):
 
     def sample(self, eps: Float[Tensor, "s n d"]) -> Float[Tensor, "s n d"]:
         """z = loc + exp(log_scale) eps, differentiable in both."""
+        self._check()
         check_value(eps, self.loc)
         return (self.loc + torch.exp(bounded(self.log_scale)) * eps).to(self.loc.dtype)
 
     def log_prob(self, z: Float[Tensor, "... d"]) -> Float[Tensor, "..."]:
         """log N(z; loc, scale^2) in nats per datum: z (s, n, d) -> (s, n)."""
+        self._check()
         check_value(z, self.loc)
         return normal_log_prob(z, self.loc, self.log_scale)
 
@@ -48,14 +50,22 @@ class DiagNormal(NamedTuple):
 
     def entropy(self) -> Float[Tensor, "..."]:
         """sum_d log_scale + log(2 pi e) / 2, in nats: (n,)."""
+        self._check()
         return (bounded(self.log_scale) + HALF_LOG_2PI + 0.5).sum(-1)
 
     def kl(self, p: "DiagNormal") -> Float[Tensor, "..."]:
         """KL(self || p) in nats per datum: (n,)."""
+        self._check()
+        p._check()
         check_value(self.loc, p.loc)
         return normal_kl(self.loc, self.log_scale, p.loc, p.log_scale)
 
     def kl_per_dimension(self, p: "DiagNormal") -> Float[Tensor, "... d"]:
         """The terms of `kl`: (n, d)."""
+        self._check()
+        p._check()
         check_value(self.loc, p.loc)
         return normal_kl(*(t[..., None] for t in (*self, *p)))
+
+    def _check(self) -> None:
+        check_fields(self.loc, self.log_scale)

@@ -13,6 +13,14 @@ def check_value(z: Tensor, parameter: Tensor) -> None:
         )
 
 
+def check_fields(first: Tensor, second: Tensor) -> None:
+    """The fields of one distribution have one shape."""
+    if first.shape != second.shape:
+        raise ValueError(
+            f"expected fields of one shape, got {tuple(first.shape)} and {tuple(second.shape)}: expand the smaller"
+        )
+
+
 def noise_shape(parameter: Tensor, s: int, rank: int) -> tuple[int, ...]:
     """(s, *parameter.shape), for parameters with one data axis before their event axes."""
     if parameter.ndim != rank:

@@ -11,17 +11,18 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch._C import _functorch  # pyright: ignore[reportAttributeAccessIssue]
 from torch.nn import functional as F
 
 from jensen.core import keys
-from jensen.core.distributions import Bernoulli, ContinuousBernoulli, DiagNormal
+from jensen.core.distributions import Bernoulli, ContinuousBernoulli, DiagNormal, SoftBernoulli, check_binary
 from jensen.core.nn import convnet
 from jensen.core.nn import mlp as mlps
 from jensen.core.nn.initial import he, xavier
 from jensen.core.trees import Params, check_keys
 
 Activation = Callable[[Tensor], Tensor]
-Likelihood = type[Bernoulli] | type[ContinuousBernoulli] | type[DiagNormal]
+Likelihood = type[Bernoulli] | type[SoftBernoulli] | type[ContinuousBernoulli] | type[DiagNormal]
 
 
 class VAE(NamedTuple):
@@ -54,7 +55,12 @@ class VAE(NamedTuple):
     def posterior(self, encoder: Params, x: Float[Tensor, "n D"]) -> DiagNormal:
         """q(z | x): fields (n, d)."""
         _check_data(x)
-        loc, log_scale = self.encode(encoder, x).chunk(2, -1)
+        out = self.encode(encoder, x)
+        if out.shape[-1] != 2 * self.latent:
+            raise ValueError(
+                f"expected an encoder of {2 * self.latent} outputs for {self.latent} latents, got {out.shape[-1]}"
+            )
+        loc, log_scale = out.chunk(2, -1)
         return DiagNormal(loc, log_scale)
 
     def observation(self, decoder: Params, z: Float[Tensor, "s n d"]) -> Bernoulli | ContinuousBernoulli | DiagNormal:
@@ -63,13 +69,15 @@ class VAE(NamedTuple):
         out = self.decode(decoder["network"], z)
         if self.likelihood is DiagNormal:
             return DiagNormal(out, decoder["log_scale"].expand_as(out))
-        return ContinuousBernoulli(out) if self.likelihood is ContinuousBernoulli else Bernoulli(out)
+        return self.likelihood(out)  # pyright: ignore[reportCallIssue]  (the others have one field)
 
     def log_likelihood(
         self, decoder: Params, x: Float[Tensor, "n D"], z: Float[Tensor, "s n d"]
     ) -> Float[Tensor, "s n"]:
-        """log p(x | z) in nats per datum."""
+        """log p(x | z) in nats per datum. ValueError for grey x under a Bernoulli, where torch runs eagerly."""
         _check_data(x)
+        if self.likelihood is Bernoulli and _concrete(x):
+            check_binary(x)
         return self.observation(decoder, z).log_prob(x)
 
     def log_joint(self, decoder: Params, x: Float[Tensor, "n D"], z: Float[Tensor, "s n d"]) -> Float[Tensor, "s n"]:
@@ -127,6 +135,11 @@ def conv(
 def _check_data(x: Tensor) -> None:
     if x.ndim != 2:
         raise ValueError(f"expected x (n, D), got {tuple(x.shape)}: add a batch axis with x[None], flatten pixels")
+
+
+def _concrete(x: Tensor) -> bool:
+    """Whether values can be looked at: not while compiling, and not in a batch of vmap."""
+    return not torch.compiler.is_compiling() and not _functorch.is_batchedtensor(x)
 
 
 def initialiser(activation: Activation) -> Callable[..., Tensor]:

@@ -14,7 +14,7 @@ def xavier(
 ) -> Float[Tensor, "out in *kernel"]:
     """Uniform on ±sqrt(6 / (fan_in + fan_out)), for tanh and sigmoid (Glorot and Bengio, 2010)."""
     fan_in, fan_out = fans(shape)
-    return math.sqrt(6 / (fan_in + fan_out)) * (2 * keys.uniform(key, shape, dtype) - 1)
+    return math.sqrt(6 / (fan_in + fan_out)) * (2 * keys.uniform(key, (math.prod(shape),), dtype).reshape(shape) - 1)
 
 
 def he(
@@ -22,7 +22,7 @@ def he(
 ) -> Float[Tensor, "out in *kernel"]:
     """Normal with variance 2 / fan_in, for rectifiers (He et al., 2015)."""
     fan_in, _ = fans(shape)
-    return math.sqrt(2 / fan_in) * keys.normal(key, shape, dtype)
+    return math.sqrt(2 / fan_in) * keys.normal(key, (math.prod(shape),), dtype).reshape(shape)
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:

@@ -26,7 +26,7 @@ def apply(
     params: Params, x: Float[Tensor, "... i"], activation: Callable[[Tensor], Tensor] = torch.tanh
 ) -> Float[Tensor, "... o"]:
     """x (..., inputs) -> (..., outputs); the last layer has no activation."""
-    last = len(params) - 1
+    last = max(len(params), 1) - 1
     check_keys(params, tuple(str(i) for i in range(last + 1)))
     for i in range(last):
         x = activation(linear.apply(params[str(i)], x))

@@ -40,6 +40,13 @@ def uses_kernel(t: Tensor) -> bool:
     return _path == "triton" or (_path == "auto" and t.is_cuda)
 
 
+def check_last(**tensors: Tensor) -> None:
+    """Raises unless all last axes agree: a last axis of 1 would broadcast, and count its one element d times."""
+    if any(t.ndim == 0 for t in tensors.values()) or len({t.shape[-1] for t in tensors.values()}) > 1:
+        shapes = ", ".join(f"{name} {tuple(t.shape)}" for name, t in tensors.items())
+        raise ValueError(f"expected last axes that agree, got {shapes}")
+
+
 def launch(name: str, function: str = "forward") -> Callable[..., Any]:
     """jensen.kernels.<name>.<function>, imported when first called: without Triton all else works."""
 
@@ -138,7 +145,7 @@ def differentiable(
             if vjp is not None:
                 return *vjp(ctx.needs_input_grad[:count], gradients, *args), *[None] * len(static)
             places, call = in_floats(args)
-            _, pull = torch.func.vjp(call, *(args[i] for i in places))
+            pull = torch.func.vjp(call, *(args[i] for i in places))[1]
             slopes = dict(zip(places, pull(gradients[0] if outputs == 1 else gradients), strict=True))
             return tuple(slopes.get(i) for i in range(len(args)))
 
@@ -194,7 +201,7 @@ def pullback(reference: Callable[..., Tensor], keep: Sequence[int]) -> Callable[
     def slopes(g: Tensor, *args: Tensor) -> Any:
         batch = torch.broadcast_shapes(g.shape, *(t.shape[:-1] for t in args))
         full = [t.expand(*batch, t.shape[-1]) for t in args]
-        _, pull = torch.func.vjp(reference, *full)
+        pull = torch.func.vjp(reference, *full)[1]
         every = pull(g.expand(batch).to(_accumulated(*args)))
         kept = tuple(every[i].to(_accumulated(g, *args)) for i in keep)
         return kept[0] if len(kept) == 1 else kept

@@ -4,7 +4,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core.ops._op import differentiable, fake_reduced, fake_slopes, fitted, launch, pullback, uses_kernel
+from jensen.core.ops._op import (
+    check_last,
+    differentiable,
+    fake_reduced,
+    fake_slopes,
+    fitted,
+    launch,
+    pullback,
+    uses_kernel,
+)
 from jensen.core.ops.log_scale import at_least_float32
 
 
@@ -14,6 +23,7 @@ def categorical_log_prob(x: Float[Tensor, "... d"], logits: Float[Tensor, "... d
     Batch axes broadcast, as x (n, d) against logits (s, n, d); the last axes must agree. A logit of -inf is an
     impossible category, and costs nothing where x is 0. Half precision is computed and returned in float32.
     """
+    check_last(x=x, logits=logits)
     return _op(x, logits) if uses_kernel(logits) else reference(x, logits)
 
 

@@ -1,7 +1,8 @@
 """Likelihoods of a linear layer's outputs. Fused: logits (s, n, D) are made a chunk at a time, in backward again."""
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -27,7 +28,7 @@ def linear_bernoulli_log_prob(
     Logits are never stored, forward or backward: beside inputs and gradients, memory is that of a chunk. Half precision
     is computed and returned in float32.
     """
-    return _bernoulli(x, h, weight, bias)
+    return _bernoulli.call(x, h, weight, bias)
 
 
 def linear_categorical_log_prob(
@@ -38,7 +39,15 @@ def linear_categorical_log_prob(
     Logits are never stored, forward or backward: beside inputs and gradients, memory is that of a chunk. Half precision
     is computed and returned in float32.
     """
-    return _categorical(x, h, weight, bias)
+    return _categorical.call(x, h, weight, bias)
+
+
+class Likelihood(NamedTuple):
+    """An operation as users call it, always in chunks, and in plain torch."""
+
+    call: Callable[..., Tensor]
+    chunked: Callable[..., Tensor]
+    reference: Callable[..., Tensor]
 
 
 def _define(
@@ -46,7 +55,7 @@ def _define(
     density: Callable[[Tensor, Tensor], Tensor],
     residual: Callable[[Tensor, Tensor, Tensor], Tensor],
     x_slope: Callable[[Tensor, Tensor], Tensor],
-) -> Callable[..., Tensor]:
+) -> Likelihood:
     """The operation for a density(x, logits) with residual(g, x, logits) = g d density / d logits."""
     kernel, kernel_slopes = launch(name), launch(name, "backward")
 
@@ -69,7 +78,7 @@ def _define(
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         events = (2, *EVENTS)
         if any(t.ndim > event for t, event in zip((g, x, h, weight, bias), events, strict=True)):
-            return over_batch(lambda *each: backward(*each, need_x), events, g, x, h, weight, bias)
+            return over_batch(partial(backward, need_x=need_x), events, g, x, h, weight, bias)
         f = kernel_slopes if uses_kernel(h) else residual
         g, x, h, weight, bias = (at_least_float32(t) for t in (g, x, h, weight, bias))
         dx, dh = torch.zeros_like(x) if need_x else x.new_zeros(0, 0), torch.empty_like(h)
@@ -124,8 +133,7 @@ def _define(
         small = h.shape[0] * h.shape[1] * len(bias) <= INLINE
         return reference(x, h, weight, bias) if small and not uses_kernel(h) else op(x, h, weight, bias)
 
-    call.reference, call.op = reference, op
-    return call
+    return Likelihood(call, op, reference)
 
 
 def chunks(h: Tensor, outputs: int) -> Any:

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from jensen.core.ops._op import differentiable, fitted
+
 WIDTH = 0.5  # how far beyond the limit the map can reach
 
 
@@ -26,9 +28,20 @@ def bounded(log_scale: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     log_scale = at_least_float32(log_scale)
     inside = log_scale.clamp(-edge, edge)
     outside = log_scale - inside  # zero inside, signed beyond the edge
-    return torch.where(outside == 0, log_scale, inside + WIDTH * outside / (WIDTH + outside.abs()))
+    beyond = WIDTH - WIDTH**2 / (WIDTH + outside.abs())
+    return torch.where(outside == 0, log_scale, inside + outside.sign() * beyond)
 
 
 def at_least_float32(t: Tensor) -> Tensor:
-    """float64 stays, anything narrower becomes float32: densities accumulate in float32 at least."""
-    return t.to(torch.promote_types(t.dtype, torch.float32))
+    """float64 stays, anything narrower becomes float32: densities accumulate in float32 at least.
+
+    The gradient that comes back into float16 saturates at its largest number instead of becoming inf.
+    """
+    return _widen(t) if t.dtype == torch.float16 else t.to(torch.promote_types(t.dtype, torch.float32))
+
+
+def _saturating(needs: tuple[bool, ...], gradients: tuple[Tensor], t: Tensor) -> tuple[Tensor]:
+    return (fitted(gradients[0], t),)
+
+
+_widen = differentiable("widen", torch.Tensor.float, torch.Tensor.float, torch.Tensor.float, (0,), vjp=_saturating)

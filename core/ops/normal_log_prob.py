@@ -7,7 +7,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core.ops._op import differentiable, fake_reduced, fake_slopes, fitted, launch, pullback, uses_kernel
+from jensen.core.ops._op import (
+    check_last,
+    differentiable,
+    fake_reduced,
+    fake_slopes,
+    fitted,
+    launch,
+    pullback,
+    uses_kernel,
+)
 from jensen.core.ops.log_scale import WIDTH, at_least_float32, bounded, limit
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
@@ -21,6 +30,7 @@ def normal_log_prob(
     Batch axes broadcast; the last axes must agree. log_scale passes through `bounded`. Half precision is
     computed and returned in float32.
     """
+    check_last(z=z, loc=loc, log_scale=log_scale)
     return _op(z, loc, log_scale) if uses_kernel(z) else reference(z, loc, log_scale)
 
 

@@ -32,7 +32,7 @@ def reference(key: Tensor, loc: Tensor, log_scale: Tensor, s: int) -> tuple[Tens
     if key.ndim > 1 or loc.ndim > 2:
         batch = torch.broadcast_shapes(key.shape[:-1], loc.shape[:-2], log_scale.shape[:-2])
         full = key.expand(*batch, 3), *(t.expand(*batch, *t.shape[-2:]) for t in (loc, log_scale))
-        return torch.func.vmap(lambda *each: reference(*each, s))(*full)
+        return torch.func.vmap(lambda k, m, a: reference(k, m, a, s))(*full)
     bounded_scale = bounded(log_scale)
     eps = keys.normal(key, (s, *loc.shape), bounded_scale.dtype)
     z = at_least_float32(loc) + torch.exp(bounded_scale) * eps
@@ -55,7 +55,7 @@ def _backward_reference(
     gz: Tensor, gq: Tensor, key: Tensor, loc: Tensor, log_scale: Tensor, s: int
 ) -> tuple[Tensor, Tensor]:
     loc, log_scale = at_least_float32(loc), at_least_float32(log_scale)
-    _, pull = torch.func.vjp(lambda m, a: reference(key, m, a, s), loc, log_scale)
+    pull = torch.func.vjp(lambda m, a: reference(key, m, a, s), loc, log_scale)[1]
     return pull((gz.to(loc.dtype), gq))
 
 
@@ -69,8 +69,8 @@ def _fake_backward(
     gz: Tensor, gq: Tensor, key: Tensor, loc: Tensor, log_scale: Tensor, s: int
 ) -> tuple[Tensor, Tensor]:
     batch = torch.broadcast_shapes(gz.shape[:-3], key.shape[:-1], loc.shape[:-2], log_scale.shape[:-2])
-    shape = (*batch, *loc.shape[-2:])
-    return tuple(at_least_float32(log_scale).new_empty(shape) for _ in range(2))
+    slope = at_least_float32(log_scale).new_empty(*batch, *loc.shape[-2:])
+    return slope, torch.empty_like(slope)
 
 
 def _vjp(

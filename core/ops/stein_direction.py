@@ -69,7 +69,7 @@ def _rows(some: Tensor, particles: Tensor, scores: Tensor, bandwidth: Tensor, im
 
 def _forward(particles: Tensor, scores: Tensor, bandwidth: Tensor, imq: bool) -> Tensor:
     if particles.ndim > 2 or scores.ndim > 2 or bandwidth.ndim > 0:
-        return over_batch(lambda *each: _forward(*each, imq), (2, 2, 0), particles, scores, bandwidth)
+        return over_batch(lambda x, g, h: _forward(x, g, h, imq), (2, 2, 0), particles, scores, bandwidth)
     if uses_kernel(particles):
         return launch("stein_direction")(particles, scores, bandwidth, imq)
     if not len(particles):

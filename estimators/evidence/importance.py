@@ -4,7 +4,7 @@ Approximates  log p(x) per datum
 With          log mean_k w_k, w_k = p(x, z_k) / q(z_k | x), which is the IWAE bound at K = k
 Requires      q > 0 wherever p(x, z) > 0; for an honest standard error, weights of finite variance
 Unbiased when never on the log scale (it is below log p(x) on average); mean_k w_k is unbiased for p(x)
-Cost          k evaluations of log_p and q per datum, `chunk` of them at a time
+Cost          k evaluations of log_p and q per datum, rounded up to whole chunks; `chunk` of them at a time
 Reference     Rezende et al., 2014, appendix E; Burda et al., 2016
 """
 
@@ -17,7 +17,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.estimators.gradients.pathwise import LogDensity
+from jensen.core.ops.log_scale import at_least_float32
+from jensen.estimators.gradients.pathwise import LogDensity, check_density
 
 
 class Evidence(NamedTuple):
@@ -35,13 +36,15 @@ def importance(log_p: LogDensity, q: Any, key: Int[Tensor, "3"], k: int, chunk: 
     standard_error is that of log mean w by the delta method, sd(w) / (sqrt(k) mean w); it is inf for k = 1.
     ess is (sum w)^2 / sum w^2, in [1, k], and 0 where every weight is 0.
     """
-    return from_log_weights(partial(draw, log_p, q, chunk), key, k)
+    return from_log_weights(partial(draw, log_p, q, min(chunk, max(k, 1))), key, k)
 
 
 def draw(log_p: LogDensity, q: Any, s: int, key: Int[Tensor, "3"]) -> Float[Tensor, "s n"]:
     """Log weights of the s particles at the key's place."""
     z = q.sample(q.noise(key, s))
-    return log_p(z) - q.log_prob(z)
+    log_p_z, log_q_z = log_p(z), q.log_prob(z)
+    check_density(log_p_z, log_q_z.shape)
+    return log_p_z - log_q_z
 
 
 @torch.no_grad()
@@ -76,6 +79,7 @@ class _Moments(NamedTuple):
 
     @classmethod
     def of(cls, log_w: Tensor) -> "_Moments":
+        log_w = at_least_float32(log_w)
         peak = log_w.amax(0)
         peak = torch.where(peak == -torch.inf, torch.finfo(peak.dtype).min, peak)
         w = torch.exp(log_w - peak)

@@ -11,6 +11,7 @@ Reference     Kingma and Welling, 2014; Rezende et al., 2014; for several sample
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -36,11 +37,7 @@ def log_weights(log_p: LogDensity, q: Any, eps: Float[Tensor, "s n *d"]) -> Floa
     require_path(q)
     z = q.sample(eps)
     log_p_z, log_q_z = log_p(z), q.log_prob(z)
-    if log_p_z.shape != log_q_z.shape:
-        raise ValueError(
-            f"expected log_p(z) {tuple(log_q_z.shape)}, one value per sample and datum, got {tuple(log_p_z.shape)}: "
-            "sum over event axes, and over no other"
-        )
+    check_density(log_p_z, log_q_z.shape)
     return log_p_z - log_q_z
 
 
@@ -60,10 +57,21 @@ def analytic_kl(
     (Kingma and Welling, 2014, estimator B).
     """
     require_path(q)
-    reconstruction = log_likelihood(q.sample(eps)).mean(0)
+    z = q.sample(eps)
+    log_likelihood_z = log_likelihood(z)
+    check_density(log_likelihood_z, z.shape[:2])
+    reconstruction = log_likelihood_z.mean(0)
     per_dimension = q.kl_per_dimension(prior)
     charged = bounds.free_bits(per_dimension, free_bits)
     return reconstruction - kl_weight * charged, reconstruction, per_dimension.sum(-1)
+
+
+def check_density(value: Tensor, shape: torch.Size) -> None:
+    if value.shape != shape:
+        raise ValueError(
+            f"expected a log density {tuple(shape)}, one value per sample and datum, got {tuple(value.shape)}: "
+            "sum over event axes, and over no other"
+        )
 
 
 def require_path(q: Any) -> None:

@@ -73,8 +73,8 @@ def cases() -> dict[str, Case]:
     found["stein_direction rbf"], found["stein_direction imq"] = stein_case(False), stein_case(True)
     for name, data in (("bernoulli", x), ("categorical", one_hot(d))):
         call = getattr(linear_log_prob, f"_{name}")
-        found[f"linear_{name}_log_prob"] = Case(call, call.reference, (data, *linear))
-        found[f"linear_{name}_log_prob chunked"] = Case(call.op, call.reference, (data, *linear), "reference")
+        found[f"linear_{name}_log_prob"] = Case(call.call, call.reference, (data, *linear))
+        found[f"linear_{name}_log_prob chunked"] = Case(call.chunked, call.reference, (data, *linear), "reference")
     for name in ("nearest_code", "stein_direction rbf"):
         found[f"{name} chunked"] = found[name]._replace(path="reference")
     found["probe"] = probe_case()

@@ -33,6 +33,7 @@ gpu: ## the suite's kernel tests and the benches on a CUDA device; says so where
 	  || { echo 'make gpu: no CUDA device, or no CUDA build of torch in $(PYTHON): nothing was run (choose a python with PYTHON=...)'; exit 1; }
 	mkdir -p build/source/jensen
 	ln -sfn $(CURDIR)/core $(CURDIR)/kernels $(CURDIR)/estimators $(CURDIR)/experiments build/source/jensen/
+	PYTHONPATH=$(CURDIR)/build/source:$(CURDIR) $(PYTHON) -m pytest -q -W default tests/core tests/kernels
 	PYTHONPATH=$(CURDIR)/build/source:$(CURDIR) $(PYTHON) -m tests.bench --device cuda $(ARGS)
 
 lint: $(INSTALLED) ## ruff check and format

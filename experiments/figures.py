@@ -14,6 +14,7 @@ from jensen.core.models.vae import VAE
 from jensen.core.trees import Params
 from jensen.experiments.data import Images
 from jensen.experiments.evaluation import posterior_means
+from jensen.experiments.settings import InputError
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -25,7 +26,10 @@ FIGURES = "figures"
 def draw_all(folder: Path, rows: Sequence[dict[str, Any]], model: VAE, params: Params, images: Images) -> list[Path]:
     """Draws every figure into folder/figures; the files it wrote."""
     target = folder / FIGURES
-    target.mkdir(exist_ok=True)
+    try:
+        target.mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{target} cannot be made ({error.strerror}): move it away, then --resume {folder}") from error
     drawn = {
         "training": training(rows),
         "reconstructions": reconstructions(model, params, images),
@@ -56,8 +60,8 @@ def training(rows: Sequence[dict[str, Any]]) -> Figure:
         axis.set(title=title, xlabel="step", ylabel="" if title == "gradient norm" else "nats per datum")
         axis.legend(frameon=False)
         axis.grid(alpha=0.25)
-    axes[0].set_ylim(bottom=_low([row["objective"] for row in rows]))
-    axes[2].set_yscale("log")
+    if rows:
+        axes[0].set_ylim(bottom=_low([row["objective"] for row in rows]))
     return figure
 
 
@@ -78,7 +82,7 @@ def reconstructions(model: VAE, params: Params, images: Images, count: int = 12)
 def samples(model: VAE, params: Params, images: Images, side: int = 8) -> Figure:
     """Mean images of draws from the prior."""
     prior = model.prior(images.test)
-    z = prior.sample(keys.normal(keys.key(0), (1, side * side, model.latent), images.test.dtype))
+    z = prior.sample(keys.normal(keys.key(0, images.test.device), (1, side * side, model.latent), images.test.dtype))
     rows = expected(model, params, z)[0].split(side)
     return grid(rows, images, [""] * side, "Samples from the prior (means of p(x | z))")
 
@@ -97,7 +101,7 @@ def scatter(model: VAE, params: Params, images: Images) -> Figure:
     """Posterior means of test data in a two-dimensional latent space, by label."""
     means = posterior_means(model, params, images.test)
     figure, axis = plt.subplots(figsize=(5, 4.5), layout="constrained")
-    points = axis.scatter(*means.T.numpy(), c=images.test_labels.numpy(), cmap="tab10", s=6, vmin=-0.5, vmax=9.5)
+    points = axis.scatter(*means.T.cpu().numpy(), c=images.test_labels.numpy(), cmap="tab10", s=6, vmin=-0.5, vmax=9.5)
     figure.colorbar(points, ticks=range(10), label="label")
     axis.set(title="Posterior means of test data", xlabel="z[0]", ylabel="z[1]")
     return figure
@@ -117,7 +121,7 @@ def grid(rows: Sequence[Tensor], images: Images, labels: Sequence[str], title: s
     )
     for line, row, label in zip(axes, rows, labels, strict=True):
         for axis, image in zip(line, row, strict=True):
-            axis.imshow(image.float().reshape(images.shape)[0].numpy(), cmap="gray_r", vmin=0, vmax=1)
+            axis.imshow(image.float().reshape(images.shape)[0].cpu().numpy(), cmap="gray_r", vmin=0, vmax=1)
             axis.set(xticks=[], yticks=[])
         line[0].set_ylabel(label, rotation=0, ha="right", va="center")
     figure.suptitle(title, fontsize=10)

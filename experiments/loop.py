@@ -18,6 +18,7 @@ from jensen.core.models.vae import VAE
 from jensen.core.trees import Params
 from jensen.experiments import runs
 from jensen.experiments.data import TEST_KEY, binarise
+from jensen.experiments.evaluation import ROWS, over_data
 from jensen.experiments.nonfinite import NonFiniteError, explain
 from jensen.experiments.objectives import terms, train_step
 from jensen.experiments.schedules import warmup, warmup_cosine
@@ -61,8 +62,6 @@ def fit(
     """
     train, held_out = hold_out(train, settings)
     per_epoch = len(train) // settings.batch
-    if per_epoch == 0:
-        raise InputError(f"--batch {settings.batch} exceeds the {len(train)} training data: pass at most that many")
     total = settings.steps if settings.steps is not None else settings.epochs * per_epoch
     init_key, order_key, step_key = keys.split(keys.key(settings.seed, train.device), 3)
     params = model.init(init_key, train.mean(0))
@@ -97,16 +96,18 @@ def fit(
                     progress.summed += 1
                 elif settings.on_nan == "raise":
                     where = explain(model, settings, params, batch, indices, step_key, step, kl_weight)
+                    save(folder, settings, params, optimizer, progress)
                     raise NonFiniteError(f"{where}; parameters are unchanged; --on-nan skip leaves such steps out")
                 else:
                     progress.skipped += 1
                 progress.step += 1
-                if progress.step % settings.log_every == 0 or progress.step == total:
-                    row = flush(progress, epoch, kl_weight.item(), lr)
-                    metrics.append(row)
                 if held_out is not None and progress.step % per_epoch == 0:
                     check_held_out(validate, params, held_out, settings, progress, folder)
-                if progress.step % settings.checkpoint_every == 0 or progress.step == total or progress.stopped:
+                ended = progress.step == total or progress.stopped
+                if progress.step % settings.log_every == 0 or ended:
+                    row = flush(progress, epoch, kl_weight.item(), lr)
+                    metrics.append(row)
+                if progress.step % settings.checkpoint_every == 0 or ended:
                     save(folder, settings, params, optimizer, progress)
                 if time.monotonic() - spoken > 0.5:
                     spoken = time.monotonic()
@@ -117,17 +118,27 @@ def fit(
         finally:
             metrics.close()
     report(progress.step, total, row)
-    if (folder / runs.BEST).exists():
+    if progress.best is not None:
         best, _ = runs.load_checkpoint(folder / runs.BEST, settings)
-        params = trees.from_paths(best, params)
+        fill(params, trees.from_paths(best, params))
     return params, progress
 
 
+def fill(params: Params, values: Params) -> None:
+    """Copies values into params, whose tensors stay the same."""
+    trees.map(lambda leaf, value: leaf.copy_(value), params, values)
+
+
 def hold_out(train: Tensor, settings: Settings) -> tuple[Tensor, Tensor | None]:
-    """The training data, and its last tenth apart where the run stops early; that part's pixels are drawn once."""
+    """The training data, and its last tenth apart where the run stops early; that part's pixels are drawn once.
+
+    InputError where what is left makes no batch.
+    """
+    size = len(train) if settings.patience is None else len(train) - max(1, len(train) // 10)
+    if size < settings.batch:
+        raise InputError(f"--batch {settings.batch} exceeds the {size} training data: pass at most that many")
     if settings.patience is None:
         return train, None
-    size = len(train) - max(1, len(train) // 10)
     rest = train[size:]
     return train[:size], binarise(keys.key(TEST_KEY, train.device), rest) if settings.pixels == "dynamic" else rest
 
@@ -138,8 +149,11 @@ def check_held_out(
     """Keeps the parameters of the best held-out bound so far, and stops the run when it has grown stale."""
     assert settings.patience is not None
     with torch.no_grad():
-        weight = torch.tensor(1.0)
-        bound = validate(params, x, keys.key(TEST_KEY, x.device), weight).objective.mean().item()
+        weight, size = torch.tensor(1.0), max(1, ROWS // settings.k)
+        (bounds,) = over_data(
+            lambda x, key: validate(params, x, key, weight)[:1], x, keys.key(TEST_KEY, x.device), size
+        )
+    bound = bounds.mean().item()
     if progress.best is None or bound > progress.best:
         progress.best, progress.stale = bound, 0
         runs.save_checkpoint(folder / runs.BEST, trees.paths(params), {"step": progress.step}, settings)
@@ -175,14 +189,19 @@ def resume(folder: Path, settings: Settings, params: Params, optimizer: torch.op
     """Fills params and the optimizer from the folder's last checkpoint; a fresh Progress where there is none."""
     if not (folder / runs.LAST).exists():
         return Progress()
-    tensors, state = runs.load_checkpoint(folder / runs.LAST, settings)
+    path = folder / runs.LAST
+    tensors, state = runs.load_checkpoint(path, settings)
     stored = {name.removeprefix("params."): t for name, t in tensors.items() if name.startswith("params.")}
-    trees.map(lambda leaf, t: leaf.copy_(t), params, trees.from_paths(stored, params))
-    for path, leaf in trees.paths(params).items():
-        moments = {name: tensors.get(f"adam.{path}.{name}") for name in ("step", "exp_avg", "exp_avg_sq")}
-        if None not in moments.values():
-            optimizer.state[leaf] = moments
-    return Progress(**state)
+    try:
+        progress = Progress(**state)
+        fill(params, trees.from_paths(stored, params))
+        for name, leaf in trees.paths(params).items():
+            if progress.step > progress.skipped:
+                moments = {moment: tensors[f"adam.{name}.{moment}"] for moment in ("step", "exp_avg", "exp_avg_sq")}
+                optimizer.state[leaf] = {moment: t.to(leaf.device) for moment, t in moments.items()}
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{path} does not hold this run's state ({error}): remove it to start over") from error
+    return progress
 
 
 @contextmanager

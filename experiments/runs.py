@@ -1,8 +1,11 @@
 """A run's folder: config.json, metrics.jsonl and checkpoints, written so that no failure loses what was there."""
 
+import itertools
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +15,12 @@ from torch import Tensor
 
 from jensen.experiments.settings import InputError, Settings, option
 
-LAST, BEST = "last.safetensors", "best.safetensors"
+CONFIG, LAST, BEST = "config.json", "last.safetensors", "best.safetensors"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """The file is the old one or the new one, never a part: a temporary name, synced, then renamed."""
-    temporary = path.with_name(path.name + ".partial")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         with temporary.open("wb") as file:
             file.write(content)
@@ -42,24 +45,36 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def create(folder: Path, settings: Settings) -> None:
-    """A new run folder. InputError where there is a run already."""
-    if (folder / "config.json").exists():
-        raise InputError(f"{folder} holds a run: go on with --resume {folder}, or choose another --out")
+    """A new run folder, claimed for this process alone. InputError where there is a run already."""
+    taken = f"{folder} holds a run: go on with --resume {folder}, or choose another --out"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if (folder / LAST).exists():
+            raise InputError(taken)
+        with (folder / CONFIG).open("x") as file:  # of two processes, one fails here
+            file.write("{}")
+    except FileExistsError as error:
+        raise InputError(taken if folder.is_dir() else f"{folder} is a file: choose another --out") from error
     except OSError as error:
         raise InputError(f"{folder} cannot be made ({error.strerror}): choose another --out") from error
-    write_json(folder / "config.json", settings.saved())
+    write_json(folder / CONFIG, settings.saved())
+
+
+def default_folder(settings: Settings) -> Path:
+    """runs/<time>-<model>-<data>, with a number where that is taken."""
+    name = f"{datetime.now():%Y-%m-%d-%H%M%S}-{settings.model}-{settings.data}"
+    names = (name if i == 1 else f"{name}-{i}" for i in itertools.count(1))
+    return next(path for path in (Path("runs") / name for name in names) if not path.exists())
 
 
 def read_settings(folder: Path) -> Settings:
     """The settings a run was started with."""
-    path = folder / "config.json"
+    path = folder / CONFIG
     try:
         return Settings.from_saved(json.loads(path.read_text()))
-    except FileNotFoundError as error:
-        raise InputError(f"{folder} holds no run: it has no config.json") from error
-    except (json.JSONDecodeError, TypeError) as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"{folder} holds no run: pass the folder that has its config.json") from error
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is damaged ({error}): restore it, or start a new run") from error
 
 
@@ -76,11 +91,12 @@ def load_checkpoint(path: Path, settings: Settings) -> tuple[dict[str, Tensor], 
         with safe_open(path, "pt") as file:
             run = json.loads((file.metadata() or {})["run"])
             tensors = {name: file.get_tensor(name).clone() for name in file.offset_keys()}
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        config, state = run["config"], run["state"]
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is damaged or no checkpoint of a run ({error}): remove it to start over") from error
-    if run["config"] != settings.config():
-        raise InputError(f"{path} is of another run: it {differences(run['config'], settings.config())}")
-    return tensors, run["state"]
+    if config != settings.config():
+        raise InputError(f"{path} is of another run: it {differences(config, settings.config())}")
+    return tensors, state
 
 
 def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
@@ -109,11 +125,20 @@ class Metrics:
             ) from error
 
     def close(self) -> None:
-        self.file.close()
+        with suppress(OSError):  # a failed append has been told; its rest cannot be written now either
+            self.file.close()
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The rows of metrics.jsonl; a last line that a kill cut short is left out."""
+    """The rows of metrics.jsonl; a last line that a kill cut short is left out. InputError for any other damage."""
     path = folder / "metrics.jsonl"
-    lines = path.read_text().split("\n")[:-1] if path.exists() else []
-    return [json.loads(line) for line in lines]
+    try:
+        lines = path.read_text().split("\n")[:-1] if path.exists() else []
+        rows = [json.loads(line) for line in lines]
+        if any(not isinstance(row["step"], int) for row in rows):
+            raise ValueError("a row has no step")
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{path} is damaged ({error}): remove it, and the run goes on without its past rows"
+        ) from error
+    return rows

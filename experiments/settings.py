@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+FREE = ("data_dir", "on_nan", "log_every", "checkpoint_every", "evidence_k")  # may change when a run goes on
+
 
 class InputError(ValueError):
     """Something the user gave cannot work; the message is one line that says what to do instead."""
@@ -96,6 +98,10 @@ class Settings:
             value, positive = getattr(self, name), name in ("lr", "clip")
             if value is not None and not (math.isfinite(value) and (value > 0 if positive else value >= 0)):
                 raise InputError(f"expected a {'positive' if positive else 'non-negative'} {option(name)}, got {value}")
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"expected --seed in [0, 2^63), got {self.seed}")
+        if self.resume is not None and self.out is not None:
+            raise InputError("--resume goes on in its own folder: leave out --out")
         if self.lr_final > 1:
             raise InputError(f"expected --lr-final in [0, 1], a fraction of the peak, got {self.lr_final}")
         if min((*self.hidden, *self.channels), default=1) < 1:
@@ -115,23 +121,26 @@ class Settings:
             raise InputError(f"--data-dir {self.data_dir} is no folder")
 
     def config(self) -> dict[str, Any]:
-        """Everything that decides the numbers, as JSON values: all but where data and run are kept."""
-        values = {name: getattr(self, name) for name in field_names() if name not in ("data_dir", "out", "resume")}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        """What decides the trained parameters, as JSON values: what --resume must find unchanged."""
+        return {name: value for name, value in self.saved().items() if name not in FREE}
 
     def saved(self) -> dict[str, Any]:
-        """`config` and where the data are, for a later run to start from."""
-        return {**self.config(), "data_dir": str(self.data_dir.resolve()) if self.data_dir else None}
+        """Everything but the run's own place, as JSON values, for a later run to start from."""
+        values = {name: getattr(self, name) for name in field_names() if name not in ("out", "resume")}
+        values["data_dir"] = str(self.data_dir.resolve()) if self.data_dir else None
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     @classmethod
     def from_saved(cls, saved: dict[str, Any]) -> "Settings":
-        """The inverse of `saved`."""
+        """The inverse of `saved`. InputError for what another version wrote, or for values of other types."""
         odd = sorted(set(saved) ^ (set(field_names()) - {"out", "resume"}))
         if odd:
             raise InputError(f"config.json is of another version, which differs in {', '.join(odd)}: start a new run")
         values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in saved.items()}
         values["data_dir"] = Path(saved["data_dir"]) if saved["data_dir"] else None
-        return cls(**values)
+        settings = cls(**values)
+        settings.check()
+        return settings
 
 
 def field_names() -> list[str]:

@@ -7,8 +7,6 @@ Command  python -m jensen.experiments.train --model vae --data digits
 import math
 import sys
 import time
-from datetime import datetime
-from pathlib import Path
 
 import torch
 import tyro
@@ -17,18 +15,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch.nn import functional as F
 
 from jensen.core import keys
-from jensen.core.distributions import Bernoulli, ContinuousBernoulli, DiagNormal
+from jensen.core.distributions import Bernoulli, ContinuousBernoulli, DiagNormal, SoftBernoulli
 from jensen.core.models import vae
 from jensen.experiments import figures, runs
 from jensen.experiments.data import Images, load, prepare
 from jensen.experiments.evaluation import Evaluation, evaluate
-from jensen.experiments.loop import InterruptError, fit
+from jensen.experiments.loop import InterruptError, fit, hold_out
 from jensen.experiments.loop import Progress as Stand
 from jensen.experiments.settings import InputError, Settings
 
 LIKELIHOODS = {
     "bernoulli": Bernoulli,
-    "soft-bernoulli": Bernoulli,
+    "soft-bernoulli": SoftBernoulli,
     "continuous-bernoulli": ContinuousBernoulli,
     "gaussian": DiagNormal,
 }
@@ -56,7 +54,7 @@ def command_line(args: list[str]) -> Settings:
     try:
         if settings.resume is not None:
             saved = runs.read_settings(settings.resume)
-            settings = tyro.cli(Settings, args=args, default=saved)
+            settings = tyro.cli(Settings, args=args, default=saved, prog="python -m jensen.experiments.train")
             if settings.config() != saved.config():
                 changed = runs.differences(saved.config(), settings.config())
                 raise InputError(f"the run in {settings.resume} {changed}: leave that out, or start a new run")
@@ -71,11 +69,14 @@ def run(settings: Settings) -> Evaluation:
     """Trains, or goes on training, evaluates, draws and reports; everything is left in the run folder."""
     console = Console(highlight=False)
     images = as_tensors(prepare(load(settings.data, settings.data_dir), settings.pixels, settings.seed), settings)
-    folder = settings.resume or settings.out or default_folder(settings)
+    model = build(settings, images)
+    hold_out(images.train, settings)
+    folder = settings.resume or settings.out or runs.default_folder(settings)
     if settings.resume is None:
         runs.create(folder, settings)
-    console.print(f"run folder {folder}")
-    model = build(settings, images)
+    else:
+        runs.write_json(folder / runs.CONFIG, settings.saved())
+    console.print(f"run folder {folder}", soft_wrap=True)
     started = time.monotonic()
     with progress_bar(console) as bar:
         task = bar.add_task("compiling" if settings.compile else "starting", total=None, bound="")
@@ -90,13 +91,13 @@ def run(settings: Settings) -> Evaluation:
         params, stand = fit(model, images.train, settings, folder, report)
     trained = time.monotonic() - started
     with console.status(f"evaluating {len(images.test)} test images, K = {settings.evidence_k}"):
-        key = keys.key(settings.seed + 1, images.test.device)
+        key = keys.fold_in(keys.key(settings.seed, images.test.device), 1)
         result = evaluate(model, params, images.train, images.test, settings.evidence_k, key, settings.compile)
-        figures.draw_all(folder, runs.read_metrics(folder), model, params, images)
-    evaluated = time.monotonic() - started - trained
     text = summary(settings, images, result, stand)
     runs.write_json(folder / "report.json", {**result._asdict(), "elbo": result.elbo, "steps": stand.step})
     runs.write_atomically(folder / "report.txt", text.encode())
+    figures.draw_all(folder, runs.read_metrics(folder), model, params, images)
+    evaluated = time.monotonic() - started - trained
     runs.write_json(folder / "timing.json", {"training_s": trained, "evaluation_s": evaluated})
     print(text, end="")
     print(f"{'time':<28}{trained:>9.1f} s training, {evaluated:.1f} s evaluation and figures (with compilation)")
@@ -109,6 +110,7 @@ def as_tensors(images: Images, settings: Settings) -> Images:
     try:
         dtype = getattr(torch, settings.dtype)
         moved = [t.to(settings.device, dtype) for t in (images.train, images.test)]
+        moved[0].sum().item()
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"--device {settings.device} cannot be used ({reason}): try --device cpu") from error
@@ -124,10 +126,6 @@ def build(settings: Settings, images: Images) -> vae.VAE:
         return vae.conv(images.shape, settings.channels, settings.latent, activation, likelihood)
     except ValueError as error:
         raise InputError(f"--network conv with --channels {settings.channels}: {error}") from error
-
-
-def default_folder(settings: Settings) -> Path:
-    return Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-{settings.model}-{settings.data}"
 
 
 def progress_bar(console: Console) -> Progress:

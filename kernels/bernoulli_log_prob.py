@@ -41,7 +41,7 @@ def _backward(
         logits = load_rows(logits_ptr, row, logits_rows, column, d, mask, ACC)
         small = tl.exp(-tl.abs(logits))
         sigmoid = tl.where(logits > 0, 1.0, small) / (1.0 + small)
-        tl.store(out_ptr + row[:, None] * d + column[None, :], g * (x - sigmoid), mask=mask)
+        tl.store(out_ptr + (row[:, None] * d + column[None, :]), g * (x - sigmoid), mask=mask)
 
 
 def forward(x: Tensor, logits: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ def _backward(
         x = load_rows(x_ptr, row, x_rows, column, d, mask, ACC)
         logits = load_rows(logits_ptr, row, logits_rows, column, d, mask, ACC)
         slope = x - count[:, None] * tl.exp(logits - normaliser)
-        tl.store(out_ptr + row[:, None] * d + column[None, :], g * slope, mask=mask)
+        tl.store(out_ptr + (row[:, None] * d + column[None, :]), g * slope, mask=mask)
 
 
 def forward(x: Tensor, logits: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from jensen.kernels.launch import accumulator, grid, on
 
-BLOCKS = {"BLOCK_R": 64, "BLOCK_C": 64, "BLOCK_D": 32}
+BLOCKS = {"BLOCK_R": 64, "BLOCK_C": 64, "BLOCK_D": 16, "num_warps": 8}
 
 
 @triton.jit
@@ -26,7 +26,7 @@ def _forward(
         for start in range(0, d, BLOCK_D):
             column = start + tl.arange(0, BLOCK_D)
             z_mask = live[:, None] & (column < d)[None, :]
-            z = tl.load(z_ptr + row[:, None] * d + column[None, :], mask=z_mask, other=0.0).to(ACC)
+            z = tl.load(z_ptr + (row[:, None] * d + column[None, :]), mask=z_mask, other=0.0).to(ACC)
             code_mask = (code < c)[:, None] & (column < d)[None, :]
             offsets = code.to(tl.int64)[:, None] * d + column[None, :]
             codes = tl.load(code_ptr + offsets, mask=code_mask, other=0.0).to(ACC)

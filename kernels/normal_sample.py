@@ -54,7 +54,7 @@ def _forward(
         log_scale, _ = bounded(load_rows(scale_ptr, row, n, column, d, mask, ACC), limit, WIDTH)
         eps = _normals(key_ptr, row // n, row % n, start, ACC, BLOCK_D)
         z = load_rows(loc_ptr, row, n, column, d, mask, ACC) + tl.exp(log_scale) * eps
-        tl.store(z_ptr + row[:, None] * d + column[None, :], z, mask=mask)
+        tl.store(z_ptr + (row[:, None] * d + column[None, :]), z, mask=mask)
         log_q -= tl.sum(tl.where(mask, 0.5 * eps * eps + log_scale + _HALF_LOG_2PI, 0.0), 1)
     tl.store(log_q_ptr + row, log_q, mask=live)
 

@@ -16,7 +16,8 @@ def _forward(
     i = tl.program_id(0).to(tl.int64) * BLOCK_I + tl.arange(0, BLOCK_I)
     column = tl.arange(0, BLOCK_D)
     i_mask = (i < m)[:, None] & (column < d)[None, :]
-    x_i = tl.load(x_ptr + i[:, None] * d + column[None, :], mask=i_mask, other=0.0).to(ACC)
+    i_offsets = i[:, None] * d + column[None, :]
+    x_i = tl.load(x_ptr + i_offsets, mask=i_mask, other=0.0).to(ACC)
     h = tl.load(h_ptr).to(ACC)
     norm_i = tl.sum(x_i * x_i, 1)
     out = tl.zeros([BLOCK_I, BLOCK_D], ACC)
@@ -42,7 +43,7 @@ def _forward(
         out -= tl.dot(weight, x_j, input_precision="ieee", out_dtype=ACC)
         pull += tl.sum(weight, 1)
     out = (out + pull[:, None] * x_i) / m
-    tl.store(out_ptr + i[:, None] * d + column[None, :], out, mask=i_mask)
+    tl.store(out_ptr + i_offsets, out, mask=i_mask)
 
 
 def forward(particles: Tensor, scores: Tensor, bandwidth: Tensor, imq: bool) -> Tensor:
@@ -63,5 +64,5 @@ def forward(particles: Tensor, scores: Tensor, bandwidth: Tensor, imq: bool) -> 
 def tile(d: int) -> dict[str, int]:
     """All d columns at once, and fewer particles the more of them there are."""
     columns = max(16, triton.next_power_of_2(d))
-    side = 64 if columns <= 32 else 32 if columns <= 128 else 16
-    return {"BLOCK_I": side, "BLOCK_J": side, "BLOCK_D": columns}
+    side = 32 if columns <= 64 else 16
+    return {"BLOCK_I": side, "BLOCK_J": side, "BLOCK_D": columns, "num_warps": 4 if columns <= 32 else 8}

@@ -69,8 +69,8 @@ class SoftBernoulli(Bernoulli):
 
 
 def check_binary(x: Float[Tensor, "..."]) -> None:
-    """Raises a ValueError where x has values other than 0 and 1, which no Bernoulli gives a probability."""
-    grey = (x != 0) & (x != 1)
+    """Raises a ValueError for values other than 0 and 1, which no Bernoulli gives a probability; NaN passes through."""
+    grey = (x != 0) & (x != 1) & ~x.isnan()
     if grey.any():
         raise ValueError(
             f"expected x in {{0, 1}} for a Bernoulli, got {int(grey.sum())} grey values, such as "

@@ -75,3 +75,15 @@ def test_free_bits_charge_the_floor_and_stop_the_gradient():
     assert torch.allclose(value.mean(), kl.mean(0).clamp_min(0.5).sum())
     assert torch.equal(slope, torch.tensor([[0.0, 0.5], [0.0, 0.5]]))
     assert torch.equal(bounds.free_bits(kl, 0.0), kl.sum(-1))
+
+
+def test_free_bits_hide_no_nan():
+    kl = torch.tensor([[math.nan, 1.0], [2.0, 1.0]])
+    assert bounds.free_bits(kl, 0.0).isnan().any()
+
+
+def test_half_precision_is_summed_in_float32():
+    log_w = torch.linspace(-101, -100, 300).bfloat16()[:, None]
+    assert torch.equal(bounds.iwae(log_w), bounds.iwae(log_w.float()))
+    assert torch.equal(bounds.elbo(log_w), bounds.elbo(log_w.float()))
+    assert bounds.iwae(torch.zeros(70_000, 1).half()) == 0

@@ -164,3 +164,61 @@ def test_extreme_logits_stay_finite():
                 assert torch.isfinite(value).all()
                 assert torch.isfinite(slope).all()
                 assert np.isfinite(family(logits).entropy().item())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_draws_rare_events_as_rarely(dtype):
+    """Uniform noise in half precision could round up to 1: an impossible category would then be drawn."""
+    u = keys.uniform(KEY, (100, 1000), dtype)
+    assert u.max() < 1
+    rare = Categorical(torch.tensor([[[0.0, -40.0]]], dtype=dtype))
+    assert rare.sample(rare.noise(KEY, 20_000))[..., 1].sum() == 0
+    sure = Bernoulli(torch.tensor([[20.0]], dtype=dtype))
+    assert sure.sample(sure.noise(KEY, 20_000)).min() == 1
+
+
+def test_gradients_are_finite_where_values_are():
+    logits = torch.tensor([[[0.0, -200.0, 1.0]]])
+    masked = torch.tensor([[[0.0, -math.inf, 1.0]]])
+    for at in (logits, masked):
+        assert torch.isfinite(grad(lambda a: Categorical(a).entropy().sum())(at)).all()
+        assert torch.isfinite(grad(lambda a: Categorical(a).kl(Categorical(masked)).sum())(masked)).all()
+    far = torch.tensor([[-200.0, -100.0, -89.0, 89.0, 100.0, 200.0]])
+    other = ContinuousBernoulli(torch.zeros(1, 6))
+    for f in (lambda q: q.mean(), lambda q: q.entropy(), lambda q: q.kl(other)):
+        slope = grad(lambda a, f=f: f(ContinuousBernoulli(a)).sum())(far)
+        assert torch.isfinite(slope).all()
+
+
+@pytest.mark.parametrize("gap", [1e-4, 1e-3, 1e-2])
+@pytest.mark.parametrize("family", [Bernoulli, Categorical])
+def test_tiny_kl_is_accurate_and_never_negative_in_float32(family, gap):
+    shape = (200, 1, 3) if family is Categorical else (200, 1)
+    a = 3 * keys.normal(KEY, shape)
+    b = a + gap * keys.normal(keys.key(8), shape)
+    exact = family(a.double()).kl(family(b.double()))
+    assert (family(a).kl(family(b)) >= 0).all()
+    torch.testing.assert_close(family(a).kl(family(b)).double(), exact, rtol=0.02, atol=1e-12)
+
+
+@pytest.mark.parametrize("logit", [1e-4, 1.1e-3, -1.1e-3, 0.09, 0.11, -0.11])
+def test_continuous_bernoulli_paths_are_accurate_in_float32_near_the_uniform(logit):
+    u = torch.tensor([[[0.001, 0.3, 0.5, 0.999]]])
+    slopes = []
+    for dtype in (torch.float32, torch.float64):
+        at = torch.full((1, 4), logit, dtype=dtype)
+        slopes.append(grad(lambda a: ContinuousBernoulli(a).sample(u.to(a.dtype)).sum())(at).double())
+    torch.testing.assert_close(slopes[0], slopes[1], rtol=2e-3, atol=2e-6)
+
+
+def test_fields_of_different_shapes_raise():
+    zero = torch.zeros
+    mixed = [DiagNormal(zero(4, 1), zero(4)), DiagNormal(zero(3, 5), zero(())), DiagNormal(zero(3, 5), zero(3, 1))]
+    for q in mixed:
+        for call in (
+            lambda q=q: q.log_prob(zero(2, *q.loc.shape)),
+            lambda q=q: q.sample(zero(2, *q.loc.shape)),
+            q.entropy,
+        ):
+            with pytest.raises(ValueError, match="expected fields of one shape"):
+                call()

@@ -115,3 +115,11 @@ def test_what_is_no_key_raises(wrong):
 def test_a_seed_beyond_64_bits_raises():
     with pytest.raises(ValueError, match="64 bits"):
         keys.key(2**63)
+
+
+def test_what_is_no_integer_raises():
+    for call in (lambda: keys.key(1.5), lambda: keys.fold_in(KEY, 1.7), lambda: keys.at(KEY, particle=torch.ones(2))):
+        with pytest.raises(TypeError, match="expected an integer"):
+            call()
+    with pytest.raises(TypeError, match="floating-point dtype"):
+        keys.uniform(KEY, (2, 2), torch.int64)

@@ -126,3 +126,22 @@ def test_kl_law(pair):
     q, p = pair
     laws.kl_is_nonnegative(ops.normal_kl(*q, *p))
     assert (ops.normal_kl(*q, *q) == 0).all()
+
+
+def test_last_axes_that_differ_raise():
+    zero = torch.zeros
+    calls = [
+        lambda: ops.normal_log_prob(zero(4), zero(4, 1), zero(4, 1)),
+        lambda: ops.normal_kl(zero(2, 3), zero(2, 3), zero(1), zero(1)),
+        lambda: ops.bernoulli_log_prob(zero(4), zero(4, 1)),
+        lambda: ops.categorical_log_prob(zero(2, 1), zero(2, 3)),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match="expected last axes that agree"):
+            call()
+
+
+def test_float16_gradients_saturate_within_the_limits():
+    at = [torch.tensor([v], dtype=torch.float16) for v in (0.0, 4.0, 0.0, -4.0)]
+    slopes = grad(lambda *a: ops.normal_kl(*a).sum(), (0, 1, 2, 3))(*at)
+    assert all(torch.isfinite(s).all() for s in slopes)

@@ -6,7 +6,7 @@ from torch.func import grad
 from torch.nn import functional as F
 
 from jensen.core import keys, trees
-from jensen.core.distributions import Bernoulli, ContinuousBernoulli, DiagNormal
+from jensen.core.distributions import Bernoulli, ContinuousBernoulli, DiagNormal, SoftBernoulli
 from jensen.core.models import vae
 from jensen.estimators.gradients import pathwise
 from tests.oracles import bernoulli_log_density, normal_log_density
@@ -80,3 +80,21 @@ def test_a_single_datum_without_its_axis_raises():
         model.posterior(params["encoder"], x[0])
     with pytest.raises(ValueError, match=r"expected x \(n, D\), got \(64,\)"):
         model.log_joint(params["decoder"], x[0], torch.zeros(2, 5, 3).double())
+
+
+def test_grey_pixels_under_a_bernoulli_raise_unless_asked_for_by_name():
+    grey, _ = data()
+    model = MODELS["mlp"]
+    params, z = model.init(KEY, grey.mean(0)), torch.zeros(2, 5, 3).double()
+    with pytest.raises(ValueError, match="binarise the data"):
+        model.log_joint(params["decoder"], grey, z)
+    soft = model._replace(likelihood=SoftBernoulli)
+    assert torch.isfinite(soft.log_joint(params["decoder"], grey, z)).all()
+
+
+def test_an_encoder_that_lacks_its_last_layer_raises():
+    model, x = MODELS["mlp"], data()[1]
+    params = model.init(KEY, x.mean(0))
+    del params["encoder"]["2"]
+    with pytest.raises(ValueError, match="expected an encoder of 6 outputs for 3 latents, got 7"):
+        model.posterior(params["encoder"], x)

@@ -99,3 +99,9 @@ def test_bad_k_and_shapes_raise():
         from_log_weights(lambda key: torch.zeros(3), KEY, 3)
     with pytest.raises(ValueError, match="at least one sample"):
         importance(ORACLE.log_joint, Q, KEY, 10, chunk=0)
+
+
+def test_a_density_that_sums_over_data_raises():
+    for wrong in (lambda z: ORACLE.log_joint(z).sum(-1), lambda z: ORACLE.log_joint(z)[:, :1]):
+        with pytest.raises(ValueError, match="one value per sample and datum"):
+            importance(wrong, Q, KEY, 10)

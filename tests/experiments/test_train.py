@@ -1,6 +1,7 @@
 """The command as its users run it: real processes, real signals, real failures."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -135,6 +136,26 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(whole, tmp_path):
     same_files(whole[0], folder)
 
 
+METRICS_DISK = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+from jensen.experiments import loop
+original = loop.warmup_cosine
+def fill(step, *rest):
+    if step == 30:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+    return original(step, *rest)
+loop.warmup_cosine = fill
+"""
+
+
+def test_a_full_disk_under_the_metrics_is_one_clear_line(tmp_path):
+    failed = start(*FAST, "--out", tmp_path / "full", before=METRICS_DISK)
+    assert failed.returncode == 2, failed.stderr
+    assert "metrics.jsonl could not be written" in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
 def test_a_finished_run_can_be_resumed_and_says_the_same(whole, tmp_path):
     folder, _ = whole
     before = contents(folder)
@@ -157,6 +178,9 @@ WRONG = {
     "no device": (["--device", "quantum"], "--device quantum cannot be used"),
     "levels": (["--network", "conv", "--channels", "4", "4", "4", "4"], "divisible by 2 per level"),
     "no run": (["--resume", "nowhere"], "nowhere holds no run"),
+    "resume a file": (["--resume", __file__], "holds no run: pass the folder"),
+    "resume and out": (["--resume", "a", "--out", "b"], "holds no run"),
+    "huge seed": (["--seed", str(2**63)], "expected --seed in [0, 2^63)"),
     "unknown option": (["--lattent", "3"], "Unrecognized options: --lattent"),
     "no number": (["--k", "many"], "Error parsing --k"),
     "unknown model": (["--model", "gan"], "invalid choice 'gan'"),
@@ -174,6 +198,7 @@ def test_bad_input_is_told_with_the_fix(name, tmp_path, monkeypatch, capsys):
     assert stopped.value.code == 2
     assert message in errors
     assert "Traceback" not in errors
+    assert not list(tmp_path.iterdir())  # nothing is begun before it can work
 
 
 def test_a_run_is_never_overwritten_nor_resumed_as_another(whole, monkeypatch, capsys):
@@ -187,6 +212,48 @@ def test_a_run_is_never_overwritten_nor_resumed_as_another(whole, monkeypatch, c
             train.main()
         assert stopped.value.code == 2
         assert message in capsys.readouterr().err
+
+
+DAMAGE = {
+    "config.json": ('{"latent": ', "is damaged"),
+    "metrics.jsonl": ("garbage\n", "is damaged"),
+    "last.safetensors": ("garbage", "is damaged or no checkpoint"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damaged_run_files_are_told_with_the_fix(name, whole, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "copy"
+    shutil.copytree(whole[0], folder)
+    content, message = DAMAGE[name]
+    (folder / name).write_text(content)
+    monkeypatch.setattr(sys, "argv", ["train", "--resume", str(folder)])
+    with pytest.raises(SystemExit) as stopped:
+        train.main()
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_of_two_runs_for_one_folder_one_is_told(tmp_path):
+    folder = tmp_path / "both"
+    processes = [subprocess.Popen(command(*FAST, "--seed", seed, "--out", folder), stderr=subprocess.PIPE, text=True,
+                                  stdout=subprocess.DEVNULL) for seed in (0, 1)]  # fmt: skip
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert sorted(process.returncode for process in processes) == [0, 2], errors
+    assert any("holds a run" in error for error in errors)
+    seed = [process.returncode for process in processes].index(0)
+    assert runs.read_settings(folder).seed == seed
+
+
+def test_what_does_not_decide_the_parameters_may_change_on_resume(whole, tmp_path):
+    folder = tmp_path / "killed"
+    start(*FAST, "--out", folder, before=KILL.format(step=60))
+    done = start("--resume", folder, "--on-nan", "skip", "--evidence-k", "7")
+    assert done.returncode == 0, done.stderr
+    assert "NLL (K = 7)" in done.stdout
+    ours, theirs = (runs.load_checkpoint(f / runs.LAST, runs.read_settings(f)) for f in (folder, whole[0]))
+    assert ours[1] == theirs[1]
+    assert all((ours[0][name] == t).all() for name, t in theirs[0].items())
 
 
 def test_mnist_files_train_end_to_end(tmp_path):

@@ -16,8 +16,10 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from jensen.kernels import nearest_code, stein_direction
+
 ARCHITECTURES = (80, 90, 100)
-TILE = {"BLOCK_R": 2, "BLOCK_D": 1024}
+TILE = {"BLOCK_R": 2, "BLOCK_D": 1024}  # the widest of launch.tile
 ROWS = {"ACC": triton.language.float32, "WIDTH": 0.5}
 
 
@@ -27,7 +29,6 @@ class Kernel(NamedTuple):
     name: str
     types: str
     constants: dict
-    warps: int = 4
 
 
 TYPES = {"p": "*fp32", "h": "*bf16", "k": "*i64", "i": "i32", "l": "i64", "f": "fp32"}
@@ -44,10 +45,10 @@ KERNELS = [
     Kernel("categorical_log_prob._forward", "hppiiii", {**ACC, **TILE}),
     Kernel("categorical_log_prob._backward", "ppppiiiii", {**ACC, **TILE}),
     Kernel("importance._forward", "pppppii", {**ACC, "BLOCK_S": 16, "BLOCK_N": 64}),
-    Kernel("nearest_code._forward", "ppkiii", {**ACC, "BLOCK_R": 64, "BLOCK_C": 64, "BLOCK_D": 32}),
+    Kernel("nearest_code._forward", "ppkiii", {**ACC, **nearest_code.BLOCKS}),
     *(
-        Kernel("stein_direction._forward", "ppppii", {**ACC, "IMQ": imq, "BLOCK_I": i, "BLOCK_J": i, "BLOCK_D": d})
-        for imq, i, d in ((False, 64, 16), (True, 64, 32), (False, 32, 128), (False, 16, 256))
+        Kernel("stein_direction._forward", "ppppii", {**ACC, "IMQ": imq, **stein_direction.tile(d)})
+        for imq, d in ((False, 16), (True, 32), (False, 64), (True, 128), (False, 256))
     ),
 ]
 
@@ -55,21 +56,26 @@ KERNELS = [
 def compiled(kernel: Kernel, architecture: int) -> triton.compiler.CompiledKernel:
     module, function = kernel.name.split(".")
     jitted = getattr(importlib.import_module(f"jensen.kernels.{module}"), function)
-    names = [name for name in jitted.arg_names if name not in kernel.constants]
-    signature = dict(zip(names, (TYPES[t] for t in kernel.types), strict=True))
-    signature |= dict.fromkeys(kernel.constants, "constexpr")
-    source = ASTSource(jitted, signature, {(jitted.arg_names.index(n),): v for n, v in kernel.constants.items()})
-    return triton.compile(source, target=GPUTarget("cuda", architecture, 32), options={"num_warps": kernel.warps})
+    constants = {name: value for name, value in kernel.constants.items() if name != "num_warps"}
+    names = [name for name in jitted.arg_names if name not in constants]
+    signature = dict(zip(names, (TYPES[t] for t in kernel.types), strict=True)) | dict.fromkeys(constants, "constexpr")
+    source = ASTSource(jitted, signature, {(jitted.arg_names.index(name),): v for name, v in constants.items()})
+    options = {"num_warps": kernel.constants.get("num_warps", 4)}
+    return triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=options)
 
 
-def usage(binary: bytes) -> dict[str, int]:
-    """Registers, stack and shared bytes that a cubin asks for; a spill is a byte of stack or of local memory."""
-    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
-    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(binary)
+def usage(ptx: str, architecture: int) -> dict[str, int]:
+    """Registers and spilled bytes, as the assembler tells them."""
+    tools = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
+    tool = tools / ("ptxas-blackwell" if architecture >= 100 else "ptxas")
+    target = re.search(r"\.target (\w+)", ptx).group(1)
+    with tempfile.NamedTemporaryFile("w", suffix=".ptx") as file:
+        file.write(ptx)
         file.flush()
-        text = subprocess.run([tool, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
-    return {name.lower(): int(value) for name, value in re.findall(r"(REG|STACK|LOCAL):(\d+)", text)}
+        command = [tool, "-v", f"--gpu-name={target}", file.name, "-o", "/dev/null"]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    patterns = {"registers": r"Used (\d+) registers", "spilled": r"(\d+) bytes spill stores"}
+    return {name: int(re.search(pattern, text).group(1)) for name, pattern in patterns.items()}
 
 
 def narrow_offsets(ir: str) -> list[str]:
@@ -87,7 +93,7 @@ def rows() -> list[dict]:
                 "kernel": kernel.name,
                 "tile": sizes,
                 "sm": architecture,
-                **usage(built.asm["cubin"]),
+                **usage(built.asm["ptx"], architecture),
                 "shared": built.metadata.shared,
                 "narrow": narrow_offsets(built.asm["ttir"]),
             })  # fmt: skip

@@ -22,8 +22,8 @@ demo: $(INSTALLED) ## train a VAE on scikit-learn's digits and print the report
 test: $(INSTALLED) ## the whole test suite
 	$(BIN)/python -m pytest -q $(ARGS)
 
-laws: $(INSTALLED) ## the property tests with many more examples, and Hypothesis statistics
-	$(BIN)/python -m pytest -q -m law --hypothesis-profile=laws --hypothesis-show-statistics --timeout=3600 $(ARGS)
+laws: $(INSTALLED) ## the slow proofs, and the property tests with many more examples and statistics
+	$(BIN)/python -m pytest -q -m 'law or slow' --hypothesis-profile=laws --hypothesis-show-statistics --timeout=3600 $(ARGS)
 
 bench: $(INSTALLED) ## timings: the ELBO, the VAE step, the training loop's overhead
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -49,7 +49,7 @@ def _forward(
         log_w = tl.load(p_ptr + offsets, mask=mask, other=0.0).to(ACC) - tl.load(
             q_ptr + offsets, mask=mask, other=0.0
         ).to(ACC)
-        weight = tl.exp(log_w - shift[None, :]) / safe[None, :]
+        weight = tl.exp(tl.where(mask, log_w, float("-inf")) - shift[None, :]) / safe[None, :]
         tl.store(weight_ptr + offsets, weight + bad[None, :], mask=mask)
 
 

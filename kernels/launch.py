@@ -31,7 +31,7 @@ def rows(t: Tensor, batch: Sequence[int], event: int) -> tuple[Tensor, int]:
 def tile(d: int) -> dict[str, int]:
     """BLOCK_D columns, all of them up to 1,024, and as many rows as fill the tile."""
     columns = min(triton.next_power_of_2(max(d, 1)), 1024)
-    return {"BLOCK_R": max(1, min(TILE // columns, 64)), "BLOCK_D": columns}
+    return {"BLOCK_R": max(1, min(TILE // columns, 256)), "BLOCK_D": columns}
 
 
 def grid(count: int, block: int) -> tuple[int]:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from jensen.kernels.launch import accumulator, grid, on
 
-BLOCKS = {"BLOCK_R": 64, "BLOCK_C": 64, "BLOCK_D": 16, "num_warps": 8}
+BLOCKS = {"BLOCK_R": 64, "BLOCK_C": 32, "BLOCK_D": 16, "num_warps": 8}
 
 
 @triton.jit

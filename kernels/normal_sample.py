@@ -91,7 +91,7 @@ def forward(key: Tensor, loc: Tensor, log_scale: Tensor, s: int, limit: float, w
     z = torch.empty(s, n, d, dtype=loc.dtype, device=loc.device)
     log_q = torch.empty(s, n, dtype=dtype, device=loc.device)
     if log_q.numel():
-        blocks = _tile(d)
+        blocks = sample_tile(d)
         with on(loc):
             _forward[grid(s * n, blocks["BLOCK_R"])](
                 key.contiguous(), loc.contiguous(), log_scale.contiguous(), z, log_q, s * n, n, d, limit,
@@ -108,7 +108,7 @@ def backward(
     dtype, acc = accumulator(gz, gq, log_scale)
     dloc, dscale = (torch.empty(n, d, dtype=dtype, device=log_scale.device) for _ in range(2))
     if dloc.numel():
-        blocks = _tile(d)
+        blocks = sample_tile(d)
         with on(loc):
             _backward[grid(n, blocks["BLOCK_R"])](
                 gz.contiguous(), gq.contiguous(), key.contiguous(), log_scale.contiguous(), dloc, dscale,
@@ -117,7 +117,7 @@ def backward(
     return dloc, dscale
 
 
-def _tile(d: int) -> dict[str, int]:
+def sample_tile(d: int) -> dict[str, int]:
     """At least the four columns of one generator call, in tiles small enough for its registers."""
-    columns = max(4, min(tile(d)["BLOCK_D"], 128))
-    return {"BLOCK_R": max(1, min(512 // columns, 16)), "BLOCK_D": columns}
+    columns = max(4, min(tile(d)["BLOCK_D"], 64))
+    return {"BLOCK_R": max(1, min(256 // columns, 16)), "BLOCK_D": columns}

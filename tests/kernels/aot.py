@@ -16,7 +16,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from jensen.kernels import nearest_code, stein_direction
+from jensen.kernels import nearest_code, normal_sample, stein_direction
 
 ARCHITECTURES = (80, 90, 100)
 TILE = {"BLOCK_R": 2, "BLOCK_D": 1024}  # the widest of launch.tile
@@ -38,8 +38,8 @@ KERNELS = [
     Kernel("normal_log_prob._backward", "ppppppiiiiiif", {**ROWS, **TILE}),
     Kernel("normal_kl._forward", "pppppiiiiiiff", {**ROWS, **TILE, "TERMS": 9}),
     Kernel("normal_kl._backward", "ppppppppiiiiiiiff", {**ROWS, **TILE, "TERMS": 9}),
-    Kernel("normal_sample._forward", "kpppplllf", {**ROWS, "BLOCK_R": 4, "BLOCK_D": 128}),
-    Kernel("normal_sample._backward", "ppkpppiiif", {**ROWS, "BLOCK_R": 4, "BLOCK_D": 128}),
+    Kernel("normal_sample._forward", "kpppplllf", {**ROWS, **normal_sample.sample_tile(64)}),
+    Kernel("normal_sample._backward", "ppkpppiiif", {**ROWS, **normal_sample.sample_tile(64)}),
     Kernel("bernoulli_log_prob._forward", "hppiiii", {**ACC, **TILE}),
     Kernel("bernoulli_log_prob._backward", "ppppiiiii", {**ACC, **TILE}),
     Kernel("categorical_log_prob._forward", "hppiiii", {**ACC, **TILE}),
@@ -67,12 +67,12 @@ def compiled(kernel: Kernel, architecture: int) -> triton.compiler.CompiledKerne
 def usage(ptx: str, architecture: int) -> dict[str, int]:
     """Registers and spilled bytes, as the assembler tells them."""
     tools = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
-    tool = tools / ("ptxas-blackwell" if architecture >= 100 else "ptxas")
+    tool = tools / ("ptxas-blackwell" if architecture >= 90 else "ptxas")
     target = re.search(r"\.target (\w+)", ptx).group(1)
-    with tempfile.NamedTemporaryFile("w", suffix=".ptx") as file:
-        file.write(ptx)
-        file.flush()
-        command = [tool, "-v", f"--gpu-name={target}", file.name, "-o", "/dev/null"]
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "kernel.ptx")
+        source.write_text(ptx)
+        command = [tool, "-v", f"--gpu-name={target}", source, "-o", source.with_suffix(".cubin")]
         text = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     patterns = {"registers": r"Used (\d+) registers", "spilled": r"(\d+) bytes spill stores"}
     return {name: int(re.search(pattern, text).group(1)) for name, pattern in patterns.items()}

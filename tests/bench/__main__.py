@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from tests.bench import overhead, step, timing
+from tests.bench import iwae, overhead, step, timing
 
 
 def main() -> None:
@@ -13,7 +13,10 @@ def main() -> None:
     print(timing.machine(device))
     step.elbo(device)
     step.vae_step(device)
+    iwae.step(device)
     if device == "cpu":
+        iwae.evaluation()
+        iwae.memory()
         overhead.overhead()
     sys.stdout.flush()
 

@@ -131,28 +131,55 @@ def evaluation() -> None:
 
 
 PEAK = """
-import resource, sys, torch
+import ctypes, sys, torch
+from pathlib import Path
+from functools import partial
 from jensen.core import keys, ops
+from jensen.core.models import vae
 from jensen.core.ops import linear_log_prob
-s, n, hidden, pixels = 1000, 64, 200, 784
-h = keys.normal(keys.key(0), (s, n, hidden)).requires_grad_()
-weight = (0.1 * keys.normal(keys.key(1), (pixels, hidden))).requires_grad_()
-bias, x = torch.zeros(pixels, requires_grad=True), (keys.uniform(keys.key(2), (n, pixels)) < 0.3).float()
-f = ops.linear_bernoulli_log_prob if sys.argv[1] == "fused" else linear_log_prob._bernoulli.reference
-small = f(x, h[:1], weight, bias).sum().backward()
-h.grad = torch.zeros_like(h)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-f(x, h, weight, bias).sum().backward()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+from jensen.estimators.evidence import importance
+
+def peak(work):  # MiB that work adds to what is resident, by the kernel's high-water mark
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    status = lambda name: int(Path("/proc/self/status").read_text().split(name)[1].split()[0])
+    before = status("VmRSS:")
+    work()
+    return (status("VmHWM:") - before) / 1024
+
+pixels, hidden = 784, 200
+x = (keys.uniform(keys.key(2), (64, pixels)) < 0.3).float()
+if sys.argv[1] in ("fused", "unfused"):
+    h = keys.normal(keys.key(0), (1000, 64, hidden)).requires_grad_()
+    weight = (0.1 * keys.normal(keys.key(1), (pixels, hidden))).requires_grad_()
+    bias = torch.zeros(pixels, requires_grad=True)
+    f = ops.linear_bernoulli_log_prob if sys.argv[1] == "fused" else linear_log_prob._bernoulli.reference
+    f(x, h[:1], weight, bias).sum().backward()
+    h.grad = None
+    print(peak(lambda: f(x, h, weight, bias).sum().backward()))
+else:
+    model = vae.mlp(pixels, (hidden, hidden), 50)
+    params = model.init(keys.key(0), x.mean(0))
+    q, log_p = model.posterior(params["encoder"], x), partial(model.log_joint, params["decoder"], x)
+    importance(log_p, q, keys.key(1), 2, chunk=2)
+    print(peak(lambda: importance(log_p, q, keys.key(1), int(sys.argv[1]), chunk=50)))
 """
 
 
+def peaks(title: str, cases: dict[str, str]) -> None:
+    """Prints each case's peak, measured in a process of its own, and its ratio to the last."""
+    found = {}
+    for name, argument in cases.items():
+        done = subprocess.run([sys.executable, "-c", PEAK, argument], capture_output=True, text=True, check=True)
+        found[name] = float(done.stdout.split()[-1])
+    print(f"\n{title}")
+    for name, peak in found.items():
+        print(f"  {name:<44}{peak:9.0f} MiB{peak / list(found.values())[-1]:8.2f} x")
+
+
 def memory() -> None:
-    """Peak bytes of forward and backward beyond inputs and the gradient of h, at s n = 64,000, H = 200, D = 784."""
-    peaks = {}
-    for name in ("fused", "unfused"):
-        done = subprocess.run([sys.executable, "-c", PEAK, name], capture_output=True, text=True, check=True)
-        peaks[name] = int(done.stdout.split()[-1]) * 1024 / 2**20
-    print("\npeak memory of linear_bernoulli_log_prob, forward and backward, 64,000 x 784")
-    for name, peak in peaks.items():
-        print(f"  {name:<44}{peak:9.0f} MiB{peak / peaks['unfused']:8.2f} x")
+    peaks(
+        "peak of linear_bernoulli_log_prob, forward and backward, 64,000 x 784 (the gradient of h alone is 49 MiB)",
+        {"linear_bernoulli_log_prob": "fused", "logits stored": "unfused"},
+    )
+    peaks("peak of evidence, 64 images, 50 particles at once", {"K = 5,000": "5000", "K = 50, one chunk": "50"})

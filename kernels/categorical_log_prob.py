@@ -1,11 +1,10 @@
 """log Categorical(x; softmax(logits)) per row, and its gradient for the logits: one pass by a running maximum."""
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from jensen.kernels.launch import accumulator, grid, load_rows, on, rows, tile
+from jensen.kernels.launch import density, density_slopes, load_rows
 
 
 @triton.jit
@@ -66,29 +65,9 @@ def _backward(
 
 
 def forward(x: Tensor, logits: Tensor) -> Tensor:
-    batch, d = torch.broadcast_shapes(x.shape[:-1], logits.shape[:-1]), logits.shape[-1]
-    dtype, acc = accumulator(x, logits)
-    out = torch.empty(batch, dtype=dtype, device=logits.device)
-    (x, x_rows), (logits, logits_rows) = rows(x, batch, 1), rows(logits, batch, 1)
-    if out.numel():
-        blocks = tile(d)
-        with on(logits):
-            _forward[grid(out.numel(), blocks["BLOCK_R"])](
-                x, logits, out, out.numel(), x_rows, logits_rows, d, ACC=acc, **blocks
-            )
-    return out
+    return density(_forward, x, logits)
 
 
 def backward(g: Tensor, x: Tensor, logits: Tensor) -> Tensor:
     """g (x - sum(x) softmax(logits)), (*batch, d)."""
-    batch, d = torch.broadcast_shapes(g.shape, x.shape[:-1], logits.shape[:-1]), logits.shape[-1]
-    dtype, acc = accumulator(g, x, logits)
-    out = torch.empty(*batch, d, dtype=dtype, device=logits.device)
-    (g, g_rows), (x, x_rows), (logits, logits_rows) = rows(g, batch, 0), rows(x, batch, 1), rows(logits, batch, 1)
-    if out.numel():
-        blocks = tile(d)
-        with on(logits):
-            _backward[grid(batch.numel(), blocks["BLOCK_R"])](
-                g, x, logits, out, batch.numel(), g_rows, x_rows, logits_rows, d, ACC=acc, **blocks
-            )
-    return out
+    return density_slopes(_backward, g, x, logits)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 import triton
@@ -48,6 +49,36 @@ def accumulator(*tensors: Tensor) -> tuple[torch.dtype, tl.dtype]:
     if any(t.dtype == torch.float64 for t in tensors):
         return torch.float64, tl.float64
     return torch.float32, tl.float32
+
+
+def density(kernel: Any, x: Tensor, logits: Tensor) -> Tensor:
+    """Launches a kernel that gives each row of x against its row of logits one value: (*batch,)."""
+    batch, d = torch.broadcast_shapes(x.shape[:-1], logits.shape[:-1]), logits.shape[-1]
+    dtype, acc = accumulator(x, logits)
+    out = torch.empty(batch, dtype=dtype, device=logits.device)
+    (x, x_rows), (logits, logits_rows) = rows(x, batch, 1), rows(logits, batch, 1)
+    if out.numel():
+        blocks = tile(d)
+        with on(logits):
+            kernel[grid(out.numel(), blocks["BLOCK_R"])](
+                x, logits, out, out.numel(), x_rows, logits_rows, d, ACC=acc, **blocks
+            )
+    return out
+
+
+def density_slopes(kernel: Any, g: Tensor, x: Tensor, logits: Tensor) -> Tensor:
+    """Launches the kernel of such a density's gradient for the logits under an upstream g: (*batch, d)."""
+    batch, d = torch.broadcast_shapes(g.shape, x.shape[:-1], logits.shape[:-1]), logits.shape[-1]
+    dtype, acc = accumulator(g, x, logits)
+    out = torch.empty(*batch, d, dtype=dtype, device=logits.device)
+    (g, g_rows), (x, x_rows), (logits, logits_rows) = rows(g, batch, 0), rows(x, batch, 1), rows(logits, batch, 1)
+    if out.numel():
+        blocks = tile(d)
+        with on(logits):
+            kernel[grid(batch.numel(), blocks["BLOCK_R"])](
+                g, x, logits, out, batch.numel(), g_rows, x_rows, logits_rows, d, ACC=acc, **blocks
+            )
+    return out
 
 
 @triton.jit

@@ -1,55 +1,16 @@
 """The command as its users run it: real processes, real signals, real failures."""
 
 import os
-import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 
-from jensen.experiments import runs, train
+from jensen.experiments import runs
 from jensen.experiments.settings import Settings
+from tests.experiments.process import FAST, KILL, command, contents, same_files, start
 from tests.experiments.test_data import write_mnist
-
-FAST = [
-    "--no-compile", "--steps", "100", "--batch", "20", "--hidden", "16", "--latent", "2", "--evidence-k", "5",
-    "--checkpoint-every", "50", "--log-every", "10",
-]  # fmt: skip
-VARIES = {"timing.json"}  # the only file that may differ between two runs of one configuration
-
-
-def command(*args, before=""):
-    """The command in a process of its own; `before` is code that sabotages it."""
-    code = f"import sys; sys.argv = ['train', *{list(map(str, args))!r}]\n{before}\n"
-    code += "from jensen.experiments import train; train.main()"
-    return [sys.executable, "-W", "error", "-c", code]
-
-
-def start(*args, before="", **options):
-    return subprocess.run(command(*args, before=before), capture_output=True, text=True, timeout=120, **options)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """One uninterrupted run, and what it printed."""
-    folder = tmp_path_factory.mktemp("runs") / "whole"
-    done = start(*FAST, "--out", folder)
-    assert done.returncode == 0, done.stderr
-    return folder, done.stdout
-
-
-def contents(folder):
-    """Every file's bytes but those that vary, by its name inside the folder."""
-    files = (p for p in folder.rglob("*") if p.is_file() and p.name not in VARIES)
-    return {str(p.relative_to(folder)): p.read_bytes() for p in files}
-
-
-def same_files(a, b):
-    ours, theirs = contents(a), contents(b)
-    assert ours.keys() == theirs.keys()
-    assert [name for name in ours if ours[name] != theirs[name]] == []
 
 
 def test_a_run_leaves_a_report_and_figures(whole):
@@ -64,18 +25,6 @@ def test_a_run_leaves_a_report_and_figures(whole):
     assert "s training" in printed
     assert len(printed.splitlines()) < 24
     assert (folder / "report.txt").read_text() in printed
-
-
-KILL = """
-import os, signal
-from jensen.experiments import loop
-original = loop.warmup_cosine
-def stop_at(step, *rest):
-    if step == {step}:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return original(step, *rest)
-loop.warmup_cosine = stop_at
-"""
 
 
 @pytest.mark.parametrize("step", [20, 50, 73])
@@ -161,77 +110,6 @@ def test_a_finished_run_can_be_resumed_and_says_the_same(whole, tmp_path):
     before = contents(folder)
     assert start("--resume", folder).returncode == 0
     assert contents(folder) == before
-
-
-WRONG = {
-    "k 0": (["--k", "0"], "expected --k of at least 1, got 0"),
-    "no steps": (["--steps", "0"], "expected --steps of at least 1"),
-    "nan rate": (["--lr", "nan"], "expected a positive --lr, got nan"),
-    "negative clip": (["--clip", "-1"], "expected a positive --clip"),
-    "negative weight": (["--kl-weight", "-1"], "expected a non-negative --kl-weight"),
-    "grey bernoulli": (["--pixels", "grey"], "binarise with --pixels dynamic or static, or choose --likelihood"),
-    "binary gaussian": (["--likelihood", "gaussian"], "add --pixels grey"),
-    "iwae free bits": (["--bound", "iwae", "--free-bits", "0.1"], "use --bound elbo"),
-    "large batch": (["--batch", "5000"], "--batch 5000 exceeds the 1437 training data: pass at most that many"),
-    "no folder": (["--data", "mnist", "--data-dir", "nowhere"], "--data-dir nowhere is no folder"),
-    "digits folder": (["--data-dir", "."], "use --data mnist"),
-    "no device": (["--device", "quantum"], "--device quantum cannot be used"),
-    "levels": (["--network", "conv", "--channels", "4", "4", "4", "4"], "divisible by 2 per level"),
-    "no run": (["--resume", "nowhere"], "nowhere holds no run"),
-    "resume a file": (["--resume", __file__], "holds no run: pass the folder"),
-    "resume and out": (["--resume", "a", "--out", "b"], "holds no run"),
-    "huge seed": (["--seed", str(2**63)], "expected --seed in [0, 2^63)"),
-    "unknown option": (["--lattent", "3"], "Unrecognized options: --lattent"),
-    "no number": (["--k", "many"], "Error parsing --k"),
-    "unknown model": (["--model", "gan"], "invalid choice 'gan'"),
-}
-
-
-@pytest.mark.parametrize("name", WRONG)
-def test_bad_input_is_told_with_the_fix(name, tmp_path, monkeypatch, capsys):
-    args, message = WRONG[name]
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["train", "--no-compile", *args])
-    with pytest.raises(SystemExit) as stopped:
-        train.main()
-    errors = " ".join(capsys.readouterr().err.split())
-    assert stopped.value.code == 2
-    assert message in errors
-    assert "Traceback" not in errors
-    assert not list(tmp_path.iterdir())  # nothing is begun before it can work
-
-
-def test_a_run_is_never_overwritten_nor_resumed_as_another(whole, monkeypatch, capsys):
-    folder, _ = whole
-    for args, message in (
-        (["--out", str(folder)], f"holds a run: go on with --resume {folder}"),
-        (["--resume", str(folder), "--latent", "3"], "has --latent 2 where this run has 3"),
-    ):
-        monkeypatch.setattr(sys, "argv", ["train", *args])
-        with pytest.raises(SystemExit) as stopped:
-            train.main()
-        assert stopped.value.code == 2
-        assert message in capsys.readouterr().err
-
-
-DAMAGE = {
-    "config.json": ('{"latent": ', "is damaged"),
-    "metrics.jsonl": ("garbage\n", "is damaged"),
-    "last.safetensors": ("garbage", "is damaged or no checkpoint"),
-}
-
-
-@pytest.mark.parametrize("name", DAMAGE)
-def test_damaged_run_files_are_told_with_the_fix(name, whole, tmp_path, monkeypatch, capsys):
-    folder = tmp_path / "copy"
-    shutil.copytree(whole[0], folder)
-    content, message = DAMAGE[name]
-    (folder / name).write_text(content)
-    monkeypatch.setattr(sys, "argv", ["train", "--resume", str(folder)])
-    with pytest.raises(SystemExit) as stopped:
-        train.main()
-    assert stopped.value.code == 2
-    assert message in capsys.readouterr().err
 
 
 def test_of_two_runs_for_one_folder_one_is_told(tmp_path):

@@ -69,6 +69,7 @@ def fit(
     progress = resume(folder, settings, params, optimizer)
     step_gradient, validate = train_step(model, settings), terms(model, settings)
     if settings.compile:
+        torch.compiler.reset()  # the compiler allows one function few closures: a sweep in one process would run out
         step_gradient, validate = torch.compile(step_gradient, fullgraph=True), torch.compile(validate, fullgraph=True)
     metrics = runs.Metrics(folder, progress.step)
     leaves, row, spoken = trees.leaves(params), {}, 0.0

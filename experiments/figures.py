@@ -60,6 +60,7 @@ def training(rows: Sequence[dict[str, Any]]) -> Figure:
         axis.set(title=title, xlabel="step", ylabel="" if title == "gradient norm" else "nats per datum")
         axis.legend(frameon=False)
         axis.grid(alpha=0.25)
+        axis.locator_params(axis="x", nbins=5)
     if rows:
         axes[0].set_ylim(bottom=_low([row["objective"] for row in rows]))
     return figure

@@ -7,7 +7,8 @@ chunk of particles or data, drawn with `at`, holds exactly the draws it has in t
     normal(key, (s, n, d))[a:b, u:v] == normal(at(key, particle=a, datum=u), (b - a, v - u, d))
 
 The generator is Philox4x32-10 (Salmon et al., 2011, "Parallel random numbers: as easy as 1, 2, 3"); its four
-counters are (event block, particle, datum, stream) and each call serves four consecutive event elements. Words
+counters are (event block, particle, datum, stream), 32 bits each: indices beyond 2^32 begin again, so no noise may
+have more particles, data or event elements. Each call serves four consecutive event elements. Words
 are the same on every device and under every transform. A key is used once; `split` and `fold_in` make new ones.
 """
 

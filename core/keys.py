@@ -13,6 +13,7 @@ are the same on every device and under every transform. A key is used once; `spl
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -61,30 +62,18 @@ def bits(key: Int[Tensor, "3"], shape: tuple[int, ...]) -> Int[Tensor, "..."]:
 
     A shape of fewer than two axes is one particle's noise for one datum: (d,) is event noise.
     """
-    seed, _ = _parts(key)
-    particles, data, event = _axes(shape)
-    blocks = -(-event // 4)
-    block = torch.arange(blocks, device=key.device)
-    particle = (key[1] + torch.arange(particles, device=key.device))[:, None, None] & LOW
-    datum = (key[2] + torch.arange(data, device=key.device))[:, None] & LOW
-    words = torch.stack(philox(seed, block, particle, datum, _NOISE), -1)  # (particles, data, blocks, 4)
-    return words.reshape(particles, data, 4 * blocks)[..., :event].reshape(shape)
+    return _interleave(_words(key, shape), shape)
 
 
 def uniform(key: Int[Tensor, "3"], shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Float[Tensor, "..."]:
     """Uniform noise in [0, 1), with 31 bits or the type's; the words and their order are Triton's."""
-    return to_uniform(bits(key, shape), dtype)
+    return _interleave([to_uniform(word, dtype) for word in _words(key, shape)], shape)
 
 
 def normal(key: Int[Tensor, "3"], shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Float[Tensor, "..."]:
     """Standard normal noise by Box and Muller: each pair of words gives a cosine and a sine."""
-    particles, data, event = _axes(shape)
-    words = bits(key, (particles, data, event + event % 2)).unflatten(-1, (-1, 2))
-    first, second = to_uniform(words, _compute(dtype)).unbind(-1)
-    radius = torch.sqrt(-2 * torch.log(first.clamp_min(1e-7)))
-    angle = 2 * math.pi * second
-    pairs = torch.stack([radius * torch.cos(angle), radius * torch.sin(angle)], -1)
-    return pairs.flatten(-2)[..., :event].reshape(shape).to(dtype)
+    a, b, c, d = (to_uniform(word, _compute(dtype)) for word in _words(key, shape))
+    return _interleave([*_box_muller(a, b), *_box_muller(c, d)], shape).to(dtype)
 
 
 def permutation(key: Int[Tensor, "3"], n: int) -> Int[Tensor, "n"]:
@@ -103,6 +92,26 @@ def philox(seed: Tensor, c0: Tensor, c1: Tensor | int, c2: Tensor | int, c3: int
         a, c = (((product1 >> 32) + c) ^ b ^ k0) & LOW, (((product0 >> 32) + a) ^ d ^ k1) & LOW
         b, d = product1, product0  # their high bits fall to the next round's mask
     return a, b & LOW, c, d & LOW
+
+
+def _words(key: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Each call's four words, (particles, data, blocks) each: an event's element e is word e % 4 of block e // 4."""
+    seed, _ = _parts(key)
+    particles, data, event = _axes(shape)
+    block = torch.arange(-(-event // 4), device=key.device)
+    particle = (key[1] + torch.arange(particles, device=key.device))[:, None, None] & LOW
+    datum = (key[2] + torch.arange(data, device=key.device))[:, None] & LOW
+    return philox(seed, block, particle, datum, _NOISE)
+
+
+def _interleave(words: Sequence[Tensor], shape: tuple[int, ...]) -> Tensor:
+    """The elements of `shape` from the four parts of each call."""
+    return torch.stack(list(words), -1).flatten(-2)[..., : _axes(shape)[2]].reshape(shape)
+
+
+def _box_muller(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    radius, angle = torch.sqrt(-2 * torch.log(first.clamp_min(1e-7))), 2 * math.pi * second
+    return radius * torch.cos(angle), radius * torch.sin(angle)
 
 
 def to_uniform(words: Int[Tensor, "..."], dtype: torch.dtype = torch.float32) -> Float[Tensor, "..."]:

@@ -28,7 +28,8 @@ def leaves(tree: Tree) -> list[Tensor]:
 
 def norm(tree: Tree) -> Tensor:
     """The Euclidean norm of all leaves together, a 0-d tensor."""
-    return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(t) for t in leaves(tree)]))
+    rows = [torch.linalg.vector_norm(torch.atleast_1d(t), dim=-1).reshape(-1) for t in leaves(tree)]
+    return torch.linalg.vector_norm(torch.cat(rows))  # by rows: cores share them
 
 
 def ravel(tree: Tree) -> tuple[Tensor, Callable[[Tensor], Tree]]:

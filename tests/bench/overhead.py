@@ -24,8 +24,8 @@ STEPS, WARM, ROUNDS, BATCH = 1600, 100, 3, 100
 def overhead() -> None:
     """784-200-200-50, batch 100, binary pixels: 1,500 steps a round, the two loops in turn."""
     model = vae.mlp(784, (200, 200), 50)
-    grey = keys.uniform(keys.key(0), (6000, 784)) ** 2
-    binary = (keys.uniform(keys.key(1), (6000, 784)) < grey).float()
+    grey = keys.uniform(keys.key(0), (24_000, 784)) ** 2
+    binary = (keys.uniform(keys.key(1), (24_000, 784)) < grey).float()
 
     def loss(params: trees.Params, x: Tensor, key: Tensor) -> Tensor:
         q = model.posterior(params["encoder"], x)

@@ -13,6 +13,7 @@ from jensen.core.models.vae import VAE
 from jensen.core.trees import Params
 from jensen.estimators.evidence import draw, from_log_weights
 from jensen.estimators.gradients import analytic_kl
+from jensen.experiments.compilation import compiled
 
 ELBO_SAMPLES = 10
 ROWS = 4000  # particles x data evaluated at once: their activations stay in cache
@@ -55,7 +56,7 @@ def evaluate(model: VAE, params: Params, train: Tensor, x: Tensor, k: int, key: 
         return draw(lambda z: model.log_joint(params["decoder"], x, z), q, chunk, key)
 
     if compile:
-        terms, log_weights = torch.compile(terms, fullgraph=True), torch.compile(log_weights, fullgraph=True)
+        terms, log_weights = compiled(terms), compiled(log_weights)
     reconstruction, kl = over_data(lambda x, key: terms(params, x, key), x, elbo_key, ROWS // ELBO_SAMPLES)
     nll, error, _ = over_data(
         lambda x, key: from_log_weights(lambda at: log_weights(params, x, at), key, k),

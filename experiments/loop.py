@@ -17,6 +17,7 @@ from jensen.core import keys, trees
 from jensen.core.models.vae import VAE
 from jensen.core.trees import Params
 from jensen.experiments import runs
+from jensen.experiments.compilation import compiled
 from jensen.experiments.data import TEST_KEY, binarise
 from jensen.experiments.evaluation import ROWS, over_data
 from jensen.experiments.nonfinite import NonFiniteError, explain
@@ -70,7 +71,7 @@ def fit(
     step_gradient, validate = train_step(model, settings), terms(model, settings)
     if settings.compile:
         torch.compiler.reset()  # the compiler allows one function few closures: a sweep in one process would run out
-        step_gradient, validate = torch.compile(step_gradient, fullgraph=True), torch.compile(validate, fullgraph=True)
+        step_gradient, validate = compiled(step_gradient), compiled(validate)
     metrics = runs.Metrics(folder, progress.step)
     leaves, row, spoken = trees.leaves(params), {}, 0.0
     epoch, order = -1, torch.empty(0)

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from jensen.core import keys, ops, trees
 from jensen.core.models import vae
+from jensen.experiments.compilation import compiled
 from tests.bench.timing import medians, table
 
 KEY = keys.key(0)
@@ -52,11 +53,11 @@ def step(device: str) -> None:
         log_q = -(0.5 * eps.square() + log_scale).sum(-1)
         return -(torch.logsumexp(log_p - log_q, 0)).mean()
 
-    compiled = torch.compile(grad_and_value(fused), fullgraph=True)
-    compiled_plain = torch.compile(grad_and_value(plain), fullgraph=True)
+    ours = compiled(grad_and_value(fused))
+    plain_torch = compiled(grad_and_value(plain))
     candidates: dict[str, Callable[[], object]] = {
-        "these operations, compiled": lambda: compiled(params, x, eps),
-        "plain torch, compiled": lambda: compiled_plain(params, x, eps),
+        "these operations, compiled": lambda: ours(params, x, eps),
+        "plain torch, compiled": lambda: plain_torch(params, x, eps),
         "these operations, eager": lambda: grad_and_value(fused)(params, x, eps),
         "the matrix products alone": partial(products, params, x, eps),
     }
@@ -112,7 +113,7 @@ def evaluation() -> None:
     params = model.init(KEY, x.mean(0))
     layers = list(params["decoder"]["network"].values())
 
-    @partial(torch.compile, fullgraph=True)
+    @compiled
     def log_weights(params: trees.Params, x: Tensor, key: Tensor) -> Tensor:
         q = model.posterior(params["encoder"], x)
         z = q.sample(q.noise(key, 40))

@@ -15,6 +15,7 @@ from jensen.core import keys, trees
 from jensen.core.models import vae
 from jensen.estimators.gradients import analytic_kl
 from jensen.experiments import loop
+from jensen.experiments.compilation import compiled
 from jensen.experiments.settings import Settings
 from tests.bench.timing import table
 
@@ -32,7 +33,7 @@ def overhead() -> None:
         log_likelihood = partial(model.log_likelihood, params["decoder"], x)
         return -analytic_kl(log_likelihood, q, model.prior(x), q.noise(key, 1))[0].mean()
 
-    bare = partial(bare_loop, torch.compile(grad_and_value(loss), fullgraph=True), model, binary)
+    bare = partial(bare_loop, compiled(grad_and_value(loss)), model, binary)
     settings = Settings(batch=BATCH, steps=STEPS, pixels="static", checkpoint_every=STEPS)
     dynamic = Settings(batch=BATCH, steps=STEPS, pixels="dynamic", checkpoint_every=STEPS)
     loops: dict[str, Callable[[], float]] = {

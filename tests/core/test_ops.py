@@ -145,3 +145,17 @@ def test_float16_gradients_saturate_within_the_limits():
     at = [torch.tensor([v], dtype=torch.float16) for v in (0.0, 4.0, 0.0, -4.0)]
     slopes = grad(lambda *a: ops.normal_kl(*a).sum(), (0, 1, 2, 3))(*at)
     assert all(torch.isfinite(s).all() for s in slopes)
+
+
+@pytest.mark.parametrize("d", [16, 784, 2048])
+@pytest.mark.parametrize("scale", [1e-6, 3.0, 200.0])
+def test_without_a_gradient_the_bernoulli_takes_few_logarithms_and_says_the_same(d, scale):
+    logits = (scale * keys.normal(keys.key(0), (5, 3, d), dtype=torch.float64)).requires_grad_()
+    x = (keys.uniform(keys.key(1), (3, d)) < 0.4).double()
+    with_gradient = ops.bernoulli_log_prob(x, logits)
+    with torch.no_grad():
+        torch.testing.assert_close(ops.bernoulli_log_prob(x, logits), with_gradient.detach(), rtol=1e-13, atol=0)
+        narrow = ops.bernoulli_log_prob(x.float(), logits.float())
+        torch.testing.assert_close(narrow.double(), with_gradient.detach(), rtol=3e-6, atol=0)
+        gradient = grad(lambda t: ops.bernoulli_log_prob(x, t).sum())(logits.detach())
+    torch.testing.assert_close(gradient, torch.autograd.grad(with_gradient.sum(), logits)[0])

@@ -18,8 +18,8 @@ def map(f: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
 
 
 def stop(tree: Tree) -> Tree:
-    """The same values with no gradient through them."""
-    return map(lambda t: t.detach(), tree)
+    """The same values with no gradient through them; what is no tensor, such as a value's function, stays."""
+    return map(lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, tree)
 
 
 def leaves(tree: Tree) -> list[Tensor]:

@@ -1,7 +1,8 @@
-"""Image data as flat tensors in [0, 1]: scikit-learn's digits, MNIST from OpenML or from idx files."""
+"""Image data as flat tensors in [0, 1]: scikit-learn's digits, MNIST from OpenML or files, grey or binarised."""
 
 import gzip
 import struct
+import zipfile
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.experiments.settings import InputError
 
+STATIC = "binarized_mnist.npz"
 TEST_KEY = 1  # test pixels are binarised with this seed in every run, so that runs compare
 
 
@@ -26,9 +28,11 @@ class Images(NamedTuple):
 
 
 def load(name: str, data_dir: Path | None = None) -> Images:
-    """Grey images by name. InputError when files are missing or damaged, or nothing can be downloaded."""
+    """Images by name. InputError when files are missing or damaged, or nothing can be downloaded."""
     if name == "digits":
         return digits()
+    if name == "mnist-static":
+        return mnist_static(data_dir)
     return mnist_files(data_dir) if data_dir is not None else mnist_openml()
 
 
@@ -69,6 +73,45 @@ def mnist_files(folder: Path) -> Images:
         )
     flat_train, flat_test = (torch.tensor(a.reshape(len(a), -1)).float() / 255 for a in (train, test))
     return Images(flat_train, flat_test, torch.tensor(labels.astype(np.int64)), (1, *train.shape[1:]))
+
+
+def mnist_static(folder: Path | None) -> Images:
+    """MNIST binarised once and for all (Larochelle and Murray, 2011): its 50,000 training and 10,000 test images.
+
+    binarized_mnist.npz holds them bit-packed, (n, 98), as `train` and `test`; labels, where it has them, as
+    `test_label_matched`. Its 10,000 `valid` images are left out.
+    """
+    if folder is None:
+        raise InputError(f"mnist-static is read from a file: pass --data-dir with the folder of {STATIC}")
+    path = folder / STATIC
+    if not path.is_file():
+        raise InputError(f"{folder} has no {STATIC}: it must hold binarised MNIST, bit-packed")
+    arrays = npz(path)
+    train, test = (unpacked(path, name, arrays.get(name)) for name in ("train", "test"))
+    labels = arrays.get("test_label_matched", np.zeros(len(test)))
+    if labels.shape != (len(test),):
+        raise InputError(f"{path} holds labels {labels.shape} for {len(test)} test images: fetch it again")
+    return Images(train, test, torch.from_numpy(labels.astype(np.int64)), (1, 28, 28))
+
+
+def npz(path: Path) -> dict[str, np.ndarray]:
+    """Every array of an npz file; pickled ones are refused."""
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            return dict(file)
+    except (OSError, EOFError, ValueError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path} cannot be read ({error}): it is damaged or no npz file; fetch it again") from error
+
+
+def unpacked(path: Path, name: str, packed: np.ndarray | None) -> Tensor:
+    """Images (n, 784) of zeros and ones, from eight pixels a byte."""
+    if packed is None:
+        raise InputError(f"{path} has no array {name!r}: it must hold {name} images, bit-packed (n, 98)")
+    if packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != 98 or not len(packed):
+        raise InputError(
+            f"expected {name} in {path} as bytes (n, 98), got {packed.dtype} {packed.shape}: pack its bits"
+        )
+    return torch.from_numpy(np.unpackbits(packed, axis=1)).float()
 
 
 def find(folder: Path, name: str) -> Path:

@@ -36,6 +36,26 @@ class Bernoulli(NamedTuple):
         check_value(u, self.logits)
         return (u < torch.sigmoid(at_least_float32(self.logits))).to(self.logits.dtype)
 
+    def perturbed(self, u: Float[Tensor, "s n d"]) -> Float[Tensor, "s n d"]:
+        """t = logits + log((1 - u) / u), differentiable; `sample` gives 1 where t > 0 (Maddison et al., 2017)."""
+        check_value(u, self.logits)
+        return self.logits - _logit(u)
+
+    def perturbed_given(self, u: Float[Tensor, "s n d"], z: Float[Tensor, "s n d"]) -> Float[Tensor, "s n d"]:
+        """The same t for z = sample(u), as a draw of t given z: its derivative holds z and the noise within z fixed.
+
+        That noise is v = u / p where z = 1 and (u - p) / (1 - p) where z = 0, p = P(1) (Tucker et al., 2017).
+        """
+        p = torch.sigmoid(at_least_float32(self.logits))
+        held = p.detach()
+        v = torch.where(z == 1, u / held, (u - held) / (1 - held)).clamp(0, 1)
+        return self.logits - _logit(torch.where(z == 1, v * p, p + v * (1 - p)))
+
+    @staticmethod
+    def relaxed(t: Float[Tensor, "s n d"], temperature: float | Tensor) -> Float[Tensor, "s n d"]:
+        """sigmoid(t / temperature), in (0, 1): the Concrete relaxation."""
+        return torch.sigmoid(t / temperature)
+
     def log_prob(self, z: Float[Tensor, "... d"]) -> Float[Tensor, "..."]:
         """log P(z) in nats per datum, for z in {0, 1}: (s, n, d) -> (s, n). `check_binary` tells grey data."""
         check_value(z, self.logits)
@@ -62,6 +82,11 @@ class Bernoulli(NamedTuple):
         d = self.logits.shape[-1]
         values = torch.tensor(list(product((0.0, 1.0), repeat=d)), dtype=self.logits.dtype, device=self.logits.device)
         return values[:, None].expand(-1, *self.logits.shape)
+
+
+def _logit(u: Tensor) -> Tensor:
+    """log(u / (1 - u)) with u kept off 0 and 1."""
+    return torch.logit(u, eps=torch.finfo(u.dtype).eps / 2)
 
 
 class SoftBernoulli(Bernoulli):

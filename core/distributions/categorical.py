@@ -28,11 +28,32 @@ class Categorical(NamedTuple):
 
     def sample(self, u: Float[Tensor, "s n d k"]) -> Float[Tensor, "s n d k"]:
         """One-hot of argmax_k logits + Gumbel noise, -log(-log u) (Maddison et al., 2014); no gradient passes."""
+        choice = self.perturbed(u).argmax(-1, keepdim=True)
+        return (choice == torch.arange(self.logits.shape[-1], device=u.device)).to(self.logits.dtype)
+
+    def perturbed(self, u: Float[Tensor, "s n d k"]) -> Float[Tensor, "s n d k"]:
+        """t = logits - log(-log u), logits plus Gumbel noise, differentiable; `sample` is the one-hot of its argmax."""
         check_value(u, self.logits)
-        tiny = torch.finfo(u.dtype).tiny
-        exponential = -torch.log(u.clamp_min(tiny))
-        choice = (at_least_float32(self.logits) - torch.log(exponential.clamp_min(tiny))).argmax(-1)
-        return F.one_hot(choice, self.logits.shape[-1]).to(self.logits.dtype)
+        return at_least_float32(self.logits) - torch.log(_exponential(u))
+
+    def perturbed_given(self, u: Float[Tensor, "s n d k"], z: Float[Tensor, "s n d k"]) -> Float[Tensor, "s n d k"]:
+        """The same t for z = sample(u), as a draw of t given z: its derivative holds z and the noise within z fixed.
+
+        With p = softmax(logits), e^-t is exponential: its least entry, at z, has rate sum_k e^logits, and the others
+        exceed it by e^-logits times the noise (Tucker et al., 2017; Grathwohl et al., 2018).
+        """
+        logits = at_least_float32(self.logits)
+        arrival = torch.exp(-self.perturbed(u).detach())  # e / e^logits, e exponential
+        first = (arrival * z).sum(-1, keepdim=True)
+        total = torch.logsumexp(logits, -1, keepdim=True)
+        first_again = first * torch.exp(total.detach() - total)
+        excess = (arrival - first) * torch.exp(logits.detach() - logits)
+        return -torch.log(torch.where(z == 1, first_again, first_again + excess).clamp_min(torch.finfo(u.dtype).tiny))
+
+    @staticmethod
+    def relaxed(t: Float[Tensor, "s n d k"], temperature: float | Tensor) -> Float[Tensor, "s n d k"]:
+        """softmax(t / temperature): the Concrete relaxation, Gumbel-softmax."""
+        return torch.softmax(t / temperature, -1)
 
     def log_prob(self, z: Float[Tensor, "... d k"]) -> Float[Tensor, "..."]:
         """sum_d log softmax(logits) at z in nats per datum, for one-hot z: (s, n, d, k) -> (s, n)."""
@@ -61,3 +82,9 @@ class Categorical(NamedTuple):
         choices = torch.tensor(list(product(range(k), repeat=d)), device=self.logits.device)
         values = F.one_hot(choices, k).to(self.logits.dtype)
         return values[:, None].expand(-1, *self.logits.shape)
+
+
+def _exponential(u: Tensor) -> Tensor:
+    """-log u, an exponential number, kept off 0 and infinity."""
+    tiny = torch.finfo(u.dtype).tiny
+    return -torch.log(u.clamp_min(tiny)).clamp_max(-tiny)

@@ -1,5 +1,5 @@
 """Latent-variable models as values: `init`, and the densities they define."""
 
-from jensen.core.models import vae
+from jensen.core.models import sbn, vae
 
-__all__ = ["vae"]
+__all__ = ["sbn", "vae"]

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch._C import _functorch  # pyright: ignore[reportAttributeAccessIssue]
 from torch.nn import functional as F
 
 from jensen.core import keys
-from jensen.core.distributions import Bernoulli, ContinuousBernoulli, DiagNormal, SoftBernoulli, check_binary
+from jensen.core.distributions import Bernoulli, ContinuousBernoulli, DiagNormal, SoftBernoulli
+from jensen.core.models.data import check_data
 from jensen.core.nn import convnet
 from jensen.core.nn import mlp as mlps
 from jensen.core.nn.initial import he, xavier
@@ -54,7 +54,7 @@ class VAE(NamedTuple):
 
     def posterior(self, encoder: Params, x: Float[Tensor, "n D"]) -> DiagNormal:
         """q(z | x): fields (n, d)."""
-        _check_data(x)
+        check_data(x)
         out = self.encode(encoder, x)
         if out.shape[-1] != 2 * self.latent:
             raise ValueError(
@@ -75,9 +75,7 @@ class VAE(NamedTuple):
         self, decoder: Params, x: Float[Tensor, "n D"], z: Float[Tensor, "s n d"]
     ) -> Float[Tensor, "s n"]:
         """log p(x | z) in nats per datum. ValueError for grey x under a Bernoulli, where torch runs eagerly."""
-        _check_data(x)
-        if self.likelihood is Bernoulli and _concrete(x):
-            check_binary(x)
+        check_data(x, binary=self.likelihood is Bernoulli)
         return self.observation(decoder, z).log_prob(x)
 
     def log_joint(self, decoder: Params, x: Float[Tensor, "n D"], z: Float[Tensor, "s n d"]) -> Float[Tensor, "s n"]:
@@ -130,16 +128,6 @@ def conv(
         latent,
         likelihood,
     )
-
-
-def _check_data(x: Tensor) -> None:
-    if x.ndim != 2:
-        raise ValueError(f"expected x (n, D), got {tuple(x.shape)}: add a batch axis with x[None], flatten pixels")
-
-
-def _concrete(x: Tensor) -> bool:
-    """Whether values can be looked at: not while compiling, and not in a batch of vmap."""
-    return not torch.compiler.is_compiling() and not _functorch.is_batchedtensor(x)
 
 
 def initialiser(activation: Activation) -> Callable[..., Tensor]:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.ops.log_scale import at_least_float32
-from jensen.estimators.gradients.pathwise import LogDensity, check_density
+from jensen.estimators.gradients.contract import LogDensity, check_density
 
 
 class Evidence(NamedTuple):

@@ -1,25 +1,23 @@
 """Pathwise gradients: differentiate through the sample.
 
 Approximates  grad E_q[bound(log p(x, z) - log q(z | x))]
-With          z = q.sample(eps), differentiated in q's parameters as well as through both densities
-Requires      a reparameterised q: DiagNormal, ContinuousBernoulli
-Unbiased when always, for the bound at this number of samples
+With          z = q.sample(eps), differentiated in q's parameters as well as through both densities (`pathwise`,
+              `analytic_kl`), or through the densities' argument alone (`stl`)
+Requires      a reparameterised q: DiagNormal, ContinuousBernoulli, Gamma, Beta, Dirichlet, Hierarchical of those
+Unbiased when always, for the bound at this number of samples; `stl` for the ELBO alone
 Cost          one backward pass through log_p per sample
-Reference     Kingma and Welling, 2014; Rezende et al., 2014; for several samples Burda et al., 2016
+Reference     Kingma and Welling, 2014; Rezende et al., 2014; for several samples Burda et al., 2016; `stl` Roeder et
+              al., 2017; for gammas the implicit gradient of Figurnov et al., 2018
 """
 
-from collections.abc import Callable
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core import bounds
+from jensen.core import bounds, trees
 from jensen.core.distributions import DiagNormal
-
-LogDensity = Callable[[Tensor], Tensor]  # z (s, n, d) -> (s, n)
-Bound = Callable[[Tensor], Tensor]  # log_w (s, n) -> (n,)
+from jensen.estimators.gradients.contract import Bound, LogDensity, density, require_path
 
 
 def pathwise(
@@ -32,13 +30,23 @@ def pathwise(
     return bound(log_weights(log_p, q, eps))
 
 
+def stl(log_p: LogDensity, q: Any, eps: Float[Tensor, "s n *d"], bound: Bound = bounds.elbo) -> Float[Tensor, " n"]:
+    """Sticking the landing: log_w = log_p(z) - stop(q).log_prob(z), so that q's parameters act through z alone.
+
+    What is left out, the score of q, has mean 0 for the ELBO; the gradient of an exact posterior is then 0 for every
+    sample. For several samples it has another mean: there use `dreg`. With `bounds.TailAdaptive` it is the
+    tail-adaptive gradient. TypeError for a discrete q.
+    """
+    require_path(q)
+    z = q.sample(eps)
+    return bound(density(log_p, z) - trees.stop(q).log_prob(z))
+
+
 def log_weights(log_p: LogDensity, q: Any, eps: Float[Tensor, "s n *d"]) -> Float[Tensor, "s n"]:
     """log_w = log_p(z) - q.log_prob(z) with z = q.sample(eps), (s, n)."""
     require_path(q)
     z = q.sample(eps)
-    log_p_z, log_q_z = log_p(z), q.log_prob(z)
-    check_density(log_p_z, log_q_z.shape)
-    return log_p_z - log_q_z
+    return density(log_p, z) - q.log_prob(z)
 
 
 def analytic_kl(
@@ -57,26 +65,7 @@ def analytic_kl(
     (Kingma and Welling, 2014, estimator B).
     """
     require_path(q)
-    z = q.sample(eps)
-    log_likelihood_z = log_likelihood(z)
-    check_density(log_likelihood_z, z.shape[:2])
-    reconstruction = log_likelihood_z.mean(0)
+    reconstruction = density(log_likelihood, q.sample(eps)).mean(0)
     per_dimension = q.kl_per_dimension(prior)
     charged = bounds.free_bits(per_dimension, free_bits)
     return reconstruction - kl_weight * charged, reconstruction, per_dimension.sum(-1)
-
-
-def check_density(value: Tensor, shape: torch.Size) -> None:
-    if value.shape != shape:
-        raise ValueError(
-            f"expected a log density {tuple(shape)}, one value per sample and datum, got {tuple(value.shape)}: "
-            "sum over event axes, and over no other"
-        )
-
-
-def require_path(q: Any) -> None:
-    if not q.reparameterised:
-        raise TypeError(
-            f"pathwise gradients need a reparameterised q, and {type(q).__name__} is discrete: "
-            "use a score-function estimator, or enumerate q.support()"
-        )

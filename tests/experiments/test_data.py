@@ -1,4 +1,5 @@
 import gzip
+import io
 import struct
 from urllib.error import URLError
 
@@ -79,6 +80,66 @@ def test_damaged_files_are_one_clear_line(tmp_path, name):
     damage(tmp_path / TRAIN)
     with pytest.raises(InputError, match=message) as caught:
         data.load("mnist", tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def write_static(folder, n=6, test=4, labels=True):
+    """A small file in the format of binarised MNIST; pixel i of image j is 1 where i % (j + 2) == 0."""
+    bits = (np.arange(784)[None] % (np.arange(n)[:, None] + 2) == 0).astype(np.uint8)
+    packed = np.packbits(bits, axis=1)
+    more = {"test_label_matched": np.arange(test, dtype=np.uint8)} if labels else {}
+    np.savez_compressed(folder / data.STATIC, train=packed, valid=packed[:1], test=packed[:test], **more)
+    return torch.from_numpy(bits).float()
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_binarised_mnist_is_read_bit_by_bit(tmp_path, labels):
+    bits = write_static(tmp_path, labels=labels)
+    images = data.load("mnist-static", tmp_path)
+    assert torch.equal(images.train, bits)
+    assert torch.equal(images.test, bits[:4])
+    assert images.test_labels.tolist() == ([0, 1, 2, 3] if labels else [0, 0, 0, 0])
+    assert images.shape == (1, 28, 28)
+    prepared = data.prepare(images, "static", 0)
+    assert torch.equal(prepared.train, bits)
+    assert torch.equal(prepared.test, bits[:4])
+
+
+def rewrite(path, keep=("train", "test"), **arrays):
+    with np.load(path) as file:
+        kept = {name: file[name] for name in keep}
+    np.savez(path, **{**kept, **arrays})
+
+
+def npy_bytes(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+STATIC_DAMAGE = {
+    "missing": (lambda p: p.unlink(), "has no binarized_mnist.npz"),
+    "truncated": (lambda p: p.write_bytes(p.read_bytes()[:-40]), "damaged or no npz file"),
+    "flipped": (lambda p: p.write_bytes(p.read_bytes()[:80] + b"\xff" * 9 + p.read_bytes()[89:]), "damaged"),
+    "empty": (lambda p: p.write_bytes(b""), "damaged or no npz file"),
+    "text": (lambda p: p.write_text("<html>not found</html>"), "damaged or no npz file"),
+    "one array": (lambda p: p.write_bytes(npy_bytes(np.zeros((2, 98), np.uint8))), "damaged or no npz file"),
+    "pickled": (lambda p: rewrite(p, train=np.array([{}])), r"cannot be read \(Object arrays"),
+    "no test images": (lambda p: rewrite(p, keep=["train"]), "has no array 'test'"),
+    "unpacked": (lambda p: rewrite(p, train=np.zeros((2, 784), np.uint8)), r"got uint8 \(2, 784\): pack its bits"),
+    "floats": (lambda p: rewrite(p, test=np.zeros((2, 98))), r"expected test in .* got float64 \(2, 98\)"),
+    "no images": (lambda p: rewrite(p, train=np.zeros((0, 98), np.uint8)), r"got uint8 \(0, 98\)"),
+    "other labels": (lambda p: rewrite(p, test_label_matched=np.zeros(3)), r"labels \(3,\) for 4 test images"),
+}
+
+
+@pytest.mark.parametrize("name", STATIC_DAMAGE)
+def test_damaged_binarised_mnist_is_one_clear_line(tmp_path, name):
+    write_static(tmp_path)
+    damage, message = STATIC_DAMAGE[name]
+    damage(tmp_path / data.STATIC)
+    with pytest.raises(InputError, match=message) as caught:
+        data.load("mnist-static", tmp_path)
     assert "\n" not in str(caught.value)
 
 

@@ -1,0 +1,74 @@
+"""The beta distribution."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from jensen.core import keys
+from jensen.core.distributions.dirichlet import Dirichlet
+from jensen.core.distributions.shapes import check_fields, check_value, noise_shape
+from jensen.core.distributions.standard_gamma import double, log_standard_gamma, narrow
+from jensen.core.ops.log_scale import at_least_float32
+
+
+class Beta(NamedTuple):
+    """Independent densities z^(a - 1) (1 - z)^(b - 1) / B(a, b) on (0, 1), one per datum: fields (n, d).
+
+    a = concentration1 > 0, b = concentration0 > 0: z and 1 - z are a Dirichlet of two.
+    """
+
+    concentration1: Float[Tensor, "*n d"]
+    concentration0: Float[Tensor, "*n d"]
+
+    reparameterised = True
+
+    def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n d 2"]:
+        """Uniform noise (s, n, d, 2) for `sample`."""
+        shape = noise_shape(self.concentration1, s, 2)
+        return keys.uniform(key, (*shape, 2), at_least_float32(self.concentration1).dtype)
+
+    def sample(self, u: Float[Tensor, "s n d 2"]) -> Float[Tensor, "s n d"]:
+        """The first of two gammas at u over their sum, inside (0, 1) in the fields' type; differentiable in both.
+
+        The gradient is the gammas' implicit one (Figurnov et al., 2018), a constant to a second derivative.
+        u gets none.
+        """
+        pairs = self._pairs().concentration
+        check_value(u, pairs)
+        one, zero = log_standard_gamma(u, pairs).unbind(-1)
+        logit, dtype = one - zero, self.concentration1.dtype
+        z = torch.sigmoid(logit.detach()).clamp_min(torch.finfo(dtype).tiny).to(dtype)
+        z = z.clamp_max(1 - torch.finfo(dtype).eps / 2)
+        return z + z * (1 - z) * (logit - logit.detach()).to(dtype)  # d logit z is right at the ends of the range too
+
+    def log_prob(self, z: Float[Tensor, "... d"]) -> Float[Tensor, "..."]:
+        """sum_d (a - 1) log z + (b - 1) log(1 - z) - log B(a, b) in nats per datum: (s, n, d) -> (s, n)."""
+        self._check()
+        check_value(z, self.concentration1)
+        a, b, z = double(self.concentration1), double(self.concentration0), double(z)
+        log_normaliser = torch.lgamma(a) + torch.lgamma(b) - torch.lgamma(a + b)
+        terms = torch.xlogy(a - 1, z) + torch.special.xlog1py(b - 1, -z) - log_normaliser
+        return narrow(terms.sum(-1), self.concentration1)
+
+    def mean(self) -> Float[Tensor, "*n d"]:
+        """a / (a + b): (n, d)."""
+        return self.concentration1 / (self.concentration1 + self.concentration0)
+
+    def entropy(self) -> Float[Tensor, "..."]:
+        """The Dirichlet's, summed over d, in nats: (n,)."""
+        return self._pairs().entropy().sum(-1)
+
+    def kl(self, p: "Beta") -> Float[Tensor, "..."]:
+        """KL(self || p) in nats per datum: (n,), the Dirichlet's, summed over d."""
+        check_value(self.concentration1, p.concentration1)
+        return self._pairs().kl(p._pairs()).sum(-1)
+
+    def _pairs(self) -> Dirichlet:
+        """(z, 1 - z) as d Dirichlets of two: field (n, d, 2)."""
+        self._check()
+        return Dirichlet(torch.stack([self.concentration1, self.concentration0], -1))
+
+    def _check(self) -> None:
+        check_fields(self.concentration1, self.concentration0)

@@ -1,0 +1,71 @@
+"""The Dirichlet distribution."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from jensen.core import keys
+from jensen.core.distributions.shapes import check_value, noise_shape
+from jensen.core.distributions.standard_gamma import double, log_gamma_divergence, log_standard_gamma, narrow
+from jensen.core.ops.log_scale import at_least_float32
+
+
+class Dirichlet(NamedTuple):
+    """The density proportional to prod_k z_k^(a_k - 1) on the simplex, a = concentration > 0: field (n, k)."""
+
+    concentration: Float[Tensor, "*n k"]
+
+    reparameterised = True
+
+    def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n k"]:
+        """Uniform noise (s, n, k) for `sample`."""
+        shape = noise_shape(self.concentration, s, 2)
+        return keys.uniform(key, shape, at_least_float32(self.concentration).dtype)
+
+    def sample(self, u: Float[Tensor, "s n k"]) -> Float[Tensor, "s n k"]:
+        """Gammas at u over their sum, none below the type's least normal number; differentiable.
+
+        The gradient is the gammas' implicit one (Figurnov et al., 2018), a constant to a second derivative.
+        u gets none.
+        """
+        check_value(u, self.concentration)
+        log_z = torch.log_softmax(log_standard_gamma(u, self.concentration), -1)
+        dtype = self.concentration.dtype
+        z = log_z.detach().exp().clamp_min(torch.finfo(dtype).tiny).to(dtype)
+        return z + z * (log_z - log_z.detach()).to(dtype)  # d log z is right at the ends of the range too
+
+    def log_prob(self, z: Float[Tensor, "... k"]) -> Float[Tensor, "..."]:
+        """log Gamma(sum_k a) + sum_k (a - 1) log z - log Gamma(a) in nats per datum: (s, n, k) -> (s, n).
+
+        With respect to k - 1 of the coordinates; for z > 0 that sums to 1.
+        """
+        check_value(z, self.concentration)
+        a = double(self.concentration)
+        return narrow(torch.xlogy(a - 1, double(z)).sum(-1) - _log_normaliser(a), self.concentration)
+
+    def mean(self) -> Float[Tensor, "*n k"]:
+        """a / sum_k a: (n, k)."""
+        return self.concentration / self.concentration.sum(-1, keepdim=True)
+
+    def entropy(self) -> Float[Tensor, "..."]:
+        """log B(a) - sum_k (a - 1) (digamma(a) - digamma(sum_k a)), in nats: (n,)."""
+        a = double(self.concentration)
+        mean_log = torch.digamma(a) - torch.digamma(a.sum(-1, keepdim=True))
+        return narrow(_log_normaliser(a) - ((a - 1) * mean_log).sum(-1), self.concentration)
+
+    def kl(self, p: "Dirichlet") -> Float[Tensor, "..."]:
+        """KL(self || p) in nats per datum: (n,), with the rounding error of a difference of log normalisers.
+
+        sum_k D(a_p, a) - D(sum_k a_p, sum_k a), with D of `log_gamma_divergence`.
+        """
+        check_value(self.concentration, p.concentration)
+        a, a_p = double(self.concentration), double(p.concentration)
+        separate, total = log_gamma_divergence(a_p, a).sum(-1), log_gamma_divergence(a_p.sum(-1), a.sum(-1))
+        return narrow(separate - total, self.concentration)
+
+
+def _log_normaliser(a: Tensor) -> Tensor:
+    """log B(a) = sum_k log Gamma(a) - log Gamma(sum_k a)."""
+    return torch.lgamma(a).sum(-1) - torch.lgamma(a.sum(-1))

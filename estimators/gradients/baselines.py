@@ -1,0 +1,126 @@
+"""Baselines for score-function gradients: what a sample's signal is compared with.
+
+A baseline is a function (bound, log_w, q, z) -> (s, n), of a detached log_w (s, n), the value q and its samples z.
+Entry s may depend on every sample but s, and on anything that is no sample: then it changes the variance of the
+gradient and not its mean. All but `none` and the two values with a state need at least two samples.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.func import grad, vmap
+
+from jensen.core import bounds, trees
+from jensen.estimators.gradients.contract import Bound, event_sum
+
+
+def none(bound: Bound, log_w: Float[Tensor, "s n"], q: Any = None, z: Any = None) -> Float[Tensor, "s n"]:
+    """Zero: REINFORCE (Williams, 1992)."""
+    return torch.zeros_like(log_w)
+
+
+def leave_one_out(bound: Bound, log_w: Float[Tensor, "s n"], q: Any = None, z: Any = None) -> Float[Tensor, "s n"]:
+    """The bound of the other samples, b_s = bound(log_w without s).
+
+    For the ELBO it is RLOO's mean of the others (Salimans and Knowles, 2014; Kool et al., 2019). For IWAE it is
+    VIMCO's arithmetic baseline: to replace w_s by the others' mean leaves log mean_{t != s} w_t.
+    """
+    s, n = _several(log_w)
+    if bound is bounds.elbo:
+        return _finite(_mean_of_others(log_w))
+    others = torch.arange(s, device=log_w.device).expand(s, s)[~torch.eye(s, dtype=torch.bool, device=log_w.device)]
+    subsets = log_w[others].reshape(s, s - 1, n).movedim(1, 0).reshape(s - 1, s * n)
+    return _finite(bound(subsets).reshape(s, n))
+
+
+def vimco(bound: Bound, log_w: Float[Tensor, "s n"], q: Any = None, z: Any = None) -> Float[Tensor, "s n"]:
+    """The bound with log w_s replaced by the others' mean of log w (Mnih and Rezende, 2016, geometric mean)."""
+    s, n = _several(log_w)
+    own = torch.eye(s, dtype=torch.bool, device=log_w.device)[..., None]
+    swapped = torch.where(own, _mean_of_others(log_w), log_w[:, None])
+    return _finite(bound(swapped.reshape(s, s * n)).reshape(s, n))
+
+
+def optimal(bound: Bound, log_w: Float[Tensor, "s n"], q: Any, z: Float[Tensor, "s n *d"]) -> Float[Tensor, "s n"]:
+    """The scalar of least variance, E[log_w g] / E[g] with g = |grad log q(z)|^2, estimated from the other samples.
+
+    g is taken in q's own fields (Ranganath et al., 2014, with one coefficient for all). ValueError for bounds other
+    than the ELBO, whose samples have no signal of their own.
+    """
+    _several(log_w)
+    if bound is not bounds.elbo:
+        raise ValueError("the optimal coefficient is for the ELBO: for other bounds use leave_one_out or vimco")
+    slopes = vmap(grad(lambda q, z: q.log_prob(z[None]).sum()), in_dims=(None, 0))(trees.stop(q), z)
+    g = torch.stack([event_sum(t.square()) for t in trees.leaves(slopes)]).sum(0)
+    return _finite(((log_w * g).sum(0) - log_w * g) / (g.sum(0) - g).clamp_min(torch.finfo(g.dtype).tiny))
+
+
+class RunningMean(NamedTuple):
+    """The mean of earlier bounds, older ones with ever less weight: a state that the caller hands on.
+
+    value = score(log_p, q, noise, baseline=state)
+    state = state.update(value)
+    """
+
+    total: Float[Tensor, ""]
+    weight: Float[Tensor, ""]
+
+    @classmethod
+    def start(cls, like: Tensor) -> "RunningMean":
+        """No bounds seen: the baseline is 0."""
+        zero = torch.zeros((), dtype=like.dtype, device=like.device)
+        return cls(zero, zero)
+
+    def __call__(self, bound: Bound, log_w: Float[Tensor, "s n"], q: Any = None, z: Any = None) -> Tensor:
+        return torch.where(self.weight == 0, 0.0, self.total / self.weight).expand_as(log_w)
+
+    def update(self, value: Float[Tensor, " n"], decay: float = 0.9) -> "RunningMean":
+        """The state after the bounds of one step."""
+        return RunningMean(decay * self.total + (1 - decay) * value.detach().mean(), decay * self.weight + 1 - decay)
+
+
+class Learned(NamedTuple):
+    """An input-dependent baseline (Mnih and Gregor, 2014, NVIL): a network's prediction of the bound, (n,).
+
+    The gradient does not train the network; its own loss does:
+
+        learned = Learned(network(x))
+        value = score(log_p, q, noise, baseline=learned)
+        loss = -value.mean() + learned.loss(value).mean()
+    """
+
+    prediction: Float[Tensor, " n"]
+
+    def __call__(self, bound: Bound, log_w: Float[Tensor, "s n"], q: Any = None, z: Any = None) -> Tensor:
+        if self.prediction.shape != log_w.shape[1:]:
+            raise ValueError(
+                f"expected a prediction ({log_w.shape[1]},), one per datum, got {tuple(self.prediction.shape)}"
+            )
+        return self.prediction.detach().expand_as(log_w)
+
+    def loss(self, value: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """The squared error of the prediction, (n,)."""
+        return (value.detach() - self.prediction).square()
+
+
+def _several(log_w: Tensor) -> tuple[int, int]:
+    if len(log_w) < 2:
+        raise ValueError(
+            "a leave-one-out baseline needs at least two samples, got one: "
+            "draw more, or use RunningMean, Learned or none"
+        )
+    return len(log_w), log_w.shape[1]
+
+
+def _mean_of_others(log_w: Tensor) -> Tensor:
+    """-inf where one of the others is."""
+    dead = log_w == -torch.inf
+    alive = torch.where(dead, 0.0, log_w)
+    return torch.where(dead.sum(0) > dead, -torch.inf, (alive.sum(0) - alive) / (len(log_w) - 1))
+
+
+def _finite(baseline: Tensor) -> Tensor:
+    """0 where the other samples have no weight at all."""
+    return torch.where(baseline.abs() == torch.inf, 0.0, baseline)

@@ -1,0 +1,71 @@
+"""Sums over the values of a discrete q, whole or in part.
+
+Approximates  grad E_q[log p(x, z) - log q(z | x)]
+With          sum_z q(z) log_w(z) over all of q.support() (`exact`), or over the `top` most probable values, and
+              samples of the rest with the weight that is left (`sum_and_sample`)
+Requires      a Bernoulli or categorical q with few values
+Unbiased when always; `exact` has no variance
+Cost          one evaluation of log_p per value summed and sampled; memory for log q of the whole support
+Reference     Liu et al., 2019, Rao-Blackwellised stochastic gradients for discrete distributions
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from jensen.estimators.gradients.contract import LogDensity, density, require_discrete, weighted
+
+MOST = 2**20  # values per datum
+
+
+def exact(log_p: LogDensity, q: Any) -> Float[Tensor, " n"]:
+    """E_q[log_w], the exact ELBO in nats per datum, (n,), by enumeration; it takes no noise.
+
+    TypeError for a q without a support, ValueError for one of more than 2^20 values.
+    """
+    z, log_q = support("exact", q)
+    return weighted(log_q.exp(), density(log_p, z) - log_q)
+
+
+def sum_and_sample(log_p: LogDensity, q: Any, u: Float[Tensor, "s n *d"], top: int) -> Float[Tensor, " n"]:
+    """An unbiased estimate of the ELBO in nats per datum, (n,), exact in the `top` most probable values of each datum.
+
+    sum_{z in top} q(z) log_w(z) + b rest + mean_s r(z_s) (log_w(z_s) - b) over s samples of the rest, with rest its
+    mass, r(z) = q(z) / stop(q(z)) stop(rest), and b the mean of log_w in top, held fixed. It uses one uniform number
+    of u per sample. Its value differs from the other estimators': part of it is exact.
+
+    ValueError unless 1 <= top < the number of values.
+    """
+    z, log_q = support("sum_and_sample", q)
+    if not 1 <= top < len(z):
+        raise ValueError(f"expected 1 <= top < {len(z)}, the number of values, got {top}: use exact to sum over all")
+    best = log_q.detach().topk(top, 0).indices  # (top, n)
+    rest = log_q.detach().exp().scatter(0, best, 0.0).cumsum(0)  # (m, n)
+    mass = rest[-1]
+    choice = (u.flatten(2)[..., 0][:, None] * mass >= rest).sum(1).clamp_max(len(z) - 1)  # (s, n)
+    held = log_q.detach().gather(0, choice)
+    index = torch.cat([best, choice])
+    picked = log_q.gather(0, index)
+    log_w = density(log_p, _take(z, index)) - picked
+    summed, sampled = picked[:top].exp(), torch.exp(picked[top:] - held) * mass / len(u)
+    b = (weighted(summed, log_w[:top]) / summed.sum(0)).detach()
+    return weighted(torch.cat([summed, sampled]), log_w) + b * (1 - summed.sum(0) - sampled.sum(0))
+
+
+def support(name: str, q: Any) -> tuple[Tensor, Tensor]:
+    """Every value of q, (m, n, *d), and its log probability (m, n)."""
+    require_discrete(name, q)
+    values = 2.0 if q.logits.ndim == 2 else float(q.logits.shape[-1])
+    if values ** q.logits.shape[1] > MOST:
+        raise ValueError(
+            f"{name} sums over {values:.0f}^{q.logits.shape[1]} values: use disarm or score with a baseline instead"
+        )
+    z = q.support()
+    return z, q.log_prob(z)
+
+
+def _take(z: Tensor, index: Tensor) -> Tensor:
+    """z (m, n, *d) at one index per row and datum, (rows, n): (rows, n, *d)."""
+    return z[index, torch.arange(z.shape[1], device=z.device)]

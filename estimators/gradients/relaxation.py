@@ -1,0 +1,69 @@
+"""Gradients through a continuous stand-in for a discrete sample. All are biased for q, none for what log_p is made of.
+
+Approximates  grad E_q[bound(log p(x, z) - log q(z | x))]
+With          the discrete z for the value and for log_p's parameters; for q's, d bound / d z at a stand-in y times
+              grad y: y = z with the gradient of q.mean() (`straight_through`), y relaxed by a temperature (`concrete`),
+              or z with the gradient of the relaxed y (`gumbel_straight_through`)
+Requires      a Bernoulli or categorical q, and a log_p that takes values between q's and is differentiable there
+Unbiased when log_p - log q is linear in each z (`straight_through`); in the limit temperature -> 0, where the variance
+              grows without bound (`concrete`); never in general
+Cost          one backward pass through log_p per sample; `concrete` evaluates and differentiates it at y beside
+Reference     Bengio et al., 2013; Maddison et al., 2017; Jang et al., 2017
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from jensen.core import bounds, trees
+from jensen.core.distributions import Bernoulli, Categorical
+from jensen.estimators.gradients.contract import Bound, LogDensity, carry, density, event_sum, require_discrete
+
+
+def straight_through(
+    log_p: LogDensity, q: Bernoulli | Categorical, u: Float[Tensor, "s n *d"], bound: Bound = bounds.elbo
+) -> Float[Tensor, " n"]:
+    """bound(log_w) in nats per datum, (n,), with dz taken for the derivative of q.mean()."""
+    require_discrete("straight_through", q)
+    return _through(log_p, q, q.sample(u) + carry(q.mean()), bound)
+
+
+def gumbel_straight_through(
+    log_p: LogDensity,
+    q: Bernoulli | Categorical,
+    u: Float[Tensor, "s n *d"],
+    bound: Bound = bounds.elbo,
+    temperature: float | Tensor = 1.0,
+) -> Float[Tensor, " n"]:
+    """bound(log_w) in nats per datum, (n,), with dz taken for the derivative of the relaxed sample."""
+    require_discrete("gumbel_straight_through", q)
+    check_temperature(temperature)
+    return _through(log_p, q, q.sample(u) + carry(q.relaxed(q.perturbed(u), temperature)), bound)
+
+
+def concrete(
+    log_p: LogDensity,
+    q: Bernoulli | Categorical,
+    u: Float[Tensor, "s n *d"],
+    bound: Bound = bounds.elbo,
+    temperature: float | Tensor = 0.5,
+) -> Float[Tensor, " n"]:
+    """bound(log_w) at the discrete z in nats per datum, (n,), with q's gradient from the relaxed y of the same u.
+
+    y = q.relaxed(q.perturbed(u), temperature) rounds to z. A temperature may be a 0-d tensor, as schedules give.
+    """
+    require_discrete("concrete", q)
+    check_temperature(temperature)
+    z, y, frozen = q.sample(u), q.relaxed(q.perturbed(u), temperature), trees.stop(q)
+    log_w = density(log_p, z) - frozen.log_prob(z)
+    slope = torch.func.grad(lambda y: bound(density(log_p, y) - frozen.log_prob(y)).sum())(y.detach())
+    return bound(log_w) + carry(event_sum(slope.detach() * y).sum(0))
+
+
+def check_temperature(temperature: float | Tensor) -> None:
+    if not isinstance(temperature, Tensor) and not temperature > 0:
+        raise ValueError(f"expected a temperature above 0, got {temperature}")
+
+
+def _through(log_p: LogDensity, q: Bernoulli | Categorical, z: Tensor, bound: Bound) -> Tensor:
+    return bound(density(log_p, z) - trees.stop(q).log_prob(z))

@@ -1,0 +1,304 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import special, stats
+from torch.func import grad, jvp, vmap
+
+from jensen.core import keys
+from jensen.core.distributions import Beta, Dirichlet, Gamma
+from jensen.core.distributions.standard_gamma import log_standard_gamma
+from tests import laws, strategies
+
+KEY = keys.key(5)
+FAMILIES = [Gamma, Beta, Dirichlet]
+CONCENTRATIONS = torch.tensor([0.05, 0.2, 0.7, 0.9999, 1.0001, 2.5, 10, 30, 250, 1000], dtype=torch.float64)
+U = torch.tensor([1e-12, 1e-6, 0.01, 0.3, 0.4999, 0.5, 0.8, 0.99, 1 - 1e-6], dtype=torch.float64)
+
+
+def positive(*shape, seed=0):
+    return torch.exp(0.7 * keys.normal(keys.fold_in(KEY, seed), shape, torch.float64))
+
+
+def instance(family, n=2, d=3, seed=0):
+    fields = [positive(n, d, seed=seed + i) for i in range(len(family._fields))]
+    return family(*fields)
+
+
+def oracle(q):
+    if isinstance(q, Dirichlet):
+        return torch.distributions.Dirichlet(*q)
+    kind = torch.distributions.Gamma if isinstance(q, Gamma) else torch.distributions.Beta
+    return torch.distributions.Independent(kind(*q), 1)
+
+
+families = pytest.mark.parametrize("family", FAMILIES)
+
+
+@families
+def test_densities_entropy_kl_and_mean_agree_with_torch(family):
+    q, p = instance(family), instance(family, seed=7)
+    z = q.sample(q.noise(KEY, 5))
+    torch.testing.assert_close(q.log_prob(z), oracle(q).log_prob(z), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(q.entropy(), oracle(q).entropy(), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(q.kl(p), torch.distributions.kl_divergence(oracle(q), oracle(p)), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(q.mean(), oracle(q).mean, rtol=1e-12, atol=1e-12)
+
+
+@families
+def test_sampling_agrees_with_entropy_kl_and_mean(family):
+    q, p = instance(family), instance(family, seed=7)
+    z = q.sample(q.noise(KEY, 5000))
+    assert z.shape == (5000, 2, 3)
+    laws.mean_is(-q.log_prob(z), q.entropy())
+    laws.mean_is(q.log_prob(z) - p.log_prob(z), q.kl(p))
+    laws.mean_is(z, q.mean())
+
+
+@pytest.mark.law
+@families
+@given(st.data())
+def test_kl_law(family, data):
+    shape = (data.draw(strategies.sizes), data.draw(st.integers(2, 4)))
+    draw = st.builds(
+        lambda *fields: family(*map(torch.exp, fields)), *[strategies.tensors(shape)] * len(family._fields)
+    )
+    q, p = data.draw(draw), data.draw(draw)
+    kl = q.kl(p)
+    assert kl.shape == shape[:1]
+    laws.kl_is_nonnegative(kl + 1e-9)  # closed forms of exponential families cancel to rounding
+    assert (q.kl(q).abs() < 1e-9).all()
+
+
+@families
+def test_kl_is_zero_only_at_equality(family):
+    q = instance(family)
+    for moved in range(len(q)):
+        p = family(*(t * (1.1 if i == moved else 1) for i, t in enumerate(q)))
+        laws.kl_is_zero_iff_equal(lambda a, b: a.kl(b), q, p)
+
+
+@families
+def test_float32_loses_no_digits_of_large_concentrations(family):
+    """Their log Gamma is near 6000, and eps times that is 7e-4; the KL is near 1e-2, and its inputs to 1e-7 of 1000."""
+    q = family(*(1000 * t.float() for t in instance(family)))
+    p = family(*(1.003 * t for t in q))
+    z = q.sample(q.noise(KEY, 5))
+    q64, p64 = (family(*(t.double() for t in d)) for d in (q, p))
+    assert z.dtype == q.log_prob(z).dtype == q.kl(p).dtype == q.entropy().dtype == torch.float32
+    torch.testing.assert_close(q.kl(p).double(), q64.kl(p64), rtol=1e-6, atol=1e-12)
+    torch.testing.assert_close(q.log_prob(z).double(), q64.log_prob(z.double()), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(q.entropy().double(), q64.entropy(), rtol=1e-6, atol=1e-6)
+
+
+def test_the_sample_is_the_quantile():
+    q = Gamma(CONCENTRATIONS[None], torch.full((1, 10), 3.0, dtype=torch.float64))
+    z = q.sample(U[:, None, None].expand(-1, 1, 10))
+    expected = special.gammaincinv(CONCENTRATIONS.numpy(), U[:, None].numpy()) / 3
+    torch.testing.assert_close(z[:, 0], torch.from_numpy(expected), rtol=1e-8, atol=0)
+    distribution = special.gammainc(CONCENTRATIONS.numpy(), 3 * z[:, 0].numpy())
+    torch.testing.assert_close(torch.from_numpy(distribution), U[:, None].expand(-1, 10), rtol=1e-8, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_samples_rise_with_u_from_above_zero(dtype):
+    u = torch.cat([torch.zeros(1), 2.0 ** -torch.arange(30, 2, -1.0), torch.linspace(0.13, 1 - 2.0**-11, 500)])
+    z = Gamma(CONCENTRATIONS.to(dtype)[None], torch.ones(1, 10, dtype=dtype)).sample(u[:, None, None].expand(-1, 1, 10))
+    assert z.dtype == dtype
+    assert torch.isfinite(z).all()
+    assert (z > 0).all()
+    assert (z.diff(dim=0) >= 0).all()
+    if dtype == torch.float64:
+        assert (z.diff(dim=0) > 0).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@families
+def test_tiny_concentrations_stay_inside_the_support_with_finite_gradients(family, dtype):
+    fields = [torch.tensor([[1e-3, 0.02, 0.05]], dtype=dtype) for _ in family._fields]
+    u = family(*fields).noise(KEY, 500)
+    u = torch.where(u < 0.1, 0.0, u)
+
+    def total(*fields):
+        q = family(*fields)
+        z = q.sample(u)
+        return torch.log(z).double().sum() + q.log_prob(z).double().sum()
+
+    z = family(*fields).sample(u)
+    assert (z > 0).all()
+    assert torch.isfinite(family(*fields).log_prob(z)).all()
+    if family is Beta:
+        assert (z < 1).all()
+        assert torch.isfinite(torch.log1p(-z)).all()
+    if dtype != torch.float16:  # its largest number is 65,504
+        assert all(torch.isfinite(slope).all() for slope in grad(total, tuple(range(len(fields))))(*fields))
+
+
+def test_nan_is_never_hidden():
+    concentration = torch.tensor([[float("nan"), -1.0, 0.0]])
+    for q in (Gamma(concentration, torch.ones(1, 3)), Beta(concentration, torch.ones(1, 3)), Dirichlet(concentration)):
+        assert q.sample(q.noise(KEY, 2)).isnan().all()
+
+
+def test_the_implicit_gradient_is_the_quantile_s():
+    """Against central differences of scipy's quantile with Richardson's step, in log z."""
+    u, a = (t.clone() for t in torch.broadcast_tensors(U[:, None], CONCENTRATIONS))
+
+    def difference(h):
+        above, below = (special.gammaincinv((a + sign * h).numpy(), u.numpy()) for sign in (1, -1))
+        return torch.from_numpy(np.log(above) - np.log(below)) / (2 * h)
+
+    h = 1e-3 * a / (1 + a.sqrt())
+    exact = (4 * difference(h) - difference(2 * h)) / 3
+    slope = grad(lambda a: log_standard_gamma(u, a).sum())(a)
+    torch.testing.assert_close(slope, exact, rtol=1e-5, atol=0)
+    forward = jvp(lambda a: log_standard_gamma(u, a), (a,), (torch.ones_like(a),))[1]
+    torch.testing.assert_close(forward, slope)
+
+
+def estimates(value, params, reps=2000, s=2):
+    """Independent gradients of mean_s value(params, key), one per key."""
+    return vmap(grad(lambda p, k: value(p, k, s)), in_dims=(None, 0))(params, keys.split(KEY, reps))
+
+
+def test_gamma_gradients_are_unbiased():
+    params = tuple(instance(Gamma, n=1))
+
+    def value(params, key, s):
+        q = Gamma(*params)
+        z = q.sample(q.noise(key, s))
+        return (z.log() + z.square()).mean(0).sum()
+
+    def exact(params):
+        a, b = params
+        return (torch.digamma(a) - torch.log(b) + a * (a + 1) / b.square()).sum()
+
+    for draws, slope in zip(estimates(value, params), grad(exact)(params), strict=True):
+        laws.mean_is(draws, slope)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.05])
+def test_gamma_gradients_are_unbiased_in_float32_where_a_draw_underflows(scale):
+    """At 0.05 every 80th draw is less than the least float32: its path is still the draw's that would be there."""
+    a, rate = torch.tensor([[scale]]), torch.ones(1, 1)
+
+    def value(a, key, s):
+        q = Gamma(a, rate)
+        return q.sample(q.noise(key, s)).log().mean()
+
+    laws.mean_is(estimates(value, a), torch.polygamma(1, a))
+
+
+def test_beta_and_dirichlet_gradients_are_unbiased():
+    def value(family):
+        def mean(params, key, s):
+            q = family(*params)
+            z = q.sample(q.noise(key, s))
+            return (z.log() + z.square()).mean(0).sum()
+
+        return mean
+
+    def exact(a, total):
+        return (torch.digamma(a) - torch.digamma(total) + a * (a + 1) / (total * (total + 1))).sum()
+
+    beta, dirichlet = tuple(instance(Beta, n=1)), tuple(instance(Dirichlet, n=1))
+    cases = [
+        (Beta, beta, grad(lambda p: exact(p[0], p[0] + p[1]))),
+        (Dirichlet, dirichlet, grad(lambda p: exact(p[0], p[0].sum(-1, keepdim=True)))),
+    ]
+    for family, params, slope in cases:
+        for draws, right in zip(estimates(value(family), params), slope(params), strict=True):
+            laws.mean_is(draws, right)
+
+
+@families
+def test_the_log_prob_gradient_is_right(family):
+    q = instance(family)
+    z = q.sample(q.noise(KEY, 4)).detach()
+    fields = [t.clone().requires_grad_() for t in q]
+    expected = torch.autograd.grad(oracle(family(*fields)).log_prob(z).sum(), fields)
+    for slope, right in zip(grad(lambda q: q.log_prob(z).sum())(q), expected, strict=True):
+        torch.testing.assert_close(slope, right, rtol=1e-9, atol=1e-9)
+
+
+@families
+def test_draws_do_not_depend_on_chunks(family):
+    """Bit for bit in the noise; samples to the rounding of a vectorised exponential, which depends on lengths."""
+    q = instance(family, n=5)
+    noise = q.noise(KEY, 6)
+    by_particles = [q.noise(keys.at(KEY, particle=a), b - a) for a, b in pairwise((0, 1, 4, 6))]
+    laws.chunks_agree(noise, by_particles, 0)
+    rows = [(family(*(t[a:b] for t in q)), keys.at(KEY, datum=a)) for a, b in pairwise((0, 2, 5))]
+    laws.chunks_agree(noise, [part.noise(key, 6) for part, key in rows], 1)
+    laws.chunks_agree(q.sample(noise), [part.sample(part.noise(key, 6)) for part, key in rows], 1, 1e-13)
+
+
+@families
+def test_vmap_equals_a_loop(family):
+    fields = [positive(4, 2, 3, seed=i) for i in range(len(family._fields))]
+    z = instance(family).sample(instance(family).noise(KEY, 5))
+    many = [family(*row) for row in zip(*fields, strict=True)]
+    torch.testing.assert_close(
+        vmap(lambda *f: family(*f).log_prob(z))(*fields), torch.stack([q.log_prob(z) for q in many])
+    )
+    u = many[0].noise(KEY, 5)
+    torch.testing.assert_close(vmap(lambda *f: family(*f).sample(u))(*fields), torch.stack([q.sample(u) for q in many]))
+
+
+@families
+def test_compiled_gradients_are_eager_s(family):
+    q, p = tuple(instance(family)), instance(family, seed=7)
+    u = p.noise(KEY, 3)
+
+    def loss(q):
+        q = family(*q)
+        return p.log_prob(q.sample(u)).mean() - q.kl(p).sum()
+
+    compare_with_compiled(grad(loss), q, "aot_eager")
+
+
+def test_inductor_draws_what_eager_draws():
+    u = keys.uniform(KEY, (3, 2, 3), torch.float64)
+    compare_with_compiled(grad(lambda q: Gamma(*q).sample(u).square().sum()), tuple(instance(Gamma)), "inductor")
+
+
+def compare_with_compiled(f, q, backend):
+    for slope, other in zip(f(q), torch.compile(f, fullgraph=True, backend=backend)(q), strict=True):
+        torch.testing.assert_close(slope, other, rtol=1e-8, atol=1e-10)
+
+
+@families
+def test_wrong_shapes_raise(family):
+    q = family(*(torch.ones(4, 2) for _ in family._fields))
+    for wrong in (torch.ones(4), torch.ones(2, 4), torch.ones(2, 2, 2)):
+        with pytest.raises(ValueError, match="expected a value"):
+            q.log_prob(wrong)
+        with pytest.raises(ValueError, match="expected a value"):
+            q.sample(wrong)
+        with pytest.raises(ValueError, match="expected a value"):
+            q.kl(family(*[wrong] * len(family._fields)))
+    with pytest.raises(ValueError, match="one row per datum"):
+        family(*(torch.ones(2) for _ in family._fields)).noise(KEY, 2)
+    with pytest.raises(ValueError, match="at least one sample"):
+        q.noise(KEY, 0)
+
+
+@pytest.mark.parametrize("family", [Gamma, Beta])
+def test_fields_of_different_shapes_raise(family):
+    q = family(torch.ones(4, 2), torch.ones(4, 1))
+    z = torch.full((3, 4, 2), 0.5)
+    for call in (lambda: q.log_prob(z), lambda: q.sample(q.noise(KEY, 3)), q.entropy, lambda: q.kl(q)):
+        with pytest.raises(ValueError, match="expected fields of one shape"):
+            call()
+
+
+def test_the_sampled_beta_is_a_beta():
+    q = instance(Beta)
+    z = q.sample(q.noise(KEY, 5000)).numpy()
+    for n in range(2):
+        for d in range(3):
+            a, b = (float(t[n, d]) for t in q)
+            assert stats.kstest(z[:, n, d], "beta", (a, b)).pvalue > 1e-3

@@ -1,0 +1,272 @@
+"""What holds of every estimator's value and gradient, draw by draw."""
+
+import math
+from functools import partial
+
+import pytest
+import torch
+from torch.func import grad, vmap
+
+from jensen.core import bounds, keys, trees
+from jensen.core.distributions import Bernoulli, Categorical, DiagNormal
+from jensen.estimators import gradients as g
+from jensen.estimators.diagnostics import quality
+from jensen.estimators.gradients import baselines
+from tests.estimators import gates
+from tests.estimators.test_gates import BERNOULLI, CATEGORICAL, DISCRETE, GATES, PATH, SCORE
+
+KEY = keys.key(3)
+VIMCO = partial(g.score, bound=bounds.iwae, baseline=baselines.vimco)
+OF_ELBO = {
+    "linear Gaussian": [g.pathwise, g.stl, g.score, g.vargrad, g.measure_valued],
+    "four Bernoullis": [
+        g.score, partial(g.score, baseline=baselines.leave_one_out), g.vargrad, g.muprop, g.straight_through,
+        g.gumbel_straight_through, g.concrete, g.rebar, g.arm, g.disarm, g.measure_valued,
+        lambda log_p, q, u: g.relax(log_p, q, u, lambda t: t.sum(-1)),
+    ],
+    "three categoricals": [
+        g.score, g.vargrad, g.muprop, g.straight_through, g.gumbel_straight_through, g.concrete, g.rebar, g.arsm,
+    ],
+}  # fmt: skip
+OF_IWAE = {
+    "linear Gaussian": [partial(g.pathwise, bound=bounds.iwae), g.dreg, VIMCO, g.wake, g.wake_theta, g.wake_phi],
+    "four Bernoullis": [VIMCO, partial(g.straight_through, bound=bounds.iwae), g.wake, g.wake_theta, g.wake_phi],
+}
+
+
+@pytest.mark.parametrize("gate", OF_ELBO)
+@pytest.mark.parametrize(("bound", "family"), [(bounds.elbo, OF_ELBO), (bounds.iwae, OF_IWAE)], ids=["elbo", "iwae"])
+def test_the_value_is_the_bound_bit_for_bit(gate, bound, family):
+    model = GATES[gate]
+    q = model.posterior(model.params["phi"])
+    z = q.sample(q.noise(KEY, 4))
+    expected = bound(model.log_joint(model.params["theta"], z) - q.log_prob(z))
+    for estimate in family.get(gate, ()):
+        assert torch.equal(model.value(estimate, 4, model.params, KEY), expected), estimate
+
+
+def exact_posterior():
+    """A linear-Gaussian model with one latent, and its posterior as q."""
+    gate = gates.linear_gaussian()
+    model = gates.LinearGaussian(**gate.params["theta"], x=gates.random(2, 2, 3))
+    mean, covariance = model.posterior()
+    phi = {"loc": mean, "log_scale": 0.5 * torch.log(covariance).expand_as(mean)}
+    return gate._replace(params={"theta": gate.params["theta"], "phi": phi})
+
+
+@pytest.mark.parametrize(("estimate", "s"), [(g.stl, 1), (g.stl, 5), (g.dreg, 2), (g.dreg, 50)])
+def test_the_gradient_of_an_exact_posterior_is_zero(estimate, s):
+    gradients = exact_posterior().draws(estimate, s, reps=20)["phi"]
+    for value in gradients.values():
+        assert value.abs().max() < 1e-12
+    assert exact_posterior().draws(g.pathwise, s, reps=20)["phi"]["log_scale"].abs().max() > 0.1
+
+
+def test_the_signal_of_iwae_fades_with_samples_and_dregs_does_not():
+    """log-log slopes of the phi-gradient's SNR against K: -1/2 for pathwise (Rainforth et al., 2018), +1/2 for dreg."""
+    gate = exact_posterior()
+    phi = gate.params["phi"]
+    gate.params["phi"] = {"loc": phi["loc"] + 0.3, "log_scale": phi["log_scale"] + 0.1}
+    counts = [8, 32, 128, 512]
+
+    def of_phi(gradient, key):
+        return gradient(gate.params, key)["phi"]
+
+    def slope(estimate):
+        found = []
+        for k in counts:
+            parts = quality(partial(of_phi, gate.gradient(estimate, k)), keys.split(KEY, 4000), chunk=500)
+            found.append(math.log(math.hypot(*(float(p.norm) / float(p.variance) ** 0.5 for p in parts.values()))))
+        x = torch.tensor(counts).log()
+        return float(((x - x.mean()) * torch.tensor(found)).sum() / (x - x.mean()).square().sum())
+
+    assert -0.65 < slope(partial(g.pathwise, bound=bounds.iwae)) < -0.35
+    assert 0.35 < slope(g.dreg) < 0.65
+
+
+def test_vargrad_is_leave_one_out_sample_by_sample():
+    for gate in GATES.values():
+        one, other = (
+            gate.draws(f, 4, reps=10) for f in (g.vargrad, partial(g.score, baseline=baselines.leave_one_out))
+        )
+        for a, b in zip(trees.leaves(one), trees.leaves(other), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+
+
+def test_dreg_of_any_bound_differentiates_it_twice():
+    """What is written down for IWAE and Renyi is what differentiating them gives."""
+    log_w = gates.random(0, 5, 3)
+    for bound in (bounds.elbo, bounds.iwae, bounds.Renyi(0.3), bounds.Renyi(1.0), bounds.Renyi(2.0)):
+        ours, generic = bounds.slopes(bound, log_w), bounds.slopes(lambda w, f=bound: f(w), log_w)
+        for a, b in zip(ours, generic, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
+
+
+EACH = [
+    *[("linear Gaussian", name, case) for name, case in (PATH | SCORE).items()],
+    *[("four Bernoullis", name, case) for name, case in (DISCRETE | BERNOULLI).items()],
+    *[("three categoricals", name, case) for name, case in CATEGORICAL.items()],
+    *[("four Bernoullis", f.__name__, (f, None, 2)) for f in (
+        g.straight_through, g.concrete, g.gumbel_straight_through, g.wake)],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("gate", "case"), [(a, c) for a, _, c in EACH], ids=[f"{a}: {b}" for a, b, _ in EACH])
+def test_vmap_is_a_loop(gate, case):
+    model = GATES[gate]
+    mapped = model.draws(case[0], 4, reps=3)
+    for i, key in enumerate(keys.split(gates.KEY, 3)):
+        looped = model.gradient(case[0], 4)(model.params, key)
+        for a, b in zip(trees.leaves(mapped), trees.leaves(looped), strict=True):
+            torch.testing.assert_close(a[i], b, rtol=1e-10, atol=1e-10)
+
+
+TOGETHER = [
+    ("linear Gaussian", [g.stl, g.dreg, VIMCO, g.measure_valued]),
+    ("four Bernoullis", [g.straight_through, g.concrete, g.rebar, g.disarm, g.wake, g.muprop]),
+    ("three categoricals", [g.rebar, g.arsm, partial(g.sum_and_sample, top=5)]),
+]
+
+
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("gate", "estimates"), TOGETHER, ids=[name for name, _ in TOGETHER])
+def test_compiled_gradients_are_eager_ones(gate, estimates, backend):
+    """One graph of all, mapped over keys: a gradient that a compiler drops would differ (PyTorch issue 129845)."""
+    model = GATES[gate]
+
+    def every(params, key):
+        return [model.gradient(f, 4)(params, key) for f in estimates]
+
+    mapped = vmap(every, in_dims=(None, 0))
+    batch = keys.split(KEY, 3)
+    eager, compiled = (
+        mapped(model.params, batch),
+        torch.compile(mapped, fullgraph=True, backend=backend)(model.params, batch),
+    )
+    for a, b in zip(trees.leaves(eager), trees.leaves(compiled), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("gate", OF_ELBO)
+def test_chunks_of_particles_have_the_mean_of_the_whole(gate):
+    model = GATES[gate]
+    for estimate in OF_ELBO[gate]:
+        if estimate in (g.vargrad,) or getattr(estimate, "keywords", {}).get("baseline") is baselines.leave_one_out:
+            continue  # these compare the samples of one call
+        whole = model.gradient(estimate, 6)(model.params, KEY)
+        parts = [model.gradient(estimate, 2)(model.params, keys.at(KEY, particle=start)) for start in (0, 2, 4)]
+        mean = trees.map(lambda *each: sum(each) / 3, *parts)
+        for a, b in zip(trees.leaves(whole), trees.leaves(mean), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+
+def test_second_moment_is_that_of_relax_and_moves_its_control_alone():
+    gate, u = gates.four_bernoullis(), keys.uniform(KEY, (3, 2, 4), torch.float64)
+    q = gate.posterior(gate.params["phi"])
+
+    def log_p(z):
+        return gate.log_joint(gate.params["theta"], z)
+
+    def control(scale):
+        return lambda t: torch.tanh(scale * t).sum(-1)
+
+    scale = torch.tensor(0.7, dtype=torch.float64)
+    found = g.second_moment(log_p, q, u, control(scale))
+    gradient = grad(lambda logits: g.relax(log_p, Bernoulli(logits), u, control(scale)).sum())(q.logits)
+    torch.testing.assert_close(found, gradient.square().sum(-1))
+    slope = grad(lambda scale: g.second_moment(log_p, q, u, control(scale)).sum())(scale)
+    step = 1e-6
+    ahead, behind = (g.second_moment(log_p, q, u, control(scale + d)).sum() for d in (step, -step))
+    torch.testing.assert_close(slope, (ahead - behind) / (2 * step), rtol=1e-6, atol=1e-6)
+    assert grad(lambda scale: g.relax(log_p, q, u, control(scale)).sum())(scale) == 0
+    assert not grad(lambda logits: g.second_moment(log_p, Bernoulli(logits), u, control(scale)).sum())(q.logits).any()
+
+
+def test_conditional_noise_is_the_same_number_with_another_slope():
+    for q in (Bernoulli(gates.random(0, 2, 4)), Categorical(3 * gates.random(1, 2, 3, 4))):
+        u = q.noise(KEY, 1000)
+        z = q.sample(u)
+        torch.testing.assert_close(q.perturbed_given(u, z), q.perturbed(u), rtol=1e-7, atol=1e-7)
+        rounded = q.relaxed(q.perturbed(u), 1e-3).round()
+        assert (rounded == z).double().mean() > 0.999
+
+
+def test_learned_baselines_learn_and_do_not_leak():
+    q, u = Bernoulli(torch.zeros(3, 4)), torch.full((1, 3, 4), 0.3)
+    prediction = torch.zeros(3)
+
+    def loss(prediction):
+        learned = baselines.Learned(prediction)
+        value = g.score(lambda z: z.sum(-1), q, u, baseline=learned)
+        return -value.sum() + learned.loss(value).sum()
+
+    value = g.score(lambda z: z.sum(-1), q, u)
+    torch.testing.assert_close(grad(loss)(prediction), -2 * value)
+
+
+def test_the_running_mean_forgets():
+    state = baselines.RunningMean.start(torch.zeros(()))
+    zero = torch.zeros(1, 2)
+    assert state(bounds.elbo, zero).tolist() == [[0.0, 0.0]]
+    state = state.update(torch.tensor([1.0, 3.0]))
+    torch.testing.assert_close(state(bounds.elbo, zero), torch.full((1, 2), 2.0))
+    state = state.update(torch.tensor([12.0]), decay=0.9)
+    torch.testing.assert_close(state(bounds.elbo, zero), torch.full((1, 2), (0.9 * 0.1 * 2 + 1.2) / 0.19))
+
+
+@pytest.mark.parametrize("estimate", [g.score, VIMCO, g.wake, partial(g.score, bound=bounds.iwae)])
+def test_dead_particles_and_dead_data_have_finite_gradients(estimate):
+    """Datum 0 has one particle outside p's support, datum 1 has all of them there."""
+    dead = torch.tensor([[True, True], [False, True], [False, True]])
+
+    def value(logits):
+        q = Bernoulli(logits)
+        log_p = lambda z: torch.where(dead, -math.inf, z.sum(-1))  # noqa: E731
+        return estimate(log_p, q, keys.uniform(KEY, (3, 2, 4), torch.float64))
+
+    logits = gates.random(0, 2, 4)
+    assert value(logits)[1] == -math.inf
+    gradient = grad(lambda logits: value(logits).nan_to_num(neginf=0.0).sum())(logits)
+    assert gradient.isfinite().all()
+
+
+NORMAL, BINARY = DiagNormal(torch.zeros(2, 3), torch.zeros(2, 3)), Bernoulli(torch.zeros(2, 3))
+CHOICE = Categorical(torch.zeros(2, 3, 4))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "alternative"),
+    [
+        (lambda p: g.stl(p, BINARY, BINARY.noise(KEY, 2)), TypeError, "use a score-function estimator"),
+        (lambda p: g.dreg(p, BINARY, BINARY.noise(KEY, 2)), TypeError, "use a score-function estimator"),
+        (lambda p: g.dreg(p, NORMAL, NORMAL.noise(KEY, 1)), ValueError, "use stl"),
+        (lambda p: g.dreg(p, NORMAL, NORMAL.noise(KEY, 2), bounds.elbo), ValueError, "use stl"),
+        (lambda p: g.score(p, BINARY, BINARY.noise(KEY, 1), baseline=baselines.vimco), ValueError, "draw more, or use"),
+        (
+            lambda p: g.score(p, BINARY, BINARY.noise(KEY, 2), bounds.iwae, baselines.optimal),
+            ValueError,
+            "use leave_one_out or vimco",
+        ),
+        (lambda p: g.vargrad(p, BINARY, BINARY.noise(KEY, 1)), ValueError, "draw more, or use score"),
+        (lambda p: g.wake_phi(p, BINARY, BINARY.noise(KEY, 1)), ValueError, "use sleep_phi"),
+        (lambda p: g.muprop(p, NORMAL, NORMAL.noise(KEY, 2)), TypeError, "use pathwise, stl or dreg"),
+        (lambda p: g.rebar(p, NORMAL, NORMAL.noise(KEY, 2)), TypeError, "use pathwise, stl or dreg"),
+        (lambda p: g.concrete(p, BINARY, BINARY.noise(KEY, 2), temperature=0.0), ValueError, "above 0"),
+        (lambda p: g.disarm(p, CHOICE, CHOICE.noise(KEY, 2)), TypeError, "use arsm"),
+        (lambda p: g.arm(p, NORMAL, NORMAL.noise(KEY, 2)), TypeError, "use pathwise"),
+        (lambda p: g.arsm(p, BINARY, BINARY.noise(KEY, 2)), TypeError, "use disarm"),
+        (lambda p: g.measure_valued(p, CHOICE, CHOICE.noise(KEY, 2)), TypeError, "use score"),
+        (lambda p: g.exact(p, NORMAL), TypeError, "use pathwise, stl or dreg"),
+        (lambda p: g.exact(p, Bernoulli(torch.zeros(1, 30))), ValueError, "use disarm or score"),
+        (lambda p: g.sum_and_sample(p, BINARY, BINARY.noise(KEY, 1), top=8), ValueError, "use exact"),
+        (
+            lambda p: g.score(p, BINARY, BINARY.noise(KEY, 1), baseline=baselines.Learned(torch.zeros(2, 1))),
+            ValueError,
+            "one per datum",
+        ),
+        (lambda p: g.score(lambda z: z.sum(), BINARY, BINARY.noise(KEY, 1)), ValueError, "sum over event axes"),
+    ],
+)
+def test_impossible_requests_raise_and_name_the_alternative(call, error, alternative):
+    with pytest.raises(error, match=alternative):
+        call(lambda z: z.flatten(2).sum(-1))

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from tests.bench import iwae, kernels, overhead, step, timing
+from tests.bench import estimators, iwae, kernels, overhead, step, timing
 
 
 def main() -> None:
@@ -20,6 +20,8 @@ def main() -> None:
     step.elbo(device)
     step.vae_step(device)
     iwae.step(device)
+    estimators.paths(device)
+    estimators.scores(device)
     if device == "cpu":
         iwae.evaluation()
         iwae.memory()

@@ -1,0 +1,63 @@
+import math
+
+import pytest
+import torch
+
+from jensen.core import keys
+from jensen.estimators.diagnostics import cost, quality
+
+KEY = keys.key(4)
+EXACT = {"a": torch.tensor([3.0, 4.0]), "b": torch.tensor([[1.0]])}
+
+
+def noisy(key, shift=0.0):
+    """Gradients with mean (3, 4) + shift and 1, variances 0.25 each and 4."""
+    a, b = keys.split(key)
+    return {"a": EXACT["a"] + shift + 0.5 * keys.normal(a, (2,)), "b": EXACT["b"] + 2 * keys.normal(b, (1, 1))}
+
+
+def test_numbers_of_a_known_gradient():
+    found = quality(noisy, keys.split(KEY, 20_000), EXACT)
+    a, b = found["a"], found["b"]
+    assert abs(a.norm - 5) < 0.02
+    assert abs(a.variance - 0.5) < 0.02
+    assert abs(a.snr - 5 / math.sqrt(0.5)) < 0.2
+    assert abs(b.variance - 4) < 0.15
+    assert max(a.errors, b.errors) < 4
+    assert a.bias < 0.02
+    assert 0.98 < a.cosine < 1
+    assert 0.3 < b.cosine < 0.5  # of one element it is a sign: 2 Phi(1 / 2) - 1 = 0.383
+
+
+def test_a_bias_is_seen_in_standard_errors():
+    found = quality(lambda key: noisy(key, 0.05), keys.split(KEY, 20_000), EXACT)
+    assert found["a"].errors > 10
+    assert abs(found["a"].bias - 0.05 * math.sqrt(2)) < 0.01
+    assert found["b"].errors < 4
+
+
+def test_chunks_change_nothing_and_one_tree_is_one_group():
+    each = keys.split(KEY, 100)
+    whole, parts = (quality(lambda key: noisy(key)["a"], each, chunk=c) for c in (None, 7))
+    assert set(whole) == {"all"}
+    for a, b in zip(whole["all"], parts["all"], strict=True):
+        torch.testing.assert_close(a, b, equal_nan=True)
+    assert whole["all"].errors.isnan()
+
+
+def test_an_exact_gradient_has_no_errors_and_a_constant_wrong_one_has_infinite_ones():
+    found = quality(lambda key: EXACT, keys.split(KEY, 10), EXACT)
+    assert found["a"].errors == 0
+    assert found["a"].variance == 0
+    assert quality(lambda key: {"a": EXACT["a"] + 1}, keys.split(KEY, 10), EXACT)["a"].errors == math.inf
+
+
+def test_one_key_says_nothing():
+    with pytest.raises(ValueError, match=r"make them with keys\.split"):
+        quality(noisy, KEY)
+
+
+def test_cost_is_a_median_of_calls():
+    calls = []
+    assert 0 < cost(lambda key: calls.append(key), KEY, calls=5) < 0.1
+    assert len(calls) == 7

@@ -1,5 +1,59 @@
-"""What estimates are worth: the bias, noise and cost of gradients."""
+"""What estimates are worth: gradients, weights, posteriors, and when to stop. Each says its verdict in words."""
 
+from jensen.estimators.diagnostics.activity import ActiveUnits, Collapse, active_units, collapse, kl_per_dimension
+from jensen.estimators.diagnostics.calibration import (
+    Calibration,
+    Coverage,
+    calibration,
+    coverage,
+    ranks,
+    simulation_based_calibration,
+)
+from jensen.estimators.diagnostics.disentanglement import Dci, Mig, Sap, dci, mig, sap
+from jensen.estimators.diagnostics.gaps import FullNormal, Gaps, fit_each, inference_gaps
 from jensen.estimators.diagnostics.gradients import Quality, cost, quality
+from jensen.estimators.diagnostics.information import Information, aggregate_information
+from jensen.estimators.diagnostics.pareto import fit_pareto, pareto_quantile
+from jensen.estimators.diagnostics.stopping import Stop, stopping
+from jensen.estimators.diagnostics.two_sample import PredictiveCheck, TwoSample, predictive_check, two_sample
+from jensen.estimators.diagnostics.weights import Psis, ess, psis
 
-__all__ = ["Quality", "cost", "quality"]
+__all__ = [
+    "ActiveUnits",
+    "Calibration",
+    "Collapse",
+    "Coverage",
+    "Dci",
+    "FullNormal",
+    "Gaps",
+    "Information",
+    "Mig",
+    "PredictiveCheck",
+    "Psis",
+    "Quality",
+    "Sap",
+    "Stop",
+    "TwoSample",
+    "active_units",
+    "aggregate_information",
+    "calibration",
+    "collapse",
+    "cost",
+    "coverage",
+    "dci",
+    "ess",
+    "fit_each",
+    "fit_pareto",
+    "inference_gaps",
+    "kl_per_dimension",
+    "mig",
+    "pareto_quantile",
+    "predictive_check",
+    "psis",
+    "quality",
+    "ranks",
+    "sap",
+    "simulation_based_calibration",
+    "stopping",
+    "two_sample",
+]

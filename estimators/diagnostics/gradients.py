@@ -20,6 +20,7 @@ from torch.func import vmap
 from jensen.core import trees
 
 Tree = Any  # a tree of tensors; the keys of a dict at its top are the groups
+HONEST = 4  # standard errors: an unbiased element is further off with probability 6e-5
 
 
 class Quality(NamedTuple):
@@ -31,6 +32,15 @@ class Quality(NamedTuple):
     bias: Float[Tensor, ""]  # |mean g - exact|; NaN without an exact gradient, like the next two
     errors: Float[Tensor, ""]  # the largest element of |mean g - exact|, in its standard errors
     cosine: Float[Tensor, ""]  # mean cosine between g and exact
+
+    def verdict(self) -> str:
+        text = f"signal to noise {self.snr.item():.3g}"
+        if self.errors.isnan():
+            return f"{text}: whether there is a bias is not known: give the exact gradient"
+        bias = f"{self.errors.item():.1f} standard errors from the exact gradient"
+        if self.errors > HONEST:
+            return f"biased: {bias} at the worst, above {HONEST}, by {self.bias.item():.3g} in norm; {text}"
+        return f"no bias is seen: {bias} at the worst, not above {HONEST}; {text}"
 
 
 def quality(

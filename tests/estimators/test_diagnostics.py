@@ -61,3 +61,11 @@ def test_cost_is_a_median_of_calls():
     calls = []
     assert 0 < cost(lambda key: calls.append(key), KEY, calls=5) < 0.1
     assert len(calls) == 7
+
+
+def test_verdicts_name_a_bias_and_its_size():
+    keys_ = keys.split(KEY, 5000)
+    honest, biased = quality(noisy, keys_, EXACT), quality(lambda key: noisy(key, 0.1), keys_, EXACT)
+    assert honest["a"].verdict().startswith("no bias is seen")
+    assert biased["a"].verdict().startswith("biased: 1")
+    assert "give the exact gradient" in quality(noisy, keys_)["a"].verdict()

@@ -1,0 +1,105 @@
+"""Which latent dimensions are used: active units, KL per dimension, and posterior collapse by name.
+
+Approximates  the latent dimensions that tell data apart
+With          the variance over data of posterior means (`active_units`), or the share of data on which a
+              dimension's KL to the prior is negligible (`collapse`)
+Requires      a mean for each datum; for `collapse`, a q and a prior with independent dimensions
+Unbiased when the data are a random sample: both are averages over them
+Cost          the encoder's outputs, and no samples
+Reference     Burda et al., 2016, section 5.1; Lucas et al., 2019, for (epsilon, delta)-collapse
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from jensen.core.distributions import Dirichlet, Hierarchical
+from jensen.estimators.diagnostics.wording import counted, listed
+
+
+class ActiveUnits(NamedTuple):
+    """Each (d,): the variance over data of the posterior mean, and whether it is above the threshold."""
+
+    variance: Float[Tensor, " d"]
+    active: Bool[Tensor, " d"]
+    threshold: Float[Tensor, ""]
+
+    def verdict(self) -> str:
+        used, d = int(self.active.sum()), len(self.active)
+        rest = "every dimension is used" if used == d else f"unused: {listed(~self.active)}"
+        return (
+            f"{used} of {counted(d, 'unit')} active, by a variance over data of posterior means above "
+            f"{self.threshold.item():g}: {rest}"
+        )
+
+
+class Collapse(NamedTuple):
+    """Each (d,): the mean KL in nats per datum, the share of data whose KL is below epsilon, and whether collapsed."""
+
+    kl: Float[Tensor, " d"]
+    negligible: Float[Tensor, " d"]
+    collapsed: Bool[Tensor, " d"]
+    epsilon: Float[Tensor, ""]
+    delta: Float[Tensor, ""]
+
+    def verdict(self) -> str:
+        gone, d = int(self.collapsed.sum()), len(self.collapsed)
+        rule = f"KL below {self.epsilon.item():g} nats on at least {1 - self.delta.item():.3g} of the data"
+        if not gone:
+            return f"no dimension of {d} has collapsed ({rule}): the least mean KL is {self.kl.min().item():.3g} nats"
+        cure = "warm the KL up, give it free bits, or train the encoder further before taking the latent space smaller"
+        return f"{gone} of {counted(d, 'dimension')} collapsed to the prior ({rule}): {listed(self.collapsed)}: {cure}"
+
+
+@torch.no_grad()
+def active_units(q: Any, threshold: float = 0.01) -> ActiveUnits:
+    """A unit is active where the variance over data of E_q[z | x] exceeds the threshold, in squared units of z.
+
+    q: any value with mean() (n, d), or the means themselves, for a q whose mean has no closed form. Of a categorical
+    (n, d, k), a dimension's variance is the largest of its k classes'. ValueError for one datum.
+    """
+    if isinstance(q, Hierarchical):
+        raise TypeError("expected a q with a mean, got Hierarchical: pass q.sample(q.noise(key, 100)).mean(0) instead")
+    means = q if isinstance(q, Tensor) else q.mean()
+    if means.ndim not in (2, 3) or len(means) < 2:
+        raise ValueError(
+            f"expected posterior means (n, d) of n >= 2 data, got {tuple(means.shape)}: the variance is over data"
+        )
+    variance = means.to(torch.promote_types(means.dtype, torch.float32)).var(0)
+    variance = variance.amax(-1) if variance.ndim == 2 else variance
+    return ActiveUnits(variance, variance > threshold, variance.new_tensor(threshold))
+
+
+@torch.no_grad()
+def collapse(q: Any, p: Any, epsilon: float = 0.01, delta: float = 0.01) -> Collapse:
+    """Dimension d has collapsed where KL(q(z_d | x) || p(z_d)) < epsilon for a share of data of at least 1 - delta.
+
+    q and p: values of one family with independent dimensions and fields of one shape, such as `model.prior(x)`.
+    """
+    kl = kl_per_dimension(q, p)
+    negligible = (kl < epsilon).to(kl.dtype).mean(0)
+    return Collapse(kl.mean(0), negligible, negligible >= 1 - delta, kl.new_tensor(epsilon), kl.new_tensor(delta))
+
+
+def kl_per_dimension(q: Any, p: Any) -> Float[Tensor, "n d"]:
+    """The terms of q.kl(p) by dimension, in nats: (n, d), which sum to it over d.
+
+    TypeError for families whose dimensions depend on each other, a Dirichlet's and a hierarchy's.
+    """
+    if isinstance(q, Dirichlet | Hierarchical) or not hasattr(q, "kl"):
+        raise TypeError(
+            f"expected a q with independent dimensions and a kl in closed form, got {type(q).__name__}: "
+            "its KL has no terms by dimension"
+        )
+    if type(q) is not type(p):
+        raise TypeError(f"expected q and p of one family, got {type(q).__name__} and {type(p).__name__}")
+    if hasattr(q, "kl_per_dimension"):
+        return q.kl_per_dimension(p)
+    return _apart(q).kl(_apart(p))
+
+
+def _apart(q: Any) -> Any:
+    """Each dimension as an event of its own: fields (n, d, 1), or (n, d, 1, k) for classes."""
+    return type(q)(*(t.unsqueeze(2) for t in q))

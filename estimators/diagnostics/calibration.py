@@ -1,0 +1,191 @@
+"""Whether posteriors are right on average: simulation-based calibration, its variational form, and coverage.
+
+Approximates  the distribution of the true parameter's rank among posterior draws, uniform where posteriors are exact
+With          parameters from the prior, data given them, and s posterior draws given the data, for each key
+Requires      independent draws, and a model that can be simulated; continuous parameters
+Unbiased when always: under an exact posterior the p-values are uniform, to the approximations of their two tests
+Cost          one simulation and one posterior for each key
+Reference     Talts et al., 2018, for the ranks; Yao et al., 2018, for the symmetry of variational ranks (VSBC);
+              Smirnov, 1947, for its test
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.func import vmap
+
+from jensen.core.keys import split
+from jensen.estimators.diagnostics.wording import listed
+
+LEVEL = 0.01  # of a verdict, over all parameters together
+
+
+class Calibration(NamedTuple):
+    """ranks (n, d) in 0 … s for n simulations; the rest (d,).
+
+    p_uniform is small where ranks are not uniform, p_symmetric where they lean to one side: the second passes a
+    posterior whose centre is right though its width may not be, as a variational one's.
+    spread > 1: the truth is too often in the tails, the posterior too narrow. shift > 0: the truth is above it.
+    """
+
+    ranks: Int[Tensor, "n d"]
+    p_uniform: Float[Tensor, " d"]
+    p_symmetric: Float[Tensor, " d"]
+    spread: Float[Tensor, " d"]  # the variance of ranks over that of uniform ones
+    shift: Float[Tensor, " d"]  # the mean of ranks / s less 1/2
+    s: int
+
+    def verdict(self) -> str:
+        n, d = self.ranks.shape
+        limit = LEVEL / d
+        bad = self.p_uniform < limit
+        least = self.p_uniform.min().item()
+        if not bad.any():
+            return (
+                f"calibrated as far as {n} simulations show: ranks are uniform in all {d} parameters, the least "
+                f"p-value {least:.2g} not below {limit:.2g}"
+            )
+        worst = int(self.p_uniform.argmin())
+        words = [
+            f"{'too narrow' if self.spread[worst] > 1 else 'too wide'} (spread of ranks {self.spread[worst].item():.2f}"
+            ", 1 if exact)"
+        ]
+        if self.p_symmetric[worst] < limit:
+            words.append(
+                f"{'too low' if self.shift[worst] > 0 else 'too high'} (shift {self.shift[worst].item():+.2f})"
+            )
+        return (
+            f"not calibrated: ranks are not uniform in parameters {listed(bad)} of {d}, p-value {least:.2g} below "
+            f"{limit:.2g}; in {worst} the posterior is {' and '.join(words)}: do not trust its intervals there"
+        )
+
+
+class Coverage(NamedTuple):
+    """Central intervals: nominal (l,) and covered shares (l, d) with the standard errors (l, 1) of exact ones."""
+
+    nominal: Float[Tensor, " l"]
+    covered: Float[Tensor, "l d"]
+    error: Float[Tensor, "l 1"]
+
+    def verdict(self) -> str:
+        off = (self.covered - self.nominal[:, None]) / self.error
+        limit = -torch.special.ndtri(off.new_tensor(LEVEL / 2 / off.numel())).item()
+        row, column = divmod(int(off.abs().argmax()), off.shape[1])
+        text = (
+            f"{100 * self.nominal[row].item():.3g} % intervals hold the truth in "
+            f"{100 * self.covered[row, column].item():.3g} % of simulations in parameter {column}, "
+            f"{off[row, column].item():+.1f} standard errors off against a limit of {limit:.1f}"
+        )
+        if off.abs().max() <= limit:
+            return f"coverage is right as far as it shows: at worst, {text}"
+        return f"intervals are too {'narrow' if off[row, column] < 0 else 'wide'}: {text}: do not report them"
+
+
+def simulation_based_calibration(
+    simulate: Callable[[Tensor], tuple[Tensor, Any]],
+    posterior_draws: Callable[[Tensor, Any], Tensor],
+    keys: Int[Tensor, "n 3"],
+    chunk: int | None = None,
+) -> Calibration:
+    """Ranks of the truth among posterior draws, for each key; both functions are pure and mapped by vmap.
+
+    simulate(key) -> (theta (d,), x), from the prior and the likelihood; posterior_draws(key, x) -> (s, d).
+    Where they cannot be mapped, as with a loop that runs until it converges, loop over keys, and give the stacked
+    theta (n, d) and draws (s, n, d) to `ranks` and those to `calibration`.
+    """
+    if keys.ndim != 2 or len(keys) < 2:
+        raise ValueError(f"expected keys (n, 3) with n >= 2, got {tuple(keys.shape)}: make them with keys.split")
+
+    def one(key: Tensor) -> tuple[Tensor, Tensor]:
+        truth, inference = split(key)
+        theta, x = simulate(truth)
+        return theta, posterior_draws(inference, x)
+
+    theta, draws = vmap(one, chunk_size=chunk)(keys)
+    if theta.ndim != 2 or draws.ndim != 3:
+        raise ValueError(
+            f"expected simulate to give theta (d,) and posterior_draws (s, d), got {tuple(theta.shape[1:])} and "
+            f"{tuple(draws.shape[1:])}"
+        )
+    return calibration(ranks(theta, draws.transpose(0, 1)), draws.shape[1])
+
+
+def ranks(theta: Float[Tensor, "n d"], draws: Float[Tensor, "s n d"]) -> Int[Tensor, "n d"]:
+    """How many of the s draws are below the truth, 0 … s. Draws are thinned to independence by the caller."""
+    if draws.ndim != 3 or draws.shape[1:] != theta.shape:
+        raise ValueError(
+            f"expected theta (n, d) and draws (s, n, d), got {tuple(theta.shape)} and {tuple(draws.shape)}"
+        )
+    if theta.isnan().any() or draws.isnan().any():
+        raise ValueError("expected numbers, got NaN in theta or draws: a rank among NaN means nothing")
+    return (draws < theta).sum(0)
+
+
+def calibration(ranks: Int[Tensor, "n d"], s: int, bins: int | None = None) -> Calibration:
+    """The tests of ranks among s draws: chi-square over `bins`, by default such that each expects 25, at most 20.
+
+    chi^2 = sum_b (count_b - n p_b)^2 / (n p_b), p_b the share of the s + 1 ranks in bin b, so that bins need not be
+    equal; symmetry by sqrt(n) sup_u |F(u) + F(1 - u) - 1|.
+    """
+    _check(ranks, s)
+    n = len(ranks)
+    bins = min(20, s + 1, max(2, n // 25)) if bins is None else bins
+    if not 2 <= bins <= s + 1:
+        raise ValueError(f"expected 2 <= bins <= s + 1 = {s + 1}, got {bins}: take more draws, or fewer bins")
+    each = torch.arange(s + 1, device=ranks.device) * bins // (s + 1)  # the bin of every rank
+    expected = n * torch.bincount(each, minlength=bins).double()[:, None] / (s + 1)
+    counts = torch.zeros(bins, ranks.shape[1], dtype=torch.float64, device=ranks.device)
+    counts.scatter_add_(0, each[ranks], torch.ones_like(ranks, dtype=torch.float64))
+    chi_square = ((counts - expected).square() / expected).sum(0)
+    p_uniform = torch.special.gammaincc(torch.full_like(chi_square, (bins - 1) / 2), chi_square / 2)
+    u = (ranks.double() + 0.5) / (s + 1)
+    spread = (u - 0.5).square().mean(0) * 12 / (1 - (s + 1) ** -2)
+    return Calibration(ranks, p_uniform, _symmetry(2 * ranks - s), spread, u.mean(0) - 0.5, s)
+
+
+def coverage(ranks: Int[Tensor, "n d"], s: int, levels: tuple[float, ...] = (0.5, 0.8, 0.9, 0.95)) -> Coverage:
+    """The share of simulations whose truth lies in the central posterior interval of each level.
+
+    The interval runs from the c-th smallest to the c-th largest draw, c = round((1 - level) (s + 1) / 2) >= 1, which
+    exact posteriors fill with probability 1 - 2 c / (s + 1): the nominal level. ValueError for too few draws.
+    """
+    _check(ranks, s)
+    cuts = [round((1 - level) * (s + 1) / 2) for level in levels]
+    for cut, level in zip(cuts, levels, strict=True):
+        if not 1 <= cut <= s / 2:
+            raise ValueError(
+                f"expected a level within 0 and 1 - 2 / (s + 1), got {level} with s = {s}: take more draws"
+            )
+    cut = torch.tensor(cuts, device=ranks.device)
+    nominal = 1 - 2 * cut.double() / (s + 1)
+    inside = (ranks >= cut[:, None, None]) & (ranks <= s - cut[:, None, None])
+    error = torch.sqrt(nominal * (1 - nominal) / len(ranks))
+    return Coverage(nominal, inside.double().mean(1), error[:, None])
+
+
+def _symmetry(v: Tensor) -> Tensor:
+    """Smirnov's p-value of integers v (n, d) symmetric about 0: sqrt(n) sup |F(v) + F(-v) - 1| is sup |W| in the limit.
+
+    P(sup |W| > x) = 4 sum_k (-1)^k Phi(-(2k + 1) x), W Brownian motion on [0, 1].
+    """
+    n = len(v)
+    near, order = v.abs().sort(0, descending=True)
+    steps = v.sign().gather(0, order).cumsum(0)  # from the ends inwards
+    last = torch.cat([near[:-1] != near[1:], torch.ones_like(near[:1], dtype=torch.bool)])  # ties move together
+    x = torch.where(last, steps.abs(), 0).amax(0).double() / math.sqrt(n)
+    odd = 2 * torch.arange(20, dtype=x.dtype, device=x.device)[:, None] + 1
+    sign = torch.where(odd % 4 == 1, 1.0, -1.0)
+    return 4 * (sign * torch.special.ndtr(-odd * x.clamp_min(0.3))).sum(0)  # below 0.3 it is 1 to six digits
+
+
+def _check(ranks: Tensor, s: int) -> None:
+    if ranks.ndim != 2 or len(ranks) < 2:
+        raise ValueError(f"expected ranks (n, d) of n >= 2 simulations, got {tuple(ranks.shape)}")
+    if ranks.min() < 0 or ranks.max() > s:
+        raise ValueError(
+            f"expected ranks in 0 … s = {s}, got {int(ranks.min())} … {int(ranks.max())}: s counts the posterior draws"
+        )

@@ -1,0 +1,20 @@
+"""How a verdict names things: one sentence, with the numbers, the threshold and what to do."""
+
+from jaxtyping import Bool
+from torch import Tensor
+
+MOST = 10  # indices named before the rest are counted
+
+
+def listed(flags: Bool[Tensor, " n"]) -> str:
+    """The indices of what is true: "0, 4, 7", or "0, 1, …, 9 and 12 more", or "none"."""
+    index = flags.nonzero()[:, 0].tolist()
+    if not index:
+        return "none"
+    rest = f" and {len(index) - MOST} more" if len(index) > MOST else ""
+    return ", ".join(map(str, index[:MOST])) + rest
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 dimension", "3 dimensions"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -17,3 +17,14 @@ def warmup_cosine(step: int, peak: float, final: float, warmup_steps: int, total
         return peak * (step + 1) / warmup_steps
     done = (step - warmup_steps) / max(1, total - 1 - warmup_steps)
     return peak * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+
+
+def cyclical(step: int, peak: float, total: int, cycles: int = 4, ramp: float = 0.5) -> float:
+    """Linear from 0 to the peak over the first `ramp` of each of `cycles` equal parts of `total` steps, then the peak.
+
+    For a KL weight (Fu et al., 2019): each restart lets a collapsed posterior be used again. After `total` it stays.
+    """
+    if step >= total:
+        return peak
+    done = step * cycles % total / total
+    return peak if done >= ramp else peak * done / ramp

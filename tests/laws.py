@@ -60,3 +60,52 @@ def chunks_agree(whole: Tensor, parts: list[Tensor], axis: int, tolerance: float
     joined = torch.cat(parts, axis)
     assert joined.shape == whole.shape
     assert (joined - whole).abs().max() <= tolerance, (joined - whole).abs().max()
+
+
+def sandwiched(lower: Tensor, log_evidence: Tensor, upper: Tensor, slack: float = 1e-9) -> None:
+    """An exact lower bound is at most log p(x), and an exact upper bound at least."""
+    below(lower, log_evidence, slack)
+    below(log_evidence, upper, slack)
+
+
+def shifts_pass_through(bound: Callable[[Tensor], Tensor], log_w: Tensor, shift: float) -> None:
+    """A model whose density is e^shift times as large has a bound larger by the shift."""
+    value, moved = bound(log_w), bound(log_w + shift)
+    torch.testing.assert_close(moved, value + shift, rtol=1e-9, atol=1e-9)
+
+
+def weights_are_slopes(
+    bound: Callable[[Tensor], Tensor], weights: Tensor, log_w: Tensor, step: float = 1e-5, tolerance: float = 1e-7
+) -> None:
+    """The weights are the bound's central differences, one log weight at a time."""
+    for s in range(len(log_w)):
+        move = torch.zeros_like(log_w)
+        move[s] = step
+        slope = (bound(log_w + move) - bound(log_w - move)) / (2 * step)
+        torch.testing.assert_close(weights[s], slope, rtol=0, atol=tolerance)
+
+
+def bias_falls(biases: list[Tensor], order: int, slack: float = 0.25) -> None:
+    """Exact biases at s, 2 s, 4 s, ... fall as s^-order: each is the last's 2^-order, to 2^slack."""
+    for fewer, more in pairwise(biases):
+        assert ((fewer / more).abs().log2() - order).abs().max() <= slack, (fewer, more)
+
+
+def roulette_is_unbiased(values: list[Tensor], survival: list[float], whole: Tensor) -> None:
+    """values[k] are those of a roulette that ends after k + 1 terms; ends have their probability, the last the rest."""
+    ends = [a - b for a, b in pairwise([*survival, 0.0])]
+    mean = torch.stack([p * value for p, value in zip(ends, values, strict=True)]).sum(0)
+    torch.testing.assert_close(mean, whole, rtol=1e-9, atol=1e-9)
+
+
+def terms_sum(total: Tensor, terms: list[Tensor]) -> None:
+    """Named terms add up to the total, to 1e-6 of the largest of them."""
+    largest = torch.stack([t.abs() for t in terms]).amax(0).clamp_min(1)
+    gap = (torch.stack(terms).sum(0) - total).abs()
+    assert (gap <= 1e-6 * largest).all(), gap
+
+
+def rows_sum_to_one(weights: Tensor, slack: float = 1e-12) -> None:
+    """Weights of a minibatch are those of a mixture, row by row."""
+    assert (weights >= 0).all(), weights
+    assert ((weights.sum(-1) - 1).abs() <= slack).all(), weights.sum(-1)

@@ -75,3 +75,13 @@ def sigmoid_beliefs(draw) -> tuple[SigmoidBelief, Tensor]:
         draw(tensors((n, data), st.sampled_from([0.0, 1.0]))),
     )
     return model, draw(tensors((n, d), gentle))
+
+
+@st.composite
+def populations(draw) -> tuple[SigmoidBelief, Tensor]:
+    """A model, and log weights (s, n) that hold every value of z as often as q does: mean_s is E_q, exactly."""
+    model, _ = draw(sigmoid_beliefs())
+    z = model.support()
+    counts = torch.tensor(draw(st.lists(st.integers(1, 4), min_size=len(z), max_size=len(z))))
+    log_w = model.log_joint(z) - torch.log(counts / counts.sum().double())[:, None]
+    return model, log_w.repeat_interleave(counts, 0)

@@ -85,8 +85,9 @@ class Bernoulli(NamedTuple):
 
 
 def _logit(u: Tensor) -> Tensor:
-    """log(u / (1 - u)) with u kept off 0 and 1."""
-    return torch.logit(u, eps=torch.finfo(u.dtype).eps / 2)
+    """log(u / (1 - u)) with u kept off 0 and 1; torch's own `eps` would have NaN second derivatives there."""
+    eps = torch.finfo(u.dtype).eps / 2
+    return torch.logit(u.clamp(eps, 1 - eps))
 
 
 class SoftBernoulli(Bernoulli):

@@ -2,4 +2,6 @@
 
 from jensen.core.models import sbn, vae
 
-__all__ = ["sbn", "vae"]
+Model = sbn.SBN | vae.VAE
+
+__all__ = ["Model", "sbn", "vae"]

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from jensen.core import keys
+from jensen.core import keys, trees
 from jensen.core.distributions import Bernoulli, ContinuousBernoulli, DiagNormal, SoftBernoulli
 from jensen.core.models.data import check_data
 from jensen.core.nn import convnet
@@ -51,6 +51,11 @@ class VAE(NamedTuple):
         """N(0, I) with fields (d,), of the dtype and device of `like`."""
         zeros = torch.zeros(self.latent, dtype=like.dtype, device=like.device)
         return DiagNormal(zeros, zeros)
+
+    def sample_prior(self, decoder: Params, key: Int[Tensor, "3"], n: int) -> Float[Tensor, "1 n d"]:
+        """n draws from p(z), in the decoder's dtype."""
+        like = trees.leaves(decoder)[0]
+        return self.prior(like).sample(keys.normal(key, (1, n, self.latent), like.dtype))
 
     def posterior(self, encoder: Params, x: Float[Tensor, "n D"]) -> DiagNormal:
         """q(z | x): fields (n, d)."""

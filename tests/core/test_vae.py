@@ -9,6 +9,7 @@ from jensen.core import keys, trees
 from jensen.core.distributions import Bernoulli, ContinuousBernoulli, DiagNormal, SoftBernoulli
 from jensen.core.models import vae
 from jensen.estimators.gradients import pathwise
+from tests import laws
 from tests.oracles import bernoulli_log_density, normal_log_density
 
 KEY = keys.key(1)
@@ -49,6 +50,16 @@ def test_the_log_joint_is_prior_plus_likelihood():
     zero = torch.zeros(3, dtype=torch.float64)
     expected = normal_log_density(z, zero, zero) + bernoulli_log_density(x, logits)
     torch.testing.assert_close(model.log_joint(params["decoder"], x, z), expected)
+
+
+def test_prior_samples_are_standard_normal():
+    model = MODELS["mlp"]
+    decoder = model.init(KEY, data()[1].mean(0))["decoder"]
+    z = model.sample_prior(decoder, KEY, 20_000)
+    assert z.shape == (1, 20_000, 3)
+    assert z.dtype == torch.float64
+    laws.mean_is(z[0], torch.zeros(3, dtype=torch.float64))
+    laws.mean_is(z[0].square(), torch.ones(3, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("name", MODELS)

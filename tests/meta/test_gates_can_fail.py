@@ -170,10 +170,7 @@ PLANTS = [
             (mass_of_the_rest_forgotten, gates.elbo),
         )
     ],
-    *[
-        (BERNOULLI, wrong, gates.elbo, "phi")
-        for wrong in (one_sided_disarm, doubled_disarm, turned_disarm, turned_arm)
-    ],
+    *[(BERNOULLI, wrong, gates.elbo, "phi") for wrong in (one_sided_disarm, doubled_disarm, turned_disarm, turned_arm)],
 ]
 NAMES = [f"{wrong.__name__}-{i}" for i, (_, wrong, _, _) in enumerate(PLANTS)]
 

@@ -1,0 +1,101 @@
+"""Estimates of log p(x) whose bias is lower than IWAE's, or none: neither is a bound for every model."""
+
+import math
+from itertools import combinations
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from jensen.core import keys
+from jensen.core.bounds.weights import check_log_weights, iwae
+from jensen.core.ops.importance import log_sum_exp
+from jensen.core.ops.log_scale import at_least_float32
+
+MOST = 2**16  # subsets
+
+
+class Jackknife(NamedTuple):
+    """sum_{j=0}^m c_j L_{s-j}: the generalised jackknife of IWAE, JVI-m, of bias O(s^-(m+1)) (Nowozin, 2018).
+
+    L_{s-j} is the mean of `iwae` over all subsets that leave j of the s samples out, and
+    c_j = (-1)^j (s - j)^m / ((m - j)! j!), which sum to 1: m = 0 is `iwae` and m = 1 is s L_s - (s - 1) L_{s-1}. The
+    bias of IWAE, E[L_s] - log p(x), is a series in 1 / s; c takes its first m terms away. What is left may have
+    either sign: no bound. The coefficients grow as s^m, so it is computed in float64, and the variance grows with m.
+
+    Where m particles or fewer have any weight a subset is empty, and the value is `iwae`'s. Cost and memory: C(s, m)
+    subsets of s - m samples. ValueError unless 0 <= m < s, or for more than 65,536 subsets.
+    """
+
+    m: int = 1
+
+    def __call__(self, log_w: Float[Tensor, "s n"]) -> Float[Tensor, " n"]:
+        check_log_weights(log_w)
+        s, m = len(log_w), self.m
+        if not 0 <= m < s:
+            raise ValueError(f"expected an order 0 <= m < s = {s}, got {m}: a subset needs a sample")
+        if max(math.comb(s, j) for j in range(m + 1)) > MOST:
+            raise ValueError(f"expected at most {MOST} subsets, got {math.comb(s, m)}: use fewer samples or a lower m")
+        plain = iwae(log_w)
+        empty = (log_w != -torch.inf).sum(0) <= m
+        log_w = torch.where(empty, 0.0, at_least_float32(log_w).double())
+        total = torch.zeros_like(log_w[0])
+        for j in range(m + 1):
+            c = (-1) ** j * (s - j) ** m / (math.factorial(m - j) * math.factorial(j))
+            kept = torch.tensor(list(combinations(range(s), s - j)), device=log_w.device)  # (subsets, s - j)
+            total = total + c * (log_sum_exp(log_w[kept], 1) - math.log(s - j)).mean(0)
+        return torch.where(empty, plain, total.to(plain.dtype))
+
+
+class Sumo(NamedTuple):
+    """L_first + sum_{k=1}^K (L_{first+k} - L_{first+k-1}) / P(K >= k), unbiased for log p(x) (Luo et al., 2020).
+
+    L_k is `iwae` of the first k samples, K the length of a roulette with P(K >= k) = 1 / k up to `tail`, and
+    decay^(k - tail) / tail beyond. K is drawn before the samples are, one per datum:
+
+        terms = sumo.draw(key, n)
+        log_w = ...  # first + terms.max() samples of each datum
+        value = sumo(log_w, terms)
+
+    Without `terms` every datum uses all of its samples: K = s - first. It has no bias and a heavy tail: a gradient
+    of it needs clipping, and its mean many draws. It is neither a lower nor an upper bound. Where the first samples
+    have no weight at all it is -inf, with gradient 0. A datum with more terms than samples is NaN: left short it would
+    be biased. ValueError for fewer than `first` samples.
+    """
+
+    first: int = 1
+    tail: int = 80
+    decay: float = 0.9
+
+    def __call__(self, log_w: Float[Tensor, "s n"], terms: Int[Tensor, " n"] | None = None) -> Float[Tensor, " n"]:
+        check_log_weights(log_w)
+        s, n = log_w.shape
+        if not 1 <= self.first <= s:
+            raise ValueError(f"expected at least first = {self.first} samples, got {s}")
+        if terms is not None and terms.shape != (n,):
+            raise ValueError(f"expected terms ({n},), one per datum, got {tuple(terms.shape)}")
+        log_w = at_least_float32(log_w)
+        head = log_sum_exp(log_w[: self.first], 0)
+        dead = (head == -torch.inf) & ~log_w.isnan().any(0)
+        sums = torch.logcumsumexp(torch.cat([torch.where(dead, 0.0, head)[None], log_w[self.first :]]), 0)
+        counts = torch.arange(self.first, s + 1, dtype=log_w.dtype, device=log_w.device)
+        levels = sums - torch.log(counts)[:, None]
+        k = torch.arange(1, s - self.first + 1, device=log_w.device)
+        steps = levels.diff(dim=0) / self.survival(k).to(log_w.dtype)[:, None]
+        if terms is not None:
+            steps = torch.where(k[:, None] <= terms, steps, 0.0)
+            dead = dead & (terms <= s - self.first)
+            levels = torch.where(terms <= s - self.first, levels, torch.nan)
+        return torch.where(dead, -torch.inf, levels[0] + steps.sum(0))
+
+    def survival(self, k: Int[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """P(K >= k) for k >= 1, in float64."""
+        k = k.double()
+        return torch.where(k < self.tail, 1 / k, self.decay ** (k - self.tail).clamp_min(0) / self.tail)
+
+    def draw(self, key: Int[Tensor, "3"], n: int) -> Int[Tensor, " n"]:
+        """K for each datum, (n,), at least 1. The longest has a probability near 2^-31: about 250 by default."""
+        u = keys.uniform(key, (1, n), torch.float64)[0].clamp_min(2.0**-32)
+        beyond = self.tail + torch.floor(torch.log(self.tail * u) / math.log(self.decay))
+        return torch.where(u * self.tail > 1, torch.floor(1 / u), beyond).long()

@@ -1,0 +1,80 @@
+"""The thermodynamic variational objective: log p(x) as an area, and Riemann sums below and above it.
+
+log p(x) = the integral over beta in [0, 1] of g(beta) = E[log w] under pi_beta, which is proportional to
+q(z | x) w^beta: q at beta = 0, the posterior at beta = 1. g rises with beta, so a left sum is below the area and a
+right sum above it (Masrani et al., 2019).
+"""
+
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from jensen.core.bounds.weights import check_log_weights, elbo
+from jensen.core.ops.log_scale import at_least_float32
+
+
+class Tvo(NamedTuple):
+    """sum_k (beta_{k+1} - beta_k) g(beta), g at the left or the right end of each interval (Masrani et al., 2019).
+
+    g(beta) = sum_s pi_s log_w_s with the self-normalised weights pi_s = w_s^beta / sum_t w_t^beta. The empirical g
+    has `iwae` of the same weights for its area, so for every set of weights left <= iwae <= right; both meet there
+    as intervals grow fine. The left sum is therefore a lower bound in expectation at every s, and with one interval
+    it is `elbo`. The right sum is an upper bound with exact expectations, E_posterior log w with one interval; from s
+    samples it is biased down, and at small s may be below log p(x).
+
+    betas rise from 0 to 1: `linear_betas(k)` or `log_betas(k)`, or any tuple. A particle of no weight makes the left
+    sum -inf, as it makes the ELBO, and leaves the right sum finite. The weights of `slopes` may be negative:
+    d g / d log_w_s = pi_s (1 + beta (log_w_s - g)). ValueError for betas or a side that are none.
+    """
+
+    betas: tuple[float, ...]
+    side: Literal["left", "right"] = "left"
+
+    def __call__(self, log_w: Float[Tensor, "s n"]) -> Float[Tensor, " n"]:
+        check_log_weights(log_w)
+        if self.side not in ("left", "right"):
+            raise ValueError(f'expected side "left" or "right", got {self.side!r}')
+        rising = all(a < b for a, b in pairwise(self.betas))
+        if len(self.betas) < 2 or self.betas[0] != 0 or self.betas[-1] != 1 or not rising:
+            raise ValueError(f"expected betas that rise from 0 to 1, got {self.betas}: linear_betas(k) makes some")
+        total = torch.zeros_like(at_least_float32(log_w[0]))
+        for low, high in pairwise(self.betas):
+            total = total + (high - low) * tempered_mean(log_w, low if self.side == "left" else high)
+        return total
+
+
+def linear_betas(intervals: int) -> tuple[float, ...]:
+    """0, 1 / k, 2 / k, ..., 1 for k intervals. ValueError for fewer than one."""
+    _check_intervals(intervals)
+    return tuple(i / intervals for i in range(intervals + 1))
+
+
+def log_betas(intervals: int, first: float = 0.025) -> tuple[float, ...]:
+    """0, then k values from `first` to 1 with equal ratios: most of them where g bends (Masrani et al., 2019).
+
+    One interval is (0, 1) whatever `first` is. ValueError for fewer than one interval or a first outside (0, 1).
+    """
+    _check_intervals(intervals)
+    if not 0 < first < 1:
+        raise ValueError(f"expected a first beta in (0, 1), got {first}: 0 itself is always there")
+    return (0.0, *(first ** (1 - i / (intervals - 1)) for i in range(intervals - 1)), 1.0)
+
+
+def tempered_mean(log_w: Float[Tensor, "s n"], beta: float) -> Float[Tensor, " n"]:
+    """g(beta) = sum_s pi_s log_w_s, pi_s = w_s^beta / sum_t w_t^beta, where a weight of 0 counts for nothing: (n,)."""
+    if beta == 0:
+        return elbo(log_w)
+    log_w = at_least_float32(log_w)
+    lost = log_w == -torch.inf
+    dead = lost.all(0)
+    held = torch.where(lost, 0.0, log_w)
+    pi = torch.softmax(torch.where(lost & ~dead, -torch.inf, beta * held), 0)
+    return torch.where(dead, -torch.inf, (pi * held).sum(0))
+
+
+def _check_intervals(intervals: int) -> None:
+    if intervals < 1:
+        raise ValueError(f"expected at least one interval, got {intervals}")

@@ -1,0 +1,114 @@
+"""The KL split by what it pays for: information about the datum, dependence between dimensions, and their shapes.
+
+KL(q(z | x) || p(z)), averaged over data, = index-code MI  KL(q(z, x) || q(z) p(x))
+                                          + total correlation  KL(q(z) || prod_d q(z_d))
+                                          + dimension-wise KL  sum_d KL(q(z_d) || p(z_d)),
+where q(z) is the aggregated posterior, the mean of q(z | x) over all N data (Chen et al., 2018). A minibatch of n data
+estimates log q(z_i) by log sum_j W_ij q(z_i | x_j).
+"""
+
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from jensen.core.distributions import DiagNormal
+from jensen.core.objectives.weighted import check_terms
+from jensen.core.ops.importance import log_sum_exp
+from jensen.core.ops.log_scale import at_least_float32
+
+
+class Decomposition(NamedTuple):
+    """Terms of mean_s log q(z | x) - log p(z), the sampled KL: (n,) each, in nats per datum."""
+
+    index_code_mi: Float[Tensor, " n"]  # log q(z | x) - log q(z)
+    total_correlation: Float[Tensor, " n"]  # log q(z) - sum_d log q(z_d)
+    dimension_wise_kl: Float[Tensor, " n"]  # sum_d log q(z_d) - log p(z_d)
+
+    @property
+    def kl(self) -> Float[Tensor, " n"]:
+        return self.index_code_mi + self.total_correlation + self.dimension_wise_kl
+
+    @property
+    def marginal_kl(self) -> Float[Tensor, " n"]:
+        """Of KL(q(z) || p(z)): what is left of the rate without its index-code MI (Hoffman and Johnson, 2016)."""
+        return self.total_correlation + self.dimension_wise_kl
+
+
+class TcTerms(NamedTuple):
+    """An objective to maximise, (n,), and the terms that it is the sum of, with their weights, (n,) each."""
+
+    objective: Float[Tensor, " n"]
+    reconstruction: Float[Tensor, " n"]
+    index_code_mi: Float[Tensor, " n"]
+    total_correlation: Float[Tensor, " n"]
+    dimension_wise_kl: Float[Tensor, " n"]
+
+
+def beta_tc(
+    reconstruction: Float[Tensor, " n"], parts: Decomposition, beta: float | Tensor, alpha: float = 1.0,
+    gamma: float = 1.0,
+) -> TcTerms:  # fmt: skip
+    """reconstruction - alpha MI - beta TC - gamma dimension-wise KL, the beta-TC-VAE (Chen et al., 2018).
+
+    All weights 1 make the sampled ELBO.
+    """
+    check_terms(reconstruction, parts.index_code_mi)
+    mi, tc, dimension_wise = (-w * t for w, t in zip((alpha, beta, gamma), parts, strict=True))
+    objective = reconstruction - (alpha * parts[0] + beta * parts[1] + gamma * parts[2])
+    return TcTerms(objective, reconstruction, mi, tc, dimension_wise)
+
+
+def decompose(
+    q: DiagNormal,
+    prior: DiagNormal,
+    z: Float[Tensor, "s n d"],
+    data: int,
+    weights: Literal["weighted", "stratified"] = "stratified",
+) -> Decomposition:
+    """The terms at samples z of q, for n of `data` data, drawn without replacement; mean over s.
+
+    They sum to mean_s log q(z | x) - log p(z) whatever the weights are. Each is biased, by the logarithm of an average
+    over the minibatch, up for MI where `stratified`; with n = data it is exact in expectation. Memory s n^2 d.
+    ValueError for z of another shape, and see `batch_weights`.
+    """
+    if z.ndim != 3 or z.shape[1:] != q.loc.shape or prior.loc.shape != q.loc.shape:
+        raise ValueError(
+            f"expected z (s, n, d) for q and a prior (n, d), got {tuple(z.shape)}, {tuple(q.loc.shape)} and "
+            f"{tuple(prior.loc.shape)}: draw z = q.sample(q.noise(key, s))"
+        )
+    log_weights = torch.log(batch_weights(z.shape[1], data, weights, z))[..., None]  # (i, j, 1)
+    each = DiagNormal(q.loc[..., None], q.log_scale[..., None])
+    every = z[:, :, None].expand(-1, -1, z.shape[1], -1)  # z_i beside each x_j
+    pairs = at_least_float32(each.log_prob(every[..., None]))  # log q(z_i | x_j) per dimension: (s, i, j, d)
+    own = q.log_prob(z)
+    joint = log_sum_exp(log_weights[..., 0] + pairs.sum(-1), -1)
+    marginals = log_sum_exp(log_weights + pairs, -2).sum(-1)
+    return Decomposition((own - joint).mean(0), (joint - marginals).mean(0), (marginals - prior.log_prob(z)).mean(0))
+
+
+def batch_weights(n: int, data: int, kind: Literal["weighted", "stratified"], like: Tensor) -> Float[Tensor, "n n"]:
+    """W (n, n), positive: sum_j W_ij q(z_i | x_j) estimates the aggregated posterior of N = data data at z_i.
+
+    "stratified": W_ii = 1 / N and the others (N - 1) / (N (n - 1)). Rows sum to 1 and the estimate of q(z_i) is
+    unbiased for minibatches without replacement; for n = N it is q(z_i) itself. These are the weights of Chen et al.
+    (2018, appendix C.2) averaged over the order of the minibatch: theirs give one neighbour another weight than the
+    rest. "weighted": all 1 / (n N), which sum to 1 / N: log q(z_i) is too small by log n, for
+    posteriors far apart, to log N, for equal ones.
+
+    ValueError unless 1 <= n <= data, and n >= 2 for "stratified" of more than one datum.
+    """
+    if not 1 <= n <= data:
+        raise ValueError(f"expected a minibatch of 1 to data = {data}, got {n}: data is the size of the whole set")
+    if kind == "weighted":
+        value, own = 1 / (n * data), 1 / (n * data)
+    elif kind == "stratified":
+        if n == 1 and data > 1:
+            raise ValueError("expected at least two data for stratified weights, got one: enlarge the minibatch")
+        value, own = (data - 1) / (data * max(1, n - 1)), 1 / data
+    else:
+        raise ValueError(f'expected weights "weighted" or "stratified", got {kind!r}')
+    like = at_least_float32(like)
+    diagonal = torch.eye(n, dtype=torch.bool, device=like.device)
+    return torch.where(diagonal, own, torch.full((n, n), value, dtype=like.dtype, device=like.device))

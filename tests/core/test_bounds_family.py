@@ -1,0 +1,344 @@
+"""Every bound: its place under or over log p(x), its identities, its weights and its extremes."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.func import grad, vmap
+
+from jensen.core import bounds, keys
+from jensen.core.divergences import generators
+from tests import laws, strategies
+from tests.oracles import LinearGaussian, normal_log_density
+
+INF = math.inf
+KEY = keys.key(5)
+GENERATORS = {
+    "reverse KL": generators.reverse_kl,
+    "forward KL": generators.forward_kl,
+    "chi2": generators.chi2,
+    "Hellinger": generators.hellinger,
+    "Jensen-Shannon": generators.jensen_shannon,
+    "Alpha(0.3)": generators.Alpha(0.3),
+}
+LOWER = {
+    "elbo": bounds.elbo,
+    "iwae": bounds.iwae,
+    "Renyi(0.4)": bounds.Renyi(0.4),
+    "Renyi(2)": bounds.Renyi(2.0),
+    "Miwae(2, 2)": bounds.Miwae(2, 2),
+    "Ciwae": bounds.Ciwae(0.3),
+    "Tvo left": bounds.Tvo(bounds.log_betas(4)),
+    **{f"Csiszar, {name}": bounds.Csiszar(f) for name, f in GENERATORS.items()},
+}  # in expectation, at every number of samples
+MEANS = {
+    "elbo": bounds.elbo,
+    "iwae": bounds.iwae,
+    "Renyi(-1)": bounds.Renyi(-1.0),
+    "Renyi(0.4)": bounds.Renyi(0.4),
+    "Renyi(2)": bounds.Renyi(2.0),
+    "vr_max": bounds.vr_max,
+    "Cubo(2)": bounds.Cubo(2.0),
+    "Tvo left": bounds.Tvo(bounds.log_betas(4)),
+    "Tvo right": bounds.Tvo(bounds.linear_betas(3), "right"),
+    "Miwae(2, 3)": bounds.Miwae(2, 3),
+    "Ciwae": bounds.Ciwae(0.3),
+}  # between the smallest and the largest of six weights
+ALL = {
+    **MEANS,
+    **{name: bound for name, bound in LOWER.items() if name.startswith("Csiszar")},
+    "Jackknife(1)": bounds.Jackknife(1),
+    "Jackknife(2)": bounds.Jackknife(2),
+    "Sumo": bounds.Sumo(),
+    "Sumo(2)": bounds.Sumo(2),
+    "TailAdaptive": bounds.TailAdaptive(),
+}
+each = pytest.mark.parametrize("bound", ALL.values(), ids=ALL)
+finite_weights = strategies.tensors((6, 2), st.floats(-6, 6))
+
+
+def expected(bound, log_q, log_w, s):
+    """E bound over all s-tuples of the values of z: log_q and log_w (m, n) -> (n,)."""
+    m, n = log_w.shape
+    tuples = torch.cartesian_prod(*[torch.arange(m)] * s).reshape(-1, s).T
+    values = bound(log_w[tuples].reshape(s, -1)).reshape(-1, n)
+    return (log_q[tuples].sum(0).exp() * values).sum(0)
+
+
+@pytest.mark.law
+@settings(max_examples=30)
+@given(strategies.sigmoid_beliefs())
+def test_lower_bounds_are_below_the_evidence_in_expectation(case):
+    oracle, logits = case
+    z = oracle.support()
+    log_q = torch.distributions.Bernoulli(logits=logits).log_prob(z).sum(-1)
+    log_w, evidence = oracle.log_joint(z) - log_q, oracle.log_evidence()
+    for bound in LOWER.values():
+        laws.below(expected(bound, log_q, log_w, 4), evidence)
+    for s in (1, 2, 3):
+        for bound in (bounds.Csiszar(generators.chi2), bounds.Tvo(bounds.linear_betas(2)), bounds.Renyi(3.0)):
+            laws.below(expected(bound, log_q, log_w, s), evidence)
+
+
+@pytest.mark.law
+@given(strategies.populations())
+def test_exact_bounds_enclose_the_evidence(case):
+    oracle, log_w = case
+    evidence = oracle.log_evidence()
+    torch.testing.assert_close(bounds.iwae(log_w), evidence)
+    lower = [bounds.elbo, bounds.Renyi(0.5), bounds.Renyi(1.5), bounds.Tvo(bounds.linear_betas(4))]
+    lower += [bounds.Csiszar(f) for f in GENERATORS.values()]
+    upper = [bounds.Cubo(1.0), bounds.Cubo(2.0), bounds.Cubo(5.0), bounds.Tvo((0.0, 0.3, 1.0), "right"), bounds.vr_max]
+    for low in lower:
+        for high in upper:
+            laws.sandwiched(low(log_w), evidence, high(log_w))
+    laws.rises([bounds.Renyi(alpha)(log_w) for alpha in (5.0, 1.0, 0.5, 0.0, -1.0, -8.0)])
+    laws.rises([bounds.Cubo(n)(log_w) for n in (1.0, 1.5, 2.0, 6.0)])
+
+
+@pytest.mark.law
+@given(strategies.log_weights())
+def test_thermodynamic_sums_enclose_their_area(log_w):
+    """For every set of weights: the area under the empirical curve is their IWAE bound."""
+    for betas in ((0.0, 1.0), bounds.linear_betas(7), bounds.log_betas(5)):
+        laws.sandwiched(bounds.Tvo(betas)(log_w), bounds.iwae(log_w), bounds.Tvo(betas, "right")(log_w), 1e-9 * 1e4)
+
+
+@pytest.mark.law
+@given(strategies.log_weights(6))
+def test_values_are_no_nan_and_gradients_finite(log_w):
+    dead = (log_w == -INF).all(0)
+    for name, bound in ALL.items():
+        value, slope = bound(log_w), grad(lambda t, f=bound: f(t).sum())(log_w)
+        assert not value.isnan().any(), name
+        assert torch.isfinite(slope).all(), name
+        assert (value[dead] == -INF).all(), name
+        assert (slope[:, dead] == 0).all(), name
+        assert (slope[log_w == -INF] == 0).all(), name
+    for name, bound in MEANS.items():
+        assert (bound(log_w) <= log_w.amax(0) + 1e-8).all(), name
+        assert (bound(log_w) >= log_w.amin(0) - 1e-8).all(), name
+
+
+@pytest.mark.law
+@settings(max_examples=20)
+@given(finite_weights, st.floats(-100, 100))
+def test_shifts_pass_through_every_bound(log_w, shift):
+    for bound in ALL.values():
+        laws.shifts_pass_through(bound, log_w, shift)
+
+
+@pytest.mark.law
+@settings(max_examples=4)
+@given(finite_weights)
+def test_slopes_are_differences(log_w):
+    log_w = log_w + 0.1 * torch.arange(12.0, dtype=torch.float64).reshape(6, 2) ** 1.1  # the maximum has no ties
+    top = log_w.topk(2, 0).values
+    tied = (top[0] - top[1] < 1e-3).any()
+    for name, bound in ALL.items():
+        if name == "TailAdaptive" or (name == "vr_max" and tied):  # its weights are no derivative; nor has a tie one
+            continue
+        u, path = bounds.slopes(bound, log_w)
+        laws.weights_are_slopes(bound, u, log_w)
+        first = lambda t, f=bound: grad(lambda t: f(t).sum())(t)  # noqa: E731
+        for s in range(6):
+            move = torch.zeros_like(log_w)
+            move[s] = 1e-5
+            h = (first(log_w + move)[s] - first(log_w - move)[s]) / 2e-5
+            torch.testing.assert_close(u[s] * path[s], torch.where(u[s] == 0, 0.0, u[s] - h), rtol=0, atol=1e-7)
+
+
+def test_closed_slopes_are_the_differentiated_ones():
+    log_w = keys.normal(KEY, (6, 3), torch.float64)
+    for bound in (bounds.Cubo(2.5), bounds.Miwae(3, 2), bounds.Renyi(-0.7)):
+        ours, generic = bounds.slopes(bound, log_w), bounds.slopes(lambda w, f=bound: f(w), log_w)
+        for a, b in zip(ours, generic, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.law
+@given(strategies.log_weights(6))
+def test_identities(log_w):
+    def same(a, b):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+    s, alive = len(log_w), (log_w != -INF).all(0)
+    elbo, iwae = bounds.elbo(log_w), bounds.iwae(log_w)
+    for bound in (bounds.Renyi(0.0), bounds.Miwae(1, s), bounds.Ciwae(0.0), bounds.Cubo(1.0), bounds.Jackknife(0)):
+        same(bound(log_w), iwae)
+    for bound in (bounds.Renyi(1.0), bounds.Miwae(s, 1), bounds.Ciwae(1.0), bounds.Tvo((0.0, 1.0))):
+        same(bound(log_w), elbo)
+    same(bounds.Csiszar(generators.reverse_kl)(log_w[:, alive]), elbo[alive])
+    same(bounds.Renyi(1 - 2.0)(log_w), bounds.Cubo(2.0)(log_w))
+    pi = torch.softmax(log_w, 0)
+    posterior = torch.where(pi > 0, pi * log_w, 0.0).sum(0)  # the self-normalised E_posterior log w
+    same(bounds.Tvo((0.0, 1.0), "right")(log_w), torch.where(iwae == -INF, -INF, posterior))
+
+
+@pytest.mark.law
+@given(finite_weights)
+def test_renyi_is_the_elbo_in_the_limit(log_w):
+    """|Renyi(1 - e) - elbo| <= e range^2 / 8, from either side, and without cancellation at e = 1e-12."""
+    most = (log_w.amax(0) - log_w.amin(0)).square() / 8
+    for e in (1e-2, 1e-6, 1e-12):
+        for alpha in (1 - e, 1 + e):
+            gap = (bounds.Renyi(alpha)(log_w) - bounds.elbo(log_w)).abs()
+            assert (gap <= 1.001 * e * most + 1e-13).all()
+    assert (bounds.Renyi(1 - 1e-4)(log_w) >= bounds.elbo(log_w) - 1e-13).all()
+    far = bounds.Renyi(-1e6)(log_w)
+    torch.testing.assert_close(far, bounds.vr_max(log_w), rtol=0, atol=1e-5)
+
+
+def test_fine_thermodynamic_sums_meet_at_the_area():
+    log_w = 3 * keys.normal(KEY, (8, 3), torch.float64)
+    area = bounds.iwae(log_w)
+    gaps = []
+    for k in (10, 100, 1000):
+        left, right = (bounds.Tvo(bounds.linear_betas(k), side)(log_w) for side in ("left", "right"))
+        spread = bounds.Tvo((0.0, 1.0), "right")(log_w) - bounds.elbo(log_w)
+        torch.testing.assert_close(right - left, spread / k)  # the sums telescope
+        gaps.append((0.5 * (left + right) - area).abs().max())
+    assert gaps[1] < 0.02 * gaps[0]
+    assert gaps[2] < 0.02 * gaps[1]  # the trapezium's error falls as the square
+
+
+def test_betas():
+    assert bounds.linear_betas(4) == (0.0, 0.25, 0.5, 0.75, 1.0)
+    assert bounds.log_betas(3, 0.01) == pytest.approx((0, 0.01, 0.1, 1))
+    assert bounds.log_betas(1) == bounds.linear_betas(1) == (0.0, 1.0)
+
+
+def test_cubo_is_its_quadrature():
+    """s quantiles of q are midpoints of a rule for E_q w^2; Gauss and Hermite give the same expectation."""
+    oracle = LinearGaussian(
+        torch.tensor([[0.8], [-0.5]], dtype=torch.float64), torch.tensor([0.2, 0.1], dtype=torch.float64),
+        torch.tensor(-0.3, dtype=torch.float64), torch.tensor([[1.0, 0.3], [-0.4, 0.9]], dtype=torch.float64),
+    )  # fmt: skip
+    mean, covariance = oracle.posterior()
+    loc, log_scale = mean + 0.2, 0.5 * torch.log(1.5 * covariance[0]).expand(2, 1)
+    points, mass = (torch.as_tensor(a) for a in np.polynomial.hermite_e.hermegauss(120))
+
+    def log_weights(eps):
+        z = loc + torch.exp(log_scale) * eps[:, None, None]
+        return oracle.log_joint(z) - normal_log_density(z, loc, log_scale)
+
+    exact = 0.5 * torch.logsumexp(2 * log_weights(points) + torch.log(mass / mass.sum())[:, None], 0)
+    quantiles = torch.special.ndtri((torch.arange(40_000, dtype=torch.float64) + 0.5) / 40_000)
+    torch.testing.assert_close(bounds.Cubo(2.0)(log_weights(quantiles)), exact, rtol=0, atol=1e-5)
+    assert (exact > oracle.log_evidence() + 0.005).all()
+    draws = log_weights(keys.normal(KEY, (30_000,), torch.float64)).reshape(10_000, 3, 2).movedim(1, 0)
+    values = bounds.Cubo(2.0)(draws.reshape(3, -1)).reshape(10_000, 2)
+    laws.mean_is(torch.exp(2 * values), torch.exp(2 * exact))  # unbiased before the logarithm
+    laws.mean_is_at_most(values, exact)
+
+
+@each
+def test_half_precision_is_computed_in_float32(bound):
+    log_w = (5 * keys.normal(KEY, (6, 4), torch.float32)).bfloat16()
+    assert torch.equal(bound(log_w), bound(log_w.float()))
+    assert bound(log_w).dtype == torch.float32
+
+
+@each
+def test_nan_is_not_hidden(bound):
+    for other in (0.0, -INF, 5.0):
+        for place in range(6):
+            log_w = torch.full((6, 2), other)
+            log_w[place, 0] = math.nan
+            assert bound(log_w)[0].isnan()
+            assert not bound(log_w)[1].isnan()
+
+
+@each
+def test_vmap_is_a_loop(bound):
+    log_w = keys.normal(KEY, (3, 6, 2), torch.float64)
+    log_w[0, 1, 0] = -INF
+    both = lambda t: (bound(t), grad(lambda t: bound(t).sum())(t))  # noqa: E731
+    for mapped, looped in zip(vmap(both)(log_w), zip(*map(both, log_w), strict=True), strict=True):
+        torch.testing.assert_close(mapped, torch.stack(looped))
+
+
+@each
+def test_other_shapes_raise(bound):
+    for shape in ((3,), (0, 3), (2, 3, 4)):
+        with pytest.raises(ValueError, match="samples come first"):
+            bound(torch.zeros(shape))
+
+
+def test_one_dominant_weight():
+    """1e4 nats above the rest, in float32: what is left is the count."""
+    log_w = torch.zeros(6, 1)
+    log_w[2] = 1e4
+    found = {name: bound(log_w).item() for name, bound in ALL.items()}
+    six = math.log(6)
+    assert found["vr_max"] == 1e4
+    assert found["iwae"] == pytest.approx(1e4 - six, abs=2e-3)
+    assert found["Cubo(2)"] == pytest.approx(1e4 - six / 2, abs=2e-3)
+    assert found["Renyi(0.4)"] == pytest.approx(1e4 - six / 0.6, abs=2e-3)
+    assert found["Renyi(2)"] == pytest.approx(math.log(6 / 5), abs=2e-3)
+    assert found["Tvo right"] == 1e4
+    assert found["Miwae(2, 3)"] == pytest.approx((1e4 - math.log(3)) / 2, abs=2e-3)
+    assert found["elbo"] == pytest.approx(1e4 / 6)
+
+
+def test_a_million_particles_in_chunks_are_all_at_once():
+    log_w = 4 * keys.normal(KEY, (1_000_000, 2), torch.float32)
+    log_w[123_456, 0], log_w[7, 1] = 1e3, -INF
+    for bound in (bounds.elbo, bounds.iwae, bounds.vr_max, bounds.Cubo(2.0), bounds.Renyi(2.0)):
+        whole = bound(log_w)
+        parts = bound(torch.stack([bound(part) for part in log_w.split(8_000)]))
+        torch.testing.assert_close(whole, parts, rtol=3e-6, atol=1e-5)
+        torch.testing.assert_close(whole.double(), bound(log_w.double()), rtol=3e-6, atol=1e-5)
+
+
+def test_piwae_gives_each_its_own_gradient():
+    log_w = keys.normal(KEY, (6, 3), torch.float64)
+    log_w[:3, 2] = -INF
+    value = bounds.piwae(log_w, log_w, 2, 3)
+    assert torch.equal(value, bounds.iwae(log_w))
+    theta = grad(lambda t: bounds.piwae(t, log_w, 2, 3).sum())(log_w)
+    phi = grad(lambda t: bounds.piwae(log_w, t, 2, 3).sum())(log_w)
+    torch.testing.assert_close(theta, torch.softmax(log_w, 0))
+    groups = torch.softmax(log_w.unflatten(0, (2, 3)), 1).flatten(0, 1) / 2
+    torch.testing.assert_close(phi[:, :2], groups[:, :2])
+    assert torch.isfinite(phi).all()
+    with pytest.raises(ValueError, match="of one shape"):
+        bounds.piwae(log_w, log_w[:4], 2, 2)
+
+
+def test_free_bits_of_groups():
+    kl = torch.tensor([[0.1, 0.2, 2.0], [0.3, 0.6, 4.0]], dtype=torch.float64)
+    value = bounds.free_bits(kl, 0.5, (2, 1))
+    torch.testing.assert_close(value, kl.sum(-1))  # the pair has 0.6 on average
+    value, slope = bounds.free_bits(kl, 1.0, (2, 1)), grad(lambda t: bounds.free_bits(t, 1.0, (2, 1)).mean())(kl)
+    torch.testing.assert_close(value, 1.0 + kl[:, 2])
+    assert torch.equal(slope, torch.tensor([[0, 0, 0.5]] * 2, dtype=torch.float64))
+    assert torch.equal(bounds.free_bits(kl, 0.5, (1, 1, 1)), bounds.free_bits(kl, 0.5))
+    torch.testing.assert_close(bounds.free_bits(kl, torch.tensor([0.7, 9.0]), (2, 1)), torch.full((2,), 9.7).double())
+    with pytest.raises(ValueError, match="sizes that sum to d = 3"):
+        bounds.free_bits(kl, 0.5, (2, 2))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda w: bounds.Cubo(0.5)(w), "expected n >= 1"),
+        (lambda w: bounds.Miwae(2, 2)(w), "expected m k = 2 x 2 samples, got 6"),
+        (lambda w: bounds.Ciwae(1.5)(w), r"expected beta in \[0, 1\]"),
+        (lambda w: bounds.Tvo((0.0, 0.5))(w), "rise from 0 to 1"),
+        (lambda w: bounds.Tvo((0.0, 0.5, 0.5, 1.0))(w), "rise from 0 to 1"),
+        (lambda w: bounds.Tvo((0.0, 1.0), "middle")(w), "expected side"),
+        (lambda w: bounds.linear_betas(0), "at least one interval"),
+        (lambda w: bounds.log_betas(3, 1.0), r"first beta in \(0, 1\)"),
+        (lambda w: bounds.Jackknife(6)(w), "expected an order 0 <= m < s = 6"),
+        (lambda w: bounds.Jackknife(8)(w.repeat(10, 1)), "at most 65536 subsets"),
+        (lambda w: bounds.Sumo(7)(w), "at least first = 7 samples"),
+        (lambda w: bounds.Sumo()(w, torch.ones(3, dtype=torch.int64)), r"expected terms \(2,\)"),
+    ],
+)
+def test_what_does_not_fit_raises(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(torch.zeros(6, 2))

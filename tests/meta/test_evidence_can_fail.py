@@ -1,0 +1,139 @@
+"""Known-wrong estimators of the evidence fail the very checks that right ones pass."""
+
+import importlib
+from itertools import pairwise
+
+import pytest
+import torch
+from torch.func import vmap
+
+from jensen.core import keys
+from jensen.estimators.evidence import (
+    Hamiltonian,
+    annealed_importance,
+    bdmc,
+    bridge,
+    from_log_ratios,
+    harmonic,
+    linear,
+    smc,
+)
+from tests import laws
+from tests.estimators import normalisers as gates
+from tests.estimators.normalisers import F64, KEY
+
+# the package's functions carry their modules' names
+SMC, ANNEALED = (importlib.import_module(f"jensen.estimators.evidence.{name}") for name in ("smc", "annealed"))
+OFF = "standard errors off"
+
+
+class Uncorrected(Hamiltonian):
+    """Hamiltonian Monte Carlo without the Metropolis correction, which says what it should have accepted."""
+
+    def __call__(self, path, point, beta, step, key):
+        momentum_key, _ = keys.split(key)
+        momentum = keys.normal(momentum_key, tuple(point.z.shape), F64)
+        stride = step.expand_as(point.log_p)[..., None].expand_as(point.z)
+        moved, end = self.trajectory(path, point, momentum, beta, stride)
+        energy = moved.log_density(beta) - point.log_density(beta) + (momentum.square() - end.square()).sum(-1) / 2
+        return moved, torch.exp(energy.clamp_max(0))
+
+
+def weights(move, reps=200):
+    oracle, q = gates.linear_gaussian(2)
+
+    def weight(key):
+        log_p = annealed_importance(oracle.log_joint, q, key, 8, linear(12), move, chunk=8).log_p
+        return log_p - oracle.log_evidence()
+
+    return vmap(weight)(keys.split(KEY, reps)).exp()
+
+
+def test_the_correction_is_what_makes_annealing_right():
+    laws.mean_is(weights(Hamiltonian(1, 0.5)), torch.ones(2, dtype=F64))
+    with pytest.raises(AssertionError, match=OFF):
+        laws.mean_is(weights(Uncorrected(1, 0.5)), torch.ones(2, dtype=F64), errors=8)
+
+
+def test_a_move_without_its_correction_does_not_keep_the_posterior():
+    oracle, q = gates.linear_gaussian(2)
+    path = importlib.import_module("jensen.estimators.evidence.paths").Geometric.of(oracle.log_joint, q)
+    point = path.at(gates.posterior_draws(oracle, KEY, 20_000))
+    for i in range(6):
+        step = torch.full((2,), 0.6, dtype=F64)
+        point, _ = Uncorrected()(path, point, torch.tensor(1.0), step, keys.fold_in(KEY, i))
+    mean, covariance = oracle.posterior()
+    with pytest.raises(AssertionError, match=OFF):
+        laws.mean_is((point.z - mean).square(), covariance.diagonal().expand_as(mean), errors=10)
+
+
+def test_weights_after_the_move_are_wrong(monkeypatch):
+    def late(path, point, schedule, steps, move, repeats, key):
+        log_w = torch.zeros_like(point.log_p)
+        for i, (here, there) in enumerate(pairwise(schedule)):
+            if i < len(steps):
+                point, _ = move(path, point, there, steps[i], keys.fold_in(key, i))
+            log_w = log_w + (there - here) * point.log_ratio()
+        return log_w, log_w.mean(0)
+
+    monkeypatch.setattr(ANNEALED, "anneal", late)
+    with pytest.raises(AssertionError, match=OFF):
+        laws.mean_is(weights(Hamiltonian()), torch.ones(2, dtype=F64), errors=8)
+
+
+def test_an_upper_bound_from_another_datums_z_is_none():
+    oracle, z = gates.simulated(200, KEY)
+    truth = oracle.log_evidence()
+    sandwich = bdmc(oracle.log_joint, gates.normal(200, 2), z.roll(1, 1), KEY, 4, linear(4))
+    laws.mean_is_at_most(sandwich.lower - truth, torch.tensor(0.0))
+    with pytest.raises(AssertionError):
+        laws.mean_is_at_most(truth - sandwich.upper, torch.tensor(0.0), errors=6)
+
+
+def test_an_upper_bound_from_draws_of_q_is_none():
+    oracle, _ = gates.simulated(200, KEY)
+    q = gates.normal(200, 2)
+    sandwich = bdmc(oracle.log_joint, q, q.sample(q.noise(keys.fold_in(KEY, 1), 1)), KEY, 4, linear(4))
+    with pytest.raises(AssertionError):
+        laws.mean_is_at_most(oracle.log_evidence() - sandwich.upper, torch.tensor(0.0), errors=6)
+
+
+def test_resampling_that_forgets_the_weights(monkeypatch):
+    oracle, q = gates.linear_gaussian()
+    right = SMC.systematic
+    monkeypatch.setattr(SMC, "systematic", lambda log_w, key: right(torch.zeros_like(log_w), key))
+    with pytest.raises(AssertionError, match="errors off"):
+        gates.near(smc(oracle.log_joint, q, KEY, 1600, islands=16), oracle.log_evidence(), errors=8)
+
+
+def test_resampling_that_forgets_the_weights_in_the_normaliser(monkeypatch):
+    oracle, q = gates.linear_gaussian()
+    monkeypatch.setattr(
+        SMC, "log_sum_exp", lambda log_w, axis: log_w.mean(axis) + torch.tensor(log_w.shape[axis]).log()
+    )
+    with pytest.raises(AssertionError, match="errors off"):
+        gates.near(smc(oracle.log_joint, q, KEY, 1600, islands=16), oracle.log_evidence(), errors=8)
+
+
+def test_a_bridge_with_its_roles_swapped():
+    """Of different numbers of draws: with as many of either the root is the same, and only its error is not."""
+    oracle, q = gates.linear_gaussian()
+    z = gates.posterior_draws(oracle, keys.fold_in(KEY, 1), 400)
+    posterior, proposal = (oracle.log_joint(t) - q.log_prob(t) for t in (z, q.sample(q.noise(KEY, 4000))))
+    gates.near(from_log_ratios(posterior, proposal), oracle.log_evidence())
+    with pytest.raises(AssertionError, match="errors off"):
+        gates.near(from_log_ratios(proposal, posterior), oracle.log_evidence(), errors=10)
+
+
+def test_a_bridge_whose_draws_are_none_of_the_posterior():
+    oracle, prior = gates.linear_gaussian()
+    z = prior.sample(prior.noise(keys.fold_in(KEY, 1), 2000))
+    with pytest.raises(AssertionError, match="errors off"):
+        gates.near(bridge(oracle.log_joint, gates.encoder(oracle), z, KEY, 2000), oracle.log_evidence(), errors=10)
+
+
+def test_the_harmonic_mean_fails_the_gate_that_others_pass():
+    oracle, prior = gates.linear_gaussian()
+    claim = harmonic(oracle.log_joint, prior, gates.posterior_draws(oracle, KEY, 4000))
+    with pytest.raises(AssertionError, match="errors off"):
+        gates.near(claim, oracle.log_evidence())

@@ -94,3 +94,73 @@ def normal_log_density(z: Tensor, loc: Tensor, log_scale: Tensor) -> Tensor:
 
 def bernoulli_log_density(z: Tensor, logits: Tensor) -> Tensor:
     return torch.distributions.Bernoulli(logits=logits, validate_args=False).log_prob(z).sum(-1)
+
+
+class TwoMoons(NamedTuple):
+    """Two crescents in the plane, |z| about 2 and z_1 about -2 or 2, times e^offset per datum: offset (n,).
+
+    log f(z) = -((|z| - 2) / 0.4)^2 / 2 + log sum_± exp(-((z_1 ± 2) / 0.6)^2 / 2) + offset (Rezende and Mohamed, 2015).
+    """
+
+    offset: Tensor
+
+    def log_joint(self, z: Tensor) -> Tensor:
+        """z (s, n, 2) -> (s, n)."""
+        ring = -0.5 * ((torch.linalg.vector_norm(z, dim=-1) - 2) / 0.4).square()
+        sides = torch.logaddexp(*(-0.5 * ((z[..., 0] + side) / 0.6).square() for side in (-2, 2)))
+        return ring + sides + self.offset
+
+    def log_evidence(self) -> Tensor:
+        """The integral by the trapezium rule, exact to 1e-9 for a function that vanishes at the edges: (n,)."""
+        x = torch.linspace(-6, 6, 481, dtype=torch.float64)
+        z = torch.stack(torch.meshgrid(x, x, indexing="ij"), -1).reshape(-1, 1, 2)
+        total = torch.logsumexp(TwoMoons(torch.zeros(1, dtype=torch.float64)).log_joint(z), 0)
+        return total + 2 * torch.log(x[1] - x[0]) + self.offset
+
+
+class Funnel(NamedTuple):
+    """v ~ N(0, width^2) and 19 components N(0, e^v) each, z = (v, components), times e^offset: offset (n,)."""
+
+    offset: Tensor
+    width: float = 1.0
+
+    def log_joint(self, z: Tensor) -> Tensor:
+        """z (s, n, 20) -> (s, n)."""
+        v = z[..., :1]
+        neck = normal_log_density(v, torch.zeros_like(v), torch.log(torch.tensor(self.width, dtype=z.dtype)))
+        return neck + normal_log_density(z[..., 1:], torch.zeros_like(v), v / 2) + self.offset
+
+    def log_evidence(self) -> Tensor:
+        return self.offset
+
+
+class EightSchools(NamedTuple):
+    """Rubin's (1981) eight schools, z = (mu, log tau, eta_1 … eta_8), one datum: theta = mu + tau eta.
+
+    mu ~ N(0, 5^2), tau ~ half-Cauchy(0, 5), eta ~ N(0, I), y ~ N(theta, sigma^2).
+    """
+
+    y: Tensor = torch.tensor([28, 8, -3, 7, -1, 1, 18, 12], dtype=torch.float64)
+    sigma: Tensor = torch.tensor([15, 10, 16, 11, 9, 11, 10, 18], dtype=torch.float64)
+
+    def log_joint(self, z: Tensor) -> Tensor:
+        """z (s, 1, 10) -> (s, 1), a density of log tau, with its Jacobian."""
+        mu, log_tau, eta = z[..., :1], z[..., 1:2], z[..., 2:]
+        five = torch.tensor(5.0, dtype=z.dtype)
+        prior = normal_log_density(mu, torch.zeros_like(mu), torch.log(five)) + half_cauchy_of_log(log_tau[..., 0])
+        prior = prior + normal_log_density(eta, torch.zeros_like(eta), torch.zeros((), dtype=z.dtype))
+        return prior + normal_log_density(self.y, mu + torch.exp(log_tau) * eta, torch.log(self.sigma))
+
+    def log_evidence(self) -> Tensor:
+        """The trapezium rule over log tau of N(y; 0, diag(sigma^2 + tau^2) + 5^2 11^T): (1,)."""
+        log_tau = torch.linspace(-40, 12, 4001, dtype=torch.float64)
+        variance = self.sigma.square() + torch.exp(2 * log_tau)[:, None]
+        covariance = torch.diag_embed(variance) + 25.0
+        log_p = torch.distributions.MultivariateNormal(torch.zeros(8, dtype=torch.float64), covariance).log_prob(self.y)
+        total = torch.logsumexp(log_p + half_cauchy_of_log(log_tau), 0) + torch.log(log_tau[1] - log_tau[0])
+        return total[None]
+
+
+def half_cauchy_of_log(log_tau: Tensor) -> Tensor:
+    """The log density of log tau for tau ~ half-Cauchy(0, 5)."""
+    return log_tau + math.log(2 / (5 * math.pi)) - torch.log1p(torch.exp(2 * log_tau) / 25)

@@ -8,12 +8,16 @@ from functools import partial
 from jaxtyping import install_import_hook
 
 with install_import_hook(["jensen.core", "jensen.estimators"], "beartype.beartype"):
-    from jensen.core import bounds, keys, ops
-    from jensen.core.distributions import Bernoulli, Categorical, ContinuousBernoulli, DiagNormal
-    from jensen.core.models import vae
+    from jensen.core import bounds, divergences, keys, objectives, ops
+    from jensen.core.distributions import (
+        Bernoulli, Beta, Categorical, ContinuousBernoulli, DiagNormal, Dirichlet, Gamma, Hierarchical
+    )
+    from jensen.core.models import sbn, vae
     from jensen.core.nn import convnet
     from jensen.estimators.evidence import importance
-    from jensen.estimators.gradients import analytic_kl, pathwise
+    from jensen.estimators import gradients as g
+    from jensen.estimators.diagnostics import quality
+    from jensen.estimators.gradients import analytic_kl, baselines, pathwise
 
 import torch
 
@@ -26,9 +30,51 @@ for model in (vae.mlp(64, (6,), 3), vae.conv((1, 8, 8), (2,), 3), vae.mlp(64, (6
     pathwise(log_p, q, q.noise(key, 4), bounds.iwae)
     analytic_kl(partial(model.log_likelihood, params["decoder"], x), q, model.prior(x), q.noise(key, 4))
     importance(log_p, q, key, 10, chunk=3)
+    for estimate in (g.stl, g.dreg, g.vargrad, g.wake, g.wake_theta, g.wake_phi, g.measure_valued):
+        assert estimate(log_p, q, q.noise(key, 4)).shape == (5,)
+for layers in (1, 2):
+    model = sbn.build(64, 4, layers)
+    params = model.init(key, x.mean(0))
+    q = model.posterior(params["encoder"], x)
+    log_p = partial(model.log_joint, params["decoder"], x)
+    for baseline in (baselines.none, baselines.leave_one_out, baselines.vimco, baselines.Learned(torch.zeros(5))):
+        assert g.score(log_p, q, q.noise(key, 4), bounds.iwae, baseline).shape == (5,)
+    for estimate in (
+        g.muprop, g.rebar, g.concrete, g.straight_through, g.gumbel_straight_through, g.arm, g.disarm, g.measure_valued,
+        partial(g.sum_and_sample, top=3), partial(g.relax, control=lambda t: t.sum(-1)),
+        partial(g.second_moment, control=lambda t: t.sum(-1)), partial(g.score, baseline=baselines.optimal),
+    ) if layers == 1 else ():
+        assert estimate(log_p, q, q.noise(key, 4)).shape == (5,)
+g.exact(log_p, Bernoulli(torch.zeros(5, 8)))
+g.arsm(lambda z: z.sum((-2, -1)), Categorical(torch.zeros(2, 3, 4)), torch.full((3, 2, 3, 4), 0.5))
+g.local_reparameterisation(x, torch.zeros(3, 64), torch.zeros(3, 64), torch.zeros(2, 5, 3))
+quality(lambda key: {"a": keys.normal(key, (3,))}, keys.split(key, 5))
+bounds.slopes(bounds.TailAdaptive(), torch.zeros(3, 2)), bounds.Renyi(0.5)(torch.zeros(3, 2))
+for bound in (
+    bounds.vr_max, bounds.Cubo(), bounds.Tvo(bounds.log_betas(3)), bounds.Miwae(2, 3), bounds.Ciwae(0.5),
+    bounds.Jackknife(), bounds.Sumo(), bounds.Csiszar(divergences.generators.jensen_shannon),
+):
+    assert bound(torch.zeros(6, 2)).shape == (2,)
+bounds.piwae(torch.zeros(6, 2), torch.zeros(6, 2), 2, 3), bounds.free_bits(torch.ones(5, 3), 0.5, (1, 2))
+bounds.Sumo()(torch.zeros(300, 2), bounds.Sumo().draw(key, 2))
+normal = DiagNormal(torch.zeros(5, 3), torch.zeros(5, 3))
+for q in (Bernoulli(torch.zeros(5, 3)), Categorical(torch.zeros(5, 2, 3)), normal):
+    for divergence in (divergences.chi2, divergences.forward_kl, divergences.squared_wasserstein2):
+        assert divergence(q, q).shape == (5,)
+    divergences.renyi(q, q, 0.5), divergences.alpha_divergence(q, q, 0.5)
+divergences.jensen_shannon(Bernoulli(torch.zeros(5, 3)), Bernoulli(torch.zeros(5, 3)))
+divergences.squared_mmd(torch.zeros(4, 5, 3), torch.ones(6, 5, 3))
+divergences.squared_mmd(torch.zeros(4, 5, 3), torch.ones(6, 5, 3), 2.0)
+parts = objectives.decompose(normal, normal, normal.sample(normal.noise(key, 2)), 9)
+zero = torch.zeros(5)
+objectives.beta_tc(zero, parts, 2.0), objectives.beta(zero, zero, 2.0), objectives.capacity(zero, zero, 2.0, 1.0)
+objectives.free_bits(zero, torch.zeros(5, 3), 0.1), objectives.rate_distortion(zero, zero)
+objectives.committed(normal, 0.1)
+objectives.Geco.start(zero).update(zero, -1.0)(zero, zero, -1.0)
 for q in (
     Bernoulli(torch.zeros(2, 3)), ContinuousBernoulli(torch.zeros(2, 3)), Categorical(torch.zeros(2, 3, 4)),
-    DiagNormal(torch.zeros(2, 3), torch.zeros(2, 3)),
+    DiagNormal(torch.zeros(2, 3), torch.zeros(2, 3)), Gamma(torch.ones(2, 3), torch.ones(2, 3)),
+    Beta(torch.ones(2, 3), torch.ones(2, 3)), Dirichlet(torch.ones(2, 3)),
 ):
     z = q.sample(q.noise(keys.split(key)[0], 6))
     q.log_prob(z), q.entropy(), q.kl(q), q.mean()

@@ -1,5 +1,50 @@
 """Estimators of log p(x)."""
 
-from jensen.estimators.evidence.importance import Evidence, draw, from_log_weights, importance
+from jensen.estimators.evidence.annealed import Annealed, annealed_importance
+from jensen.estimators.evidence.bdmc import Sandwich, bdmc
+from jensen.estimators.evidence.bridge import Bridge, bridge, from_log_ratios
+from jensen.estimators.evidence.comparison import (
+    BayesFactor,
+    Probabilities,
+    bayes_factor,
+    bic,
+    posterior_probabilities,
+)
+from jensen.estimators.evidence.harmonic import harmonic
+from jensen.estimators.evidence.importance import Evidence, draw, draw_at, from_log_weights, importance
+from jensen.estimators.evidence.laplace import Laplace, find_mode, laplace
+from jensen.estimators.evidence.moves import Hamiltonian, hmc, langevin
+from jensen.estimators.evidence.paths import linear, sigmoidal
+from jensen.estimators.evidence.smc import Smc, smc, systematic
 
-__all__ = ["Evidence", "draw", "from_log_weights", "importance"]
+__all__ = [
+    "Annealed",
+    "BayesFactor",
+    "Bridge",
+    "Evidence",
+    "Hamiltonian",
+    "Laplace",
+    "Probabilities",
+    "Sandwich",
+    "Smc",
+    "annealed_importance",
+    "bayes_factor",
+    "bdmc",
+    "bic",
+    "bridge",
+    "draw",
+    "draw_at",
+    "find_mode",
+    "from_log_ratios",
+    "from_log_weights",
+    "harmonic",
+    "hmc",
+    "importance",
+    "langevin",
+    "laplace",
+    "linear",
+    "posterior_probabilities",
+    "sigmoidal",
+    "smc",
+    "systematic",
+]

@@ -34,14 +34,19 @@ def importance(log_p: LogDensity, q: Any, key: Int[Tensor, "3"], k: int, chunk: 
 
     log_p: z (s, n, d) -> (s, n), the log joint density. Nothing is differentiated.
     standard_error is that of log mean w by the delta method, sd(w) / (sqrt(k) mean w); it is inf for k = 1.
-    ess is (sum w)^2 / sum w^2, in [1, k], and 0 where every weight is 0.
+    ess is (sum w)^2 / sum w^2, in [1, k], and 0 where every weight is 0. An infinite weight, a log weight of +inf,
+    gives log_p = +inf with an infinite error, and ess counts such weights; one of NaN gives NaN.
     """
     return from_log_weights(partial(draw, log_p, q, min(chunk, max(k, 1))), key, k)
 
 
 def draw(log_p: LogDensity, q: Any, s: int, key: Int[Tensor, "3"]) -> Float[Tensor, "s n"]:
     """Log weights of the s particles at the key's place."""
-    z = q.sample(q.noise(key, s))
+    return draw_at(log_p, q, q.sample(q.noise(key, s)))
+
+
+def draw_at(log_p: LogDensity, q: Any, z: Float[Tensor, "s n *d"]) -> Float[Tensor, "s n"]:
+    """Log weights log p(x, z) - log q(z) of given particles."""
     log_p_z, log_q_z = log_p(z), q.log_prob(z)
     check_density(log_p_z, log_q_z.shape)
     return log_p_z - log_q_z
@@ -82,13 +87,13 @@ class _Moments(NamedTuple):
         log_w = at_least_float32(log_w)
         peak = log_w.amax(0)
         peak = torch.where(peak == -torch.inf, torch.finfo(peak.dtype).min, peak)
-        w = torch.exp(log_w - peak)
+        w = _over(log_w, peak)
         mean = w.mean(0)
         return cls(log_w.shape[0], peak, mean, (w - mean).square().sum(0))
 
     def merge(self, other: "_Moments") -> "_Moments":
         size, peak = self.size + other.size, torch.maximum(self.peak, other.peak)
-        ours, theirs = torch.exp(self.peak - peak), torch.exp(other.peak - peak)
+        ours, theirs = _over(self.peak, peak), _over(other.peak, peak)
         gap = theirs * other.mean - ours * self.mean
         mean = ours * self.mean + gap * (other.size / size)
         squares = ours.square() * self.squares + theirs.square() * other.squares
@@ -101,6 +106,12 @@ class _Moments(NamedTuple):
         )
         ess = k * mean_square / (mean_square + self.squares / k)
         empty = self.mean == 0
+        unknown = empty | (self.peak == torch.inf)
         return Evidence(
-            torch.log(self.mean) + self.peak, torch.where(empty, torch.inf, error), torch.where(empty, 0.0, ess)
+            torch.log(self.mean) + self.peak, torch.where(unknown, torch.inf, error), torch.where(empty, 0.0, ess)
         )
+
+
+def _over(log_w: Tensor, peak: Tensor) -> Tensor:
+    """exp(log_w - peak), where a peak of +inf is 1 and all below it 0."""
+    return torch.exp(torch.where((log_w == peak) & (peak == torch.inf), 0.0, log_w - peak))

@@ -260,6 +260,7 @@ def test_compiled_gradients_are_eager_s(family):
     compare_with_compiled(grad(loss), q, "aot_eager")
 
 
+@pytest.mark.slow
 def test_inductor_draws_what_eager_draws():
     u = keys.uniform(KEY, (3, 2, 3), torch.float64)
     compare_with_compiled(grad(lambda q: Gamma(*q).sample(u).square().sum()), tuple(instance(Gamma)), "inductor")

@@ -39,7 +39,7 @@ class Uncorrected(Hamiltonian):
         return moved, torch.exp(energy.clamp_max(0))
 
 
-def weights(move, reps=200):
+def weights(move, reps=120):
     oracle, q = gates.linear_gaussian(2)
 
     def weight(key):

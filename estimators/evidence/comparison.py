@@ -1,0 +1,89 @@
+"""Which of several models the data favour: Bayes factors and model probabilities, with the errors of their evidences.
+
+Approximates  log p(x | M_1) - log p(x | M_0), and p(M_i | x)
+With          estimates of each model's evidence and, to first order, their standard errors
+Requires      evidences of the same data, estimated independently; proper priors, each normalised
+Unbiased when the log evidences are (none here quite is)
+Cost          none beyond the evidences'
+Reference     Kass and Raftery, 1995; Schwarz, 1978, for BIC
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@runtime_checkable
+class Estimate(Protocol):
+    """What `importance`, `annealed_importance`, `smc` and `bridge` return."""
+
+    @property
+    def log_p(self) -> Tensor: ...
+
+    @property
+    def standard_error(self) -> Tensor: ...
+
+
+class BayesFactor(NamedTuple):
+    """log_factor, in nats, above 0 where the data favour the first model, with its standard error: (n,) each."""
+
+    log_factor: Float[Tensor, " n"]
+    standard_error: Float[Tensor, " n"]
+
+
+class Probabilities(NamedTuple):
+    """Posterior probabilities of m models with their standard errors, (m, n) each."""
+
+    probability: Float[Tensor, "m n"]
+    standard_error: Float[Tensor, "m n"]
+
+
+def bayes_factor(first: Estimate, second: Estimate) -> BayesFactor:
+    """log p(x | first) - log p(x | second) per datum, with error sqrt(e_1^2 + e_2^2).
+
+    Each datum is one data set that both models explain. For independent data under fixed parameters the factors add:
+    log_factor.sum(), with error standard_error.square().sum().sqrt().
+    """
+    _check([first, second])
+    error = torch.sqrt(first.standard_error.square() + second.standard_error.square())
+    return BayesFactor(first.log_p - second.log_p, error)
+
+
+def posterior_probabilities(models: Sequence[Estimate], log_prior: Float[Tensor, " m"] | None = None) -> Probabilities:
+    """p(M_i | x) = softmax_i(log p(x | M_i) + log p(M_i)), models equally likely beforehand unless told.
+
+    The error is first order: p_i sqrt(sum_j (1[i = j] - p_j)^2 e_j^2). A model of evidence 0 has probability 0; NaN
+    where all have.
+    """
+    _check(models)
+    log_p = torch.stack([m.log_p for m in models])
+    if log_prior is not None:
+        if log_prior.shape != (len(models),):
+            raise ValueError(f"expected a log prior per model, ({len(models)},), got {tuple(log_prior.shape)}")
+        log_p = log_p + log_prior[:, None]
+    p = torch.softmax(log_p, 0)
+    squares = torch.stack([m.standard_error for m in models]).square()
+    squares = torch.where(p == 0, 0.0, squares)  # an evidence of 0 has an infinite error, and no share
+    spread = (p.square() * squares).sum(0)
+    return Probabilities(p, p * torch.sqrt(((1 - 2 * p) * squares + spread).clamp_min(0)))
+
+
+def bic(log_likelihood: Float[Tensor, "..."], parameters: int, observations: int) -> Float[Tensor, "..."]:
+    """Schwarz's criterion, parameters log(observations) - 2 log_likelihood: lower is better.
+
+    log_likelihood is the maximised one of all observations together, in nats. -bic / 2 approximates the log evidence
+    to O(1) for a prior worth one observation; models compare by their difference.
+    """
+    if observations < 1 or parameters < 0:
+        raise ValueError(f"expected observations >= 1 and parameters >= 0, got {observations} and {parameters}")
+    return parameters * math.log(observations) - 2 * log_likelihood
+
+
+def _check(models: Sequence[Estimate]) -> None:
+    shapes = [tuple(m.log_p.shape) for m in models]
+    if not models or len(set(shapes)) != 1:
+        raise ValueError(f"expected evidences of the same data, one shape for all models, got {shapes}")

@@ -1,0 +1,96 @@
+"""Transitions that leave a density of a path where it is, and the step sizes they need.
+
+Approximates  nothing: a move is exact at any step size, which decides only how far it goes
+With          leapfrog steps of Hamiltonian dynamics and a Metropolis correction; one step is Langevin (MALA)
+Requires      a continuous z and gradients of log_p
+Unbiased when not applicable: f_beta is invariant, and the move is its own reversal
+Cost          `leapfrog` gradients of log_p and of q per move and particle
+Reference     Duane et al., 1987; Roberts and Tweedie, 1996; Neal, 2011
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from jensen.core import keys
+from jensen.core.ops.log_scale import at_least_float32
+from jensen.estimators.evidence.paths import Geometric, Point, spread
+from jensen.estimators.gradients.contract import event_sum
+
+PILOT = 16  # chains per datum that find the step sizes
+WARM = 20  # their moves at the first temperature, from a step of 0.1
+FIRST = math.log(0.1)
+
+
+class Hamiltonian(NamedTuple):
+    """Hamiltonian Monte Carlo with a fresh momentum per move.
+
+    A trajectory that leaves the support or overflows is rejected, as is one whose density is NaN.
+    """
+
+    leapfrog: int = 5
+    target: float = 0.7  # the acceptance that step sizes are tuned to
+    scale: Float[Tensor, "*n d"] | None = None  # steps per dimension in units of these, such as q's scales
+
+    def __call__(
+        self, path: Geometric, point: Point, beta: Tensor, step: Tensor, key: Int[Tensor, "3"]
+    ) -> tuple[Point, Float[Tensor, "s n"]]:
+        """(the particles moved at beta, the probability with which each was accepted); step is (n,) or (s, n)."""
+        momentum_key, accept_key = keys.split(key)
+        z, dtype = point.z, at_least_float32(point.z).dtype
+        momentum = keys.normal(momentum_key, tuple(z.shape), dtype)
+        stride = spread(step.expand_as(point.log_p), z) * (1 if self.scale is None else self.scale)
+        proposal, end = self.trajectory(path, point, momentum, beta, stride.to(dtype))
+        kinetic = event_sum(momentum.square() - end.square()) / 2
+        log_accept = proposal.log_density(beta) - point.log_density(beta) + kinetic
+        u = keys.uniform(accept_key, tuple(point.log_p.shape), dtype)
+        moved = torch.log(u) < log_accept  # never where it is NaN
+        kept = Point(*(torch.where(spread(moved, new), new, old) for new, old in zip(proposal, point, strict=True)))
+        return kept, torch.exp(log_accept.clamp_max(0)).nan_to_num(nan=0.0)
+
+    def trajectory(
+        self, path: Geometric, point: Point, momentum: Tensor, beta: Tensor, stride: Tensor
+    ) -> tuple[Point, Tensor]:
+        """The point and the momentum after `leapfrog` steps, volume-preserving and reversible."""
+        momentum = momentum + stride * point.slope(beta) / 2
+        for i in range(self.leapfrog):
+            point = path.at((point.z + stride * momentum).to(point.z.dtype))
+            momentum = momentum + stride * point.slope(beta) / (2 if i == self.leapfrog - 1 else 1)
+        return point, momentum
+
+
+hmc = Hamiltonian()
+langevin = Hamiltonian(leapfrog=1, target=0.574)
+
+
+def adapted(
+    log_step: Float[Tensor, " *n"], accepted: Float[Tensor, " *n"], target: float, rate: float
+) -> Float[Tensor, " *n"]:
+    """One step of Robbins and Monro: log step + rate (acceptance - target)."""
+    return log_step + rate * (accepted - target)
+
+
+def tune(path: Geometric, schedule: Tensor, move: Any, key: Int[Tensor, "3"]) -> Float[Tensor, "t n"]:
+    """Step sizes per temperature schedule[1:-1] and datum, (t, n), from a run of `PILOT` chains with its own key.
+
+    The pilot's particles are thrown away, so that to the run that uses its steps they are constants: what that run
+    estimates stays unbiased, and chains stay independent, which adapting along the run itself would not allow.
+    """
+    if len(schedule) == 2:
+        return schedule.new_empty(0, 0)  # no move is made between 0 and 1
+    start_key, warm_key, run_key = keys.split(key, 3)
+    point = path.start(start_key, PILOT)
+    log_step = at_least_float32(point.log_p).new_full((point.z.shape[1],), FIRST)
+    for i in range(WARM):
+        point, accept = move(path, point, schedule[1], log_step.exp(), keys.fold_in(warm_key, i))
+        log_step = adapted(log_step, accept.mean(0), move.target, 2 / math.sqrt(1 + i))
+    steps, each = [], -(-WARM // len(schedule))
+    for i, beta in enumerate(schedule[1:-1]):
+        for j in range(each):
+            point, accept = move(path, point, beta, log_step.exp(), keys.fold_in(run_key, i * each + j))
+            log_step = adapted(log_step, accept.mean(0), move.target, 0.3)
+        steps.append(log_step.exp())
+    return torch.stack(steps)

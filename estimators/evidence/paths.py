@@ -1,0 +1,116 @@
+"""Paths of densities from a distribution q to a joint density p, and the schedules that walk them.
+
+Approximates  nothing by itself: AIS, BDMC and SMC walk a path from beta = 0, where draws are exact, to beta = 1
+With          the geometric path, log f_beta(z) = (1 - beta) log q(z) + beta log p(x, z), beta in [0, 1]
+Requires      a continuous z; q > 0 wherever p(x, z) > 0
+Unbiased when not applicable
+Cost          one evaluation and one gradient of log_p and of q per point; a change of beta costs none
+Reference     Gelman and Meng, 1998; Neal, 2001; Grosse et al., 2015, for the sigmoidal schedule
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from jensen.core import trees
+from jensen.estimators.gradients.contract import LogDensity, check_density
+
+
+class Point(NamedTuple):
+    """Particles with both ends' log densities and slopes there, so that every beta is known at once."""
+
+    z: Float[Tensor, "s n *d"]
+    log_q: Float[Tensor, "s n"]
+    log_p: Float[Tensor, "s n"]
+    slope_q: Float[Tensor, "s n *d"]  # d log q / dz
+    slope_p: Float[Tensor, "s n *d"]
+
+    def log_ratio(self) -> Float[Tensor, "s n"]:
+        """d log f_beta / d beta = log p - log q: what a rise of beta adds to a log weight, per unit."""
+        return self.log_p - self.log_q
+
+    def log_density(self, beta: Tensor) -> Float[Tensor, "s n"]:
+        """log f_beta, for beta 0-d, (n,) or (s, n)."""
+        return _mix(beta, self.log_q, self.log_p)
+
+    def slope(self, beta: Tensor) -> Float[Tensor, "s n *d"]:
+        """d log f_beta / dz."""
+        return _mix(spread(beta.expand_as(self.log_q), self.z), self.slope_q, self.slope_p)
+
+
+class Geometric(NamedTuple):
+    """log f_beta = (1 - beta) log q + beta log_p, for log_p: z (s, n, *d) -> (s, n) and q a value, one row per datum.
+
+    With the model's prior for q this anneals the likelihood; with the encoder's posterior the way is shorter.
+    """
+
+    q: Any
+    log_p: LogDensity
+
+    @classmethod
+    def of(cls, log_p: LogDensity, q: Any) -> "Geometric":
+        if not q.reparameterised:
+            raise TypeError(
+                f"annealing moves z along gradients, and {type(q).__name__} is discrete: "
+                "use importance, or sum over q.support()"
+            )
+        return cls(trees.stop(q), log_p)
+
+    def start(self, key: Tensor, s: int) -> Point:
+        """s draws of q, which are exact draws at beta = 0."""
+        return self.at(self.q.sample(self.q.noise(key, s)))
+
+    def at(self, z: Float[Tensor, "s n *d"]) -> Point:
+        z = z.detach()
+        log_q, slope_q = _value_and_slope(self.q.log_prob, z)
+        log_p, slope_p = _value_and_slope(self.log_p, z)
+        check_density(log_p, log_q.shape)
+        return Point(z, log_q, log_p, slope_q, slope_p)
+
+
+def linear(t: int, dtype: torch.dtype = torch.float64) -> Float[Tensor, " m"]:
+    """beta_i = i / t for i = 0 … t: (t + 1,)."""
+    _check_count(t)
+    return torch.arange(t + 1, dtype=dtype) / t
+
+
+def sigmoidal(t: int, delta: float = 4.0, dtype: torch.dtype = torch.float64) -> Float[Tensor, " m"]:
+    """beta_i = (b_i - b_0) / (b_t - b_0), b_i = sigmoid(delta (2 i / t - 1)): slow at both ends: (t + 1,)."""
+    _check_count(t)
+    if not delta > 0:
+        raise ValueError(f"expected delta > 0, got {delta}: as it falls to 0 the schedule becomes linear")
+    b = torch.sigmoid(delta * (2 * torch.arange(t + 1, dtype=dtype) / t - 1))
+    return (b - b[0]) / (b[-1] - b[0])
+
+
+def spread(t: Shaped[Tensor, "s n"], z: Shaped[Tensor, "s n *d"]) -> Tensor:
+    """One value of any type per particle and datum, with z's number of axes."""
+    return t.reshape(*t.shape, *[1] * (z.ndim - 2))
+
+
+def check_schedule(schedule: Tensor) -> None:
+    """A schedule is a vector that rises from exactly 0 to exactly 1."""
+    ok = schedule.ndim == 1 and len(schedule) >= 2 and schedule.is_floating_point()
+    if not (ok and schedule[0] == 0 and schedule[-1] == 1 and (schedule.diff() > 0).all()):
+        shown = schedule.tolist() if schedule.numel() <= 6 else f"a {schedule.dtype} tensor {tuple(schedule.shape)}"
+        raise ValueError(f"expected a schedule that rises from 0 to 1, got {shown}: take linear(t) or sigmoidal(t)")
+
+
+def _mix(beta: Tensor, at_zero: Tensor, at_one: Tensor) -> Tensor:
+    """(1 - beta) at_zero + beta at_one, where a share of 0 leaves out even what is infinite."""
+    between = (1 - beta) * at_zero + beta * at_one
+    return torch.where(beta == 0, at_zero, torch.where(beta == 1, at_one, between)).to(at_one.dtype)
+
+
+def _value_and_slope(f: Callable[[Tensor], Tensor], z: Tensor) -> tuple[Tensor, Tensor]:
+    value, pull, *_ = torch.func.vjp(f, z)
+    check_density(value, z.shape[:2])
+    return value.detach(), pull(torch.ones_like(value))[0].detach()
+
+
+def _check_count(t: int) -> None:
+    if t < 1:
+        raise ValueError(f"expected at least one step of the schedule, got {t}")

@@ -1,0 +1,157 @@
+"""Sequential Monte Carlo along a path that each datum walks at its own pace.
+
+Approximates  log p(x) per datum, and draws of p(z | x)
+With          log mean over islands of Z, Z = prod_i mean_m w_i, the incremental weights w_i = (p / q)^(beta_i -
+              beta_{i-1}); particles are resampled by them (systematically) and moved at beta_i. A pilot population
+              finds the temperatures, each rise of beta keeping a given effective sample size, and the step sizes
+Requires      a continuous z, q > 0 wherever p(x, z) > 0, and several islands for a standard error
+Unbiased when never on the log scale; mean Z is unbiased for p(x), since the pilot's particles are thrown away and its
+              temperatures and steps are constants to the islands
+Cost          `repeats` moves of k particles per temperature, and the pilot, 8 moves of k / islands particles per
+              temperature; memory for k particles
+Reference     Del Moral et al., 2006; Jasra et al., 2011, for the temperatures; Kitagawa, 1996, for the resampling
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from jensen.core import keys
+from jensen.core.ops.importance import log_sum_exp
+from jensen.estimators.evidence.importance import from_log_weights
+from jensen.estimators.evidence.moves import FIRST, WARM, Hamiltonian, adapted, hmc
+from jensen.estimators.evidence.paths import Geometric, Point, spread
+from jensen.estimators.gradients.contract import LogDensity
+
+LEAST = 1e-10  # the smallest rise of beta: even where only a few particles lie in the support of p, it rises
+SETTLE = 8  # the pilot's moves at each temperature after the first
+
+
+class Smc(NamedTuple):
+    """Evidence in nats per datum, each (n,), and equally weighted draws of the posterior."""
+
+    log_p: Float[Tensor, " n"]
+    standard_error: Float[Tensor, " n"]  # from the spread of the islands; inf for one island
+    ess: Float[Tensor, " n"]  # how many islands the estimate rests on, in [1, islands]
+    acceptance: Float[Tensor, " n"]
+    temperatures: Int[Tensor, " n"]  # how many the pilot found
+    z: Float[Tensor, "s n *d"]
+
+
+@torch.no_grad()
+def smc(
+    log_p: LogDensity,
+    q: Any,
+    key: Int[Tensor, "3"],
+    k: int,
+    islands: int = 8,
+    ess: float = 0.9,
+    move: Hamiltonian = hmc,
+    repeats: int = 3,
+    most: int = 1000,
+) -> Smc:
+    """Evidence from k particles, in `islands` independent populations of m = k / islands.
+
+    log_p: z (s, n, *d) -> (s, n), differentiable in z; q has one row per datum. ess is the share of m that the
+    effective sample size falls to at each rise of beta. ValueError where k is no multiple of the islands, or ess is
+    not in (0, 1); RuntimeError where `most` temperatures do not lead to 1.
+    """
+    if islands < 1 or k % islands or k // islands < 2:
+        raise ValueError(f"expected k a multiple of islands, with two particles or more each, got {k} and {islands}")
+    if not 0 < ess < 1:
+        raise ValueError(f"expected ess in (0, 1), a share of the particles, got {ess}")
+    if repeats < 1:
+        raise ValueError(f"expected at least one move per temperature, got repeats = {repeats}")
+    path, m = Geometric.of(log_p, q), k // islands
+    pilot_key, start_key, resample_key, move_key = keys.split(key, 4)
+    schedule = pilot(path, pilot_key, m, ess, move, most)
+    point = path.start(start_key, k)
+    n = point.z.shape[1]
+    log_z = torch.zeros(islands, n, dtype=torch.float64, device=point.z.device)
+    accepted, beta = torch.zeros_like(point.log_p[0]), torch.zeros_like(log_z[0])
+    for i, (there, step) in enumerate(schedule):
+        log_w = _increment(point, there - beta).reshape(islands, m, n)
+        log_z, beta = log_z + log_sum_exp(log_w, 1) - math.log(m), there
+        point = _take(point, systematic(log_w, keys.fold_in(resample_key, i)))
+        for j in range(repeats):
+            point, accept = move(path, point, beta, step, keys.fold_in(move_key, i * repeats + j))
+            accepted = accepted + accept.mean(0)
+    evidence = from_log_weights(lambda _: log_z.to(point.log_p.dtype), key, islands)
+    temperatures = torch.stack([there < 1 for there, _ in schedule]).sum(0) + 1
+    return Smc(*evidence, accepted / (len(schedule) * repeats), temperatures, point.z)
+
+
+def pilot(
+    path: Geometric, key: Int[Tensor, "3"], m: int, ess: float, move: Hamiltonian, most: int
+) -> list[tuple[Float[Tensor, " n"], Float[Tensor, " n"]]]:
+    """Temperatures and step sizes, (n,) each, that a population of m finds; a datum that is done stays at 1."""
+    start_key, resample_key, move_key = keys.split(key, 3)
+    point = path.start(start_key, m)
+    beta = torch.zeros(point.z.shape[1], dtype=torch.float64, device=point.z.device)
+    log_step, schedule = torch.full_like(beta, FIRST), []
+    while (beta < 1).any():
+        taken = len(schedule)
+        if taken == most:
+            raise RuntimeError(
+                f"expected beta = 1 within {most} temperatures, got {beta.min():.3g}: "
+                "start from a q nearer the posterior, or allow a lower ess"
+            )
+        rise = _rise(point.log_ratio().double(), 1 - beta, ess * m)
+        log_w = _increment(point, rise)
+        beta = torch.where(rise == 1 - beta, 1.0, beta + rise)
+        point = _take(point, systematic(log_w[None], keys.fold_in(resample_key, taken)))
+        for j in range(WARM if taken == 0 else SETTLE):
+            move_now = keys.fold_in(keys.fold_in(move_key, taken), j)
+            point, accept = move(path, point, beta, log_step.exp(), move_now)
+            rate = 2 / math.sqrt(1 + j) if taken == 0 else 0.5
+            log_step = adapted(log_step, accept.double().mean(0), move.target, rate)
+        schedule.append((beta, log_step.exp()))
+    return schedule
+
+
+def systematic(log_w: Float[Tensor, "r m n"], key: Int[Tensor, "3"]) -> Int[Tensor, "r m n"]:
+    """Ancestors of m particles per island r and datum: each appears floor(m w) or ceil(m w) times, w its share.
+
+    One uniform number per island and datum places m points, (i + u) / m. Where no weight is positive, or one is NaN
+    or infinite, everyone is their own ancestor.
+    """
+    r, m, n = log_w.shape
+    u = keys.uniform(key, (r, n), torch.float64)[..., None]
+    points = (torch.arange(m, device=u.device) + u) / m
+    weights = torch.softmax(log_w.double(), 1)
+    cumulative = weights.cumsum(1).transpose(1, 2).contiguous()
+    index = torch.searchsorted(cumulative / cumulative[..., -1:], points, right=True)
+    own = torch.arange(m, device=u.device)[:, None]
+    return torch.where(weights.isnan(), own, index.clamp_max(m - 1).transpose(1, 2))
+
+
+def _increment(point: Point, rise: Tensor) -> Tensor:
+    """rise (log p - log q), (s, n), in float64; a datum that stays where it is gains nothing."""
+    return torch.where(rise == 0, 0.0, rise * point.log_ratio().double())
+
+
+def _rise(log_ratio: Tensor, left: Tensor, target: float) -> Tensor:
+    """The largest rise of beta within what is left, (n,), with an effective sample size of at least the target."""
+    low, high = torch.zeros_like(left), left
+    for _ in range(60):
+        middle = (low + high) / 2
+        enough = _ess(log_ratio, middle) >= target
+        low, high = torch.where(enough, middle, low), torch.where(enough, high, middle)
+    hopeless = ~torch.isfinite(log_ratio.amax(0))  # all dead, or infinite, or NaN: the result says so
+    whole = (_ess(log_ratio, left) >= target) | hopeless
+    return torch.where(whole, left, torch.minimum(low.clamp_min(LEAST), left))
+
+
+def _ess(log_ratio: Tensor, rise: Tensor) -> Tensor:
+    log_w = torch.where(rise == 0, 0.0, rise * log_ratio)
+    return torch.exp(2 * log_sum_exp(log_w, 0) - log_sum_exp(2 * log_w, 0))
+
+
+def _take(point: Point, index: Tensor) -> Point:
+    """The particles at the islands' indices (r, m, n)."""
+    r, m, n = index.shape
+    flat = (index + m * torch.arange(r, device=index.device)[:, None, None]).reshape(r * m, n)
+    return Point(*(t.gather(0, spread(flat, t).expand_as(t)) for t in point))

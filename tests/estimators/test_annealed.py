@@ -1,0 +1,230 @@
+import gc
+import math
+
+import pytest
+import torch
+from torch.func import vmap
+
+from jensen.core import keys
+from jensen.core.distributions import Bernoulli, DiagNormal
+from jensen.estimators.evidence import Hamiltonian, annealed_importance, hmc, importance, langevin, linear, sigmoidal
+from jensen.estimators.evidence.moves import tune
+from jensen.estimators.evidence.paths import Geometric
+from tests import laws
+from tests.estimators import normalisers as gates
+from tests.estimators.normalisers import F64, KEY
+
+GATES = {"linear-Gaussian": gates.linear_gaussian(), "two moons": gates.two_moons(), "funnel": gates.funnel()}
+WALKS = {
+    "hmc": (linear(30), hmc, 1),
+    "langevin": (linear(50), langevin, 2),
+    "sigmoidal": (sigmoidal(30), hmc, 1),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "walk"),
+    [(name, "hmc") for name in GATES]
+    + [("linear-Gaussian", "langevin"), ("two moons", "langevin"), ("two moons", "sigmoidal")],
+)
+def test_the_truth_is_within_its_standard_errors(name, walk):
+    (oracle, q), (schedule, move, repeats) = GATES[name], WALKS[walk]
+    estimate = annealed_importance(oracle.log_joint, q, KEY, 400, schedule, move, repeats, chunk=400)
+    gates.near(estimate, oracle.log_evidence())
+    assert (estimate.standard_error < 0.2).all()
+    assert ((estimate.acceptance - move.target).abs() < 0.15).all()
+
+
+def test_the_mean_weight_is_the_evidence_however_short_the_schedule():
+    oracle, q = gates.linear_gaussian(2)
+
+    def weight(key):
+        return annealed_importance(oracle.log_joint, q, key, 8, linear(3), chunk=8).log_p - oracle.log_evidence()
+
+    laws.mean_is(vmap(weight)(keys.split(KEY, 150)).exp(), torch.ones(2, dtype=F64))
+
+
+def test_it_is_below_the_evidence_on_average():
+    oracle, q = gates.linear_gaussian(2)
+    draws = vmap(lambda key: annealed_importance(oracle.log_joint, q, key, 1, linear(3), chunk=1).log_p)
+    laws.mean_is_at_most(draws(keys.split(KEY, 80)), oracle.log_evidence())
+
+
+def test_the_encoder_needs_fewer_temperatures_than_the_prior():
+    oracle, prior = gates.linear_gaussian(4)
+
+    def needed(q):
+        for t in (1, 4, 32):
+            estimate = annealed_importance(oracle.log_joint, q, KEY, 200, linear(t), chunk=200)
+            gates.near(estimate, oracle.log_evidence())
+            if estimate.standard_error.max() < 0.06:
+                return t
+        return math.inf
+
+    from_encoder, from_prior = needed(gates.encoder(oracle)), needed(prior)
+    assert from_encoder == 1
+    assert 4 < from_prior < math.inf
+
+
+def test_two_temperatures_are_importance_sampling():
+    oracle, q = gates.linear_gaussian()
+    annealed = annealed_importance(oracle.log_joint, q, KEY, 50, linear(1), chunk=7)
+    plain = importance(oracle.log_joint, q, keys.split(keys.split(KEY)[1])[0], 50)
+    for a, b in zip(annealed, plain, strict=False):
+        torch.testing.assert_close(a, b)
+    assert annealed.acceptance.isnan().all()
+
+
+@pytest.mark.parametrize("chunk", [2, 64])
+def test_particle_chunks_change_nothing(chunk):
+    oracle, q = gates.linear_gaussian(2)
+    whole, chunked = (annealed_importance(oracle.log_joint, q, KEY, 6, linear(4), chunk=c) for c in (6, chunk))
+    for a, b in zip(whole[:3], chunked[:3], strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+
+
+def test_data_chunks_change_nothing():
+    oracle, q = gates.linear_gaussian()
+    whole = annealed_importance(oracle.log_joint, q, KEY, 10, linear(3))
+    parts = []
+    for start in (0, 3):
+        part = slice(start, start + 3)
+        log_p, key = oracle._replace(x=oracle.x[part]).log_joint, keys.at(KEY, datum=start)
+        parts.append(annealed_importance(log_p, DiagNormal(q.loc[part], q.log_scale[part]), key, 10, linear(3)))
+    for i, field in enumerate(whole):
+        laws.chunks_agree(field, [p[i] for p in parts], 0, 1e-10)
+
+
+def test_memory_does_not_grow_with_the_temperatures():
+    oracle, q = gates.linear_gaussian(2)
+
+    def most_alive(t):
+        counts = []
+
+        def log_p(z):
+            if len(z) == 300:  # no pilot
+                tensors = [o for o in gc.get_objects() if issubclass(type(o), torch.Tensor)]
+                counts.append(sum(t.numel() >= 300 * 2 for t in tensors))
+            return oracle.log_joint(z)
+
+        annealed_importance(log_p, q, KEY, 300, linear(t), Hamiltonian(leapfrog=1), chunk=300)
+        return max(counts)
+
+    gc.collect()
+    assert most_alive(3) == most_alive(6)
+
+
+def test_particles_outside_the_support_are_legal():
+    q = gates.normal(2, 3)
+    offset = torch.tensor([0.0, -5.0], dtype=F64)
+
+    def half(z):
+        return torch.where(z[..., 0] > 0, q.log_prob(z), -torch.inf) + offset
+
+    estimate = annealed_importance(half, q, KEY, 2000, linear(5), chunk=2000)
+    gates.near(estimate, offset - math.log(2))
+    nothing = annealed_importance(lambda z: half(z) - torch.inf, q, KEY, 20, linear(5))
+    assert (nothing.log_p == -torch.inf).all()
+    assert (nothing.ess == 0).all()
+
+
+def test_nan_is_not_hidden():
+    oracle, q = gates.linear_gaussian(2)
+    spoilt = torch.tensor([0.0, torch.nan], dtype=F64)
+    estimate = annealed_importance(lambda z: oracle.log_joint(z) + spoilt, q, KEY, 20, linear(5))
+    assert torch.isfinite(estimate.log_p[0])
+    assert estimate.log_p[1].isnan()
+
+
+def test_scales_per_dimension_are_a_change_of_units():
+    """Steps in units of (1, 1000) for a target that wide are steps of one size for the round target."""
+    wide = torch.tensor([1.0, 1000.0], dtype=F64)
+    q = gates.normal(2, 2)
+    stretched = DiagNormal(q.loc, q.log_scale + wide.log())
+
+    def log_p(z):
+        return -0.5 * ((z - 1) / 0.3).square().sum(-1)
+
+    plain = annealed_importance(log_p, q, KEY, 20, linear(5))
+    scaled = annealed_importance(lambda z: log_p(z / wide), stretched, KEY, 20, linear(5), Hamiltonian(scale=wide))
+    torch.testing.assert_close(scaled.log_p, plain.log_p + math.log(1000))
+
+
+def test_nothing_differentiable_is_returned_and_float32_stays():
+    oracle, q = gates.linear_gaussian(2)
+    weight = oracle.weight.clone().requires_grad_()
+    estimate = annealed_importance(oracle._replace(weight=weight).log_joint, q, KEY, 3, linear(3))
+    assert not any(field.requires_grad for field in estimate)
+    narrow = DiagNormal(*(t.float().requires_grad_() for t in q))
+    estimate = annealed_importance(lambda z: -z.square().sum(-1), narrow, KEY, 30, linear(3))
+    assert not estimate.log_p.requires_grad
+    assert {field.dtype for field in estimate} == {torch.float32}
+
+
+def test_bad_arguments_raise():
+    oracle, q = gates.linear_gaussian(2)
+    for schedule in (linear(4)[1:], linear(4)[:-1], linear(4).flip(0), torch.tensor([0.0, 0.5, 0.5, 1.0])):
+        with pytest.raises(ValueError, match="expected a schedule that rises from 0 to 1"):
+            annealed_importance(oracle.log_joint, q, KEY, 3, schedule)
+    with pytest.raises(ValueError, match="at least one move per temperature"):
+        annealed_importance(oracle.log_joint, q, KEY, 3, linear(4), repeats=0)
+    with pytest.raises(TypeError, match="Bernoulli is discrete"):
+        annealed_importance(oracle.log_joint, Bernoulli(q.loc), KEY, 3, linear(4))
+    with pytest.raises(ValueError, match="expected k >= 1"):
+        annealed_importance(oracle.log_joint, q, KEY, 0, linear(4))
+    with pytest.raises(ValueError, match="one value per sample and datum"):
+        annealed_importance(lambda z: oracle.log_joint(z).sum(-1), q, KEY, 3, linear(4))
+
+
+@pytest.mark.parametrize("schedule", [linear(7), sigmoidal(7), sigmoidal(7, delta=9.0), linear(1), sigmoidal(1)])
+def test_schedules_rise_from_0_to_1_and_are_symmetric(schedule):
+    assert schedule[0] == 0
+    assert schedule[-1] == 1
+    assert (schedule.diff() > 0).all()
+    torch.testing.assert_close(schedule + schedule.flip(0), torch.ones_like(schedule))
+
+
+def test_a_flat_sigmoid_is_linear_and_bad_schedules_raise():
+    torch.testing.assert_close(sigmoidal(9, delta=1e-4), linear(9))
+    assert sigmoidal(9)[1] < linear(9)[1]
+    with pytest.raises(ValueError, match="at least one step"):
+        linear(0)
+    with pytest.raises(ValueError, match="expected delta > 0"):
+        sigmoidal(3, delta=0.0)
+
+
+@pytest.mark.parametrize("move", [hmc, langevin, Hamiltonian(leapfrog=3)], ids=["hmc", "langevin", "three"])
+def test_a_move_leaves_the_posterior_where_it_is(move):
+    """From exact draws, moves at a step far too long to be exact without the correction keep both moments."""
+    oracle, q = gates.linear_gaussian(2)
+    path = Geometric.of(oracle.log_joint, q)
+    z = gates.posterior_draws(oracle, KEY, 10_000)
+    point = path.at(z)
+    beta, step = torch.tensor(1.0), torch.full((2,), 0.6, dtype=F64)
+    for i in range(6):
+        point, accept = move(path, point, beta, step, keys.fold_in(KEY, i))
+    mean, covariance = oracle.posterior()
+    laws.mean_is(point.z - mean, torch.zeros_like(mean))
+    laws.mean_is((point.z - mean).square(), covariance.diagonal().expand_as(mean))
+    assert 0.1 < accept.mean() < 0.95
+    assert (point.z != z).any(-1).double().mean() > 0.5
+
+
+def test_a_trajectory_turned_round_comes_back():
+    oracle, q = gates.linear_gaussian(2)
+    path = Geometric.of(oracle.log_joint, q)
+    start = path.at(gates.posterior_draws(oracle, KEY, 5))
+    momentum, beta = keys.normal(keys.fold_in(KEY, 1), (5, 2, 2), F64), torch.tensor(0.4)
+    stride = torch.full_like(momentum, 0.2)
+    there, end = hmc.trajectory(path, start, momentum, beta, stride)
+    back, _ = hmc.trajectory(path, there, -end, beta, stride)
+    torch.testing.assert_close(back.z, start.z)
+    assert (there.z - start.z).abs().min() > 1e-3
+
+
+def test_steps_follow_the_width_of_the_density():
+    q = DiagNormal(torch.zeros(2, 3, dtype=F64), torch.tensor([[0.0], [math.log(0.01)]], dtype=F64).expand(2, 3))
+    steps = tune(Geometric.of(q.log_prob, q), linear(20), hmc, KEY)
+    ratio = (steps[:, 0] / steps[:, 1]).log().mean().exp()
+    assert steps.shape == (19, 2)
+    assert 70 < ratio < 140

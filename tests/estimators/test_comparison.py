@@ -1,0 +1,173 @@
+import math
+
+import pytest
+import torch
+
+from jensen.core import keys
+from jensen.core.distributions import DiagNormal
+from jensen.estimators.evidence import (
+    Evidence,
+    Hamiltonian,
+    annealed_importance,
+    bayes_factor,
+    bic,
+    bridge,
+    find_mode,
+    importance,
+    laplace,
+    linear,
+    posterior_probabilities,
+    smc,
+)
+from tests.estimators import normalisers as gates
+from tests.estimators.normalisers import F64, KEY
+
+ORACLE, PRIOR = gates.linear_gaussian()
+RIVAL = ORACLE._replace(weight=0.5 * ORACLE.weight)
+
+
+def evidence(log_p, error):
+    log_p, error = (torch.tensor(t, dtype=F64) for t in (log_p, error))
+    return Evidence(log_p, error, torch.ones_like(log_p))
+
+
+def test_the_bayes_factor_is_within_its_standard_errors():
+    first = annealed_importance(ORACLE.log_joint, PRIOR, KEY, 1000, linear(10), chunk=1000)
+    second = importance(RIVAL.log_joint, PRIOR, keys.fold_in(KEY, 1), 5000, chunk=5000)
+    factor = bayes_factor(first, second)
+    truth = ORACLE.log_evidence() - RIVAL.log_evidence()
+    assert ((factor.log_factor - truth).abs() < 4 * factor.standard_error).all()
+    assert (factor.standard_error > torch.maximum(first.standard_error, second.standard_error)).all()
+
+
+def test_probabilities_are_shares_of_the_evidence():
+    models = [evidence([0.0, -1000.0], [0.1, 0.1]), evidence([math.log(3), -math.inf], [0.2, math.inf])]
+    found = posterior_probabilities(models)
+    torch.testing.assert_close(found.probability, torch.tensor([[0.25, 1.0], [0.75, 0.0]], dtype=F64))
+    # of two models only the difference counts: p (1 - p) sqrt(e_1^2 + e_2^2)
+    error = 0.25 * 0.75 * math.hypot(0.1, 0.2)
+    torch.testing.assert_close(found.standard_error, torch.tensor([[error, 0.0], [error, 0.0]], dtype=F64))
+    prior = torch.tensor([0.75, 0.25], dtype=F64).log()
+    torch.testing.assert_close(posterior_probabilities(models, prior).probability[0, 0].item(), 0.5)
+
+
+def test_the_error_of_probabilities_is_their_spread():
+    centre, errors = torch.tensor([0.0, 0.5, -0.7], dtype=F64), torch.tensor([0.05, 0.1, 0.02], dtype=F64)
+    draws = centre + errors * keys.normal(KEY, (20_000, 3), F64)
+    spread = torch.softmax(draws, 1).std(0)
+    claimed = posterior_probabilities([evidence([c], [e]) for c, e in zip(centre, errors, strict=True)])
+    torch.testing.assert_close(claimed.standard_error[:, 0], spread, rtol=0.05, atol=0)
+
+
+def test_bic_is_twice_the_log_evidence_of_a_unit_information_prior():
+    """y ~ N(mu, 1), mu ~ N(mean of y, 1): log p(y) = log L - log(1 + N) / 2."""
+    n = 1000
+    y = keys.normal(KEY, (n,), F64)
+    log_likelihood = torch.distributions.Normal(y.mean(), 1.0).log_prob(y).sum()
+    exact = log_likelihood - 0.5 * math.log(1 + n)
+    torch.testing.assert_close(-bic(log_likelihood, 1, n) / 2, exact, rtol=0, atol=1e-3)
+    assert bic(log_likelihood, 2, n) > bic(log_likelihood, 1, n)
+
+
+def test_laplace_is_exact_for_a_normal_posterior():
+    mode = find_mode(ORACLE.log_joint, torch.full((6, 2), 3.0, dtype=F64))
+    found = laplace(ORACLE.log_joint, mode)
+    mean, covariance = ORACLE.posterior()
+    torch.testing.assert_close(found.log_p, ORACLE.log_evidence())
+    torch.testing.assert_close(found.mode, mean, atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.covariance, covariance.expand(6, 2, 2))
+    assert (found.climb < 1e-9).all()
+
+
+def test_off_the_mode_laplace_says_how_far():
+    mean, covariance = ORACLE.posterior()
+    off = laplace(ORACLE.log_joint, mean + 0.3)
+    step = torch.full((2,), 0.3, dtype=F64)
+    torch.testing.assert_close(off.climb, (0.5 * step @ torch.linalg.inv(covariance) @ step).expand(6))
+    torch.testing.assert_close(off.log_p + off.climb, ORACLE.log_evidence())
+
+
+def test_laplace_improves_with_the_number_of_observations():
+    """x successes of N, z the logit, uniform prior on the probability: the evidence is 1 / (N + 1)."""
+    n = torch.tensor([10.0, 100.0, 1000.0], dtype=F64)
+
+    def log_joint(z):
+        x = 0.3 * n
+        binomial = torch.lgamma(n + 1) - torch.lgamma(x + 1) - torch.lgamma(n - x + 1)
+        logit = z[..., 0]
+        return (
+            binomial
+            + (x + 1) * torch.nn.functional.logsigmoid(logit)
+            + (n - x + 1) * torch.nn.functional.logsigmoid(-logit)
+        )
+
+    found = laplace(log_joint, find_mode(log_joint, torch.full((3, 1), 4.0, dtype=F64)))
+    gap = (found.log_p + torch.log(n + 1)).abs()
+    assert (gap * n < 2).all()
+    assert (gap[1:] < 0.2 * gap[:-1]).all()
+
+
+def test_modes_are_found_where_the_density_is_convex_at_the_start():
+    """Student's t is log-convex beyond sqrt(nu): undamped Newton runs away from there."""
+    loc = torch.tensor([[0.0, 1.0], [-2.0, 5.0]], dtype=F64)
+
+    def log_p(z):
+        return -2 * torch.log1p((z - loc).square() / 3).sum(-1)
+
+    start = loc + torch.tensor([30.0, -8.0], dtype=F64)
+    torch.testing.assert_close(find_mode(log_p, start), loc, atol=1e-4, rtol=0)
+    with pytest.raises(ValueError, match=r"none for data \[0, 1\]: climb with find_mode"):
+        laplace(log_p, start)
+
+
+def test_eight_schools_by_three_methods():
+    """-31.3114 by quadrature over log tau, the normal means integrated exactly."""
+    oracle, q = gates.eight_schools()
+    truth = oracle.log_evidence()
+    assert abs(truth.item() + 31.3114) < 1e-4
+    annealed = annealed_importance(oracle.log_joint, q, KEY, 2000, linear(40), Hamiltonian(3), chunk=2000)
+    tempered = smc(oracle.log_joint, q, KEY, 12_000, islands=12, ess=0.7)
+    fit, rest = tempered.z.chunk(2)
+    bridged = bridge(oracle.log_joint, DiagNormal(fit.mean(0), fit.std(0).log()), rest, keys.fold_in(KEY, 1), 6000)
+    for estimate in (annealed, tempered, bridged):
+        gates.near(estimate, truth)
+        assert (estimate.standard_error < 0.015).all()
+        assert (estimate.log_p - truth).abs() < 0.02
+
+
+def test_the_oracles_own_quadrature_agrees_with_another():
+    """Eight schools over tau itself, and the two moons over polar coordinates, by scipy's adaptive rules."""
+    import numpy as np
+    from scipy import integrate, stats
+
+    oracle = gates.eight_schools().oracle
+    y, sigma = oracle.y.numpy(), oracle.sigma.numpy()
+
+    def over_tau(tau):
+        covariance = np.diag(sigma**2 + tau**2) + 25
+        density = np.exp(stats.multivariate_normal(np.zeros(8), covariance).logpdf(y) + 31)
+        return density * stats.halfcauchy(scale=5).pdf(tau)
+
+    pieces = [integrate.quad(over_tau, *ends)[0] for ends in ((0, 5), (5, 60), (60, np.inf))]
+    assert abs(np.log(sum(pieces)) - 31 - oracle.log_evidence().item()) < 1e-6
+
+    def over_plane(angle, radius):
+        left, right = (-0.5 * ((radius * np.cos(angle) + side) / 0.6) ** 2 for side in (-2, 2))
+        return radius * np.exp(-0.5 * ((radius - 2) / 0.4) ** 2 + np.logaddexp(left, right))
+
+    moons = gates.two_moons().oracle
+    total = integrate.dblquad(over_plane, 0, 6, 0, 2 * np.pi, epsabs=1e-6)[0]
+    assert abs(np.log(total) - moons.log_evidence()[0].item()) < 1e-5
+
+
+def test_bad_arguments_raise():
+    with pytest.raises(ValueError, match=r"one shape for all models, got \[\(1,\), \(2,\)\]"):
+        bayes_factor(evidence([0.0], [0.1]), evidence([0.0, 1.0], [0.1, 0.1]))
+    with pytest.raises(ValueError, match="one shape for all models"):
+        posterior_probabilities([])
+    with pytest.raises(ValueError, match="expected a log prior per model"):
+        posterior_probabilities([evidence([0.0], [0.1])], torch.zeros(2))
+    with pytest.raises(ValueError, match="expected observations >= 1"):
+        bic(torch.tensor(0.0), 1, 0)
+    with pytest.raises(ValueError, match=r"one point per datum, z \(n, d\)"):
+        laplace(ORACLE.log_joint, torch.zeros(1, 6, 2, dtype=F64))

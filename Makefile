@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 ARGS ?=
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help demo test laws bench gpu lint format types clean
 
@@ -20,10 +21,10 @@ demo: $(INSTALLED) ## train a VAE on scikit-learn's digits and print the report
 	$(BIN)/python -m jensen.experiments.train --model vae --data digits $(ARGS)
 
 test: $(INSTALLED) ## the whole test suite
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(PYTEST) $(ARGS)
 
 laws: $(INSTALLED) ## the slow proofs, and the property tests with many more examples and statistics
-	$(BIN)/python -m pytest -q -m 'law or slow' --hypothesis-profile=laws --hypothesis-show-statistics --timeout=3600 $(ARGS)
+	$(PYTEST) -m 'law or slow' --hypothesis-profile=laws --hypothesis-show-statistics --timeout=3600 $(ARGS)
 
 bench: $(INSTALLED) ## timings: the ELBO, the VAE step, the training loop's overhead
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -10,7 +10,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.models.vae import VAE
+from jensen.core.distributions import DiagNormal
+from jensen.core.models import Model
+from jensen.core.models.sbn import SBN
 from jensen.core.trees import Params
 from jensen.experiments.data import Images
 from jensen.experiments.evaluation import posterior_means
@@ -23,7 +25,7 @@ FIGURES = "figures"
 
 
 @torch.no_grad()
-def draw_all(folder: Path, rows: Sequence[dict[str, Any]], model: VAE, params: Params, images: Images) -> list[Path]:
+def draw_all(folder: Path, rows: Sequence[dict[str, Any]], model: Model, params: Params, images: Images) -> list[Path]:
     """Draws every figure into folder/figures; the files it wrote."""
     target = folder / FIGURES
     try:
@@ -34,7 +36,7 @@ def draw_all(folder: Path, rows: Sequence[dict[str, Any]], model: VAE, params: P
         "training": training(rows),
         "reconstructions": reconstructions(model, params, images),
         "samples": samples(model, params, images),
-        "latent": scatter(model, params, images) if model.latent == 2 else traversal(model, params, images),
+        "latent": latent(model, params, images),
     }
     for name, figure in drawn.items():
         figure.savefig(target / f"{name}.png", dpi=120, bbox_inches="tight")
@@ -73,22 +75,48 @@ def _low(values: Sequence[float]) -> float:
     return settled[0] - margin
 
 
-def reconstructions(model: VAE, params: Params, images: Images, count: int = 12) -> Figure:
-    """Test data above their reconstructions from the posterior's mean."""
-    x = images.test[:count]
-    means = model.posterior(params["encoder"], x).loc[None]
-    return grid([x, expected(model, params, means)[0]], images, ["data", "reconstruction"], "Test data, reconstructed")
+def reconstructions(model: Model, params: Params, images: Images, count: int = 12) -> Figure:
+    """Test data above their reconstructions: from the posterior's mean, or the mean over samples of discrete units."""
+    x = spread(images.test, count)
+    q = model.posterior(params["encoder"], x)
+    z = q.loc[None] if isinstance(q, DiagNormal) else q.sample(q.noise(keys.key(0, x.device), 100))
+    rebuilt = expected(model, params, z).mean(0)
+    return grid([x, rebuilt], images, ["data", "reconstruction"], "Test data, reconstructed")
 
 
-def samples(model: VAE, params: Params, images: Images, side: int = 8) -> Figure:
+def samples(model: Model, params: Params, images: Images, side: int = 8) -> Figure:
     """Mean images of draws from the prior."""
-    prior = model.prior(images.test)
-    z = prior.sample(keys.normal(keys.key(0, images.test.device), (1, side * side, model.latent), images.test.dtype))
+    z = model.sample_prior(params["decoder"], keys.key(0, images.test.device), side * side)
     rows = expected(model, params, z)[0].split(side)
     return grid(rows, images, [""] * side, "Samples from the prior (means of p(x | z))")
 
 
-def traversal(model: VAE, params: Params, images: Images, count: int = 8, steps: int = 11) -> Figure:
+def latent(model: Model, params: Params, images: Images) -> Figure:
+    """What the latent variables stand for."""
+    if isinstance(model, SBN):
+        return effects(model, params, images)
+    return scatter(model, params, images) if model.latent == 2 else traversal(model, params, images)
+
+
+def effects(model: SBN, params: Params, images: Images, side: int = 8, data: int = 50) -> Figure:
+    """What each of the most active units adds to the mean image: that with it on less that with it off.
+
+    A mean over test data and their other units; units of the first layer, the most active first.
+    """
+    x = spread(images.test, data)
+    q = model.posterior(params["encoder"], x)
+    z = q.sample(q.noise(keys.key(0, x.device), 1))
+    side = min(side, model.units)
+    activity = posterior_means(model, params, images.test).var(0)[: model.units]
+    units = activity.argsort(descending=True)[: side * min(side, model.units // side), None, None]
+    on, off = (z.expand(len(units), -1, -1).scatter(2, units.expand(-1, len(x), 1), to) for to in (1.0, 0.0))
+    change = (expected(model, params, on) - expected(model, params, off)).mean(1)
+    rows, extent = change.split(side), float(change.abs().max())
+    title = "What the most active units add to the mean image (blue) or take (red)"
+    return grid(rows, images, [""] * len(rows), title, "RdBu", (-extent, extent))
+
+
+def traversal(model: Model, params: Params, images: Images, count: int = 8, steps: int = 11) -> Figure:
     """The most active dimensions, each from -3 to 3 while the others stay at one datum's posterior mean."""
     means = posterior_means(model, params, images.test).to(images.test.dtype)
     dims = means.float().var(0).argsort(descending=True)[: min(count, model.latent)].tolist()
@@ -98,7 +126,7 @@ def traversal(model: VAE, params: Params, images: Images, count: int = 8, steps:
     return grid(list(expected(model, params, z)), images, [f"z[{d}]" for d in dims], "Most active dimensions, −3 … 3")
 
 
-def scatter(model: VAE, params: Params, images: Images) -> Figure:
+def scatter(model: Model, params: Params, images: Images) -> Figure:
     """Posterior means of test data in a two-dimensional latent space, by label."""
     means = posterior_means(model, params, images.test)
     figure, axis = plt.subplots(figsize=(5, 4.5), layout="constrained")
@@ -108,13 +136,25 @@ def scatter(model: VAE, params: Params, images: Images) -> Figure:
     return figure
 
 
-def expected(model: VAE, params: Params, z: Tensor) -> Tensor:
+def expected(model: Model, params: Params, z: Tensor) -> Tensor:
     """The mean of p(x | z): z (s, n, d) -> (s, n, D)."""
     observation = model.observation(params["decoder"], z)
     return observation.mean()
 
 
-def grid(rows: Sequence[Tensor], images: Images, labels: Sequence[str], title: str) -> Figure:
+def spread(x: Tensor, count: int) -> Tensor:
+    """`count` of the data, from first to last: some test sets are sorted by class."""
+    return x[:: max(1, len(x) // count)][:count]
+
+
+def grid(
+    rows: Sequence[Tensor],
+    images: Images,
+    labels: Sequence[str],
+    title: str,
+    colours: str = "gray_r",
+    limits: tuple[float, float] = (0.0, 1.0),
+) -> Figure:
     """Images in a grid, one tensor (columns, D) per row."""
     columns = len(rows[0])
     figure, axes = plt.subplots(
@@ -122,7 +162,9 @@ def grid(rows: Sequence[Tensor], images: Images, labels: Sequence[str], title: s
     )
     for line, row, label in zip(axes, rows, labels, strict=True):
         for axis, image in zip(line, row, strict=True):
-            axis.imshow(image.float().reshape(images.shape)[0].cpu().numpy(), cmap="gray_r", vmin=0, vmax=1)
+            axis.imshow(
+                image.float().reshape(images.shape)[0].cpu().numpy(), cmap=colours, vmin=limits[0], vmax=limits[1]
+            )
             axis.set(xticks=[], yticks=[])
         line[0].set_ylabel(label, rotation=0, ha="right", va="center")
     figure.suptitle(title, fontsize=10)

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from jensen.core import keys, trees
-from jensen.core.models.vae import VAE
+from jensen.core.models import Model
 from jensen.core.trees import Params
-from jensen.experiments import runs
+from jensen.experiments import learned, runs
 from jensen.experiments.compilation import compiled
 from jensen.experiments.data import TEST_KEY, binarise
 from jensen.experiments.evaluation import ROWS, over_data
@@ -50,7 +50,7 @@ class Progress:
 
 
 def fit(
-    model: VAE,
+    model: Model,
     train: Tensor,
     settings: Settings,
     folder: Path,
@@ -64,8 +64,9 @@ def fit(
     train, held_out = hold_out(train, settings)
     per_epoch = len(train) // settings.batch
     total = settings.steps if settings.steps is not None else settings.epochs * per_epoch
-    init_key, order_key, step_key = keys.split(keys.key(settings.seed, train.device), 3)
-    params = model.init(init_key, train.mean(0))
+    init_key, order_key, step_key, learned_key = keys.split(keys.key(settings.seed, train.device), 4)
+    mean = train.mean(0)
+    params = {**model.init(init_key, mean), **learned.init(settings, learned_key, mean, model.latent)}
     optimizer = torch.optim.Adam(trees.leaves(params), lr=settings.lr, fused=True)
     progress = resume(folder, settings, params, optimizer)
     step_gradient, validate = train_step(model, settings), terms(model, settings)
@@ -142,7 +143,9 @@ def hold_out(train: Tensor, settings: Settings) -> tuple[Tensor, Tensor | None]:
     if settings.patience is None:
         return train, None
     rest = train[size:]
-    return train[:size], binarise(keys.key(TEST_KEY, train.device), rest) if settings.pixels == "dynamic" else rest
+    if settings.effective_pixels == "dynamic":
+        rest = binarise(keys.key(TEST_KEY, train.device), rest)
+    return train[:size], rest
 
 
 def check_held_out(

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.func import grad
 
 from jensen.core import trees
-from jensen.core.models.vae import VAE
+from jensen.core.models import Model
 from jensen.core.trees import Params
 from jensen.experiments.objectives import inputs, terms
 from jensen.experiments.settings import InputError, Settings
@@ -16,7 +16,7 @@ class NonFiniteError(InputError):
 
 
 def explain(
-    model: VAE,
+    model: Model,
     settings: Settings,
     params: Params,
     batch: Tensor,

@@ -13,6 +13,7 @@ import safetensors.torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from jensen.experiments.checks import check
 from jensen.experiments.settings import InputError, Settings, option
 
 CONFIG, LAST, BEST = "config.json", "last.safetensors", "best.safetensors"
@@ -71,11 +72,13 @@ def read_settings(folder: Path) -> Settings:
     """The settings a run was started with."""
     path = folder / CONFIG
     try:
-        return Settings.from_saved(json.loads(path.read_text()))
+        settings = Settings.from_saved(json.loads(path.read_text()))
+        check(settings)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{folder} holds no run: pass the folder that has its config.json") from error
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is damaged ({error}): restore it, or start a new run") from error
+    return settings
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any], settings: Settings) -> None:

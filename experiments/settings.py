@@ -1,10 +1,14 @@
-"""What a training run is: the options of the command line, and the checks that need nothing but them."""
+"""What a training run is: the options of the command line, and how a run folder keeps them."""
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+Estimator = Literal[
+    "auto", "analytic-kl", "pathwise", "stl", "dreg", "score", "muprop", "straight-through", "concrete",
+    "gumbel-straight-through", "rebar", "relax", "arm", "disarm", "wake",
+]  # fmt: skip
 
 FREE = ("data_dir", "on_nan", "log_every", "checkpoint_every", "evidence_k")  # may change when a run goes on
 
@@ -17,36 +21,48 @@ class InputError(ValueError):
 class Settings:
     """Train a latent-variable model and report its test bound, evidence and posterior."""
 
-    model: Literal["vae"] = "vae"
-    """The model."""
-    data: Literal["digits", "mnist"] = "digits"
-    """digits ships with scikit-learn (1,797 images of 8 x 8); mnist is downloaded, or read from --data-dir."""
+    model: Literal["vae", "sbn"] = "vae"
+    """A variational autoencoder, or a sigmoid belief net of binary latents."""
+    data: Literal["digits", "mnist", "mnist-static"] = "digits"
+    """digits ships with scikit-learn (1,797 images of 8 x 8); mnist is downloaded, or read from --data-dir.
+    mnist-static, which is binarised once and for all, is read from there."""
     data_dir: Path | None = None
-    """Folder of the four MNIST idx files, plain or .gz."""
-    pixels: Literal["dynamic", "static", "grey"] = "dynamic"
-    """dynamic: binary, drawn anew at each step; static: binary, drawn once; grey: in [0, 1] as they are."""
+    """Folder of the four MNIST idx files, plain or .gz; for mnist-static, of binarized_mnist.npz."""
+    pixels: Literal["auto", "dynamic", "static", "grey"] = "auto"
+    """dynamic: binary, drawn anew at each step; static: binary, drawn once; grey: in [0, 1] as they are.
+    auto: dynamic, or static for mnist-static."""
     likelihood: Literal["bernoulli", "continuous-bernoulli", "gaussian", "soft-bernoulli"] = "bernoulli"
     """p(x | z); soft-bernoulli is the cross-entropy to grey pixels, which is no density."""
     network: Literal["mlp", "conv"] = "mlp"
-    """Encoder and decoder."""
-    hidden: tuple[int, ...] = (200, 200)
-    """Widths of the mlp's hidden layers."""
+    """Encoder and decoder (vae)."""
+    hidden: tuple[int, ...] | None = None
+    """Widths of the mlp's hidden layers. Unless given, 200 200 for the vae, and none for the sbn, which is linear."""
     channels: tuple[int, ...] = (32, 64)
     """Channels of the conv network's levels, each of which halves the image."""
     activation: Literal["relu", "sigmoid", "tanh", "leaky_relu", "gelu"] = "tanh"
-    """Between layers."""
+    """Between layers (vae)."""
     latent: int = 16
-    """Latent dimensions."""
+    """Latent dimensions (vae)."""
+    units: int = 200
+    """Latent units of each layer (sbn)."""
+    layers: Literal[1, 2] = 1
+    """Layers of units (sbn)."""
     bound: Literal["elbo", "iwae"] = "elbo"
-    """What is maximised; elbo takes its KL in closed form."""
+    """What is maximised."""
     k: int = 1
     """Samples per datum and step."""
+    estimator: Estimator = "auto"
+    """Of the bound's gradient. auto: analytic-kl (vae, elbo), pathwise (vae, iwae) or score (sbn)."""
+    baseline: Literal["auto", "none", "leave-one-out", "vimco", "nvil"] = "auto"
+    """What score subtracts; nvil learns a network. auto: leave-one-out, or none for --k 1."""
+    temperature: float = 0.5
+    """Of concrete, gumbel-straight-through and rebar, and where that of relax starts."""
     kl_weight: float = 1.0
-    """The KL's weight in the objective (beta)."""
+    """The KL's weight in the objective (beta); analytic-kl and pathwise only."""
     kl_warmup: int = 0
     """Steps over which that weight rises linearly from 0."""
     free_bits: float = 0.0
-    """Nats per latent dimension that cost nothing (elbo only)."""
+    """Nats per latent dimension that cost nothing (analytic-kl only)."""
     lr: float = 1e-3
     """Adam's peak learning rate."""
     lr_final: float = 0.1
@@ -84,42 +100,6 @@ class Settings:
     resume: Path | None = None
     """Go on with the run in this folder, with the settings it was started with."""
 
-    def check(self) -> None:
-        """Raises an InputError for the first setting that cannot work."""
-        least = {
-            "k": 1, "latent": 1, "batch": 1, "epochs": 1, "log_every": 1, "checkpoint_every": 1, "evidence_k": 2,
-            "kl_warmup": 0, "lr_warmup": 0, "steps": 1, "patience": 1,
-        }  # fmt: skip
-        for name, low in least.items():
-            value = getattr(self, name)
-            if value is not None and value < low:
-                raise InputError(f"expected {option(name)} of at least {low}, got {value}")
-        for name in ("lr", "clip", "kl_weight", "free_bits", "lr_final"):
-            value, positive = getattr(self, name), name in ("lr", "clip")
-            if value is not None and not (math.isfinite(value) and (value > 0 if positive else value >= 0)):
-                raise InputError(f"expected a {'positive' if positive else 'non-negative'} {option(name)}, got {value}")
-        if not 0 <= self.seed < 2**63:
-            raise InputError(f"expected --seed in [0, 2^63), got {self.seed}")
-        if self.resume is not None and self.out is not None:
-            raise InputError("--resume goes on in its own folder: leave out --out")
-        if self.lr_final > 1:
-            raise InputError(f"expected --lr-final in [0, 1], a fraction of the peak, got {self.lr_final}")
-        if min((*self.hidden, *self.channels), default=1) < 1:
-            raise InputError("expected positive --hidden widths and --channels")
-        if self.pixels == "grey" and self.likelihood == "bernoulli":
-            raise InputError(
-                "a Bernoulli likelihood needs binary pixels and --pixels grey has none: binarise with --pixels dynamic "
-                "or static, or choose --likelihood continuous-bernoulli, gaussian or soft-bernoulli"
-            )
-        if self.pixels != "grey" and self.likelihood != "bernoulli":
-            raise InputError(f"--likelihood {self.likelihood} is for grey pixels: add --pixels grey")
-        if self.bound == "iwae" and self.free_bits:
-            raise InputError("--free-bits needs a KL of its own, and iwae has none: use --bound elbo")
-        if self.data == "digits" and self.data_dir is not None:
-            raise InputError("--data-dir holds MNIST's files and digits needs none: use --data mnist, or drop it")
-        if self.data_dir is not None and not self.data_dir.is_dir():
-            raise InputError(f"--data-dir {self.data_dir} is no folder")
-
     def config(self) -> dict[str, Any]:
         """What decides the trained parameters, as JSON values: what --resume must find unchanged."""
         return {name: value for name, value in self.saved().items() if name not in FREE}
@@ -138,9 +118,27 @@ class Settings:
             raise InputError(f"config.json is of another version, which differs in {', '.join(odd)}: start a new run")
         values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in saved.items()}
         values["data_dir"] = Path(saved["data_dir"]) if saved["data_dir"] else None
-        settings = cls(**values)
-        settings.check()
-        return settings
+        return cls(**values)
+
+    @property
+    def effective_pixels(self) -> str:
+        automatic = "static" if self.data == "mnist-static" else "dynamic"
+        return automatic if self.pixels == "auto" else self.pixels
+
+    @property
+    def effective_hidden(self) -> tuple[int, ...]:
+        automatic = (200, 200) if self.model == "vae" else ()
+        return automatic if self.hidden is None else self.hidden
+
+    @property
+    def effective_estimator(self) -> str:
+        automatic = "score" if self.model == "sbn" else "analytic-kl" if self.bound == "elbo" else "pathwise"
+        return automatic if self.estimator == "auto" else self.estimator
+
+    @property
+    def effective_baseline(self) -> str:
+        automatic = "leave-one-out" if self.k > 1 else "none"
+        return automatic if self.baseline == "auto" else self.baseline
 
 
 def field_names() -> list[str]:

@@ -16,8 +16,9 @@ from torch.nn import functional as F
 
 from jensen.core import keys
 from jensen.core.distributions import Bernoulli, ContinuousBernoulli, DiagNormal, SoftBernoulli
-from jensen.core.models import vae
+from jensen.core.models import Model, sbn, vae
 from jensen.experiments import figures, runs
+from jensen.experiments.checks import check
 from jensen.experiments.data import Images, load, prepare
 from jensen.experiments.evaluation import Evaluation, evaluate
 from jensen.experiments.loop import InterruptError, fit, hold_out
@@ -58,7 +59,7 @@ def command_line(args: list[str]) -> Settings:
             if settings.config() != saved.config():
                 changed = runs.differences(saved.config(), settings.config())
                 raise InputError(f"the run in {settings.resume} {changed}: leave that out, or start a new run")
-        settings.check()
+        check(settings)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -68,7 +69,8 @@ def command_line(args: list[str]) -> Settings:
 def run(settings: Settings) -> Evaluation:
     """Trains, or goes on training, evaluates, draws and reports; everything is left in the run folder."""
     console = Console(highlight=False)
-    images = as_tensors(prepare(load(settings.data, settings.data_dir), settings.pixels, settings.seed), settings)
+    grey = load(settings.data, settings.data_dir)
+    images = as_tensors(prepare(grey, settings.effective_pixels, settings.seed), settings)
     model = build(settings, images)
     hold_out(images.train, settings)
     folder = settings.resume or settings.out or runs.default_folder(settings)
@@ -93,7 +95,7 @@ def run(settings: Settings) -> Evaluation:
     with console.status(f"evaluating {len(images.test)} test images, K = {settings.evidence_k}"):
         key = keys.fold_in(keys.key(settings.seed, images.test.device), 1)
         result = evaluate(model, params, images.train, images.test, settings.evidence_k, key, settings.compile)
-    text = summary(settings, images, result, stand)
+    text = summary(settings, model, images, result, stand)
     runs.write_json(folder / "report.json", {**result._asdict(), "elbo": result.elbo, "steps": stand.step})
     runs.write_atomically(folder / "report.txt", text.encode())
     figures.draw_all(folder, runs.read_metrics(folder), model, params, images)
@@ -117,11 +119,14 @@ def as_tensors(images: Images, settings: Settings) -> Images:
     return images._replace(train=moved[0], test=moved[1])
 
 
-def build(settings: Settings, images: Images) -> vae.VAE:
+def build(settings: Settings, images: Images) -> Model:
     """The model that the settings describe."""
+    pixels, hidden = math.prod(images.shape), settings.effective_hidden
+    if settings.model == "sbn":
+        return sbn.build(pixels, settings.units, settings.layers, hidden)
     activation, likelihood = getattr(F, settings.activation), LIKELIHOODS[settings.likelihood]
     if settings.network == "mlp":
-        return vae.mlp(math.prod(images.shape), settings.hidden, settings.latent, activation, likelihood)
+        return vae.mlp(pixels, hidden, settings.latent, activation, likelihood)
     try:
         return vae.conv(images.shape, settings.channels, settings.latent, activation, likelihood)
     except ValueError as error:
@@ -137,13 +142,13 @@ def progress_bar(console: Console) -> Progress:
     return Progress(*columns, console=console, auto_refresh=False)
 
 
-def summary(settings: Settings, images: Images, result: Evaluation, stand: Stand) -> str:
+def summary(settings: Settings, model: Model, images: Images, result: Evaluation, stand: Stand) -> str:
     """The report: one screen, nats per datum."""
     pixels = math.prod(images.shape)
     nll_label = f"NLL (K = {settings.evidence_k})"
     lines = [
-        f"{settings.model} on {settings.data}: {len(images.test)} test images of {pixels} {settings.pixels} pixels, "
-        f"{settings.likelihood} likelihood, {stand.step} steps",
+        f"{settings.model} on {settings.data}: {len(images.test)} test images of {pixels} "
+        f"{settings.effective_pixels} pixels, {settings.likelihood} likelihood, {stand.step} steps",
         "",
         f"{'test, nats per datum':<28}{'model':>9}   independent pixels",
         f"{'−ELBO':<28}{-result.elbo:>9.2f}   {result.floor:.2f}",
@@ -151,8 +156,12 @@ def summary(settings: Settings, images: Images, result: Evaluation, stand: Stand
         f"{'  + KL':<28}{result.kl:>9.2f}",
         f"{nll_label:<28}{result.nll:>9.2f} ± {result.error:.3f} (Monte Carlo)",
         f"{'bits/dim':<28}{result.bits_per_dim:>9.3f}   {result.floor / pixels / math.log(2):.3f}",
-        f"{'active units':<28}{result.active_units:>9} of {settings.latent}",
+        f"{'active units':<28}{result.active_units:>9} of {model.latent}",
     ]
+    estimator = settings.effective_estimator
+    if estimator != "analytic-kl":
+        compared = f" with baseline {settings.effective_baseline}" if estimator == "score" else ""
+        lines.append(f"{'gradient':<28}{estimator}{compared}, of the {settings.bound} at k = {settings.k}")
     if stand.skipped:
         lines.append(f"{'skipped steps':<28}{stand.skipped:>9} (not finite)")
     if stand.best is not None:

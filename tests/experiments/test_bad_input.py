@@ -7,6 +7,7 @@ import pytest
 
 from jensen.experiments import train
 
+SBN = ["--model", "sbn"]
 WRONG = {
     "k 0": (["--k", "0"], "expected --k of at least 1, got 0"),
     "no steps": (["--steps", "0"], "expected --steps of at least 1"),
@@ -28,6 +29,29 @@ WRONG = {
     "unknown option": (["--lattent", "3"], "Unrecognized options: --lattent"),
     "no number": (["--k", "many"], "Error parsing --k"),
     "unknown model": (["--model", "gan"], "invalid choice 'gan'"),
+    "static without a folder": (["--data", "mnist-static"], "pass --data-dir with the folder of binarized_mnist.npz"),
+    "static without its file": (["--data", "mnist-static", "--data-dir", "."], "has no binarized_mnist.npz"),
+    "static anew": (["--data", "mnist-static", "--pixels", "dynamic"], "mnist-static is binary already"),
+    "no temperature": (["--temperature", "0"], "expected a positive --temperature"),
+    "three layers": ([*SBN, "--layers", "3"], "invalid choice '3'"),
+    "grey sbn": ([*SBN, "--pixels", "grey", "--likelihood", "gaussian"], "the sbn is a model of binary pixels"),
+    "conv sbn": ([*SBN, "--network", "conv"], "the sbn has no --network conv"),
+    "path of discrete units": ([*SBN, "--estimator", "dreg"], "the sbn's are discrete: use score or disarm"),
+    "units of a vae": (["--estimator", "rebar"], "--estimator rebar is for the sbn's Bernoulli units: use pathwise"),
+    "dependent units": ([*SBN, "--layers", "2", "--estimator", "disarm"], "use score or wake, or --layers 1"),
+    "arm of iwae": ([*SBN, "--bound", "iwae", "--estimator", "arm"], "estimator for the ELBO: use score or wake"),
+    "stl of iwae": (["--bound", "iwae", "--estimator", "stl"], "estimator for the ELBO: use dreg or pathwise"),
+    "dreg of elbo": (["--k", "5", "--estimator", "dreg"], "for --bound iwae: add that, or use stl"),
+    "dreg of one": (["--bound", "iwae", "--estimator", "dreg"], "needs --k of at least 2, got 1: draw more samples"),
+    "wake of elbo": ([*SBN, "--k", "2", "--estimator", "wake"], "for --bound iwae: add that, or use score"),
+    "baseline alone": (
+        [*SBN, "--baseline", "leave-one-out"],
+        "--k 1 has none: draw more samples, or use --baseline nvil",
+    ),
+    "baseline of arm": ([*SBN, "--estimator", "arm", "--baseline", "nvil"], "nvil is for --estimator score"),
+    "baseline of a vae": (["--baseline", "nvil"], "nvil is for --estimator score, and analytic-kl takes none"),
+    "weighted sbn": ([*SBN, "--kl-warmup", "9"], "need --estimator analytic-kl or pathwise, got score"),
+    "sbn free bits": ([*SBN, "--free-bits", "0.1"], "--free-bits needs a KL in closed form, and score has none"),
 }
 
 

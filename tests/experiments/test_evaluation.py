@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from jensen.core import keys
-from jensen.core.distributions import ContinuousBernoulli, DiagNormal
-from jensen.core.models import vae
+from jensen.core.distributions import Bernoulli, ContinuousBernoulli, DiagNormal
+from jensen.core.models import sbn, vae
 from jensen.experiments import evaluation
 from tests.oracles import LinearGaussian
 
@@ -75,6 +75,30 @@ def test_active_units_are_counted():
     params["encoder"]["0"]["weight"][3:10] *= 1e-3
     x = (keys.uniform(KEY, (200, 16), torch.float64) < 0.5).double()
     assert evaluation.evaluate(model, params, x, x, 2, KEY, compile=False).active_units == 3
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_belief_nets_report_holds_against_enumeration(layers):
+    """-ELBO and NLL are within Monte Carlo error of sums over every z; two of the units follow the data."""
+    model = sbn.build(8, 3, layers)
+    x = (keys.uniform(KEY, (100, 8), torch.float64) < 0.4).double()
+    params = model.init(KEY, x.mean(0))
+    params["encoder"]["0"]["0"]["weight"][:2] *= 2
+    params["encoder"]["0"]["0"]["weight"][2] *= 1e-3
+    for layer in list(params["encoder"].values())[2:]:
+        layer["0"]["weight"] *= 1e-3
+    result = evaluation.evaluate(model, params, x, x, 400, KEY, compile=False)
+    q = model.posterior(params["encoder"], x)
+    z = Bernoulli(torch.zeros(100, model.latent, dtype=torch.float64)).support()
+    log_q, log_p = q.log_prob(z), model.log_joint(params["decoder"], x, z)
+    log_w = log_p - log_q
+    elbo = (log_q.exp() * log_w).sum(0)
+    spread = ((log_q.exp() * (log_w - elbo).square()).sum(0).mean() / (100 * evaluation.ELBO_SAMPLES)).sqrt()
+    assert abs(result.elbo - elbo.mean()) <= 4 * spread
+    bias = (log_p.logsumexp(0) - elbo).mean().item() / 400  # of the log of 400 weights, in its leading order
+    assert abs(result.nll + log_p.logsumexp(0).mean()) <= 4 * result.error + 2 * bias
+    assert result.kl > 0
+    assert result.active_units == 2
 
 
 def test_the_floor_is_the_best_independent_model():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from jensen.core import keys, trees
-from jensen.core.models import vae
+from jensen.core.models import sbn, vae
 from jensen.experiments import loop, runs
 from jensen.experiments.loop import fit
 from jensen.experiments.nonfinite import NonFiniteError, explain
@@ -14,6 +14,11 @@ from jensen.experiments.settings import InputError, Settings
 
 MODEL = vae.mlp(16, (8,), 3)
 PLAIN = Settings(compile=False, pixels="static", batch=10, steps=40, checkpoint_every=10, log_every=5)
+NET = replace(PLAIN, model="sbn", units=3)
+
+
+def build(settings):
+    return sbn.build(16, settings.units, settings.layers) if settings.model == "sbn" else MODEL
 
 
 def images(n=60):
@@ -37,14 +42,16 @@ def same(a, b):
         replace(PLAIN, kl_warmup=20, free_bits=0.1, lr_warmup=5, clip=1.0),
         replace(PLAIN, dtype="float64", patience=2),
         replace(PLAIN, pixels="dynamic", compile=True),
+        replace(NET, layers=2, bound="iwae", k=2, baseline="nvil", patience=2),
+        replace(NET, estimator="relax", clip=1.0),
     ],
-    ids=["plain", "iwae", "schedules", "patience", "compiled"],
+    ids=["plain", "iwae", "schedules", "patience", "compiled", "nvil", "relax"],
 )
 def test_resuming_gives_the_same_bits(tmp_path, monkeypatch, settings):
-    train = images().to(getattr(torch, settings.dtype))
+    model, train = build(settings), images().to(getattr(torch, settings.dtype))
     for name in ("whole", "parts"):
         (tmp_path / name).mkdir()
-    whole, _ = fit(MODEL, train, settings, tmp_path / "whole")
+    whole, _ = fit(model, train, settings, tmp_path / "whole")
 
     def stop_at(step, *rest):
         if step == 27:
@@ -54,10 +61,10 @@ def test_resuming_gives_the_same_bits(tmp_path, monkeypatch, settings):
     original = loop.warmup_cosine
     monkeypatch.setattr(loop, "warmup_cosine", stop_at)
     with pytest.raises(MemoryError):
-        fit(MODEL, train, settings, tmp_path / "parts")
+        fit(model, train, settings, tmp_path / "parts")
     assert runs.read_metrics(tmp_path / "parts")[-1]["step"] == 25
     monkeypatch.setattr(loop, "warmup_cosine", original)
-    resumed, _ = fit(MODEL, train, settings, tmp_path / "parts")
+    resumed, _ = fit(model, train, settings, tmp_path / "parts")
     assert same(whole, resumed)
     for file in (tmp_path / "whole").iterdir():
         assert file.read_bytes() == (tmp_path / "parts" / file.name).read_bytes(), file.name

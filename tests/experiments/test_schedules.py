@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from jensen.experiments.schedules import warmup, warmup_cosine
+from jensen.experiments.schedules import cyclical, warmup, warmup_cosine
 
 
 def test_warmup():
@@ -22,3 +22,13 @@ def test_warmup_cosine():
 def test_a_constant_and_a_single_step():
     assert {warmup_cosine(t, 0.5, 1.0, 0, 7) for t in range(7)} == {0.5}
     assert warmup_cosine(0, 0.5, 0.1, 0, 1) == 0.5
+
+
+def test_cyclical():
+    weights = [cyclical(t, 2.0, 100, 4, 0.5) for t in range(100)]
+    assert weights[:25] == weights[25:50] == weights[75:]
+    assert weights[0] == 0
+    assert weights[5] == pytest.approx(2 * 5 / 12.5)
+    assert weights[13:25] == [2.0] * 12
+    assert cyclical(100, 2.0, 100) == cyclical(1000, 2.0, 100) == 2
+    assert [cyclical(t, 1.0, 4, 1, 1.0) for t in range(6)] == [0, 0.25, 0.5, 0.75, 1, 1]

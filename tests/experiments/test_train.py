@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from jensen.experiments import runs
+from jensen.experiments import runs, train
 from jensen.experiments.settings import Settings
 from tests.experiments.process import FAST, KILL, command, contents, same_files, start
-from tests.experiments.test_data import write_mnist
+from tests.experiments.test_data import write_mnist, write_static
 
 
 def test_a_run_leaves_a_report_and_figures(whole):
@@ -60,7 +60,7 @@ def test_a_signal_saves_and_exits(tmp_path, signum, code):
 
 FULL_DISK = """
 import resource, signal
-from jensen.experiments import runs
+from jensen.experiments import runs, train
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 original = runs.save_checkpoint
 def fill_after(*args):
@@ -156,6 +156,27 @@ def test_mnist_files_train_end_to_end(tmp_path):
     done = start(*options, *rest, *sizes)
     assert done.returncode == 0, done.stderr
     assert "continuous-bernoulli likelihood, 4 steps" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "row"),
+    [
+        (["--bound", "iwae", "--k", "3", "--layers", "2"], "score with baseline leave-one-out, of the iwae at k = 3"),
+        (["--estimator", "relax", "--units", "10"], "relax, of the elbo at k = 1"),
+    ],
+    ids=["two layers", "relax"],
+)
+def test_a_belief_net_trains_end_to_end(tmp_path, capsys, options, row):
+    write_static(tmp_path, n=40, test=12)
+    data = ["--model", "sbn", "--data", "mnist-static", "--data-dir", str(tmp_path), "--units", "5"]
+    sizes = ["--no-compile", "--steps", "4", "--batch", "8", "--evidence-k", "3", "--out", str(tmp_path / "run")]
+    train.run(train.command_line([*data, *sizes, *options]))
+    printed = capsys.readouterr().out
+    assert "sbn on mnist-static: 12 test images of 784 static pixels, bernoulli likelihood, 4 steps" in printed
+    assert row in printed
+    assert "of 10" in printed
+    figures = {p.name for p in (tmp_path / "run" / "figures").iterdir()}
+    assert figures == {"training.png", "reconstructions.png", "samples.png", "latent.png"}
 
 
 def test_settings_survive_the_file():

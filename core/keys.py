@@ -46,8 +46,7 @@ def fold_in(key: Int[Tensor, "3"], index: int | Tensor) -> Int[Tensor, "*batch 3
 def split(key: Int[Tensor, "3"], num: int = 2) -> Int[Tensor, "num 3"]:
     """`num` new keys, (num, 3): unpack them, or map over them with `torch.func.vmap`."""
     seed, offsets = _parts(key)
-    index = torch.arange(num, device=key.device)
-    words = philox(seed, index, 0, 0, _SPLIT)
+    words = philox(seed, _count(num, key), 0, 0, _SPLIT)
     return _with_seed(words, offsets)
 
 
@@ -98,7 +97,7 @@ def _words(key: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor,
     """Each call's four words, (particles, data, blocks) each: an event's element e is word e % 4 of block e // 4."""
     seed, _ = _parts(key)
     particles, data, event = _axes(shape)
-    block = torch.arange(-(-event // 4), device=key.device)
+    block = _count(-(-event // 4), key)
     particle = (key[1] + torch.arange(particles, device=key.device))[:, None, None] & LOW
     datum = (key[2] + torch.arange(data, device=key.device))[:, None] & LOW
     return philox(seed, block, particle, datum, _NOISE)
@@ -136,6 +135,11 @@ def _index(index: int | Tensor, key: Tensor) -> Tensor:
     if isinstance(index, float) or (isinstance(index, Tensor) and index.is_floating_point()):
         raise TypeError(f"expected an integer index, got {index!r}")
     return torch.as_tensor(index, dtype=torch.int64, device=key.device)
+
+
+def _count(n: int, key: Tensor) -> Tensor:
+    """0 … n - 1 as counters. Without the mask a compiler multiplies what it knows to be small in 32 bits."""
+    return torch.arange(n, device=key.device) & LOW
 
 
 def _with_seed(words: tuple[Any, ...], offsets: Tensor) -> Tensor:

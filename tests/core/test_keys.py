@@ -83,8 +83,22 @@ def test_vmap_and_compile_draw_what_eager_draws():
     assert torch.equal(
         vmap(lambda k: keys.normal(k, (2, 3, 5)))(many), torch.stack([keys.normal(k, (2, 3, 5)) for k in many])
     )
-    compiled = torch.compile(lambda k, step: keys.bits(keys.fold_in(k, step), (2, 3, 5)), fullgraph=True)
-    assert torch.equal(compiled(KEY, torch.tensor(9)), keys.bits(keys.fold_in(KEY, 9), (2, 3, 5)))
+
+
+def test_compiled_words_are_eager_ones_for_many_elements_particles_data_and_splits():
+    """Where a compiler multiplied a small count by a constant of the generator in 32 bits, words changed."""
+
+    def words(key, step):
+        key = keys.fold_in(key, step)
+        return (
+            keys.bits(key, (40, 30, 50)), keys.bits(key, (50,)), keys.split(key, 20), keys.permutation(key, 100),
+            keys.fold_in(key, torch.arange(20)), keys.at(key, particle=torch.arange(9)), keys.uniform(key, (1, 3, 70)),
+            keys.fold_in(key, 7), keys.bits(keys.at(key, 2**31, 2**31 - 3), (5, 6, 7)),
+        )  # fmt: skip
+
+    compiled = torch.compile(words, fullgraph=True)(KEY, torch.tensor(9))
+    for ours, eager in zip(compiled, words(KEY, torch.tensor(9)), strict=True):
+        assert torch.equal(ours, eager)
 
 
 def test_at_takes_index_tensors():

@@ -62,6 +62,10 @@ def data(settings: Settings) -> Iterator[str]:
 def model(settings: Settings) -> Iterator[str]:
     if settings.model == "sbn" and settings.likelihood != "bernoulli":
         yield f"the sbn is a model of binary pixels: leave out --likelihood {settings.likelihood}, or use --model vae"
+    theirs = {"sbn": ("latent", "channels", "activation"), "vae": ("units", "layers")}[settings.model]
+    for name in theirs:
+        if getattr(settings, name) != getattr(Settings, name):
+            yield f"the {settings.model} has no {option(name)}: leave it out, or use another --model"
     if settings.model == "sbn" and settings.network != "mlp":
         yield f"the sbn has no --network {settings.network}: leave it out, or use --model vae"
 

@@ -10,7 +10,6 @@ import math
 import sys
 import textwrap
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,9 +22,9 @@ from jensen.experiments import assessment_figures, ladder, runs
 from jensen.experiments.assessment import Assessment, assess
 from jensen.experiments.finished import Finished, check_alike, read
 from jensen.experiments.settings import InputError
+from jensen.experiments.verdicts import average, curve, verdicts
 
 FOLDER = "evaluation"
-CONVERGED, LEVEL = 0.1, 0.05  # nats: a sandwich this thin, and a last rise of IWAE this small, say that it is done
 
 
 @dataclass(frozen=True)
@@ -82,8 +81,8 @@ def run(settings: Settings) -> list[Assessment]:
             raise InputError(
                 f"--images {settings.images} exceeds the {len(each.images.test)} test images: ask for fewer"
             )
-        if not each.folder.joinpath(FOLDER).is_dir():
-            make(each.folder / FOLDER)
+    for each in finished:
+        make(each.folder / FOLDER)
     found = []
     for each in finished:
         started = time.monotonic()
@@ -113,7 +112,7 @@ def run(settings: Settings) -> list[Assessment]:
 
 def make(folder: Path) -> None:
     try:
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder} cannot be made ({error.strerror}): move what is there, or free the run") from error
 
@@ -136,94 +135,9 @@ def report(run: Finished, found: Assessment, settings: Settings) -> str:
         lines.append(f"{'annealing':<22}{log_p:>10.3f} ± {error:.3f} (Monte Carlo), {settings.chains} chains, "
                      f"{settings.temperatures} temperatures")  # fmt: skip
     lines.append("")
-    for name, verdict in verdicts(run, found, settings).items():
+    for name, verdict in verdicts(run, found, settings.k).items():
         lines.append(textwrap.fill(verdict, 118, initial_indent=f"{name:<12}", subsequent_indent=" " * 12))
     return "\n".join(lines) + "\n"
-
-
-def verdicts(run: Finished, found: Assessment, settings: Settings) -> dict[str, str]:
-    """A sentence or two each."""
-    told = {"bounds": of_bounds(found, settings), **of_evidence(found)}
-    told["weights"] = found.psis.verdict()
-    told["units"] = found.units.verdict()
-    if found.collapse is None:
-        told["KL"] = "two layers of units have no KL by dimension in closed form, so collapse is not judged"
-    else:
-        told["KL"] = found.collapse.verdict()
-    told["terms"] = (
-        f"on all test images, rate (KL) {found.rate:.2f} and distortion (−reconstruction) {found.distortion:.2f}, "
-        f"which sum to −ELBO {found.rate + found.distortion:.2f}"
-    )
-    if run.settings.likelihood == "soft-bernoulli":
-        told["beware"] = "soft targets: all these are cross-entropies, and bound no log p(x)"
-    return told
-
-
-def of_bounds(found: Assessment, settings: Settings) -> str:
-    value = {(row["bound"], row["k"]): row["value"] for row in found.bounds}
-    last, error = settings.k[-1], average(found.importance.log_p, found.importance.standard_error)[1]
-    gain = value["IWAE", last] - value["ELBO", last]
-    text = f"{last} samples gain {gain:.2f} nats over the ELBO, to {value['IWAE', last]:.3f} ± {error:.3f}"
-    if len(settings.k) > 1:
-        rise = value["IWAE", last] - value["IWAE", settings.k[-2]]
-        state = "it has levelled off" if rise < LEVEL else "it still rises, so log p(x) is higher"
-        text += f"; IWAE's last step, from K = {settings.k[-2]}, is {rise:.3f}: {state}"
-    above = value["CUBO(2)", last] - value["IWAE", last]
-    trusted = (found.psis.k_hat < 0.5).float().mean().item()
-    return (
-        f"{text}. CUBO(2) is {above:.2f} above it; its limit is finite where k-hat is below 0.5, on {trusted:.0%} of the "
-        "images, and elsewhere it grows with K for ever"
-    )
-
-
-def of_evidence(found: Assessment) -> dict[str, str]:
-    if found.annealed is None or found.sandwich is None:
-        return {"annealing": "none: it moves z along gradients, and these units are discrete: IWAE at the largest K is "
-                "the best lower bound here, and nothing tells how far below log p(x) it is"}  # fmt: skip
-    (more, error), acceptance = paired(found.annealed, found.importance), found.annealed.acceptance.mean().item()
-    if more > max(LEVEL, 2 * error):
-        state = "importance sampling has not arrived: quote annealing, or draw more samples"
-    elif more < -max(LEVEL, 2 * error):
-        state = "annealing has not arrived: raise --temperatures or --chains"
-    else:
-        state = "the two agree"
-    sides = found.sandwich.over_data()
-    gap, gap_error = sides.gap.item(), sides.gap_error.item()
-    if abs(gap) < CONVERGED:
-        thin = f"below {CONVERGED} nats, so that lower bounds by this annealing are log p(x) to that"
-    else:
-        thin = "wide: these lower bounds are short by up to it, so raise --temperatures or --chains"
-    return {
-        "annealing": f"{more:+.3f} ± {error:.3f} nats from importance sampling, on the same images (acceptance "
-        f"{acceptance:.2f}): {state}",
-        "sandwich": f"on {len(found.sandwich.gap)} images simulated from the model, annealing forward and backward "
-        f"leaves {sides.lower.item():.3f} … {sides.upper.item():.3f}, a gap of {gap:.3f} ± {gap_error:.3f} nats: {thin}",
-    }
-
-
-def average(values: Tensor, errors: Tensor) -> tuple[float, float]:
-    """The mean over images and its Monte Carlo error."""
-    return values.mean().item(), errors.square().sum().sqrt().item() / len(values)
-
-
-def paired(first: Any, second: Any) -> tuple[float, float]:
-    errors = (first.standard_error.square() + second.standard_error.square()).sqrt()
-    return average(first.log_p - second.log_p, errors)
-
-
-def curve(points: Sequence[tuple[float, float, float, str]]) -> str:
-    """Runs by KL weight, with the model's best and the trade-off between neighbours."""
-    lines = [f"{'KL weight':>9}{'rate':>10}{'distortion':>12}{'−ELBO':>10}   run"]
-    for beta, rate, distortion, name in points:
-        lines.append(f"{beta:>9g}{rate:>10.2f}{distortion:>12.2f}{rate + distortion:>10.2f}   {name}")
-    best = min(points, key=lambda point: point[1] + point[2])
-    by_beta = [rate for _, rate, *_ in points]
-    falls = by_beta == sorted(by_beta, reverse=True)
-    told = (
-        "the rate falls as the KL weight rises" if falls else "the rate does not fall at each rise of the KL weight: "
-    )
-    told += "" if falls else "the runs differ in more than it, or are not trained to the end"
-    return "\n".join([*lines, f"{told}; the best ELBO is that of KL weight {best[0]:g}"]) + "\n"
 
 
 def rows(found: Assessment) -> list[dict[str, Any]]:
@@ -265,7 +179,7 @@ def as_json(run: Finished, found: Assessment, settings: Settings) -> dict[str, A
         value["sandwich"] = {name: t.item() for name, t in found.sandwich.over_data()._asdict().items()}
     if found.collapse is not None:
         value["collapsed_dimensions"] = int(found.collapse.collapsed.sum())
-    return value | {"verdicts": verdicts(run, found, settings)}
+    return value | {"verdicts": verdicts(run, found, settings.k)}
 
 
 def finite(value: Any) -> Any:

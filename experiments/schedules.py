@@ -28,3 +28,11 @@ def cyclical(step: int, peak: float, total: int, cycles: int = 4, ramp: float = 
         return peak
     done = step * cycles % total / total
     return peak if done >= ramp else peak * done / ramp
+
+
+def geometric(step: int, start: float, final: float, total: int) -> float:
+    """start * (final / start)^(step / (total - 1)), then final: for the temperature of a relaxation.
+
+    Hand it on as a 0-d tensor, `torch.tensor(...)`, and a compiled step is compiled once.
+    """
+    return start * (final / start) ** min(1.0, step / max(1, total - 1))

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.func import grad, vmap
 
 from jensen.core import bounds, trees
+from jensen.core.distributions import Hierarchical
 from jensen.estimators.gradients.contract import Bound, event_sum
 
 
@@ -52,6 +53,8 @@ def optimal(bound: Bound, log_w: Float[Tensor, "s n"], q: Any, z: Float[Tensor, 
     _several(log_w)
     if bound is not bounds.elbo:
         raise ValueError("the optimal coefficient is for the ELBO: for other bounds use leave_one_out or vimco")
+    if isinstance(q, Hierarchical):
+        raise TypeError("the optimal coefficient is for a q of one layer: use leave_one_out")
     slopes = vmap(grad(lambda q, z: q.log_prob(z[None]).sum()), in_dims=(None, 0))(trees.stop(q), z)
     g = torch.stack([event_sum(t.square()) for t in trees.leaves(slopes)]).sum(0)
     return _finite(((log_w * g).sum(0) - log_w * g) / (g.sum(0) - g).clamp_min(torch.finfo(g.dtype).tiny))

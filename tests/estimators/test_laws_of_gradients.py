@@ -8,7 +8,7 @@ import torch
 from torch.func import grad, vmap
 
 from jensen.core import bounds, keys, trees
-from jensen.core.distributions import Bernoulli, Categorical, DiagNormal
+from jensen.core.distributions import Bernoulli, Categorical, DiagNormal, Hierarchical
 from jensen.estimators import gradients as g
 from jensen.estimators.diagnostics import quality
 from jensen.estimators.gradients import baselines
@@ -160,6 +160,16 @@ def test_chunks_of_particles_have_the_mean_of_the_whole(gate):
             torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
 
 
+def test_a_temperature_may_be_a_tensor():
+    gate = GATES["four Bernoullis"]
+    for estimate in (g.concrete, g.gumbel_straight_through, g.rebar):
+        number, tensor = (
+            gate.draws(partial(estimate, temperature=t), 2, reps=3)["phi"]["logits"]
+            for t in (0.3, torch.tensor(0.3, dtype=torch.float64))
+        )
+        torch.testing.assert_close(number, tensor)
+
+
 def test_second_moment_is_that_of_relax_and_moves_its_control_alone():
     gate, u = gates.four_bernoullis(), keys.uniform(KEY, (3, 2, 4), torch.float64)
     q = gate.posterior(gate.params["phi"])
@@ -232,6 +242,7 @@ def test_dead_particles_and_dead_data_have_finite_gradients(estimate):
 
 NORMAL, BINARY = DiagNormal(torch.zeros(2, 3), torch.zeros(2, 3)), Bernoulli(torch.zeros(2, 3))
 CHOICE = Categorical(torch.zeros(2, 3, 4))
+TWO = Hierarchical(BINARY, {}, lambda params, z: Bernoulli(z[..., :2]), 2)
 
 
 @pytest.mark.parametrize(
@@ -247,6 +258,13 @@ CHOICE = Categorical(torch.zeros(2, 3, 4))
             ValueError,
             "use leave_one_out or vimco",
         ),
+        (
+            lambda p: g.score(p, TWO, TWO.noise(KEY, 2), baseline=baselines.optimal),
+            TypeError,
+            "use leave_one_out",
+        ),
+        (lambda p: g.disarm(p, TWO, TWO.noise(KEY, 2)), TypeError, "use score"),
+        (lambda p: g.rebar(p, TWO, TWO.noise(KEY, 2)), TypeError, "use score with a baseline"),
         (lambda p: g.vargrad(p, BINARY, BINARY.noise(KEY, 1)), ValueError, "draw more, or use score"),
         (lambda p: g.wake_phi(p, BINARY, BINARY.noise(KEY, 1)), ValueError, "use sleep_phi"),
         (lambda p: g.muprop(p, NORMAL, NORMAL.noise(KEY, 2)), TypeError, "use pathwise, stl or dreg"),

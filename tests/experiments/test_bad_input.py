@@ -35,6 +35,8 @@ WRONG = {
     "no temperature": (["--temperature", "0"], "expected a positive --temperature"),
     "three layers": ([*SBN, "--layers", "3"], "invalid choice '3'"),
     "grey sbn": ([*SBN, "--pixels", "grey", "--likelihood", "gaussian"], "the sbn is a model of binary pixels"),
+    "latents of an sbn": ([*SBN, "--latent", "3"], "the sbn has no --latent"),
+    "layers of a vae": (["--layers", "2"], "the vae has no --layers"),
     "conv sbn": ([*SBN, "--network", "conv"], "the sbn has no --network conv"),
     "path of discrete units": ([*SBN, "--estimator", "dreg"], "the sbn's are discrete: use score or disarm"),
     "units of a vae": (["--estimator", "rebar"], "--estimator rebar is for the sbn's Bernoulli units: use pathwise"),

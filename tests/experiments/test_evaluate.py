@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from jensen.core import bounds, keys
 from jensen.core.models import sbn
-from jensen.experiments import assessment, evaluate, ladder, runs, train
+from jensen.experiments import assessment, evaluate, ladder, runs, train, verdicts
 from jensen.experiments.assessment import assess
 from jensen.experiments.evaluate import Settings
 from jensen.experiments.finished import Finished, read
@@ -171,12 +171,12 @@ def test_verdicts_say_what_to_do(finished):
     low = found._replace(annealed=found.annealed._replace(log_p=found.importance.log_p - 3))
     high = found._replace(annealed=found.annealed._replace(log_p=found.importance.log_p + 3))
     wide = found._replace(sandwich=found.sandwich._replace(upper=found.sandwich.lower + torch.arange(1.0, 5.0)))
-    assert "annealing has not arrived: raise --temperatures" in evaluate.of_evidence(low)["annealing"]
-    assert "importance sampling has not arrived: quote annealing" in evaluate.of_evidence(high)["annealing"]
-    assert "not surely below 0.1 nats: raise --temperatures" in evaluate.of_evidence(wide)["sandwich"]
-    falls = evaluate.curve([(0.5, 5.0, 20.0, "a"), (1.0, 4.0, 20.5, "b")])
+    assert "annealing has not arrived: raise --temperatures" in verdicts.of_evidence(low)["annealing"]
+    assert "importance sampling has not arrived: quote annealing" in verdicts.of_evidence(high)["annealing"]
+    assert "not surely below 0.1 nats: raise --temperatures" in verdicts.of_evidence(wide)["sandwich"]
+    falls = verdicts.curve([(0.5, 5.0, 20.0, "a"), (1.0, 4.0, 20.5, "b")])
     assert "the rate falls as the KL weight rises; the best ELBO is that of KL weight 1" in falls
-    assert "does not fall" in evaluate.curve([(0.5, 4.0, 20.0, "a"), (1.0, 5.0, 20.5, "b")])
+    assert "does not fall" in verdicts.curve([(0.5, 4.0, 20.0, "a"), (1.0, 5.0, 20.5, "b")])
 
 
 def test_what_has_no_json_number_is_null():

@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from jensen.experiments.schedules import cyclical, warmup, warmup_cosine
+from jensen.experiments.schedules import cyclical, geometric, warmup, warmup_cosine
 
 
 def test_warmup():
@@ -32,3 +32,11 @@ def test_cyclical():
     assert weights[13:25] == [2.0] * 12
     assert cyclical(100, 2.0, 100) == cyclical(1000, 2.0, 100) == 2
     assert [cyclical(t, 1.0, 4, 1, 1.0) for t in range(6)] == [0, 0.25, 0.5, 0.75, 1, 1]
+
+
+def test_geometric_multiplies_by_one_factor():
+    values = [geometric(t, 1.0, 0.1, 11) for t in range(15)]
+    assert values[0] == 1
+    assert values[10:] == pytest.approx([0.1] * 5)
+    assert [b / a for a, b in pairwise(values[:11])] == pytest.approx([0.1**0.1] * 10)
+    assert geometric(0, 0.5, 0.5, 1) == 0.5

@@ -1,0 +1,44 @@
+"""Bounds at every K from one set of log weights, so that what differs between them is the bound and not the draws."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from jensen.core import bounds
+
+Bound = Callable[[Tensor], Tensor]  # log_w (s, n) -> (n,)
+BOUNDS: dict[str, Bound] = {
+    "ELBO": bounds.elbo,
+    "TVO, 5 intervals": bounds.Tvo(bounds.log_betas(5)),
+    "Rényi(0.5)": bounds.Renyi(0.5),
+    "IWAE": bounds.iwae,
+    "jackknife": bounds.Jackknife(1),
+    "CUBO(2)": bounds.Cubo(2.0),
+}
+MOST_LEFT_OUT = 100  # the largest K of the jackknife: its cost is that of K^2 weights
+ELEMENTS = 2**22  # of the jackknife's subsets, after which further groups are left out
+
+
+def at(bound: Bound, log_w: Tensor, k: int) -> Tensor | None:
+    """The bound of each group of k of the s weights of a datum: log_w (s, n) -> (s // k, n). None where it has none.
+
+    With each K a multiple of the last, IWAE rises with K for every datum, and not on average alone.
+    """
+    groups = log_w[: len(log_w) // k * k].unflatten(0, (-1, k))
+    width = None
+    if isinstance(bound, bounds.Jackknife):
+        if not bound.m < k <= MOST_LEFT_OUT:
+            return None
+        groups = groups[: max(1, ELEMENTS // (k * k * log_w.shape[1]))]
+        width = max(1, ELEMENTS // (k * k))
+    columns = groups.transpose(0, 1).flatten(1)  # (k, groups * n)
+    parts = columns.split(width or columns.shape[1], 1)
+    return torch.cat([bound(part) for part in parts]).unflatten(0, (len(groups), -1))
+
+
+def mean(values: Tensor) -> tuple[float, float | None]:
+    """The mean over groups and data of (groups, n), and its Monte Carlo error; None where there is one group."""
+    groups, n = values.shape
+    error = (values.var(0).sum() / groups).sqrt().item() / n if groups > 1 else None
+    return values.mean().item(), error

@@ -10,7 +10,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
 
@@ -19,7 +19,7 @@ from jensen.experiments.checks import check
 from jensen.experiments.settings import InputError
 from jensen.experiments.settings import Settings as Run
 
-EACH = {  # by name: the options of a run, and evaluations of log p per sample
+EACH: dict[str, tuple[dict[str, Any], int]] = {  # by name: the options of a run, and evaluations of log p per sample
     "REINFORCE": ({"estimator": "score", "baseline": "none"}, 1),
     "NVIL": ({"estimator": "score", "baseline": "nvil"}, 1),
     "RLOO": ({"estimator": "score", "baseline": "leave-one-out"}, 1),

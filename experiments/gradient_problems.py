@@ -192,7 +192,7 @@ def tuned(params: Params, build: Callable, hidden: int, steps: int) -> Estimator
     """
     q, log_p = build(params)
     half = torch.tensor(0.5, dtype=q.logits.dtype)
-    start = {"eta": half, "log_temperature": half.log()}
+    start: Params = {"eta": half, "log_temperature": half.log()}
     if hidden:
         start["network"] = mlp.init(KEY, (q.logits.shape[-1], hidden, 1), dtype=half.dtype)
 

@@ -48,7 +48,11 @@ class Psis(NamedTuple):
         if not bad.any():
             return f"weights are reliable: k-hat is at most {worst:.2f} over {n} data, within {limit}"
         need = 10 ** (1 / (1 - worst)) if worst < 1 else math.inf
-        cure = f"draw {need:.1g} samples or take" if need <= PRACTICAL else "more draws will not mend it: take"
+        cure = (
+            f"draw {need:.1g} samples or take"
+            if len(self.log_weights) < need <= PRACTICAL
+            else "more draws will not mend it: take"
+        )
         return (
             f"weights are unreliable for {int(bad.sum())} of {n} data ({listed(bad)}): k-hat is up to {worst:.2f}, "
             f"above {limit}: {cure} a q with wider tails"

@@ -162,8 +162,10 @@ def test_closed_slopes_are_the_differentiated_ones():
 @pytest.mark.law
 @given(strategies.log_weights(6))
 def test_identities(log_w):
+    rounding = 1e-12 + 1e-15 * log_w.nan_to_num(neginf=0).abs().max().item()  # of sums that cancel
+
     def same(a, b):
-        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=rounding)
 
     s, alive = len(log_w), (log_w != -INF).all(0)
     elbo, iwae = bounds.elbo(log_w), bounds.iwae(log_w)

@@ -6,7 +6,6 @@ Claim    ELBO <= Rényi <= IWAE <= log p(x) on average at every K. CUBO's exact 
 Command  python -m jensen.experiments.bounds
 """
 
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -115,7 +114,7 @@ def run(settings: Settings) -> list[Row]:
         raise InputError(f"{settings.out} cannot be made ({error.strerror}): choose another --out") from error
     places = [(shift, 1.0) for shift in settings.shifts] + [(0.0, scale) for scale in settings.scales]
     rows = [row for shift, scale in places for row in measure(shift, scale, settings)]
-    runs.write_atomically(settings.out / "rows.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
+    runs.write_rows(settings.out / "rows.jsonl", rows)
     draw_figure(rows, settings.out / "bounds.png")
     return rows
 

@@ -79,8 +79,7 @@ def run(settings: Settings) -> list[dict]:
             train.run(onwards)
         rows.append({"estimator": name, "k": one.k, **json.loads(report.read_text())})
         rows[-1]["training_s"] = json.loads((folder / "timing.json").read_text())["training_s"]
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
-    runs.write_atomically(settings.out / "rows.jsonl", lines.encode())
+    runs.write_rows(settings.out / "rows.jsonl", rows)
     return rows
 
 

@@ -5,7 +5,6 @@ Claim    a VAE's −ELBO says little by itself: of its distance to log p(x) more
 Command  python -m jensen.experiments.evaluate RUN_FOLDER [MORE_RUN_FOLDERS]
 """
 
-import json
 import math
 import sys
 import textwrap
@@ -93,8 +92,7 @@ def run(settings: Settings) -> list[Assessment]:
         text = report(each, result, settings)
         runs.write_atomically(target / "report.txt", text.encode())
         runs.write_json(target / "report.json", finite(as_json(each, result, settings)))
-        lines = "".join(json.dumps(finite(row)) + "\n" for row in rows(result))
-        runs.write_atomically(target / "rows.jsonl", lines.encode())
+        runs.write_rows(target / "rows.jsonl", map(finite, rows(result)))
         assessment_figures.draw_all(target, result)
         print(f"{text}\nreport, rows and figures in {target} ({time.monotonic() - started:.0f} s)\n")
     if len(finished) > 1:
@@ -104,7 +102,7 @@ def run(settings: Settings) -> list[Assessment]:
         text = curve(points)
         runs.write_atomically(target / "rate-distortion.txt", text.encode())
         lines = [dict(zip(("kl_weight", "rate", "distortion", "run"), point, strict=True)) for point in points]
-        runs.write_atomically(target / "rate-distortion.jsonl", "".join(json.dumps(r) + "\n" for r in lines).encode())
+        runs.write_rows(target / "rate-distortion.jsonl", lines)
         assessment_figures.rate_distortion(target / "rate-distortion.png", points)
         print(f"{text}\ncurve in {target}")
     return found

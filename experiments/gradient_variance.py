@@ -6,7 +6,6 @@ Claim    no estimator is best everywhere: paths beat scores where there are path
 Command  python -m jensen.experiments.gradient_variance
 """
 
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -77,8 +76,7 @@ def run(settings: Settings) -> list[Row]:
     except OSError as error:
         raise InputError(f"{settings.out} cannot be made ({error.strerror}): choose another --out") from error
     rows = [row for problem in all_problems() for row in measure(problem, settings)]
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
-    runs.write_atomically(settings.out / "rows.jsonl", lines.encode())
+    runs.write_rows(settings.out / "rows.jsonl", rows)
     draw(rows, settings.out)
     return rows
 

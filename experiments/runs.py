@@ -45,7 +45,7 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
-def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+def write_rows(path: Path, rows: Iterable[Mapping[Any, Any]]) -> None:
     """One line of JSON per row."""
     write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
 

@@ -11,7 +11,7 @@ from jensen.core.distributions import Bernoulli, DiagNormal
 from jensen.core.models import Model
 from jensen.core.models.vae import VAE
 from jensen.core.trees import Params
-from jensen.estimators.diagnostics import ActiveUnits, Collapse, Psis, active_units, collapse, psis
+from jensen.estimators.diagnostics import ActiveUnits, Collapse, active_units, collapse
 from jensen.estimators.evidence import (
     Annealed,
     Evidence,
@@ -33,10 +33,10 @@ class Assessment(NamedTuple):
     """Of n test images and as many simulated ones, in nats per datum; None where z is discrete, or has no such term."""
 
     bounds: list[dict[str, Any]]  # a row per bound and K
-    importance: Evidence  # from all samples
+    samples: int  # of importance sampling, per image
+    importance: Evidence
     annealed: Annealed | None
     sandwich: Sandwich | None  # of simulated data
-    psis: Psis
     units: ActiveUnits  # of all test data, as are the rest
     collapse: Collapse | None
     rate: float  # E KL(q(z | x) || p(z))
@@ -58,10 +58,10 @@ def assess(run: Finished, images: int, ks: tuple[int, ...], chains: int, tempera
     rate, distortion = rate_and_distortion(model, params, run.images.test, terms_key)
     return Assessment(
         against_k(log_w, ks),
+        len(log_w),
         from_log_weights(lambda _: log_w, weights_key, len(log_w)),
         annealed,
         sandwich,
-        psis(log_w),
         active_units(posterior_means(model, params, run.images.test)),
         collapsed(model, params, run.images.test),
         rate,

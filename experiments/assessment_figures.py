@@ -7,6 +7,7 @@ import matplotlib as mpl
 import torch
 from matplotlib.figure import Figure
 
+from jensen.estimators.diagnostics import k_hat_threshold
 from jensen.experiments import ladder
 from jensen.experiments.assessment import Assessment
 
@@ -35,7 +36,9 @@ def bounds(found: Assessment) -> Figure:
                           marker="o", markersize=3.5, linewidth=1.2)  # fmt: skip
     if found.annealed is not None:
         axis.axhline(found.annealed.log_p.mean().item(), color="black", linewidth=1, label="annealing")
-    axis.set(xscale="log", xlabel="K", ylabel="nats per datum", title=f"Bounds, {len(found.psis.k_hat)} test images")
+    axis.set(
+        xscale="log", xlabel="K", ylabel="nats per datum", title=f"Bounds, {len(found.importance.k_hat)} test images"
+    )
     axis.grid(alpha=0.25)
     figure.legend(loc="outside right upper", fontsize=8)
     return figure
@@ -44,14 +47,15 @@ def bounds(found: Assessment) -> Figure:
 def weights(found: Assessment) -> Figure:
     """How many images have weights of which k-hat."""
     figure, axis = plt.subplots(figsize=(5.5, 3.6), layout="constrained")
-    k_hat = found.psis.k_hat.cpu().float()
+    k_hat = found.importance.k_hat.cpu().float()
     shown = k_hat[k_hat.isfinite()]
     if len(shown):
         axis.hist(shown.numpy(), bins=30, color="C0")
-    axis.axvline(found.psis.threshold, color="C3", label=f"threshold {found.psis.threshold:.2f}")
+    threshold = k_hat_threshold(found.samples)
+    axis.axvline(threshold, color="C3", label=f"threshold {threshold:.2f}")
     axis.axvline(0.5, color="C1", linestyle="--", label="0.5: beyond it no variance")
     beyond = len(k_hat) - len(shown)
-    axis.set(xlabel="k-hat", ylabel="images", title=f"Tails of importance weights, K = {len(found.psis.log_weights)}"
+    axis.set(xlabel="k-hat", ylabel="images", title=f"Tails of importance weights, K = {found.samples}"
              + (f" ({beyond} not finite)" if beyond else ""))  # fmt: skip
     axis.legend(frameon=False, fontsize=8)
     return figure
@@ -80,9 +84,9 @@ def evidence(found: Assessment) -> Figure:
     assert found.sandwich is not None
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
     more = found.annealed.log_p - found.importance.log_p
-    shown = torch.isfinite(found.psis.k_hat)
+    shown = torch.isfinite(found.importance.k_hat)
     errors = (found.annealed.standard_error.square() + found.importance.standard_error.square()).sqrt()
-    axes[0].errorbar(found.psis.k_hat[shown].tolist(), more[shown].tolist(), errors[shown].tolist(), fmt="o",
+    axes[0].errorbar(found.importance.k_hat[shown].tolist(), more[shown].tolist(), errors[shown].tolist(), fmt="o",
                      markersize=3, linewidth=0.8)  # fmt: skip
     axes[0].axhline(0, color="black", linewidth=1)
     axes[0].set(xlabel="k-hat", ylabel="annealing − importance sampling, nats", title="Test images")

@@ -17,6 +17,7 @@ import tyro
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.estimators.diagnostics import k_hat_threshold
 from jensen.experiments import assessment_figures, ladder, runs
 from jensen.experiments.assessment import Assessment, assess
 from jensen.experiments.finished import Finished, check_alike, read
@@ -141,7 +142,7 @@ def report(run: Finished, found: Assessment, settings: Settings) -> str:
 def rows(found: Assessment) -> list[dict[str, Any]]:
     """A row per bound and K, per image, per simulated image and per latent dimension, told apart by `of`."""
     images = {"importance": found.importance.log_p, "importance_error": found.importance.standard_error,
-              "ess": found.importance.ess, "k_hat": found.psis.k_hat}  # fmt: skip
+              "ess": found.importance.ess, "k_hat": found.importance.k_hat}  # fmt: skip
     if found.annealed is not None:
         images |= {"annealed": found.annealed.log_p, "annealed_error": found.annealed.standard_error}
     dimensions = {"variance": found.units.variance, "active": found.units.active}
@@ -167,9 +168,9 @@ def as_json(run: Finished, found: Assessment, settings: Settings) -> dict[str, A
     value: dict[str, Any] = {
         "images": settings.images, "kl_weight": run.settings.kl_weight, "rate": found.rate,
         "distortion": found.distortion, "importance": log_p, "importance_error": error,
-        "active_units": int(found.units.active.sum()), "k_hat_median": found.psis.k_hat.median().item(),
-        "k_hat_max": found.psis.k_hat.max().item(),
-        "k_hat_above_threshold": int((~(found.psis.k_hat <= found.psis.threshold)).sum()),
+        "active_units": int(found.units.active.sum()), "k_hat_median": found.importance.k_hat.median().item(),
+        "k_hat_max": found.importance.k_hat.max().item(),
+        "k_hat_above_threshold": int((~(found.importance.k_hat <= k_hat_threshold(found.samples))).sum()),
     }  # fmt: skip
     if found.annealed is not None and found.sandwich is not None:
         log_p, error = average(found.annealed.log_p, found.annealed.standard_error)

@@ -54,7 +54,7 @@ def evaluate(model: Model, params: Params, train: Tensor, x: Tensor, k: int, key
     if compile:
         terms, log_weights = compiled(terms), compiled(log_weights)
     reconstruction, kl = over_data(lambda x, key: terms(params, x, key), x, elbo_key, ROWS // ELBO_SAMPLES)
-    nll, error, _ = over_data(
+    nll, error, _, _ = over_data(
         lambda x, key: from_log_weights(lambda at: log_weights(params, x, at), key, k),
         x,
         evidence_key,

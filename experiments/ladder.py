@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from jensen.core import bounds
@@ -16,8 +15,6 @@ BOUNDS: dict[str, Bound] = {
     "jackknife": bounds.Jackknife(1),
     "CUBO(2)": bounds.Cubo(2.0),
 }
-MOST_LEFT_OUT = 100  # the largest K of the jackknife: its cost is that of K^2 weights
-ELEMENTS = 2**22  # of the jackknife's subsets, after which further groups are left out
 
 
 def at(bound: Bound, log_w: Tensor, k: int) -> Tensor | None:
@@ -26,15 +23,9 @@ def at(bound: Bound, log_w: Tensor, k: int) -> Tensor | None:
     With each K a multiple of the last, IWAE rises with K for every datum, and not on average alone.
     """
     groups = log_w[: len(log_w) // k * k].unflatten(0, (-1, k))
-    width = None
-    if isinstance(bound, bounds.Jackknife):
-        if not bound.m < k <= MOST_LEFT_OUT:
-            return None
-        groups = groups[: max(1, ELEMENTS // (k * k * log_w.shape[1]))]
-        width = max(1, ELEMENTS // (k * k))
-    columns = groups.transpose(0, 1).flatten(1)  # (k, groups * n)
-    parts = columns.split(width or columns.shape[1], 1)
-    return torch.cat([bound(part) for part in parts]).unflatten(0, (len(groups), -1))
+    if isinstance(bound, bounds.Jackknife) and k <= bound.m:
+        return None
+    return bound(groups.transpose(0, 1).flatten(1)).unflatten(0, (len(groups), -1))
 
 
 def mean(values: Tensor) -> tuple[float, float | None]:

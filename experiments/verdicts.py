@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
+from jensen.estimators.diagnostics import reliability
 from jensen.experiments.assessment import Assessment
 from jensen.experiments.finished import Finished
 
@@ -14,7 +15,7 @@ CONVERGED, LEVEL = 0.1, 0.05  # nats: a sandwich this thin, and a last rise of I
 def verdicts(run: Finished, found: Assessment, k: tuple[int, ...]) -> dict[str, str]:
     """A sentence or two each."""
     told = {"bounds": of_bounds(found, k), **of_evidence(found)}
-    told["weights"] = found.psis.verdict()
+    told["weights"] = reliability(found.importance.k_hat, found.samples)
     told["units"] = found.units.verdict()
     if found.collapse is None:
         told["KL"] = "two layers of units have no KL by dimension in closed form, so collapse is not judged"
@@ -39,7 +40,7 @@ def of_bounds(found: Assessment, k: tuple[int, ...]) -> str:
         state = "it has levelled off" if rise < LEVEL else "it still rises, so log p(x) is higher"
         text += f"; IWAE's last step, from K = {k[-2]}, is {rise:.3f}: {state}"
     above = value["CUBO(2)", last] - value["IWAE", last]
-    trusted = (found.psis.k_hat < 0.5).float().mean().item()
+    trusted = (found.importance.k_hat < 0.5).float().mean().item()
     return (
         f"{text}. CUBO(2) is {above:.2f} above it; its limit is finite where k-hat is below 0.5, on {trusted:.0%} of "
         "the images, and elsewhere it grows with K for ever"

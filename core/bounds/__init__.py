@@ -12,7 +12,7 @@ from jensen.core.bounds.nested import Ciwae, Miwae, piwae
 from jensen.core.bounds.slopes import slopes
 from jensen.core.bounds.thermodynamic import Tvo, linear_betas, log_betas
 from jensen.core.bounds.upper import Cubo
-from jensen.core.bounds.weights import Renyi, elbo, iwae, vr_max
+from jensen.core.bounds.weights import Renyi, elbo, iwae, leave_one_out_iwae, vr_max
 
 __all__ = [
     "Ciwae",
@@ -27,6 +27,7 @@ __all__ = [
     "elbo",
     "free_bits",
     "iwae",
+    "leave_one_out_iwae",
     "linear_betas",
     "log_betas",
     "piwae",

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.bounds.weights import check_log_weights, iwae
+from jensen.core.bounds.weights import check_log_weights, iwae, leave_one_out_iwae
 from jensen.core.ops.importance import log_sum_exp
 from jensen.core.ops.log_scale import at_least_float32
 
@@ -24,8 +24,9 @@ class Jackknife(NamedTuple):
     bias of IWAE, E[L_s] - log p(x), is a series in 1 / s; c takes its first m terms away. What is left may have
     either sign: no bound. The coefficients grow as s^m, so it is computed in float64, and the variance grows with m.
 
-    Where m particles or fewer have any weight a subset is empty, and the value is `iwae`'s. Cost and memory: C(s, m)
-    subsets of s - m samples. ValueError unless 0 <= m < s, or for more than 65,536 subsets.
+    Where m particles or fewer have any weight a subset is empty, and the value is `iwae`'s. Cost and memory: that of
+    `iwae` for m <= 1, then C(s, m) subsets of s - m samples. ValueError unless 0 <= m < s, or for more than 65,536
+    subsets.
     """
 
     m: int = 1
@@ -35,7 +36,7 @@ class Jackknife(NamedTuple):
         s, m = len(log_w), self.m
         if not 0 <= m < s:
             raise ValueError(f"expected an order 0 <= m < s = {s}, got {m}: a subset needs a sample")
-        if max(math.comb(s, j) for j in range(m + 1)) > MOST:
+        if max((math.comb(s, j) for j in range(2, m + 1)), default=0) > MOST:
             raise ValueError(f"expected at most {MOST} subsets, got {math.comb(s, m)}: use fewer samples or a lower m")
         plain = iwae(log_w)
         empty = (log_w != -torch.inf).sum(0) <= m
@@ -43,9 +44,19 @@ class Jackknife(NamedTuple):
         total = torch.zeros_like(log_w[0])
         for j in range(m + 1):
             c = (-1) ** j * (s - j) ** m / (math.factorial(m - j) * math.factorial(j))
-            kept = torch.tensor(list(combinations(range(s), s - j)), device=log_w.device)  # (subsets, s - j)
-            total = total + c * (log_sum_exp(log_w[kept], 1) - math.log(s - j)).mean(0)
+            total = total + c * _less(log_w, j).mean(0)
         return torch.where(empty, plain, total.to(plain.dtype))
+
+
+def _less(log_w: Tensor, j: int) -> Tensor:
+    """`iwae` of every subset that leaves j samples out, (subsets, n)."""
+    if j == 0:
+        return iwae(log_w)[None]
+    if j == 1:
+        return leave_one_out_iwae(log_w)
+    s = len(log_w)
+    kept = torch.tensor(list(combinations(range(s), s - j)), device=log_w.device)  # (subsets, s - j)
+    return log_sum_exp(log_w[kept], 1) - math.log(s - j)
 
 
 class Sumo(NamedTuple):

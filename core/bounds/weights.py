@@ -23,6 +23,25 @@ def iwae(log_w: Float[Tensor, "s n"]) -> Float[Tensor, " n"]:
     return log_sum_exp(at_least_float32(log_w), 0) - math.log(log_w.shape[0])
 
 
+def leave_one_out_iwae(log_w: Float[Tensor, "s n"]) -> Float[Tensor, "s n"]:
+    """`iwae` of the other samples, entry s without log_w_s, for s >= 2.
+
+    With p_s = softmax_s(log_w) it is log sum exp(log_w) + log1p(-p_s) - log(s - 1): exact to rounding where p_s <= 1/2,
+    which all samples but the heaviest have, whose others are summed by themselves. Cost: that of two bounds.
+    """
+    check_log_weights(log_w)
+    s = len(log_w)
+    if s < 2:
+        raise ValueError("expected log weights (s, n) with s >= 2, got one sample: nothing is left without it")
+    log_w = at_least_float32(log_w)
+    heaviest = torch.arange(s, device=log_w.device)[:, None] == log_w.argmax(0)
+    total = log_sum_exp(log_w, 0)
+    finite = torch.isfinite(total)
+    less = torch.where(finite & ~heaviest, log_w - torch.where(finite, total, 0.0), -torch.inf)
+    others = torch.where(finite, total + torch.log1p(-torch.exp(less)), total)
+    return torch.where(heaviest, log_sum_exp(torch.where(heaviest, -torch.inf, log_w), 0), others) - math.log(s - 1)
+
+
 class Renyi(NamedTuple):
     """log mean_s exp((1 - alpha) log_w) / (1 - alpha), the variational Renyi bound (Li and Turner, 2016).
 

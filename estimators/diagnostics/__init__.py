@@ -13,10 +13,9 @@ from jensen.estimators.diagnostics.disentanglement import Dci, Mig, Sap, dci, mi
 from jensen.estimators.diagnostics.gaps import FullNormal, Gaps, fit_each, inference_gaps
 from jensen.estimators.diagnostics.gradients import Quality, cost, quality
 from jensen.estimators.diagnostics.information import Information, aggregate_information
-from jensen.estimators.diagnostics.pareto import fit_pareto, pareto_quantile
 from jensen.estimators.diagnostics.stopping import Stop, stopping
 from jensen.estimators.diagnostics.two_sample import PredictiveCheck, TwoSample, predictive_check, two_sample
-from jensen.estimators.diagnostics.weights import Psis, ess, psis
+from jensen.estimators.diagnostics.weights import Psis, ess, k_hat_threshold, psis, reliability
 
 __all__ = [
     "ActiveUnits",
@@ -43,15 +42,15 @@ __all__ = [
     "dci",
     "ess",
     "fit_each",
-    "fit_pareto",
     "inference_gaps",
+    "k_hat_threshold",
     "kl_per_dimension",
     "mig",
-    "pareto_quantile",
     "predictive_check",
     "psis",
     "quality",
     "ranks",
+    "reliability",
     "sap",
     "simulation_based_calibration",
     "stopping",

@@ -14,8 +14,10 @@ from jensen.estimators.evidence.harmonic import harmonic
 from jensen.estimators.evidence.importance import Evidence, draw, draw_at, from_log_weights, importance
 from jensen.estimators.evidence.laplace import Laplace, find_mode, laplace
 from jensen.estimators.evidence.moves import Hamiltonian, hmc, langevin
+from jensen.estimators.evidence.pareto import fit_pareto, pareto_quantile
 from jensen.estimators.evidence.paths import linear, sigmoidal
 from jensen.estimators.evidence.smc import Smc, smc, systematic
+from jensen.estimators.evidence.tail import smooth_tail, tail_size
 
 __all__ = [
     "Annealed",
@@ -35,6 +37,7 @@ __all__ = [
     "draw",
     "draw_at",
     "find_mode",
+    "fit_pareto",
     "from_log_ratios",
     "from_log_weights",
     "harmonic",
@@ -43,8 +46,11 @@ __all__ = [
     "langevin",
     "laplace",
     "linear",
+    "pareto_quantile",
     "posterior_probabilities",
     "sigmoidal",
     "smc",
+    "smooth_tail",
     "systematic",
+    "tail_size",
 ]

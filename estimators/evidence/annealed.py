@@ -33,6 +33,7 @@ class Annealed(NamedTuple):
     log_p: Float[Tensor, " n"]
     standard_error: Float[Tensor, " n"]
     ess: Float[Tensor, " n"]
+    k_hat: Float[Tensor, " n"]
     acceptance: Float[Tensor, " n"]  # NaN where the schedule has no temperature between 0 and 1
 
 
@@ -52,7 +53,7 @@ def annealed_importance(
     log_p: z (s, n, *d) -> (s, n), the log joint density, differentiable in z. q has one row per datum: the encoder's
     posterior, or the prior expanded to (n, d). schedule: betas (t,) from 0 to 1, `linear` or `sigmoidal`; with
     [0, 1] this is `importance`. move: `hmc`, `langevin`, or another `Hamiltonian`; `repeats` of them per temperature.
-    standard_error and ess are of the k chains' weights, as in `importance`. Nothing returned is differentiable.
+    standard_error, ess and k_hat are of the k chains' weights, as in `importance`. Nothing returned is differentiable.
     ValueError for another schedule, TypeError for a discrete q.
     """
     check_run(schedule, repeats)

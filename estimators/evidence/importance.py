@@ -18,15 +18,17 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.ops.log_scale import at_least_float32
+from jensen.estimators.evidence.tail import smooth_tail, tail_size
 from jensen.estimators.gradients.contract import LogDensity, check_density
 
 
 class Evidence(NamedTuple):
-    """log_p (n,) with its standard error and effective sample size, each (n,); nats per datum."""
+    """log_p (n,) in nats per datum, with its standard error, and its weights' effective number and tail shape, (n,)."""
 
     log_p: Float[Tensor, " n"]
     standard_error: Float[Tensor, " n"]
     ess: Float[Tensor, " n"]
+    k_hat: Float[Tensor, " n"]
 
 
 def importance(log_p: LogDensity, q: Any, key: Int[Tensor, "3"], k: int, chunk: int = 64) -> Evidence:
@@ -36,6 +38,8 @@ def importance(log_p: LogDensity, q: Any, key: Int[Tensor, "3"], k: int, chunk: 
     standard_error is that of log mean w by the delta method, sd(w) / (sqrt(k) mean w); it is inf for k = 1.
     ess is (sum w)^2 / sum w^2, in [1, k], and 0 where every weight is 0. An infinite weight, a log weight of +inf,
     gives log_p = +inf with an infinite error, and ess counts such weights; one of NaN gives NaN.
+    k_hat is the Pareto shape of the largest weights, the only ones kept: above min(1 - 1 / log10(k), 0.7) neither log_p
+    nor its error can be trusted (`diagnostics.reliability` says so in words); inf for fewer than 21 samples.
     """
     return from_log_weights(partial(draw, log_p, q, min(chunk, max(k, 1))), key, k)
 
@@ -61,17 +65,22 @@ def from_log_weights(log_weights: Callable[[Tensor], Float[Tensor, "s n"]], key:
     """
     if k < 1:
         raise ValueError(f"expected k >= 1 samples, got {k}")
-    moments = None
-    start = 0
+    tail = tail_size(k) + 1
+    moments, largest, start = None, None, 0
     while start < k:
         log_w = log_weights(keys.at(key, particle=start))
         if log_w.ndim != 2 or log_w.shape[0] == 0:
             raise ValueError(f"expected log weights (s, n) with s >= 1, got {tuple(log_w.shape)}")
-        new = _Moments.of(log_w[: k - start])
-        moments = new if moments is None else moments.merge(new)
-        start += log_w.shape[0]
+        start += len(log_w)
+        log_w = at_least_float32(log_w[: len(log_w) - max(0, start - k)])
+        moments = _Moments.of(log_w) if moments is None else moments.merge(_Moments.of(log_w))
+        largest = log_w if largest is None else torch.cat([largest, log_w])
+        if len(largest) > 2 * tail:  # not at every chunk: selection is slow
+            largest = largest.topk(tail, 0, sorted=False).values
     assert moments is not None
-    return moments.evidence()
+    assert largest is not None
+    k_hat, _ = smooth_tail(largest.topk(min(tail, len(largest)), 0).values)
+    return Evidence(*moments.estimates(), k_hat.to(largest.dtype))
 
 
 class _Moments(NamedTuple):
@@ -84,7 +93,6 @@ class _Moments(NamedTuple):
 
     @classmethod
     def of(cls, log_w: Tensor) -> "_Moments":
-        log_w = at_least_float32(log_w)
         peak = log_w.amax(0)
         peak = torch.where(peak == -torch.inf, torch.finfo(peak.dtype).min, peak)
         w = _over(log_w, peak)
@@ -99,7 +107,8 @@ class _Moments(NamedTuple):
         squares = ours.square() * self.squares + theirs.square() * other.squares
         return _Moments(size, peak, mean, squares + gap.square() * (self.size * other.size / size))
 
-    def evidence(self) -> Evidence:
+    def estimates(self) -> tuple[Tensor, Tensor, Tensor]:
+        """log_p, its standard error, and the effective sample size."""
         k, mean_square = self.size, self.mean.square()
         error = (
             torch.sqrt(self.squares / (k * (k - 1)) / mean_square) if k > 1 else torch.full_like(self.mean, torch.inf)
@@ -107,9 +116,8 @@ class _Moments(NamedTuple):
         ess = k * mean_square / (mean_square + self.squares / k)
         empty = self.mean == 0
         unknown = empty | (self.peak == torch.inf)
-        return Evidence(
-            torch.log(self.mean) + self.peak, torch.where(unknown, torch.inf, error), torch.where(empty, 0.0, ess)
-        )
+        log_p = torch.log(self.mean) + self.peak
+        return log_p, torch.where(unknown, torch.inf, error), torch.where(empty, 0.0, ess)
 
 
 def _over(log_w: Tensor, peak: Tensor) -> Tensor:

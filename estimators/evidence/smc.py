@@ -81,7 +81,7 @@ def smc(
             accepted = accepted + accept.mean(0)
     evidence = from_log_weights(lambda _: log_z.to(point.log_p.dtype), key, islands)
     temperatures = torch.stack([there < 1 for there, _ in schedule]).sum(0) + 1
-    return Smc(*evidence, accepted / (len(schedule) * repeats), temperatures, point.z)
+    return Smc(*evidence[:3], accepted / (len(schedule) * repeats), temperatures, point.z)
 
 
 def pilot(

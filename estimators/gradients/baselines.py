@@ -5,6 +5,7 @@ Entry s may depend on every sample but s, and on anything that is no sample: the
 gradient and not its mean. All but `none` and the two values with a state need at least two samples.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -31,6 +32,8 @@ def leave_one_out(bound: Bound, log_w: Float[Tensor, "s n"], q: Any = None, z: A
     s, n = _several(log_w)
     if bound is bounds.elbo:
         return _finite(_mean_of_others(log_w))
+    if bound is bounds.iwae:
+        return _finite(bounds.leave_one_out_iwae(log_w))
     others = torch.arange(s, device=log_w.device).expand(s, s)[~torch.eye(s, dtype=torch.bool, device=log_w.device)]
     subsets = log_w[others].reshape(s, s - 1, n).movedim(1, 0).reshape(s - 1, s * n)
     return _finite(bound(subsets).reshape(s, n))
@@ -39,6 +42,9 @@ def leave_one_out(bound: Bound, log_w: Float[Tensor, "s n"], q: Any = None, z: A
 def vimco(bound: Bound, log_w: Float[Tensor, "s n"], q: Any = None, z: Any = None) -> Float[Tensor, "s n"]:
     """The bound with log w_s replaced by the others' mean of log w (Mnih and Rezende, 2016, geometric mean)."""
     s, n = _several(log_w)
+    if bound is bounds.iwae:
+        others = bounds.leave_one_out_iwae(log_w) + math.log(s - 1)
+        return _finite(torch.logaddexp(others, _mean_of_others(log_w)) - math.log(s))
     own = torch.eye(s, dtype=torch.bool, device=log_w.device)[..., None]
     swapped = torch.where(own, _mean_of_others(log_w), log_w[:, None])
     return _finite(bound(swapped.reshape(s, s * n)).reshape(s, n))

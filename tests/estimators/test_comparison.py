@@ -28,7 +28,7 @@ RIVAL = ORACLE._replace(weight=0.5 * ORACLE.weight)
 
 def evidence(log_p, error):
     log_p, error = (torch.tensor(t, dtype=F64) for t in (log_p, error))
-    return Evidence(log_p, error, torch.ones_like(log_p))
+    return Evidence(log_p, error, torch.ones_like(log_p), torch.zeros_like(log_p))
 
 
 def test_the_bayes_factor_is_within_its_standard_errors():

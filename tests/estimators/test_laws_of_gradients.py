@@ -201,6 +201,17 @@ def test_conditional_noise_is_the_same_number_with_another_slope():
         assert (rounded == z).double().mean() > 0.999
 
 
+@pytest.mark.parametrize("baseline", [baselines.leave_one_out, baselines.vimco])
+def test_the_short_way_of_iwae_is_the_long_way(baseline):
+    """Subsets and swaps are listed for any bound; for this one they need not be."""
+    log_w = 5 * keys.normal(KEY, (6, 4), torch.float64)
+    log_w[0, 1] = 800.0
+    log_w[2:, 2] = -torch.inf
+    log_w[:, 3] = -torch.inf
+    long = baseline(lambda t: bounds.iwae(t), log_w)
+    torch.testing.assert_close(baseline(bounds.iwae, log_w), long, rtol=1e-12, atol=1e-12)
+
+
 def test_learned_baselines_learn_and_do_not_leak():
     q, u = Bernoulli(torch.zeros(3, 4)), torch.full((1, 3, 4), 0.3)
     prediction = torch.zeros(3)

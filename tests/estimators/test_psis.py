@@ -10,7 +10,8 @@ from scipy import stats
 
 from jensen.core import keys
 from jensen.core.distributions import DiagNormal
-from jensen.estimators.diagnostics import ess, fit_pareto, pareto_quantile, psis
+from jensen.estimators.diagnostics import ess, k_hat_threshold, psis, reliability
+from jensen.estimators.evidence import fit_pareto, from_log_weights, pareto_quantile
 from tests import strategies
 from tests.estimators.test_pathwise import model
 
@@ -186,7 +187,27 @@ def test_shifts_orders_and_other_data_change_nothing():
 
 def test_threshold_follows_the_number_of_draws():
     for s, expected in ((1, -math.inf), (10, 0.0), (100, 0.5), (2154, 0.7), (10_000, 0.7)):
-        assert abs(psis(torch.zeros(s, 1)).threshold - expected) < 1e-3 or expected == -math.inf
+        assert abs(k_hat_threshold(s) - expected) < 1e-3 or expected == -math.inf
+
+
+@pytest.mark.parametrize("chunk", [1, 37, 64, 200, 1000, 3000])
+def test_streamed_weights_have_the_k_hat_of_stored_ones(chunk):
+    """Only the largest are kept; the verdict is the same."""
+    log_w = exponential_weights(3.0, s=1000, n=8)
+    log_w[:, 1] = -math.inf
+    log_w[30:, 2] = -math.inf
+    log_w[500, 3] = math.nan
+    log_w[700, 4] = math.inf
+    log_w[:, 5] = -3.0
+    log_w[:, 6] = log_w[:, 6].sort().values  # every chunk brings a new tail
+    log_w[999, 7] = 1e4
+    places = torch.cat([log_w, torch.full((chunk, 8), 1e9)])  # particles beyond k are not seen
+    found = from_log_weights(lambda key: places[int(key[1]) : int(key[1]) + chunk], keys.key(0), 1000)
+    expected = psis(log_w)
+    torch.testing.assert_close(found.k_hat, expected.k_hat, rtol=1e-12, atol=0, equal_nan=True)
+    assert reliability(found.k_hat, 1000) == expected.verdict()
+    assert expected.k_hat[[1, 7]].tolist() == [math.inf, math.inf]
+    assert torch.isfinite(expected.k_hat[[0, 2, 6]]).all()
 
 
 def test_half_precision_is_computed_in_float32():

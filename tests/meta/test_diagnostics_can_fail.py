@@ -9,7 +9,8 @@ from scipy import stats
 
 from jensen.core import keys
 from jensen.core.distributions import DiagNormal
-from jensen.estimators.diagnostics import Stop, calibration, fit_pareto, pareto_quantile, stopping
+from jensen.estimators.diagnostics import Stop, calibration, stopping
+from jensen.estimators.evidence import fit_pareto, pareto_quantile, tail_size
 from tests.estimators import test_calibration as calibrated
 from tests.estimators import test_disentanglement as disentangled
 from tests.estimators import test_gaps as gapped
@@ -32,6 +33,10 @@ def sign_of_k_turned(x, count=None):
 
 def quantiles_of_the_ends(p, k, sigma):
     return pareto_quantile(p + 0.5 / 95, k, sigma)  # i / m for (i - 1/2) / m
+
+
+def half_the_tail(k):
+    return tail_size(k) // 2
 
 
 def second_moment_for_a_variance(q, threshold=0.01):
@@ -126,12 +131,14 @@ def best_alone(scores):
 
 PERMUTATION, SYMMETRY = keys.permutation, module("calibration")._symmetry
 AGGREGATE, STUDENT = module("information")._aggregate, module("stopping")._student
-WEIGHTS, INFORMATION, GAPS, STOPPING = (module(name) for name in ("weights", "information", "gaps", "stopping"))
+TAIL, IMPORTANCE = (importlib.import_module(f"jensen.estimators.evidence.{name}") for name in ("tail", "importance"))
+INFORMATION, GAPS, STOPPING = (module(name) for name in ("information", "gaps", "stopping"))
 CALIBRATION, DISENTANGLEMENT, TWO_SAMPLE = (module(n) for n in ("calibration", "disentanglement", "two_sample"))
 PLANTS = [
-    (WEIGHTS, "fit_pareto", sign_of_k_turned, lambda: weighted.test_k_hat_of_exponentials_is_the_known_tail(4.0)),
-    (WEIGHTS, "pareto_quantile", quantiles_of_the_ends, weighted.test_smoothed_tails_are_scipys_quantiles_of_the_fit),
-    (WEIGHTS, "_rounding", lambda peak: 0.0 * peak - 1, weighted.test_an_exact_q_has_no_tail),
+    (TAIL, "fit_pareto", sign_of_k_turned, lambda: weighted.test_k_hat_of_exponentials_is_the_known_tail(4.0)),
+    (TAIL, "pareto_quantile", quantiles_of_the_ends, weighted.test_smoothed_tails_are_scipys_quantiles_of_the_fit),
+    (TAIL, "_rounding", lambda peak: 0.0 * peak - 1, weighted.test_an_exact_q_has_no_tail),
+    (IMPORTANCE, "tail_size", half_the_tail, lambda: weighted.test_streamed_weights_have_the_k_hat_of_stored_ones(37)),
     (
         informed,
         "active_units",

@@ -55,6 +55,17 @@ def mean_is_at_most(draws: Tensor, exact: Tensor, errors: float = 4.0) -> None:
     assert (draws.mean(0) <= exact + errors * error + 1e-9).all(), ((draws.mean(0) - exact) / error).max()
 
 
+def is_invertible(flow: object, z: Tensor, tolerance: float = 1e-8) -> None:
+    """The inverse undoes forward, and each log_det is that of autograd's Jacobian, for every sample of z (s, n, d)."""
+    there, log_det = flow.forward(z)
+    back, opposite = flow.inverse(there)
+    assert (back - z).abs().max() <= tolerance * (1 + z.abs().max()), (back - z).abs().max()
+    assert (log_det + opposite).abs().max() <= tolerance, (log_det + opposite).abs().max()
+    jacobian = torch.func.jacrev(lambda z: flow.forward(z)[0].sum((0, 1)))(z)  # samples and data do not meet
+    exact = torch.linalg.slogdet(jacobian.movedim(0, -2)).logabsdet
+    assert (log_det - exact).abs().max() <= tolerance, (log_det - exact).abs().max()
+
+
 def chunks_agree(whole: Tensor, parts: list[Tensor], axis: int, tolerance: float = 0.0) -> None:
     """Parts put together are the whole: bit for bit, or to a tolerance."""
     joined = torch.cat(parts, axis)

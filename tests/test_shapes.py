@@ -8,9 +8,10 @@ from functools import partial
 from jaxtyping import install_import_hook
 
 with install_import_hook(["jensen.core", "jensen.estimators"], "beartype.beartype"):
-    from jensen.core import bounds, divergences, keys, objectives, ops
+    from jensen.core import bounds, divergences, flows, keys, objectives, ops
     from jensen.core.distributions import (
-        Bernoulli, Beta, Categorical, ContinuousBernoulli, DiagNormal, Dirichlet, Gamma, Hierarchical
+        Bernoulli, Beta, Categorical, ContinuousBernoulli, DiagNormal, Dirichlet, FullNormal, Gamma, Hierarchical,
+        Pushforward,
     )
     from jensen.core.models import sbn, vae
     from jensen.core.nn import convnet
@@ -75,9 +76,13 @@ for q in (
     Bernoulli(torch.zeros(2, 3)), ContinuousBernoulli(torch.zeros(2, 3)), Categorical(torch.zeros(2, 3, 4)),
     DiagNormal(torch.zeros(2, 3), torch.zeros(2, 3)), Gamma(torch.ones(2, 3), torch.ones(2, 3)),
     Beta(torch.ones(2, 3), torch.ones(2, 3)), Dirichlet(torch.ones(2, 3)),
+    FullNormal.from_diagonal(DiagNormal(torch.zeros(2, 3), torch.zeros(2, 3))),
 ):
     z = q.sample(q.noise(keys.split(key)[0], 6))
     q.log_prob(z), q.entropy(), q.kl(q), q.mean()
+for n in (None, 5):
+    q = Pushforward(normal, flows.real_nvp(key, 3, n=n))
+    q.log_prob(q.sample(q.noise(key, 4)))
 keys.fold_in(key, torch.arange(4)), keys.at(key, datum=torch.arange(4)), keys.permutation(key, 9)
 print("right shapes pass")
 

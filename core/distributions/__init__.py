@@ -6,8 +6,10 @@ from jensen.core.distributions.categorical import Categorical
 from jensen.core.distributions.continuous_bernoulli import ContinuousBernoulli
 from jensen.core.distributions.diag_normal import DiagNormal
 from jensen.core.distributions.dirichlet import Dirichlet
+from jensen.core.distributions.full_normal import FullNormal
 from jensen.core.distributions.gamma import Gamma
 from jensen.core.distributions.hierarchical import Hierarchical
+from jensen.core.distributions.pushforward import Pushforward
 
 __all__ = [
     "Bernoulli",
@@ -16,8 +18,10 @@ __all__ = [
     "ContinuousBernoulli",
     "DiagNormal",
     "Dirichlet",
+    "FullNormal",
     "Gamma",
     "Hierarchical",
+    "Pushforward",
     "SoftBernoulli",
     "check_binary",
 ]

@@ -10,7 +10,7 @@ from jensen.estimators.diagnostics.calibration import (
     simulation_based_calibration,
 )
 from jensen.estimators.diagnostics.disentanglement import Dci, Mig, Sap, dci, mig, sap
-from jensen.estimators.diagnostics.gaps import FullNormal, Gaps, fit_each, inference_gaps
+from jensen.estimators.diagnostics.gaps import Gaps, fit_each, inference_gaps
 from jensen.estimators.diagnostics.gradients import Quality, cost, quality
 from jensen.estimators.diagnostics.information import Information, aggregate_information
 from jensen.estimators.diagnostics.stopping import Stop, stopping
@@ -23,7 +23,6 @@ __all__ = [
     "Collapse",
     "Coverage",
     "Dci",
-    "FullNormal",
     "Gaps",
     "Information",
     "Mig",

@@ -17,10 +17,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core import keys, trees
-from jensen.core.distributions import DiagNormal
-from jensen.core.distributions.shapes import check_value, noise_shape
-from jensen.core.ops import bounded
-from jensen.core.ops.normal_log_prob import HALF_LOG_2PI
 from jensen.estimators.gradients.contract import LogDensity, density, require_path
 from jensen.estimators.gradients.pathwise import stl
 
@@ -51,41 +47,6 @@ class Gaps(NamedTuple):
         return f"{text}: a richer family gains more than a larger encoder"
 
 
-class FullNormal(NamedTuple):
-    """N(loc, L L^T), one per datum, with L lower triangular: its diagonal exp(log_scale), below it that of `lower`."""
-
-    loc: Float[Tensor, "n d"]
-    log_scale: Float[Tensor, "n d"]
-    lower: Float[Tensor, "n d d"]  # what is on and above the diagonal is ignored
-
-    reparameterised = True
-
-    @classmethod
-    def from_diagonal(cls, q: DiagNormal) -> "FullNormal":
-        """The same distribution, free to correlate."""
-        return cls(
-            q.loc, q.log_scale, torch.zeros(*q.loc.shape, q.loc.shape[-1], dtype=q.loc.dtype, device=q.loc.device)
-        )
-
-    def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n d"]:
-        """Standard normal noise (s, n, d) for `sample`."""
-        return keys.normal(key, noise_shape(self.loc, s, 2), self.loc.dtype)
-
-    def sample(self, eps: Float[Tensor, "s n d"]) -> Float[Tensor, "s n d"]:
-        """z = loc + L eps, differentiable in all fields."""
-        check_value(eps, self.loc)
-        return self.loc + (self._factor() @ eps[..., None])[..., 0]
-
-    def log_prob(self, z: Float[Tensor, "s n d"]) -> Float[Tensor, "s n"]:
-        """log N(z; loc, L L^T) in nats per datum."""
-        check_value(z, self.loc)
-        eps = torch.linalg.solve_triangular(self._factor(), (z - self.loc)[..., None], upper=False)[..., 0]
-        return -(0.5 * eps.square() + bounded(self.log_scale) + HALF_LOG_2PI).sum(-1)
-
-    def _factor(self) -> Tensor:
-        return torch.tril(self.lower, -1) + torch.diag_embed(torch.exp(bounded(self.log_scale)))
-
-
 def inference_gaps(
     log_p: LogDensity,
     q: Any,
@@ -100,8 +61,8 @@ def inference_gaps(
     """The gaps of the encoder's q, (n, d) fields, whose best relative is looked for from `start`, by default q itself.
 
     `start` chooses the family: any reparameterised value of one row per datum whose fields are free parameters, such
-    as FullNormal.from_diagonal(q). log_p: z (s, n, d) -> (s, n), the log joint density. Nothing that is given changes,
-    and no gradient flows to it.
+    as FullNormal.from_diagonal(q), or Pushforward(q, flows.real_nvp(key, d, n=n)) for a flow. log_p: z (s, n, d) ->
+    (s, n), the log joint density. Nothing that is given changes, and no gradient flows to it.
     """
     fitting, judging = keys.split(key)
     best = fit_each(log_p, q if start is None else start, fitting, steps, s, lr)
@@ -127,22 +88,21 @@ def fit_each(
 ) -> Any:
     """The value of `start`'s family with the highest ELBO for each datum, by `steps` of Adam, lr falling to 0.
 
-    Data do not share anything, so that each is fitted as if alone.
+    Data share nothing if no leaf of `start` is for all of them; each is then fitted as if alone.
     """
     require_path(start)
-    fields = [t.detach().clone().requires_grad_() for t in start]
+    q = trees.map(lambda leaf: leaf.detach().clone().requires_grad_() if isinstance(leaf, Tensor) else leaf, start)
+    fields = [leaf for leaf in trees.leaves(q) if isinstance(leaf, Tensor)]
     optimiser = torch.optim.Adam(fields, lr)
     schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 1 / steps, steps)
-    family = type(start)
     with torch.enable_grad():
         for step in range(steps):
-            q = family(*fields)
             loss = -stl(log_p, q, q.noise(keys.fold_in(key, step), s)).sum()
             for field, gradient in zip(fields, torch.autograd.grad(loss, fields), strict=True):
                 field.grad = gradient
             optimiser.step()
             schedule.step()
-    return trees.stop(family(*fields))
+    return trees.stop(q)
 
 
 def _log_weights(log_p: LogDensity, q: Any, key: Tensor, s: int) -> Tensor:

@@ -1,11 +1,13 @@
 """Gaps of a linear-Gaussian model, whose best mean-field and full normals are known."""
 
+import math
+
 import pytest
 import torch
 
-from jensen.core import keys
-from jensen.core.distributions import Bernoulli, DiagNormal
-from jensen.estimators.diagnostics import FullNormal, fit_each, inference_gaps
+from jensen.core import flows, keys
+from jensen.core.distributions import Bernoulli, DiagNormal, FullNormal, Pushforward
+from jensen.estimators.diagnostics import fit_each, inference_gaps
 from tests.estimators.test_pathwise import model
 
 KEY = keys.key(24)
@@ -51,18 +53,22 @@ def test_the_best_q_has_no_amortisation_gap():
     assert nothing.verdict().endswith("nothing to gain that this shows")
 
 
-def test_a_full_normal_is_torchs():
-    lower = keys.normal(KEY, (3, 4, 4), torch.float64)
-    q = FullNormal(*(keys.normal(k, (3, 4), torch.float64) for k in keys.split(KEY)), lower)
-    factor = torch.tril(lower, -1) + torch.diag_embed(q.log_scale.exp())
-    oracle = torch.distributions.MultivariateNormal(q.loc, scale_tril=factor)
-    z = q.sample(q.noise(KEY, 7))
-    torch.testing.assert_close(q.log_prob(z), oracle.log_prob(z))
-    draws = q.sample(q.noise(KEY, 20_000))
-    error = oracle.covariance_matrix[0].diagonal().amax() * 4 * (2 / 20_000) ** 0.5
-    assert ((draws[:, 0].T.cov() - oracle.covariance_matrix[0]).abs() < error).all()
-    diagonal = DiagNormal(q.loc, q.log_scale)
-    torch.testing.assert_close(FullNormal.from_diagonal(diagonal).log_prob(z), diagonal.log_prob(z))
+def test_a_flow_bends_where_a_normal_cannot():
+    """A banana, z2 ~ N(z1^2, 0.3^2), whose log evidence is log(2 pi 0.3)."""
+    n, log_evidence = 2, torch.full((2,), math.log(0.6 * math.pi), dtype=torch.float64)
+
+    def banana(z):
+        return -0.5 * z[..., 0].square() - 0.5 * ((z[..., 1] - z[..., 0].square()) / 0.3).square()
+
+    q = DiagNormal(*torch.zeros(2, n, 2, dtype=torch.float64))
+    flow = Pushforward(q, flows.real_nvp(KEY, 2, n=n, dtype=torch.float64))
+    normal, bent = (
+        inference_gaps(banana, q, log_evidence, KEY, start, steps=800, lr=0.01)
+        for start in (FullNormal.from_diagonal(q), flow)
+    )
+    assert (normal.approximation > 0.6).all()
+    assert (bent.approximation < 0.5 * normal.approximation).all()
+    assert (bent.approximation > -4 * bent.approximation_error).all()
 
 
 def test_data_are_fitted_as_if_alone_and_nothing_given_changes():

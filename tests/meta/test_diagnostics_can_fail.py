@@ -8,9 +8,10 @@ import torch
 from scipy import stats
 
 from jensen.core import keys
-from jensen.core.distributions import DiagNormal
+from jensen.core.distributions import DiagNormal, FullNormal
 from jensen.estimators.diagnostics import Stop, calibration, stopping
 from jensen.estimators.evidence import fit_pareto, pareto_quantile, tail_size
+from tests.core import test_full_normal as normal
 from tests.estimators import test_calibration as calibrated
 from tests.estimators import test_disentanglement as disentangled
 from tests.estimators import test_gaps as gapped
@@ -154,7 +155,7 @@ PLANTS = [
     (CALIBRATION, "_symmetry", independent_halves, lambda: calibrated.test_p_values_of_uniform_ranks_are_uniform(1000)),
     (GAPS, "_log_weights", density_of_q_forgotten, gapped.test_a_mean_field_splits_the_gap_as_in_closed_form),
     (GAPS, "fit_each", nothing_fitted, gapped.test_a_mean_field_splits_the_gap_as_in_closed_form),
-    (GAPS.FullNormal, "_factor", diagonal_kept, gapped.test_a_full_normal_is_torchs),
+    (FullNormal, "_factor", diagonal_kept, normal.test_it_is_torchs),
     (STOPPING, "gain_of_last", independent_pairs, lambda: stopped_less_than_one_time_in_twenty(0.8, 50, "linear")),
     (
         STOPPING,

@@ -12,6 +12,7 @@ from jensen.core import bounds, keys, ops
 from jensen.core.distributions import DiagNormal
 from jensen.estimators.gradients import pathwise
 from tests import laws, strategies
+from tests.core.test_flows import random_coupling
 from tests.estimators.test_pathwise import draws, model, parameters
 
 KEY = keys.key(2)
@@ -153,3 +154,25 @@ def test_oracles_are_consistent(oracle, data):
     z = data.draw(strategies.tensors((1, *mean.shape), st.floats(-2, 2)))
     log_posterior = torch.distributions.MultivariateNormal(mean, covariance).log_prob(z)
     torch.testing.assert_close((oracle.log_joint(z) - log_posterior)[0], oracle.log_evidence(), rtol=1e-7, atol=1e-7)
+
+
+def test_is_invertible_catches_an_inverse_and_a_log_det_that_are_not():
+    coupling = random_coupling(KEY, 3, 2)
+    z = keys.normal(KEY, (4, 2, 3), torch.float64)
+
+    class NoInverse(type(coupling)):
+        def inverse(self, z):
+            return self.forward(z)
+
+    class HalfTheVolume(type(coupling)):
+        def forward(self, z):
+            there, log_det = super().forward(z)
+            return there, log_det / 2
+
+        def inverse(self, z):
+            back, log_det = super().inverse(z)
+            return back, log_det / 2
+
+    laws.is_invertible(coupling, z)
+    for wrong in (NoInverse, HalfTheVolume):
+        fails(laws.is_invertible, wrong(*coupling), z)

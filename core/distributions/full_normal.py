@@ -1,0 +1,72 @@
+"""The normal with a full covariance."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from jensen.core import keys
+from jensen.core.distributions.diag_normal import DiagNormal
+from jensen.core.distributions.shapes import check_value, noise_shape
+from jensen.core.ops import bounded, normal_kl
+from jensen.core.ops.normal_log_prob import HALF_LOG_2PI
+
+
+class FullNormal(NamedTuple):
+    """N(loc, L L^T), one per datum, with L lower triangular: its diagonal exp(log_scale), below it that of `lower`."""
+
+    loc: Float[Tensor, "n d"]
+    log_scale: Float[Tensor, "n d"]
+    lower: Float[Tensor, "n d d"]  # what is on and above the diagonal is ignored
+
+    reparameterised = True
+
+    @classmethod
+    def from_diagonal(cls, q: DiagNormal) -> "FullNormal":
+        """The same distribution, free to correlate."""
+        return cls(q.loc, q.log_scale, q.loc.new_zeros(*q.loc.shape, q.loc.shape[-1]))
+
+    def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n d"]:
+        """Standard normal noise (s, n, d) for `sample`."""
+        return keys.normal(key, noise_shape(self.loc, s, 2), self.loc.dtype)
+
+    def sample(self, eps: Float[Tensor, "s n d"]) -> Float[Tensor, "s n d"]:
+        """z = loc + L eps, differentiable in all fields."""
+        check_value(eps, self.loc)
+        return self.loc + torch.einsum("nij,...nj->...ni", self._factor(), eps)
+
+    def log_prob(self, z: Float[Tensor, "... n d"]) -> Float[Tensor, "... n"]:
+        """log N(z; loc, L L^T) in nats per datum."""
+        check_value(z, self.loc)
+        eps = self._whitened(z - self.loc)
+        return -(0.5 * eps.square() + bounded(self.log_scale) + HALF_LOG_2PI).sum(-1)
+
+    def mean(self) -> Float[Tensor, "n d"]:
+        """loc: (n, d)."""
+        return self.loc
+
+    def entropy(self) -> Float[Tensor, " n"]:
+        """log det L + d log(2 pi e) / 2, in nats: (n,)."""
+        return (bounded(self.log_scale) + HALF_LOG_2PI + 0.5).sum(-1)
+
+    def kl(self, p: "FullNormal") -> Float[Tensor, " n"]:
+        """KL(self || p) in nats per datum, with A = L_p^-1 L: (|A|^2 - d + |L_p^-1 (loc - loc_p)|^2) / 2 - log det A.
+
+        The diagonal's part is `normal_kl` of the scales, and the rest of A is L_p^-1 (L - L_p): small KLs keep their
+        digits.
+        """
+        check_value(self.loc, p.loc)
+        zero, scale = torch.zeros_like(self.loc), bounded(p.log_scale)
+        change = torch.tril(self.lower - p.lower, -1)
+        change = change + torch.diag_embed(torch.exp(scale) * torch.expm1(bounded(self.log_scale) - scale))
+        below = torch.tril(torch.linalg.solve_triangular(p._factor(), change, upper=False), -1)
+        squares = below.square().sum((-2, -1)) + p._whitened(self.loc - p.loc).square().sum(-1)
+        return normal_kl(zero, self.log_scale, zero, p.log_scale) + 0.5 * squares
+
+    def _factor(self) -> Tensor:
+        return torch.tril(self.lower, -1) + torch.diag_embed(torch.exp(bounded(self.log_scale)))
+
+    def _whitened(self, z: Tensor) -> Tensor:
+        """L^-1 z."""
+        return torch.linalg.solve_triangular(self._factor(), z[..., None], upper=False)[..., 0]

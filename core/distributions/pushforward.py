@@ -1,0 +1,40 @@
+"""A base distribution seen through flows."""
+
+from typing import Any, NamedTuple
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+class Pushforward(NamedTuple):
+    """The distribution of flows_k(... flows_1(z)), z from `base` (Rezende and Mohamed, 2015).
+
+    log q(z') = base.log_prob(z) + log |det dz/dz'|. Flows are values with `forward` and `inverse`, as in
+    `jensen.core.flows`. Neither mean, entropy nor KL has a closed form.
+    """
+
+    base: Any
+    flows: tuple[Any, ...]
+
+    @property
+    def reparameterised(self) -> bool:
+        return self.base.reparameterised
+
+    def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n d"]:
+        """The base's noise."""
+        return self.base.noise(key, s)
+
+    def sample(self, noise: Float[Tensor, "s n d"]) -> Float[Tensor, "s n d"]:
+        """The base's sample through the flows, differentiable in everything if the base's is."""
+        z = self.base.sample(noise)
+        for flow in self.flows:
+            z, _ = flow.forward(z)
+        return z
+
+    def log_prob(self, z: Float[Tensor, "*s n d"]) -> Float[Tensor, "*s n"]:
+        """Nats per datum, by the flows' inverses."""
+        log_det = 0.0
+        for flow in reversed(self.flows):
+            z, change = flow.inverse(z)
+            log_det = log_det + change
+        return self.base.log_prob(z) + log_det

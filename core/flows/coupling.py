@@ -1,0 +1,88 @@
+"""Affine couplings: one part of z moves by an affine map that the other part chooses."""
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from jensen.core import keys
+
+
+class Coupling(NamedTuple):
+    """z' = (z1, shift + exp(log_scale) z2), with shift and log_scale of a network of z1 (Dinh et al., 2017, RealNVP).
+
+    z1 is the first c of d components, z2 the rest; (shift, t) = out tanh(inner z1 + inner_bias) + out_bias and
+    log_scale = 2 tanh(t / 2), so that one coupling stretches by e^2 at most. Fields without an axis n are one network
+    for all data, with it one per datum.
+    """
+
+    inner: Float[Tensor, "*n h c"]
+    inner_bias: Float[Tensor, "*n h"]
+    out: Float[Tensor, "*n 2*(d-c) h"]
+    out_bias: Float[Tensor, "*n 2*(d-c)"]
+
+    @classmethod
+    def identity(
+        cls, key: Int[Tensor, "3"], d: int, hidden: int, n: int | None = None, dtype: torch.dtype = torch.float32
+    ) -> "Coupling":
+        """The map that changes nothing, for n data or one for all.
+
+        The inner layer is normal, so that its bends lie all over a standard normal's z1.
+        """
+        c, (inner_key, bias_key) = d // 2, keys.split(key)
+        inner = keys.normal(inner_key, (hidden * c,), dtype).reshape(hidden, c)
+        bias = keys.normal(bias_key, (hidden,), dtype)
+        out, out_bias = inner.new_zeros(2 * (d - c), hidden), inner.new_zeros(2 * (d - c))
+        return cls(*(t if n is None else t.expand(n, *t.shape).clone() for t in (inner, bias, out, out_bias)))
+
+    def forward(self, z: Float[Tensor, "*s n d"]) -> tuple[Float[Tensor, "*s n d"], Float[Tensor, "*s n"]]:
+        z1, z2 = self._split(z)
+        shift, log_scale = self._affine(z1)
+        return torch.cat([z1, shift + torch.exp(log_scale) * z2], -1), log_scale.sum(-1)
+
+    def inverse(self, z: Float[Tensor, "*s n d"]) -> tuple[Float[Tensor, "*s n d"], Float[Tensor, "*s n"]]:
+        z1, z2 = self._split(z)
+        shift, log_scale = self._affine(z1)
+        return torch.cat([z1, torch.exp(-log_scale) * (z2 - shift)], -1), -log_scale.sum(-1)
+
+    def _affine(self, z1: Tensor) -> tuple[Tensor, Tensor]:
+        h = torch.tanh(_linear(self.inner, self.inner_bias, z1))
+        shift, log_scale = _linear(self.out, self.out_bias, h).chunk(2, -1)
+        return shift, 2 * torch.tanh(log_scale / 2)
+
+    def _split(self, z: Tensor) -> list[Tensor]:
+        c, moved = self.inner.shape[-1], self.out.shape[-2] // 2
+        if z.ndim == 0 or z.shape[-1] != c + moved:
+            raise ValueError(f"expected z (..., {c + moved}) for a coupling of {c} and {moved}, got {tuple(z.shape)}")
+        return list(z.split([c, moved], -1))
+
+
+class Reverse(NamedTuple):
+    """The components in reverse order, so that the next coupling moves those that the last one kept."""
+
+    def forward(self, z: Float[Tensor, "*s n d"]) -> tuple[Float[Tensor, "*s n d"], Float[Tensor, "*s n"]]:
+        return z.flip(-1), torch.zeros_like(z[..., 0])
+
+    def inverse(self, z: Float[Tensor, "*s n d"]) -> tuple[Float[Tensor, "*s n d"], Float[Tensor, "*s n"]]:
+        return self.forward(z)
+
+
+def real_nvp(
+    key: Int[Tensor, "3"],
+    d: int,
+    couplings: int = 4,
+    hidden: int = 16,
+    n: int | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Any, ...]:
+    """Couplings with reversals after each, an even number of them, so that together they begin as the identity."""
+    if couplings < 2 or couplings % 2:
+        raise ValueError(f"expected an even number of couplings, 2 or more, got {couplings}: each moves half of z")
+    drawn = [Coupling.identity(k, d, hidden, n, dtype) for k in keys.split(key, couplings)]
+    return tuple(flow for coupling in drawn for flow in (coupling, Reverse()))
+
+
+def _linear(weight: Tensor, bias: Tensor, z: Tensor) -> Tensor:
+    """One layer for all data, or each datum's own: weight (*n, o, i), z (*s, n, i)."""
+    return torch.einsum("...i,...oi->...o", z, weight) + bias

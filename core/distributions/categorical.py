@@ -42,13 +42,15 @@ class Categorical(NamedTuple):
         With p = softmax(logits), e^-t is exponential: its least entry, at z, has rate sum_k e^logits, and the others
         exceed it by e^-logits times the noise (Tucker et al., 2017; Grathwohl et al., 2018).
         """
-        logits = at_least_float32(self.logits)
-        arrival = torch.exp(-self.perturbed(u).detach())  # e / e^logits, e exponential
-        first = (arrival * z).sum(-1, keepdim=True)
-        total = torch.logsumexp(logits, -1, keepdim=True)
-        first_again = first * torch.exp(total.detach() - total)
-        excess = (arrival - first) * torch.exp(logits.detach() - logits)
-        return -torch.log(torch.where(z == 1, first_again, first_again + excess).clamp_min(torch.finfo(u.dtype).tiny))
+        logits, t = at_least_float32(self.logits), self.perturbed(u).detach()
+        possible, largest = t != -torch.inf, torch.where(z == 1, t, -torch.inf).amax(-1, keepdim=True)
+        total, logits = torch.logsumexp(logits, -1, keepdim=True), torch.where(possible, logits, 0.0)
+        log_first = total.detach() - total - largest
+        late = possible & (z == 0)
+        below = torch.where(late, t - largest, -1.0)
+        log_excess = torch.log(-torch.expm1(below)) - below - largest + logits.detach() - logits
+        again = -torch.where(late, torch.logaddexp(log_first, log_excess), log_first)
+        return torch.where(possible, again, -torch.inf)
 
     @staticmethod
     def relaxed(t: Float[Tensor, "s n d k"], temperature: float | Tensor) -> Float[Tensor, "s n d k"]:

@@ -48,6 +48,11 @@ class Hierarchical(NamedTuple):
     def _given(self, z1: Tensor) -> Any:
         """q(z2 | z1)."""
         conditional = self.condition(self.params, z1)
+        if type(conditional) is not type(self.first):
+            raise TypeError(
+                f"expected q(z2 | z1) of q(z1)'s family {type(self.first).__name__}, got "
+                f"{type(conditional).__name__}: both layers share one kind of noise"
+            )
         expected = (*z1.shape[:-1], self.second)
         if conditional[0].shape != expected:
             raise ValueError(

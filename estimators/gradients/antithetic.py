@@ -17,7 +17,8 @@ from torch import Tensor
 
 from jensen.core import bounds, trees
 from jensen.core.distributions import Bernoulli, Categorical
-from jensen.estimators.gradients.contract import LogDensity, carry, density, over_events, require_bernoulli
+from jensen.core.distributions.shapes import check_value
+from jensen.estimators.gradients.contract import LogDensity, carry, density, difference, over_events, require_bernoulli
 
 
 def arm(log_p: LogDensity, q: Bernoulli, u: Float[Tensor, "s n d"]) -> Float[Tensor, " n"]:
@@ -45,6 +46,7 @@ def arsm(log_p: LogDensity, q: Categorical, u: Float[Tensor, "s n d k"]) -> Floa
     """
     if not isinstance(q, Categorical):
         raise TypeError(f"arsm needs a categorical q, got {type(q).__name__}: use disarm for a Bernoulli one, or score")
+    check_value(u, q.logits)
     k, s = q.logits.shape[-1], len(u)
     pairs = [(0, 0), *combinations(range(k), 2)]
     orders = torch.arange(k, device=u.device).repeat(len(pairs), 1)
@@ -56,10 +58,10 @@ def arsm(log_p: LogDensity, q: Categorical, u: Float[Tensor, "s n d k"]) -> Floa
     z = torch.cat([q.sample(u[..., order]) for order in orders])
     log_w = density(log_p, z) - trees.stop(q).log_prob(z)
     f = log_w.detach().unflatten(0, (len(pairs), s))[place]  # (k, k, s, n)
-    gap = f - f.mean(0)
+    gap = difference(f, f.mean(0))
     e = -torch.log(u.clamp_min(torch.finfo(u.dtype).tiny))
     slope = torch.einsum("cjsn,sndj->ndc", gap, 1 / k - e / e.sum(-1, keepdim=True)) / s
-    return bounds.elbo(log_w[:s].detach()) + carry(bounds.elbo(log_w) + (slope * q.logits).sum((-2, -1)))
+    return bounds.elbo(log_w[:s].detach()) + carry(bounds.elbo(log_w) + (slope * carry(q.logits)).sum((-2, -1)))
 
 
 def _of_pair(log_p: LogDensity, q: Bernoulli, z: Tensor, other: Tensor, weight: Tensor) -> Tensor:
@@ -67,5 +69,5 @@ def _of_pair(log_p: LogDensity, q: Bernoulli, z: Tensor, other: Tensor, weight: 
     both = torch.cat([z, other])
     log_w = density(log_p, both) - trees.stop(q).log_prob(both)
     first, second = log_w.detach().chunk(2)
-    slope = (over_events(second - first, weight) * weight).mean(0).detach()
-    return bounds.elbo(first) + carry(bounds.elbo(log_w) + (slope * q.logits).sum(-1))
+    slope = (over_events(difference(second, first), weight) * weight).mean(0).detach()
+    return bounds.elbo(first) + carry(bounds.elbo(log_w) + (slope * carry(q.logits)).sum(-1))

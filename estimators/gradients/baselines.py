@@ -15,7 +15,7 @@ from torch.func import grad, vmap
 
 from jensen.core import bounds, trees
 from jensen.core.distributions import Hierarchical
-from jensen.estimators.gradients.contract import Bound, event_sum
+from jensen.estimators.gradients.contract import Bound, difference, event_sum
 
 
 def none(bound: Bound, log_w: Float[Tensor, "s n"], q: Any = None, z: Any = None) -> Float[Tensor, "s n"]:
@@ -36,7 +36,11 @@ def leave_one_out(bound: Bound, log_w: Float[Tensor, "s n"], q: Any = None, z: A
         return _finite(bounds.leave_one_out_iwae(log_w))
     others = torch.arange(s, device=log_w.device).expand(s, s)[~torch.eye(s, dtype=torch.bool, device=log_w.device)]
     subsets = log_w[others].reshape(s, s - 1, n).movedim(1, 0).reshape(s - 1, s * n)
-    return _finite(bound(subsets).reshape(s, n))
+    try:
+        values = bound(subsets)
+    except ValueError as error:
+        raise ValueError(f"leave_one_out needs the bound of {s - 1} samples: use vimco ({error})") from error
+    return _finite(values.reshape(s, n))
 
 
 def vimco(bound: Bound, log_w: Float[Tensor, "s n"], q: Any = None, z: Any = None) -> Float[Tensor, "s n"]:
@@ -63,7 +67,8 @@ def optimal(bound: Bound, log_w: Float[Tensor, "s n"], q: Any, z: Float[Tensor, 
         raise TypeError("the optimal coefficient is for a q of one layer: use leave_one_out")
     slopes = vmap(grad(lambda q, z: q.log_prob(z[None]).sum()), in_dims=(None, 0))(trees.stop(q), z)
     g = torch.stack([event_sum(t.square()) for t in trees.leaves(slopes)]).sum(0)
-    return _finite(((log_w * g).sum(0) - log_w * g) / (g.sum(0) - g).clamp_min(torch.finfo(g.dtype).tiny))
+    alive = torch.where(log_w == -torch.inf, 0.0, log_w)
+    return _sum_of_others(alive * g) / _sum_of_others(g).clamp_min(torch.finfo(g.dtype).tiny)
 
 
 class RunningMean(NamedTuple):
@@ -86,8 +91,11 @@ class RunningMean(NamedTuple):
         return torch.where(self.weight == 0, 0.0, self.total / self.weight).expand_as(log_w)
 
     def update(self, value: Float[Tensor, " n"], decay: float = 0.9) -> "RunningMean":
-        """The state after the bounds of one step."""
-        return RunningMean(decay * self.total + (1 - decay) * value.detach().mean(), decay * self.weight + 1 - decay)
+        """The state after the bounds of one step, of which those of -inf are left out."""
+        alive = value.detach() > -torch.inf
+        share = (1 - decay) * alive.any()
+        mean = torch.where(alive, value.detach(), 0.0).sum() / alive.sum().clamp_min(1)
+        return RunningMean((1 - share) * self.total + share * mean, (1 - share) * self.weight + share)
 
 
 class Learned(NamedTuple):
@@ -110,8 +118,8 @@ class Learned(NamedTuple):
         return self.prediction.detach().expand_as(log_w)
 
     def loss(self, value: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-        """The squared error of the prediction, (n,)."""
-        return (value.detach() - self.prediction).square()
+        """The squared error of the prediction, (n,), and 0 for a bound of -inf."""
+        return difference(value.detach(), self.prediction).square()
 
 
 def _several(log_w: Tensor) -> tuple[int, int]:
@@ -127,7 +135,14 @@ def _mean_of_others(log_w: Tensor) -> Tensor:
     """-inf where one of the others is."""
     dead = log_w == -torch.inf
     alive = torch.where(dead, 0.0, log_w)
-    return torch.where(dead.sum(0) > dead, -torch.inf, (alive.sum(0) - alive) / (len(log_w) - 1))
+    return torch.where(dead.sum(0) > dead, -torch.inf, _sum_of_others(alive) / (len(log_w) - 1))
+
+
+def _sum_of_others(t: Tensor) -> Tensor:
+    """Those before and those after: a sum less its own term would keep that term's rounding."""
+    zero = torch.zeros_like(t[:1])
+    before, after = torch.cat([zero, t[:-1]]).cumsum(0), torch.cat([t[1:], zero]).flip(0).cumsum(0).flip(0)
+    return before + after
 
 
 def _finite(baseline: Tensor) -> Tensor:

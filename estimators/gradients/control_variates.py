@@ -19,7 +19,15 @@ from torch import Tensor
 
 from jensen.core import bounds, trees
 from jensen.core.distributions import Bernoulli, Categorical
-from jensen.estimators.gradients.contract import LogDensity, carry, density, event_sum, require_discrete
+from jensen.estimators.gradients.contract import (
+    LogDensity,
+    carry,
+    density,
+    difference,
+    event_sum,
+    over_events,
+    require_discrete,
+)
 from jensen.estimators.gradients.relaxation import check_temperature
 
 Control = Callable[[Tensor], Tensor]  # t = q.perturbed(u) (s, n, *d) -> (s, n)
@@ -34,7 +42,6 @@ def rebar(
 ) -> Float[Tensor, " n"]:
     """The ELBO in nats per datum, (n,): `relax` with c(t) = eta log_w at t relaxed by the temperature."""
     require_discrete("rebar", q)
-    check_temperature(temperature)
     return relax(log_p, q, u, relaxed_density(log_p, q, temperature, eta))
 
 
@@ -73,10 +80,11 @@ def relaxed_density(
     log_p: LogDensity, q: Bernoulli | Categorical, temperature: float | Tensor, eta: float | Tensor = 1.0
 ) -> Control:
     """c(t) = eta (log_p(y) - log q(y)) with y = q.relaxed(t, temperature), q stopped."""
+    check_temperature(temperature)
     frozen = trees.stop(q)
 
     def control(t: Tensor) -> Tensor:
-        y = frozen.relaxed(t, temperature)
+        y = frozen.relaxed(t, temperature).to(frozen.logits.dtype)
         return eta * (density(log_p, y) - frozen.log_prob(y))
 
     return control
@@ -85,10 +93,12 @@ def relaxed_density(
 def _at(control: Control, q: Bernoulli | Categorical, u: Tensor) -> tuple[Tensor, Tensor]:
     """c and its slope at t."""
     value, pull, *_ = torch.func.vjp(lambda t: density(control, t), q.perturbed(u).detach())
-    return value, pull(torch.ones_like(value))[0]
+    slope = pull(torch.ones_like(value))[0]
+    return value, torch.where(over_events(value == -torch.inf, slope), 0.0, slope)
 
 
 def _surrogate(q: Bernoulli | Categorical, u: Tensor, z: Tensor, log_w: Tensor, value: Tensor, slope: Tensor) -> Tensor:
     """What has the estimate for its gradient in q, (n,)."""
-    path = event_sum(slope * (q.perturbed(u) - q.perturbed_given(u, z)))
-    return ((log_w - value) * q.log_prob(z) + path).mean(0)
+    t = q.perturbed(u)
+    path = event_sum(slope * torch.where(t == -torch.inf, 0.0, t - q.perturbed_given(u, z)))
+    return (difference(log_w, value) * q.log_prob(z) + path).mean(0)

@@ -19,7 +19,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import bounds, trees
-from jensen.estimators.gradients.contract import Bound, LogDensity, carry, density, require_path, scaled, weighted
+from jensen.estimators.gradients.contract import (
+    Bound,
+    LogDensity,
+    carry,
+    check_bound,
+    density,
+    require_path,
+    scaled,
+    weighted,
+)
 
 
 def dreg(log_p: LogDensity, q: Any, eps: Float[Tensor, "s n *d"], bound: Bound = bounds.iwae) -> Float[Tensor, " n"]:
@@ -29,9 +38,13 @@ def dreg(log_p: LogDensity, q: Any, eps: Float[Tensor, "s n *d"], bound: Bound =
     stopped inside its density. The gradient is 0 for an exact posterior; near one, or with many samples, its variance
     is far below `pathwise`'s, and its signal does not fade as samples are added; far from one it can be noisier.
 
-    TypeError for a discrete q. ValueError for one sample or the ELBO, for which it is `stl`.
+    TypeError for a discrete q. ValueError for one sample or the ELBO, for which it is `stl`, and for `vr_max`, whose
+    slope jumps where another particle becomes the largest.
     """
+    check_bound(bound)
     require_path(q)
+    if bound is bounds.vr_max:
+        raise ValueError("dreg needs a twice differentiable bound, and vr_max has a kink: use pathwise")
     if len(eps) < 2 or bound is bounds.elbo:
         raise ValueError("dreg is for bounds of at least two samples: for the ELBO, or one sample, use stl")
     z, frozen = q.sample(eps), trees.stop(q)

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from jensen.core.distributions.shapes import check_value
 from jensen.estimators.gradients.contract import LogDensity, density, require_discrete, weighted
 
 MOST = 2**20  # values per datum
@@ -39,6 +40,7 @@ def sum_and_sample(log_p: LogDensity, q: Any, u: Float[Tensor, "s n *d"], top: i
     ValueError unless 1 <= top < the number of values.
     """
     z, log_q = support("sum_and_sample", q)
+    check_value(u, q.logits)
     if not 1 <= top < len(z):
         raise ValueError(f"expected 1 <= top < {len(z)}, the number of values, got {top}: use exact to sum over all")
     best = log_q.detach().topk(top, 0).indices  # (top, n)
@@ -48,9 +50,11 @@ def sum_and_sample(log_p: LogDensity, q: Any, u: Float[Tensor, "s n *d"], top: i
     held = log_q.detach().gather(0, choice)
     index = torch.cat([best, choice])
     picked = log_q.gather(0, index)
-    log_w = density(log_p, _take(z, index)) - picked
-    summed, sampled = picked[:top].exp(), torch.exp(picked[top:] - held) * mass / len(u)
+    log_w = density(log_p, _take(z, index)) - picked.detach()  # sum_z grad q(z) = 0: without noise if left out
+    impossible = torch.where(held == -torch.inf, 0.0, held)
+    summed, sampled = picked[:top].exp(), torch.exp(picked[top:] - impossible) * mass / len(u)
     b = (weighted(summed, log_w[:top]) / summed.sum(0)).detach()
+    b = torch.where(b == -torch.inf, 0.0, b)
     return weighted(torch.cat([summed, sampled]), log_w) + b * (1 - summed.sum(0) - sampled.sum(0))
 
 

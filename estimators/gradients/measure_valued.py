@@ -20,7 +20,7 @@ from torch import Tensor
 from jensen.core import bounds, trees
 from jensen.core.distributions import Bernoulli, DiagNormal
 from jensen.core.ops import bounded
-from jensen.estimators.gradients.contract import LogDensity, carry, density
+from jensen.estimators.gradients.contract import LogDensity, carry, density, difference
 
 
 def measure_valued(log_p: LogDensity, q: Bernoulli | DiagNormal, noise: Float[Tensor, "s n d"]) -> Float[Tensor, " n"]:
@@ -48,14 +48,15 @@ def maxwell(eps: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
 
 def rayleigh(eps: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """The Rayleigh number at a normal number's quantile: sqrt(-2 log(1 - Phi(eps)))."""
-    return torch.sqrt(-2 * torch.log(0.5 * torch.special.erfc(eps / math.sqrt(2))))
+    tail = 0.5 * torch.special.erfc(eps.abs() / math.sqrt(2))
+    return torch.sqrt(-2 * torch.where(eps < 0, torch.log1p(-tail), torch.log(tail)))
 
 
 def _bernoulli(log_p: LogDensity, q: Bernoulli, u: Tensor) -> Tensor:
     z = q.sample(u)
     log_w, (ones, zeros) = _log_w(log_p, q, z, [torch.ones_like(z), torch.zeros_like(z)])
     p = torch.sigmoid(q.logits.detach())
-    return bounds.elbo(log_w) + carry((p * (1 - p) * (ones - zeros).mean(0) * q.logits).sum(-1))
+    return bounds.elbo(log_w) + carry((p * (1 - p) * difference(ones, zeros).mean(0) * carry(q.logits)).sum(-1))
 
 
 def _normal(log_p: LogDensity, q: DiagNormal, eps: Tensor) -> Tensor:
@@ -63,8 +64,8 @@ def _normal(log_p: LogDensity, q: DiagNormal, eps: Tensor) -> Tensor:
     loc, scale = q.loc.detach(), torch.exp(bounded(q.log_scale)).detach()
     step = scale * rayleigh(eps)
     log_w, (plus, minus, far) = _log_w(log_p, q, z, [loc + step, loc - step, loc + scale * maxwell(eps)])
-    loc_slope = ((plus - minus) / (scale * math.sqrt(2 * math.pi))).mean(0)
-    scale_slope = (far - log_w.detach()[..., None]).mean(0)
+    loc_slope = (difference(plus, minus) / (scale * math.sqrt(2 * math.pi))).mean(0)
+    scale_slope = difference(far, log_w.detach()[..., None]).mean(0)
     return bounds.elbo(log_w) + carry((loc_slope * q.loc + scale_slope * bounded(q.log_scale)).sum(-1))
 
 
@@ -72,7 +73,7 @@ def _log_w(log_p: LogDensity, q: Bernoulli | DiagNormal, z: Tensor, swaps: list[
     """log_w at z, (s, n), and detached with each component in turn taken from each of the swaps, (s, n, d)."""
     frozen = trees.stop(q)
     one = torch.eye(z.shape[-1], dtype=torch.bool, device=z.device)[:, None, None]
-    swapped = torch.stack([torch.where(one, swap, z) for swap in swaps]).flatten(0, 2)
+    swapped = torch.stack([torch.where(one, swap.to(z.dtype), z) for swap in swaps]).flatten(0, 2)
     with torch.no_grad():
         others = density(log_p, swapped) - frozen.log_prob(swapped)
     parts = others.detach().unflatten(0, (len(swaps), z.shape[-1], len(z))).movedim(1, -1)

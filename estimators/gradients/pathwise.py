@@ -3,7 +3,8 @@
 Approximates  grad E_q[bound(log p(x, z) - log q(z | x))]
 With          z = q.sample(eps), differentiated in q's parameters as well as through both densities (`pathwise`,
               `analytic_kl`), or through the densities' argument alone (`stl`)
-Requires      a reparameterised q: DiagNormal, ContinuousBernoulli, Gamma, Beta, Dirichlet, Hierarchical of those
+Requires      a reparameterised q: DiagNormal, FullNormal, ContinuousBernoulli, Gamma, Beta, Dirichlet, a Pushforward
+              of these, a Hierarchical of any of one number per component
 Unbiased when always, for the bound at this number of samples; `stl` for the ELBO alone
 Cost          one backward pass through log_p per sample
 Reference     Kingma and Welling, 2014; Rezende et al., 2014; for several samples Burda et al., 2016; `stl` Roeder et
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from jensen.core import bounds, trees
 from jensen.core.distributions import DiagNormal
-from jensen.estimators.gradients.contract import Bound, LogDensity, density, require_path
+from jensen.estimators.gradients.contract import Bound, LogDensity, check_bound, density, require_path
 
 
 def pathwise(
@@ -27,6 +28,7 @@ def pathwise(
 
     TypeError for a discrete q, whose samples have no path.
     """
+    check_bound(bound)
     return bound(log_weights(log_p, q, eps))
 
 
@@ -37,6 +39,7 @@ def stl(log_p: LogDensity, q: Any, eps: Float[Tensor, "s n *d"], bound: Bound = 
     sample. For several samples it has another mean: there use `dreg`. With `bounds.TailAdaptive` it is the
     tail-adaptive gradient. TypeError for a discrete q.
     """
+    check_bound(bound)
     require_path(q)
     z = q.sample(eps)
     return bound(density(log_p, z) - trees.stop(q).log_prob(z))
@@ -62,9 +65,10 @@ def analytic_kl(
     reconstruction = mean_s log_likelihood(z), KL = KL(q || prior), and
     bound = reconstruction - kl_weight * bounds.free_bits(KL per dimension, free_bits),
     which is reconstruction - KL for the defaults. Less noisy than `pathwise` by the KL's own sampling noise
-    (Kingma and Welling, 2014, estimator B).
+    (Kingma and Welling, 2014, estimator B). TypeError for another q.
     """
-    require_path(q)
+    if not isinstance(q, DiagNormal):
+        raise TypeError(f"analytic_kl needs a DiagNormal q, got {type(q).__name__}: use pathwise or stl")
     reconstruction = density(log_likelihood, q.sample(eps)).mean(0)
     per_dimension = q.kl_per_dimension(prior)
     charged = bounds.free_bits(per_dimension, free_bits)

@@ -11,19 +11,31 @@ Cost          one backward pass through log_p per sample; `concrete` evaluates a
 Reference     Bengio et al., 2013; Maddison et al., 2017; Jang et al., 2017
 """
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import bounds, trees
+from jensen.core.concrete import is_concrete
 from jensen.core.distributions import Bernoulli, Categorical
-from jensen.estimators.gradients.contract import Bound, LogDensity, carry, density, event_sum, require_discrete
+from jensen.estimators.gradients.contract import (
+    Bound,
+    LogDensity,
+    carry,
+    check_bound,
+    density,
+    event_sum,
+    require_discrete,
+)
 
 
 def straight_through(
     log_p: LogDensity, q: Bernoulli | Categorical, u: Float[Tensor, "s n *d"], bound: Bound = bounds.elbo
 ) -> Float[Tensor, " n"]:
     """bound(log_w) in nats per datum, (n,), with dz taken for the derivative of q.mean()."""
+    check_bound(bound)
     require_discrete("straight_through", q)
     return _through(log_p, q, q.sample(u) + carry(q.mean()), bound)
 
@@ -36,9 +48,11 @@ def gumbel_straight_through(
     temperature: float | Tensor = 1.0,
 ) -> Float[Tensor, " n"]:
     """bound(log_w) in nats per datum, (n,), with dz taken for the derivative of the relaxed sample."""
+    check_bound(bound)
     require_discrete("gumbel_straight_through", q)
     check_temperature(temperature)
-    return _through(log_p, q, q.sample(u) + carry(q.relaxed(q.perturbed(u), temperature)), bound)
+    z = q.sample(u)
+    return _through(log_p, q, z + carry(q.relaxed(q.perturbed(u), temperature)).to(z.dtype), bound)
 
 
 def concrete(
@@ -52,17 +66,20 @@ def concrete(
 
     y = q.relaxed(q.perturbed(u), temperature) rounds to z. A temperature may be a 0-d tensor, as schedules give.
     """
+    check_bound(bound)
     require_discrete("concrete", q)
     check_temperature(temperature)
-    z, y, frozen = q.sample(u), q.relaxed(q.perturbed(u), temperature), trees.stop(q)
+    z, frozen = q.sample(u), trees.stop(q)
+    y = q.relaxed(q.perturbed(u), temperature).to(z.dtype)
     log_w = density(log_p, z) - frozen.log_prob(z)
     slope = torch.func.grad(lambda y: bound(density(log_p, y) - frozen.log_prob(y)).sum())(y.detach())
     return bound(log_w) + carry(event_sum(slope.detach() * y).sum(0))
 
 
 def check_temperature(temperature: float | Tensor) -> None:
-    if not isinstance(temperature, Tensor) and not temperature > 0:
-        raise ValueError(f"expected a temperature above 0, got {temperature}")
+    known = not isinstance(temperature, Tensor) or is_concrete(temperature)
+    if known and not 0 < temperature < math.inf:
+        raise ValueError(f"expected a finite temperature above 0, got {float(temperature)}")
 
 
 def _through(log_p: LogDensity, q: Bernoulli | Categorical, z: Tensor, bound: Bound) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch.func import grad, vmap
 
 from jensen.core import bounds, keys, trees
-from jensen.core.distributions import Bernoulli, Categorical, DiagNormal, Hierarchical
+from jensen.core.distributions import Bernoulli, Categorical
 from jensen.estimators import gradients as g
 from jensen.estimators.diagnostics import quality
 from jensen.estimators.gradients import baselines
@@ -199,103 +199,3 @@ def test_conditional_noise_is_the_same_number_with_another_slope():
         torch.testing.assert_close(q.perturbed_given(u, z), q.perturbed(u), rtol=1e-7, atol=1e-7)
         rounded = q.relaxed(q.perturbed(u), 1e-3).round()
         assert (rounded == z).double().mean() > 0.999
-
-
-@pytest.mark.parametrize("baseline", [baselines.leave_one_out, baselines.vimco])
-def test_the_short_way_of_iwae_is_the_long_way(baseline):
-    """Subsets and swaps are listed for any bound; for this one they need not be."""
-    log_w = 5 * keys.normal(KEY, (6, 4), torch.float64)
-    log_w[0, 1] = 800.0
-    log_w[2:, 2] = -torch.inf
-    log_w[:, 3] = -torch.inf
-    long = baseline(lambda t: bounds.iwae(t), log_w)
-    torch.testing.assert_close(baseline(bounds.iwae, log_w), long, rtol=1e-12, atol=1e-12)
-
-
-def test_learned_baselines_learn_and_do_not_leak():
-    q, u = Bernoulli(torch.zeros(3, 4)), torch.full((1, 3, 4), 0.3)
-    prediction = torch.zeros(3)
-
-    def loss(prediction):
-        learned = baselines.Learned(prediction)
-        value = g.score(lambda z: z.sum(-1), q, u, baseline=learned)
-        return -value.sum() + learned.loss(value).sum()
-
-    value = g.score(lambda z: z.sum(-1), q, u)
-    torch.testing.assert_close(grad(loss)(prediction), -2 * value)
-
-
-def test_the_running_mean_forgets():
-    state = baselines.RunningMean.start(torch.zeros(()))
-    zero = torch.zeros(1, 2)
-    assert state(bounds.elbo, zero).tolist() == [[0.0, 0.0]]
-    state = state.update(torch.tensor([1.0, 3.0]))
-    torch.testing.assert_close(state(bounds.elbo, zero), torch.full((1, 2), 2.0))
-    state = state.update(torch.tensor([12.0]), decay=0.9)
-    torch.testing.assert_close(state(bounds.elbo, zero), torch.full((1, 2), (0.9 * 0.1 * 2 + 1.2) / 0.19))
-
-
-@pytest.mark.parametrize("estimate", [g.score, VIMCO, g.wake, partial(g.score, bound=bounds.iwae)])
-def test_dead_particles_and_dead_data_have_finite_gradients(estimate):
-    """Datum 0 has one particle outside p's support, datum 1 has all of them there."""
-    dead = torch.tensor([[True, True], [False, True], [False, True]])
-
-    def value(logits):
-        q = Bernoulli(logits)
-        log_p = lambda z: torch.where(dead, -math.inf, z.sum(-1))  # noqa: E731
-        return estimate(log_p, q, keys.uniform(KEY, (3, 2, 4), torch.float64))
-
-    logits = gates.random(0, 2, 4)
-    assert value(logits)[1] == -math.inf
-    gradient = grad(lambda logits: value(logits).nan_to_num(neginf=0.0).sum())(logits)
-    assert gradient.isfinite().all()
-
-
-NORMAL, BINARY = DiagNormal(torch.zeros(2, 3), torch.zeros(2, 3)), Bernoulli(torch.zeros(2, 3))
-CHOICE = Categorical(torch.zeros(2, 3, 4))
-TWO = Hierarchical(BINARY, {}, lambda params, z: Bernoulli(z[..., :2]), 2)
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "alternative"),
-    [
-        (lambda p: g.stl(p, BINARY, BINARY.noise(KEY, 2)), TypeError, "use a score-function estimator"),
-        (lambda p: g.dreg(p, BINARY, BINARY.noise(KEY, 2)), TypeError, "use a score-function estimator"),
-        (lambda p: g.dreg(p, NORMAL, NORMAL.noise(KEY, 1)), ValueError, "use stl"),
-        (lambda p: g.dreg(p, NORMAL, NORMAL.noise(KEY, 2), bounds.elbo), ValueError, "use stl"),
-        (lambda p: g.score(p, BINARY, BINARY.noise(KEY, 1), baseline=baselines.vimco), ValueError, "draw more, or use"),
-        (
-            lambda p: g.score(p, BINARY, BINARY.noise(KEY, 2), bounds.iwae, baselines.optimal),
-            ValueError,
-            "use leave_one_out or vimco",
-        ),
-        (
-            lambda p: g.score(p, TWO, TWO.noise(KEY, 2), baseline=baselines.optimal),
-            TypeError,
-            "use leave_one_out",
-        ),
-        (lambda p: g.disarm(p, TWO, TWO.noise(KEY, 2)), TypeError, "use score"),
-        (lambda p: g.rebar(p, TWO, TWO.noise(KEY, 2)), TypeError, "use score with a baseline"),
-        (lambda p: g.vargrad(p, BINARY, BINARY.noise(KEY, 1)), ValueError, "draw more, or use score"),
-        (lambda p: g.wake_phi(p, BINARY, BINARY.noise(KEY, 1)), ValueError, "use sleep_phi"),
-        (lambda p: g.muprop(p, NORMAL, NORMAL.noise(KEY, 2)), TypeError, "use pathwise, stl or dreg"),
-        (lambda p: g.rebar(p, NORMAL, NORMAL.noise(KEY, 2)), TypeError, "use pathwise, stl or dreg"),
-        (lambda p: g.concrete(p, BINARY, BINARY.noise(KEY, 2), temperature=0.0), ValueError, "above 0"),
-        (lambda p: g.disarm(p, CHOICE, CHOICE.noise(KEY, 2)), TypeError, "use arsm"),
-        (lambda p: g.arm(p, NORMAL, NORMAL.noise(KEY, 2)), TypeError, "use pathwise"),
-        (lambda p: g.arsm(p, BINARY, BINARY.noise(KEY, 2)), TypeError, "use disarm"),
-        (lambda p: g.measure_valued(p, CHOICE, CHOICE.noise(KEY, 2)), TypeError, "use score"),
-        (lambda p: g.exact(p, NORMAL), TypeError, "use pathwise, stl or dreg"),
-        (lambda p: g.exact(p, Bernoulli(torch.zeros(1, 30))), ValueError, "use disarm or score"),
-        (lambda p: g.sum_and_sample(p, BINARY, BINARY.noise(KEY, 1), top=8), ValueError, "use exact"),
-        (
-            lambda p: g.score(p, BINARY, BINARY.noise(KEY, 1), baseline=baselines.Learned(torch.zeros(2, 1))),
-            ValueError,
-            "one per datum",
-        ),
-        (lambda p: g.score(lambda z: z.sum(), BINARY, BINARY.noise(KEY, 1)), ValueError, "sum over event axes"),
-    ],
-)
-def test_impossible_requests_raise_and_name_the_alternative(call, error, alternative):
-    with pytest.raises(error, match=alternative):
-        call(lambda z: z.flatten(2).sum(-1))

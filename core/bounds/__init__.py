@@ -1,7 +1,8 @@
 """Bounds on log p(x) as functions of log weights: log_w = log p(x, z) - log q(z | x), (s, n) -> (n,), in nats.
 
 A log weight of -inf is legal: a particle outside the support of p. Where all of a datum's particles have it, the
-bound is -inf and its gradient 0. NaN is never hidden. Half precision is computed and returned in float32.
+bound is -inf and its gradient 0. A log weight of +inf is not legal: the value is +inf or NaN, the gradient mostly NaN.
+NaN is never hidden. Half precision is computed and returned in float32.
 `slopes` gives any bound's weights, d bound / d log_w.
 """
 

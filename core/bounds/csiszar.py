@@ -1,5 +1,6 @@
 """Bounds by f-divergences of the posterior from q, and weights that keep them finite."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -20,8 +21,8 @@ class Csiszar(NamedTuple):
     expectation at every s, and it is attained by q = posterior alone. As s -> infinity it tends to
     log p(x) - D_f; at small s it is biased, f being averaged at an estimated ratio.
 
-    A particle of no weight costs f(0) / s, and has no gradient. For f = u^n the generalised mean f^-1(E f(w)) of Wan
-    et al. (2020) is `Cubo` or `Renyi`.
+    A particle of no weight costs f(0) / s, and has no gradient; nor has a datum whose divergence overflows, which is
+    -inf. For f = u^n the generalised mean f^-1(E f(w)) of Wan et al. (2020) is `Cubo` or `Renyi`.
     """
 
     f: Callable[[Tensor], Tensor]
@@ -32,9 +33,11 @@ class Csiszar(NamedTuple):
         lost = log_w == -torch.inf
         dead = lost.all(0)
         t = torch.where(lost, 0.0, log_w) - torch.where(dead, 0.0, bound)
-        empty = self.f(torch.full_like(t, -torch.inf)).detach()
-        divergence = torch.where(lost, empty, self.f(torch.where(lost, 0.0, t))).mean(0)
-        return torch.where(dead, -torch.inf, bound - divergence)
+        t = torch.where(lost, 0.0, t)
+        out = dead | (self.f(t.detach()).mean(0) == torch.inf)  # f's slope there is infinite too
+        empty = self.f(t.new_full((), -torch.inf))
+        divergence = torch.where(lost, empty, self.f(torch.where(out, 0.0, t))).mean(0)
+        return torch.where(out, -torch.inf, bound - divergence)
 
 
 class TailAdaptive(NamedTuple):
@@ -42,12 +45,15 @@ class TailAdaptive(NamedTuple):
 
     d bound / d log_w_s is proportional to t_s^beta, t_s the share of samples whose weight is at least w_s: beta = -1
     favours large weights, as far as moments exist however heavy the weights' tail. Its value is the ELBO's.
+    ValueError for a beta that is not finite.
     """
 
     beta: float = -1.0
 
     def __call__(self, log_w: Float[Tensor, "s n"]) -> Float[Tensor, " n"]:
         check_log_weights(log_w)
+        if not math.isfinite(self.beta):
+            raise ValueError(f"expected a finite beta, got {self.beta}: -1 favours large weights, 0 none")
         held = log_w.detach()
         tail = (held[:, None] <= held).to(at_least_float32(log_w).dtype).mean(1)
         weights = tail**self.beta

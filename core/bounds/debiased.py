@@ -10,6 +10,7 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.bounds.weights import check_log_weights, iwae, leave_one_out_iwae
+from jensen.core.concrete import is_concrete
 from jensen.core.ops.importance import log_sum_exp
 from jensen.core.ops.log_scale import at_least_float32
 
@@ -25,8 +26,8 @@ class Jackknife(NamedTuple):
     either sign: no bound. The coefficients grow as s^m, so it is computed in float64, and the variance grows with m.
 
     Where m particles or fewer have any weight a subset is empty, and the value is `iwae`'s. Cost and memory: that of
-    `iwae` for m <= 1, then C(s, m) subsets of s - m samples. ValueError unless 0 <= m < s, or for more than 65,536
-    subsets.
+    `iwae` for m <= 1, then C(s, m) subsets of s - m samples. ValueError unless m is an integer with 0 <= m < s, or for
+    more than 65,536 subsets.
     """
 
     m: int = 1
@@ -34,10 +35,14 @@ class Jackknife(NamedTuple):
     def __call__(self, log_w: Float[Tensor, "s n"]) -> Float[Tensor, " n"]:
         check_log_weights(log_w)
         s, m = len(log_w), self.m
-        if not 0 <= m < s:
-            raise ValueError(f"expected an order 0 <= m < s = {s}, got {m}: a subset needs a sample")
-        if max((math.comb(s, j) for j in range(2, m + 1)), default=0) > MOST:
-            raise ValueError(f"expected at most {MOST} subsets, got {math.comb(s, m)}: use fewer samples or a lower m")
+        if not isinstance(m, int) or not 0 <= m < s:
+            raise ValueError(f"expected an order 0 <= m < s = {s}, an integer, got {m}: a subset needs a sample")
+        for j in range(2, m + 1):
+            if math.comb(s, j) > MOST:
+                raise ValueError(
+                    f"expected at most {MOST} subsets, got {math.comb(s, j)} that leave {j} of {s} samples out: "
+                    "use fewer samples or a lower m"
+                )
         plain = iwae(log_w)
         empty = (log_w != -torch.inf).sum(0) <= m
         log_w = torch.where(empty, 0.0, at_least_float32(log_w).double())
@@ -69,10 +74,12 @@ class Sumo(NamedTuple):
         log_w = ...  # first + terms.max() samples of each datum
         value = sumo(log_w, terms)
 
-    Without `terms` every datum uses all of its samples: K = s - first. It has no bias and a heavy tail: a gradient
-    of it needs clipping, and its mean many draws. It is neither a lower nor an upper bound. Where the first samples
-    have no weight at all it is -inf, with gradient 0. A datum with more terms than samples is NaN: left short it would
-    be biased. ValueError for fewer than `first` samples.
+    Without `terms` every datum uses all of its samples, K = s - first: s is then to be drawn, and at an s that is
+    fixed the value is biased. With K drawn it has no bias and a heavy tail: a gradient of it needs clipping, and its
+    mean many draws. It is neither a lower nor an upper bound. Where the first samples have no weight at all it is -inf,
+    with gradient 0. A datum with more terms than samples is NaN: left short it would be biased. ValueError for fewer
+    than `first` samples, for terms that are no integers or below 1 (under vmap and torch.compile: NaN), and unless
+    first >= 1, tail >= 1 and 0 < decay < 1.
     """
 
     first: int = 1
@@ -81,23 +88,30 @@ class Sumo(NamedTuple):
 
     def __call__(self, log_w: Float[Tensor, "s n"], terms: Int[Tensor, " n"] | None = None) -> Float[Tensor, " n"]:
         check_log_weights(log_w)
+        self._check()
         s, n = log_w.shape
-        if not 1 <= self.first <= s:
+        if s < self.first:
             raise ValueError(f"expected at least first = {self.first} samples, got {s}")
-        if terms is not None and terms.shape != (n,):
-            raise ValueError(f"expected terms ({n},), one per datum, got {tuple(terms.shape)}")
+        if terms is not None and (terms.shape != (n,) or terms.dtype not in (torch.int32, torch.int64)):
+            raise ValueError(
+                f"expected terms ({n},), an integer per datum, got {tuple(terms.shape)} of {terms.dtype}: "
+                "draw them with sumo.draw(key, n)"
+            )
+        if terms is not None and is_concrete(terms) and (terms < 1).any():
+            raise ValueError(f"expected terms of at least 1, got {int(terms.min())}: draw them with sumo.draw(key, n)")
         log_w = at_least_float32(log_w)
         head = log_sum_exp(log_w[: self.first], 0)
         dead = (head == -torch.inf) & ~log_w.isnan().any(0)
-        sums = torch.logcumsumexp(torch.cat([torch.where(dead, 0.0, head)[None], log_w[self.first :]]), 0)
+        sums = _log_cumulative(torch.cat([torch.where(dead, 0.0, head)[None], log_w[self.first :]]))
         counts = torch.arange(self.first, s + 1, dtype=log_w.dtype, device=log_w.device)
         levels = sums - torch.log(counts)[:, None]
         k = torch.arange(1, s - self.first + 1, device=log_w.device)
         steps = levels.diff(dim=0) / self.survival(k).to(log_w.dtype)[:, None]
         if terms is not None:
             steps = torch.where(k[:, None] <= terms, steps, 0.0)
-            dead = dead & (terms <= s - self.first)
-            levels = torch.where(terms <= s - self.first, levels, torch.nan)
+            possible = (terms >= 1) & (terms <= s - self.first)
+            dead = dead & possible
+            levels = torch.where(possible, levels, torch.nan)
         return torch.where(dead, -torch.inf, levels[0] + steps.sum(0))
 
     def survival(self, k: Int[Tensor, "..."]) -> Float[Tensor, "..."]:
@@ -107,6 +121,24 @@ class Sumo(NamedTuple):
 
     def draw(self, key: Int[Tensor, "3"], n: int) -> Int[Tensor, " n"]:
         """K for each datum, (n,), at least 1. The longest has a probability near 2^-31: about 250 by default."""
+        self._check()
         u = keys.uniform(key, (1, n), torch.float64)[0].clamp_min(2.0**-32)
         beyond = self.tail + torch.floor(torch.log(self.tail * u) / math.log(self.decay))
         return torch.where(u * self.tail > 1, torch.floor(1 / u), beyond).long()
+
+    def _check(self) -> None:
+        whole = isinstance(self.first, int) and isinstance(self.tail, int)
+        if not whole or min(self.first, self.tail) < 1 or not 0 < self.decay < 1:
+            raise ValueError(
+                f"expected integers first >= 1 and tail >= 1 and 0 < decay < 1, got {self.first}, {self.tail} and "
+                f"{self.decay}: a roulette starts from a sample and must end"
+            )
+
+
+def _log_cumulative(t: Tensor) -> Tensor:
+    """log sum_{i <= k} exp(t_i) for every k, by doubling: torch.logcumsumexp has NaN for its third derivative."""
+    reach = 1
+    while reach < len(t):
+        t = torch.cat([t[:reach], log_sum_exp(torch.stack([t[reach:], t[:-reach]]), 0)])
+        reach *= 2
+    return t

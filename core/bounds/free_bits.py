@@ -1,10 +1,13 @@
 """Free bits: a KL below a floor costs nothing, so that a posterior has room to be used."""
 
+import math
 from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from jensen.core.ops.log_scale import at_least_float32
 
 
 def free_bits(
@@ -14,13 +17,27 @@ def free_bits(
 
     sum_g of kl_g where mean_n kl_g > floor, else floor: the mean over n is sum_g max(floor, mean_n kl_g) (Kingma et
     al., 2016, equation 15). kl_g (n,) sums the dimensions of group g: `groups` are sizes of consecutive groups, such
-    as the layers of a hierarchy, (20, 10) for d = 30; by default every dimension is a group. `floor` may be one per
-    group. A group under the floor has no gradient. ValueError for sizes that do not sum to d.
+    as the layers of a hierarchy, (20, 10) for d = 30; by default every dimension is a group. `floor` may be a
+    tensor, () or one per group. A group on or under the floor has no gradient. ValueError for other shapes, sizes that
+    do not sum to d, and a floor that is negative or not finite.
     """
+    if kl.ndim != 2:
+        raise ValueError(f"expected a KL per dimension (n, d), got {tuple(kl.shape)}: average over samples alone")
+    kl = at_least_float32(kl)
     if groups is not None:
         if sum(groups) != kl.shape[-1] or min(groups, default=0) < 1:
             raise ValueError(
                 f"expected group sizes that sum to d = {kl.shape[-1]}, got {tuple(groups)}: one size per group"
             )
         kl = torch.stack([part.sum(-1) for part in kl.split(list(groups), -1)], -1)
-    return torch.where(kl.mean(0) <= floor, floor, kl).sum(-1)
+    _check_floor(floor, kl.shape[1])
+    charged = (kl.mean(0) <= floor) | (floor != floor)  # a floor of NaN is not hidden
+    return torch.where(charged, floor, kl).sum(-1)
+
+
+def _check_floor(floor: float | Tensor, groups: int) -> None:
+    if isinstance(floor, Tensor):
+        if floor.shape not in ((), (groups,)):
+            raise ValueError(f"expected a floor () or ({groups},), one per group, got {tuple(floor.shape)}")
+    elif not 0 <= floor < math.inf:
+        raise ValueError(f"expected a finite floor of 0 nats or more, got {floor}: 0 leaves the KL as it is")

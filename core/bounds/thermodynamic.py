@@ -40,10 +40,9 @@ class Tvo(NamedTuple):
         rising = all(a < b for a, b in pairwise(self.betas))
         if len(self.betas) < 2 or self.betas[0] != 0 or self.betas[-1] != 1 or not rising:
             raise ValueError(f"expected betas that rise from 0 to 1, got {self.betas}: linear_betas(k) makes some")
-        total = torch.zeros_like(at_least_float32(log_w[0]))
-        for low, high in pairwise(self.betas):
-            total = total + (high - low) * tempered_mean(log_w, low if self.side == "left" else high)
-        return total
+        ends = self.betas[:-1] if self.side == "left" else self.betas[1:]
+        steps = [high - low for low, high in pairwise(self.betas)]
+        return torch.stack([step * tempered_mean(log_w, beta) for step, beta in zip(steps, ends, strict=True)]).sum(0)
 
 
 def linear_betas(intervals: int) -> tuple[float, ...]:
@@ -76,5 +75,5 @@ def tempered_mean(log_w: Float[Tensor, "s n"], beta: float) -> Float[Tensor, " n
 
 
 def _check_intervals(intervals: int) -> None:
-    if intervals < 1:
-        raise ValueError(f"expected at least one interval, got {intervals}")
+    if not isinstance(intervals, int) or intervals < 1:
+        raise ValueError(f"expected at least one interval, and an integer, got {intervals}")

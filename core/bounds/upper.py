@@ -1,5 +1,6 @@
 """Upper bounds on log p(x) from samples of q alone."""
 
+import math
 from typing import NamedTuple
 
 from jaxtyping import Float
@@ -17,12 +18,16 @@ class Cubo(NamedTuple):
     and `vr_max` of the same weights, its mean rises with s, and at small s it may be below log p(x). To claim a bound
     use many samples; exp(n (value - c)), for a constant c, is what has an unbiased gradient.
 
-    It is minimised. Its weights are w^n / sum_s w^n. It is `Renyi` at alpha = 1 - n. ValueError for n < 1.
+    It is minimised. Its weights are w^n / sum_s w^n. It is `Renyi` at alpha = 1 - n. ValueError for n < 1,
+    or one that is not finite.
     """
 
     n: float = 2.0
 
     def __call__(self, log_w: Float[Tensor, "s n"]) -> Float[Tensor, " n"]:
-        if self.n < 1:
-            raise ValueError(f"expected n >= 1, got {self.n}: below 1 it is a lower bound, Renyi(1 - n)")
+        if not 1 <= self.n < math.inf:
+            raise ValueError(
+                f"expected n >= 1 and finite, got {self.n}: below 1 it is a lower bound, Renyi(1 - n), "
+                "and the limit at inf is vr_max"
+            )
         return power_mean(log_w, self.n)

@@ -47,12 +47,18 @@ class Renyi(NamedTuple):
 
     alpha = 0 is `iwae`, alpha -> 1 is `elbo`, without loss of precision on the way, and alpha -> -inf is `vr_max`;
     it falls as alpha rises. For alpha >= 0 it is a lower bound in expectation at every s; for alpha < 0 it need not
-    be: see `Cubo`. For alpha >= 1 one particle of no weight makes it -inf, with gradient 0 for alpha > 1.
+    be: see `Cubo`. For alpha >= 1 one particle of no weight makes it -inf, with gradient 0 for alpha > 1. ValueError
+    for an alpha that is not finite.
     """
 
     alpha: float
 
     def __call__(self, log_w: Float[Tensor, "s n"]) -> Float[Tensor, " n"]:
+        if not math.isfinite(self.alpha):
+            raise ValueError(
+                f"expected a finite alpha, got {self.alpha}: the limit at -inf is vr_max, "
+                "and at inf there is no estimate"
+            )
         if self.alpha == 1:
             return elbo(log_w)
         return power_mean(log_w, 1 - self.alpha)
@@ -100,3 +106,5 @@ def check_log_weights(log_w: Tensor) -> None:
             f"expected log weights (s, n) with s >= 1, got {tuple(log_w.shape)}: "
             "samples come first, then data; add a missing axis with log_w[:, None] or log_w[None]"
         )
+    if not log_w.is_floating_point():
+        raise ValueError(f"expected log weights in floating point, got {log_w.dtype}: convert them with log_w.float()")

@@ -1,10 +1,12 @@
 """The functions f of f-divergences, D_f = E_q f(p / q), as functions of t = log(p / q).
 
 Each is convex in u = e^t, and 0 with slope 0 at u = 1: f(u) and f(u) + c (u - 1) have the same divergence, and this
-one of them is never negative, at any sample. All are accurate as t -> 0. t = -inf, p = 0, gives f(0).
+one of them is never negative, at any sample. All are accurate as t -> 0. t = -inf, p = 0, gives f(0); a value that
+overflows is inf, never NaN.
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -17,7 +19,7 @@ from jensen.core.ops.normal_kl import exp_less_tangent
 
 def reverse_kl(t: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """u - 1 - log u: D_f = KL(q || p)."""
-    return exp_less_tangent(t)
+    return _capped(exp_less_tangent, t)
 
 
 def forward_kl(t: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
@@ -25,7 +27,7 @@ def forward_kl(t: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     near = t.abs() < 0.5
     small = torch.where(near, t, 0.0)
     large = torch.where(near | (t == -torch.inf), 0.0, t)
-    far = torch.where(t == -torch.inf, 1.0, large * torch.exp(large) - torch.expm1(large))
+    far = torch.where(t == -torch.inf, 1.0, torch.exp(large) * (large - 1) + 1)
     return torch.where(near, torch.exp(small) * exp_less_tangent(-small), far)
 
 
@@ -41,9 +43,7 @@ def hellinger(t: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
 
 def jensen_shannon(t: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """(u log(u / m) - log m) / 2 with m = (1 + u) / 2: D_f is the mean of KL(p || m) and KL(q || m), at most log 2."""
-    near = t.abs() < 0.5
-    log_m = torch.where(near, torch.log1p(0.5 * torch.expm1(torch.where(near, t, 0.0))), F.softplus(t) - math.log(2))
-    return 0.5 * torch.exp(log_m) * (forward_kl(t - log_m) + forward_kl(-log_m))
+    return _capped(_jensen_shannon, t)
 
 
 class Alpha(NamedTuple):
@@ -55,11 +55,53 @@ class Alpha(NamedTuple):
     alpha: float
 
     def __call__(self, t: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        alpha = self.alpha
-        if alpha in (0, 1):
-            return forward_kl(t) if alpha else reverse_kl(t)
+        if self.alpha in (0, 1):
+            return forward_kl(t) if self.alpha else reverse_kl(t)
+        return _capped(self._below_overflow, t)
+
+    def _below_overflow(self, t: Tensor) -> Tensor:
+        alpha, beta = self.alpha, 1 - self.alpha
         near = t.abs() < 0.5
         small, large = torch.where(near, t, 0.0), torch.where(near, 0.0, t)
-        close = exp_less_tangent(alpha * small) - alpha * exp_less_tangent(small)
-        far = torch.expm1(alpha * large) - alpha * torch.expm1(large)
-        return torch.where(near, close, far) / (alpha * (alpha - 1))
+        if alpha <= 0.5:
+            close = exp_less_tangent(small) - exp_less_tangent(alpha * small) / alpha
+            far = torch.expm1(large) - torch.expm1(alpha * large) / alpha
+            return torch.where(near, close, far) / beta
+        # u times Alpha(beta) at 1 / u: beta is exact where alpha -> 1, and alpha - 1 no longer a difference
+        close = torch.exp(small) * (exp_less_tangent(-small) - exp_less_tangent(-beta * small) / beta)
+        power = torch.exp(min(alpha, 1) * large) * torch.expm1(abs(beta) * large) / abs(beta)
+        return torch.where(near, close, power - torch.expm1(large)) / alpha
+
+
+def swapped(f: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """u f(1 / u) as a function of t: the f of D_f with q and p exchanged, as `forward_kl` is that of `reverse_kl`.
+
+    It is known for every f here. For another it is e^t f(-t), for t in float64, and t < -700 counts as -700.
+    """
+    if isinstance(f, Alpha):
+        return Alpha(1 - f.alpha)
+    pairs = (
+        (reverse_kl, forward_kl),
+        (forward_kl, reverse_kl),
+        (chi2, _reverse_chi2),
+        (hellinger, hellinger),
+        (jensen_shannon, jensen_shannon),
+    )
+    known = [other for one, other in pairs if one is f]
+    return known[0] if known else lambda t: torch.exp(t.clamp_min(-700)) * f(-t.clamp_min(-700))
+
+
+def _reverse_chi2(t: Tensor) -> Tensor:
+    return 2 * Alpha(-1.0)(t)
+
+
+def _jensen_shannon(t: Tensor) -> Tensor:
+    near = t.abs() < 0.5
+    log_m = torch.where(near, torch.log1p(0.5 * torch.expm1(torch.where(near, t, 0.0))), F.softplus(t) - math.log(2))
+    return 0.5 * torch.exp(log_m) * (forward_kl(t - log_m) + forward_kl(-log_m))
+
+
+def _capped(f: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
+    """f(t), and inf with no gradient where e^t overflows: the parts of f would be inf - inf there, its slope 0 inf."""
+    overflows = torch.exp(t) == torch.inf
+    return torch.where(overflows, torch.inf, f(torch.where(overflows, 0.0, t)))

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core.distributions import Bernoulli, Categorical, DiagNormal
-from jensen.core.distributions.shapes import check_value
+from jensen.core.distributions.shapes import check_fields, check_value
 from jensen.core.ops.log_scale import at_least_float32, bounded
 
 
@@ -23,6 +23,8 @@ def squared_wasserstein2(q: Any, p: Any) -> Float[Tensor, " n"]:
             "expected two normals, two Bernoullis or two categoricals, "
             f"got {type(q).__name__} and {type(p).__name__}: compare samples with squared_mmd"
         )
+    for d in (q, p):
+        check_fields(d[0], d[-1])
     check_value(q[0], p[0])
     if isinstance(q, DiagNormal):
         q_log_scale, p_log_scale = bounded(q.log_scale), bounded(p.log_scale)

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core.distributions import DiagNormal
-from jensen.core.objectives.weighted import check_terms
+from jensen.core.objectives.weighted import check_scalar, checked, weighed
 from jensen.core.ops.importance import log_sum_exp
 from jensen.core.ops.log_scale import at_least_float32
 
@@ -52,12 +52,13 @@ def beta_tc(
 ) -> TcTerms:  # fmt: skip
     """reconstruction - alpha MI - beta TC - gamma dimension-wise KL, the beta-TC-VAE (Chen et al., 2018).
 
-    All weights 1 make the sampled ELBO.
+    All weights 1 make the sampled ELBO. ValueError for a negative weight, or one that is neither () nor (n,).
     """
-    check_terms(reconstruction, parts.index_code_mi)
-    mi, tc, dimension_wise = (-w * t for w, t in zip((alpha, beta, gamma), parts, strict=True))
-    objective = reconstruction - (alpha * parts[0] + beta * parts[1] + gamma * parts[2])
-    return TcTerms(objective, reconstruction, mi, tc, dimension_wise)
+    reconstruction, *terms = checked(reconstruction, *parts)
+    for name, weight in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
+        check_scalar(name, weight, len(reconstruction), 0.0)
+    mi, tc, dimension_wise = (-weighed(w, t) for w, t in zip((alpha, beta, gamma), terms, strict=True))
+    return TcTerms(reconstruction + (mi + tc + dimension_wise), reconstruction, mi, tc, dimension_wise)
 
 
 def decompose(
@@ -71,11 +72,16 @@ def decompose(
 
     They sum to mean_s log q(z | x) - log p(z) whatever the weights are. Each is biased, by the logarithm of an average
     over the minibatch, up for MI where `stratified`; with n = data it is exact in expectation. Memory s n^2 d.
-    ValueError for z of another shape, and see `batch_weights`.
+    TypeError for others than normals. ValueError for z of another shape, and see `batch_weights`.
     """
-    if z.ndim != 3 or z.shape[1:] != q.loc.shape or prior.loc.shape != q.loc.shape:
+    if not (isinstance(q, DiagNormal) and isinstance(prior, DiagNormal)):
+        raise TypeError(
+            f"decompose needs normal q and prior, got {type(q).__name__} and {type(prior).__name__}: "
+            "its densities are those of one dimension at a time"
+        )
+    if z.ndim != 3 or not len(z) or z.shape[1:] != q.loc.shape or prior.loc.shape != q.loc.shape:
         raise ValueError(
-            f"expected z (s, n, d) for q and a prior (n, d), got {tuple(z.shape)}, {tuple(q.loc.shape)} and "
+            f"expected z (s, n, d), s >= 1, for q and a prior (n, d), got {tuple(z.shape)}, {tuple(q.loc.shape)} and "
             f"{tuple(prior.loc.shape)}: draw z = q.sample(q.noise(key, s))"
         )
     log_weights = torch.log(batch_weights(z.shape[1], data, weights, z))[..., None]  # (i, j, 1)
@@ -97,10 +103,12 @@ def batch_weights(n: int, data: int, kind: Literal["weighted", "stratified"], li
     rest. "weighted": all 1 / (n N), which sum to 1 / N: log q(z_i) is too small by log n, for
     posteriors far apart, to log N, for equal ones.
 
-    ValueError unless 1 <= n <= data, and n >= 2 for "stratified" of more than one datum.
+    ValueError unless data is an integer and 1 <= n <= data, and n >= 2 for "stratified" of more than one datum.
     """
-    if not 1 <= n <= data:
-        raise ValueError(f"expected a minibatch of 1 to data = {data}, got {n}: data is the size of the whole set")
+    if not isinstance(data, int) or not 1 <= n <= data:
+        raise ValueError(
+            f"expected a minibatch of 1 to data = {data}, got {n}: data is the size of the whole set, an integer"
+        )
     if kind == "weighted":
         value, own = 1 / (n * data), 1 / (n * data)
     elif kind == "stratified":

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from jensen.core.distributions import Bernoulli, Categorical
@@ -46,7 +46,7 @@ def weighted(weights: Float[Tensor, "s n"], log_w: Float[Tensor, "s n"]) -> Floa
     return torch.where((dead & (weights > 0)).any(0), -torch.inf, total)
 
 
-def over_events(weights: Float[Tensor, "s n"], z: Float[Tensor, "s n *d"]) -> Tensor:
+def over_events(weights: Shaped[Tensor, "s n"], z: Float[Tensor, "s n *d"]) -> Tensor:
     """One value per sample and datum, shaped to multiply z."""
     return weights.reshape(*weights.shape, *[1] * (z.ndim - 2))
 

@@ -75,11 +75,27 @@ def test_free_bits_charge_the_floor_and_stop_the_gradient():
     assert torch.allclose(value.mean(), kl.mean(0).clamp_min(0.5).sum())
     assert torch.equal(slope, torch.tensor([[0.0, 0.5], [0.0, 0.5]]))
     assert torch.equal(bounds.free_bits(kl, 0.0), kl.sum(-1))
+    on_it = grad(lambda t: bounds.free_bits(t, 0.5).sum())(torch.full((2, 1), 0.5))
+    assert (on_it == 0).all()
+
+
+def test_free_bits_of_groups():
+    kl = torch.tensor([[0.1, 0.2, 2.0], [0.3, 0.6, 4.0]], dtype=torch.float64)
+    value = bounds.free_bits(kl, 0.5, (2, 1))
+    torch.testing.assert_close(value, kl.sum(-1))  # the pair has 0.6 on average
+    value, slope = bounds.free_bits(kl, 1.0, (2, 1)), grad(lambda t: bounds.free_bits(t, 1.0, (2, 1)).mean())(kl)
+    torch.testing.assert_close(value, 1.0 + kl[:, 2])
+    assert torch.equal(slope, torch.tensor([[0, 0, 0.5]] * 2, dtype=torch.float64))
+    assert torch.equal(bounds.free_bits(kl, 0.5, (1, 1, 1)), bounds.free_bits(kl, 0.5))
+    torch.testing.assert_close(bounds.free_bits(kl, torch.tensor([0.7, 9.0]), (2, 1)), torch.full((2,), 9.7).double())
+    with pytest.raises(ValueError, match="sizes that sum to d = 3"):
+        bounds.free_bits(kl, 0.5, (2, 2))
 
 
 def test_free_bits_hide_no_nan():
     kl = torch.tensor([[math.nan, 1.0], [2.0, 1.0]])
     assert bounds.free_bits(kl, 0.0).isnan().any()
+    assert bounds.free_bits(torch.ones(2, 2), torch.tensor([0.5, math.nan])).isnan().all()
 
 
 def test_half_precision_is_summed_in_float32():
@@ -87,3 +103,4 @@ def test_half_precision_is_summed_in_float32():
     assert torch.equal(bounds.iwae(log_w), bounds.iwae(log_w.float()))
     assert torch.equal(bounds.elbo(log_w), bounds.elbo(log_w.float()))
     assert bounds.iwae(torch.zeros(70_000, 1).half()) == 0
+    assert torch.equal(bounds.free_bits(torch.full((4, 2000), 40.0).half(), 0.5), torch.full((4,), 80_000.0))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.func import grad
+from torch.func import grad, vmap
 
 from jensen.core import bounds, keys
 from tests import laws, strategies
@@ -117,6 +117,20 @@ def test_roulettes_end_as_they_say():
         assert abs(share - chance) <= 4 * math.sqrt(chance * (1 - chance) / n) + 1e-12, k
     assert torch.equal(sumo.draw(keys.at(KEY, datum=5), 7), terms[5:12])  # a datum's draw is its own
     assert bounds.Sumo().draw(KEY, 100_000).max() <= 260
+
+
+def test_the_longest_roulette_has_the_chance_it_should(monkeypatch):
+    monkeypatch.setattr(keys, "uniform", lambda key, shape, dtype: torch.zeros(shape, dtype=dtype))
+    for sumo in (bounds.Sumo(), bounds.Sumo(tail=6, decay=0.8)):
+        longest = sumo.draw(KEY, 1)
+        assert 2.0**-32 <= sumo.survival(longest).item() <= 2.0**-31
+
+
+def test_mapped_and_compiled_terms_below_one_are_nan():
+    log_w, terms = torch.zeros(4, 2), torch.tensor([0, 2])
+    assert vmap(bounds.Sumo())(log_w[None], terms[None]).isnan().tolist() == [[True, False]]
+    compiled = torch.compile(lambda w, k: bounds.Sumo()(w, k), fullgraph=True, backend="eager")
+    assert compiled(log_w, terms).isnan().tolist() == [True, False]
 
 
 def test_sumo_is_unbiased_for_the_evidence():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.func import grad, vmap
+from torch.func import grad
 
 from jensen.core import bounds, keys
 from jensen.core.divergences import generators
@@ -56,7 +56,6 @@ ALL = {
     "Sumo(2)": bounds.Sumo(2),
     "TailAdaptive": bounds.TailAdaptive(),
 }
-each = pytest.mark.parametrize("bound", ALL.values(), ids=ALL)
 finite_weights = strategies.tensors((6, 2), st.floats(-6, 6))
 
 
@@ -132,34 +131,6 @@ def test_shifts_pass_through_every_bound(log_w, shift):
 
 
 @pytest.mark.law
-@settings(max_examples=4)
-@given(finite_weights)
-def test_slopes_are_differences(log_w):
-    log_w = log_w + 0.1 * torch.arange(12.0, dtype=torch.float64).reshape(6, 2) ** 1.1  # the maximum has no ties
-    top = log_w.topk(2, 0).values
-    tied = (top[0] - top[1] < 1e-3).any()
-    for name, bound in ALL.items():
-        if name == "TailAdaptive" or (name == "vr_max" and tied):  # its weights are no derivative; nor has a tie one
-            continue
-        u, path = bounds.slopes(bound, log_w)
-        laws.weights_are_slopes(bound, u, log_w)
-        first = lambda t, f=bound: grad(lambda t: f(t).sum())(t)  # noqa: E731
-        for s in range(6):
-            move = torch.zeros_like(log_w)
-            move[s] = 1e-5
-            h = (first(log_w + move)[s] - first(log_w - move)[s]) / 2e-5
-            torch.testing.assert_close(u[s] * path[s], torch.where(u[s] == 0, 0.0, u[s] - h), rtol=0, atol=1e-7)
-
-
-def test_closed_slopes_are_the_differentiated_ones():
-    log_w = keys.normal(KEY, (6, 3), torch.float64)
-    for bound in (bounds.Cubo(2.5), bounds.Miwae(3, 2), bounds.Renyi(-0.7)):
-        ours, generic = bounds.slopes(bound, log_w), bounds.slopes(lambda w, f=bound: f(w), log_w)
-        for a, b in zip(ours, generic, strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
-
-
-@pytest.mark.law
 @given(strategies.log_weights(6))
 def test_identities(log_w):
     rounding = 1e-12 + 1e-15 * log_w.nan_to_num(neginf=0).abs().max().item()  # of sums that cancel
@@ -190,6 +161,9 @@ def test_renyi_is_the_elbo_in_the_limit(log_w):
             gap = (bounds.Renyi(alpha)(log_w) - bounds.elbo(log_w)).abs()
             assert (gap <= 1.001 * e * most + 1e-13).all()
     assert (bounds.Renyi(1 - 1e-4)(log_w) >= bounds.elbo(log_w) - 1e-13).all()
+    for alpha in (1 - 1e-4, 1 + 1e-4):  # its slope in alpha there is -var / 2
+        near = (bounds.Renyi(alpha)(log_w) - bounds.elbo(log_w)) / (1 - alpha)
+        torch.testing.assert_close(near, log_w.var(0, unbiased=False) / 2, rtol=1e-2, atol=1e-6)
     far = bounds.Renyi(-1e6)(log_w)
     torch.testing.assert_close(far, bounds.vr_max(log_w), rtol=0, atol=1e-5)
 
@@ -235,112 +209,3 @@ def test_cubo_is_its_quadrature():
     values = bounds.Cubo(2.0)(draws.reshape(3, -1)).reshape(10_000, 2)
     laws.mean_is(torch.exp(2 * values), torch.exp(2 * exact))  # unbiased before the logarithm
     laws.mean_is_at_most(values, exact)
-
-
-@each
-def test_half_precision_is_computed_in_float32(bound):
-    log_w = (5 * keys.normal(KEY, (6, 4), torch.float32)).bfloat16()
-    assert torch.equal(bound(log_w), bound(log_w.float()))
-    assert bound(log_w).dtype == torch.float32
-
-
-@each
-def test_nan_is_not_hidden(bound):
-    for other in (0.0, -INF, 5.0):
-        for place in range(6):
-            log_w = torch.full((6, 2), other)
-            log_w[place, 0] = math.nan
-            assert bound(log_w)[0].isnan()
-            assert not bound(log_w)[1].isnan()
-
-
-@each
-def test_vmap_is_a_loop(bound):
-    log_w = keys.normal(KEY, (3, 6, 2), torch.float64)
-    log_w[0, 1, 0] = -INF
-    both = lambda t: (bound(t), grad(lambda t: bound(t).sum())(t))  # noqa: E731
-    for mapped, looped in zip(vmap(both)(log_w), zip(*map(both, log_w), strict=True), strict=True):
-        torch.testing.assert_close(mapped, torch.stack(looped))
-
-
-@each
-def test_other_shapes_raise(bound):
-    for shape in ((3,), (0, 3), (2, 3, 4)):
-        with pytest.raises(ValueError, match="samples come first"):
-            bound(torch.zeros(shape))
-
-
-def test_one_dominant_weight():
-    """1e4 nats above the rest, in float32: what is left is the count."""
-    log_w = torch.zeros(6, 1)
-    log_w[2] = 1e4
-    found = {name: bound(log_w).item() for name, bound in ALL.items()}
-    six = math.log(6)
-    assert found["vr_max"] == 1e4
-    assert found["iwae"] == pytest.approx(1e4 - six, abs=2e-3)
-    assert found["Cubo(2)"] == pytest.approx(1e4 - six / 2, abs=2e-3)
-    assert found["Renyi(0.4)"] == pytest.approx(1e4 - six / 0.6, abs=2e-3)
-    assert found["Renyi(2)"] == pytest.approx(math.log(6 / 5), abs=2e-3)
-    assert found["Tvo right"] == 1e4
-    assert found["Miwae(2, 3)"] == pytest.approx((1e4 - math.log(3)) / 2, abs=2e-3)
-    assert found["elbo"] == pytest.approx(1e4 / 6)
-
-
-def test_a_million_particles_in_chunks_are_all_at_once():
-    log_w = 4 * keys.normal(KEY, (1_000_000, 2), torch.float32)
-    log_w[123_456, 0], log_w[7, 1] = 1e3, -INF
-    for bound in (bounds.elbo, bounds.iwae, bounds.vr_max, bounds.Cubo(2.0), bounds.Renyi(2.0)):
-        whole = bound(log_w)
-        parts = bound(torch.stack([bound(part) for part in log_w.split(8_000)]))
-        torch.testing.assert_close(whole, parts, rtol=3e-6, atol=1e-5)
-        torch.testing.assert_close(whole.double(), bound(log_w.double()), rtol=3e-6, atol=1e-5)
-
-
-def test_piwae_gives_each_its_own_gradient():
-    log_w = keys.normal(KEY, (6, 3), torch.float64)
-    log_w[:3, 2] = -INF
-    value = bounds.piwae(log_w, log_w, 2, 3)
-    assert torch.equal(value, bounds.iwae(log_w))
-    theta = grad(lambda t: bounds.piwae(t, log_w, 2, 3).sum())(log_w)
-    phi = grad(lambda t: bounds.piwae(log_w, t, 2, 3).sum())(log_w)
-    torch.testing.assert_close(theta, torch.softmax(log_w, 0))
-    groups = torch.softmax(log_w.unflatten(0, (2, 3)), 1).flatten(0, 1) / 2
-    torch.testing.assert_close(phi[:, :2], groups[:, :2])
-    assert torch.isfinite(phi).all()
-    with pytest.raises(ValueError, match="of one shape"):
-        bounds.piwae(log_w, log_w[:4], 2, 2)
-
-
-def test_free_bits_of_groups():
-    kl = torch.tensor([[0.1, 0.2, 2.0], [0.3, 0.6, 4.0]], dtype=torch.float64)
-    value = bounds.free_bits(kl, 0.5, (2, 1))
-    torch.testing.assert_close(value, kl.sum(-1))  # the pair has 0.6 on average
-    value, slope = bounds.free_bits(kl, 1.0, (2, 1)), grad(lambda t: bounds.free_bits(t, 1.0, (2, 1)).mean())(kl)
-    torch.testing.assert_close(value, 1.0 + kl[:, 2])
-    assert torch.equal(slope, torch.tensor([[0, 0, 0.5]] * 2, dtype=torch.float64))
-    assert torch.equal(bounds.free_bits(kl, 0.5, (1, 1, 1)), bounds.free_bits(kl, 0.5))
-    torch.testing.assert_close(bounds.free_bits(kl, torch.tensor([0.7, 9.0]), (2, 1)), torch.full((2,), 9.7).double())
-    with pytest.raises(ValueError, match="sizes that sum to d = 3"):
-        bounds.free_bits(kl, 0.5, (2, 2))
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda w: bounds.Cubo(0.5)(w), "expected n >= 1"),
-        (lambda w: bounds.Miwae(2, 2)(w), "expected m k = 2 x 2 samples, got 6"),
-        (lambda w: bounds.Ciwae(1.5)(w), r"expected beta in \[0, 1\]"),
-        (lambda w: bounds.Tvo((0.0, 0.5))(w), "rise from 0 to 1"),
-        (lambda w: bounds.Tvo((0.0, 0.5, 0.5, 1.0))(w), "rise from 0 to 1"),
-        (lambda w: bounds.Tvo((0.0, 1.0), "middle")(w), "expected side"),
-        (lambda w: bounds.linear_betas(0), "at least one interval"),
-        (lambda w: bounds.log_betas(3, 1.0), r"first beta in \(0, 1\)"),
-        (lambda w: bounds.Jackknife(6)(w), "expected an order 0 <= m < s = 6"),
-        (lambda w: bounds.Jackknife(8)(w.repeat(10, 1)), "at most 65536 subsets"),
-        (lambda w: bounds.Sumo(7)(w), "at least first = 7 samples"),
-        (lambda w: bounds.Sumo()(w, torch.ones(3, dtype=torch.int64)), r"expected terms \(2,\)"),
-    ],
-)
-def test_what_does_not_fit_raises(call, message):
-    with pytest.raises(ValueError, match=message):
-        call(torch.zeros(6, 2))

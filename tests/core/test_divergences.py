@@ -15,6 +15,7 @@ from tests import laws, strategies
 KEY = keys.key(7)
 ALPHAS = (-0.5, 0.0, 0.3, 0.5, 1.0, 2.0)
 ORDERS = (0.2, 0.5, 1.0, 2.0, 3.5)
+OTHERS = Bernoulli(torch.zeros(4, 3)), Categorical(torch.zeros(4, 3))
 finite_families = pytest.mark.parametrize("family", ["bernoulli", "categorical"])
 
 
@@ -29,6 +30,10 @@ def masses(d):
     for i in range(each.shape[1]):
         joint = (joint[:, :, None] * each[:, i, None, :]).flatten(1)
     return joint.T
+
+
+def short(d):
+    return d._replace(log_scale=d.log_scale[:1])
 
 
 def powers(q, p, a):
@@ -200,47 +205,6 @@ def test_wasserstein_of_finite_values_is_a_linear_programme(family):
         assert divergences.squared_wasserstein2(q, p)[i].item() == pytest.approx(best, abs=1e-8)
 
 
-@pytest.mark.parametrize("kernel", ["rbf", "imq"])
-def test_mmd_is_its_double_sum(kernel):
-    x, y = 3 * keys.normal(KEY, (4, 2, 3), torch.float64) + 50, 2 * keys.normal(KEY, (3, 2, 3), torch.float64) + 51
-    h = torch.tensor([2.0, 5.0], dtype=torch.float64)
-    found = divergences.squared_mmd(x, y, h, kernel)
-    for n in range(2):
-
-        def k(a, b, n=n):
-            r = (a[n] - b[n]).square().sum() / h[n]
-            return torch.exp(-r) if kernel == "rbf" else (1 + r) ** -0.5
-
-        total = sum(k(x[i], x[j]) for i in range(4) for j in range(4) if i != j) / 12
-        total = total + sum(k(y[i], y[j]) for i in range(3) for j in range(3) if i != j) / 6
-        total = total - 2 * sum(k(a, b) for a in x for b in y) / 12
-        torch.testing.assert_close(found[n], total, rtol=1e-9, atol=1e-11)
-
-
-def test_mmd_is_unbiased():
-    """Three samples of two normals, whose kernel means have a closed form: a V-statistic would be far off."""
-    reps, h = 20_000, 1.5
-    x = keys.normal(keys.fold_in(KEY, 1), (3, reps, 1), torch.float64)
-    y = 0.4 + 0.7 * keys.normal(keys.fold_in(KEY, 2), (3, reps, 1), torch.float64)
-
-    def mean_kernel(gap, variance):
-        return math.exp(-(gap**2) / (h + 2 * variance)) / math.sqrt(1 + 2 * variance / h)
-
-    exact = mean_kernel(0, 2) + mean_kernel(0, 0.98) - 2 * mean_kernel(0.4, 1.49)
-    laws.mean_is(divergences.squared_mmd(x, y, h)[:, None], torch.tensor([exact], dtype=torch.float64))
-
-
-def test_mmd_chooses_the_median_and_has_a_gradient():
-    x, y = keys.normal(KEY, (6, 2, 3)), keys.normal(keys.fold_in(KEY, 1), (5, 2, 3)) + 1
-    both = torch.cat([x, y])
-    h = torch.stack([torch.pdist(both[:, n]).square().median() / math.log(11) for n in range(2)])
-    torch.testing.assert_close(divergences.squared_mmd(x, y), divergences.squared_mmd(x, y, h))
-    slope = grad(lambda x: divergences.squared_mmd(x, y).sum())(x)
-    torch.testing.assert_close(slope, grad(lambda x: divergences.squared_mmd(x, y, h).sum())(x))
-    assert torch.isfinite(grad(lambda x: divergences.squared_mmd(x, x.detach()).sum())(x)).all()
-    assert divergences.squared_mmd(x.half(), y.half()).dtype == torch.float32
-
-
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -250,14 +214,21 @@ def test_mmd_chooses_the_median_and_has_a_gradient():
         (lambda q, p: divergences.chi2(Gamma(*q), Gamma(*p)), TypeError, "average over samples"),
         (lambda q, p: divergences.chi2(q, DiagNormal(*(t[:1] for t in p))), ValueError, "expected a value"),
         (lambda q, p: divergences.squared_wasserstein2(Gamma(*q), Gamma(*p)), TypeError, "squared_mmd"),
-        (lambda q, p: divergences.squared_mmd(q.loc, p.loc), ValueError, r"expected samples \(s, n, d\)"),
-        (lambda q, p: divergences.squared_mmd(q.loc[None], p.loc[None]), ValueError, "at least two samples"),
-        (
-            lambda q, p: divergences.squared_mmd(torch.ones(2, 1, 1), torch.ones(2, 1, 1), 1.0, "x"),
-            ValueError,
-            "kernel",
-        ),
-        (lambda q, p: divergences.jensen_shannon(*[Bernoulli(torch.zeros(1, 30))] * 2), ValueError, "at most 1048576"),
+        (lambda q, p: divergences.renyi(q, p, math.inf), ValueError, "alpha > 0 and finite, got inf"),
+        (lambda q, p: divergences.renyi(q, p, math.nan), ValueError, "alpha > 0 and finite, got nan"),
+        (lambda q, p: divergences.alpha_divergence(q, p, -math.inf), ValueError, "a finite alpha, got -inf"),
+        (lambda q, p: divergences.alpha_divergence(q, p, math.nan), ValueError, "a finite alpha, got nan"),
+        (lambda q, p: divergences.reverse_kl(*OTHERS), TypeError, "one family with a kl, got Bernoulli and Cat"),
+        (lambda q, p: divergences.forward_kl(*OTHERS), TypeError, "one family with a kl, got Bernoulli and Cat"),
+        (lambda q, p: divergences.renyi(*OTHERS, 1.0), TypeError, "got Bernoulli and Categorical"),
+        (lambda q, p: divergences.alpha_divergence(*OTHERS, 0.0), TypeError, "got Bernoulli and Categorical"),
+        (lambda q, p: divergences.alpha_divergence(Gamma(*q), Gamma(*p), 1.0), TypeError, "got Gamma and Gamma"),
+        (lambda q, p: divergences.chi2(q, short(p)), ValueError, "fields of one shape"),
+        (lambda q, p: divergences.renyi(short(q), p, 2.0), ValueError, "fields of one shape"),
+        (lambda q, p: divergences.squared_wasserstein2(short(q), p), ValueError, "fields of one shape"),
+        (lambda q, p: divergences.jensen_shannon(OTHERS[0], Bernoulli(torch.zeros(1, 3))), ValueError, "a value"),
+        (lambda q, p: divergences.jensen_shannon(*[Bernoulli(torch.zeros(1, 2000))] * 2), ValueError, "1048576"),
+        (lambda q, p: divergences.jensen_shannon(*[Categorical(torch.zeros(1, 21, 2))] * 2), ValueError, r"got 2\^21"),
     ],
 )
 def test_what_does_not_fit_raises(call, error, message):

@@ -11,6 +11,7 @@ from jensen.core import keys, objectives
 from jensen.core.distributions import DiagNormal
 from tests import laws, strategies
 
+INF = math.inf
 KEY = keys.key(8)
 RECONSTRUCTION = torch.tensor([-80.5, -103.25, -95.0])
 KL = torch.tensor([[3.0, 0.1, 9.0], [2.0, 0.3, 5.0], [4.0, 0.2, 7.0]])
@@ -90,7 +91,24 @@ def test_geco_moves_by_the_average_violation_and_keeps_its_limit():
     assert broken.log_multiplier.item() == pytest.approx(0.2)  # the average is 2, not a tenth of it
     kept = broken.update(torch.tensor([-3.0]), -4.0, rate=0.1, decay=0.9)
     assert kept.log_multiplier.item() == pytest.approx(0.2 + 0.1 * (0.9 * 0.1 * 2 - 0.1) / 0.19)
-    assert broken.update(torch.tensor([-1e9]), 0.0, rate=1.0, limit=100.0).multiplier.item() == pytest.approx(100)
+    for far, edge in ((-1e9, 100), (1e9, 0.01)):
+        assert broken.update(torch.tensor([far]), 0.0, rate=1.0, limit=100.0).multiplier.item() == pytest.approx(edge)
+
+
+def test_geco_has_no_gradient_for_its_state():
+    x, kl = torch.tensor([-5.0, -7.0]), torch.tensor([2.0, 3.0])
+    state = objectives.Geco(torch.tensor(0.5), torch.tensor(0.0), torch.tensor(0.0))
+    assert grad(lambda t: state._replace(log_multiplier=t)(x, kl, -1.0).objective.sum())(torch.tensor(0.5)) == 0
+    assert (grad(lambda t: sum(state.update(t, -1.0)))(x) == 0).all()
+
+
+def test_geco_forgets_an_infinite_violation_and_keeps_its_dtype():
+    geco = objectives.Geco.start(torch.zeros(1)).update(torch.tensor([-5.0]), -4.0)
+    after = geco.update(torch.tensor([-INF, -5.0]), -4.0)
+    assert all(torch.equal(a, b) for a, b in zip(after, geco, strict=True))
+    assert all(t.isnan() for t in geco.update(torch.tensor([math.nan]), -4.0)[:2])
+    assert {t.dtype for t in geco.update(torch.zeros(3).double(), -4.0)} == {torch.float32}
+    assert {t.dtype for t in geco.update(torch.zeros(3).half(), -4.0)} == {torch.float32}
 
 
 @pytest.mark.law
@@ -111,6 +129,9 @@ def test_the_committed_rate_is_reached_and_left_with_a_gradient():
         torch.testing.assert_close(kl, torch.full((1, 4), rate), rtol=1e-4, atol=1e-6)
     slope = grad(lambda t: objectives.committed(DiagNormal(t, t), 0.5).log_scale.sum())(torch.zeros(1, 4))
     assert (slope > 0.01).all()
+    edge = torch.full((1, 4), -19.5).half()
+    slope = grad(lambda t: objectives.committed(DiagNormal(t, t), 19.0).log_scale.sum())(edge)
+    assert (slope > 0.3).all()
     narrow = DiagNormal(torch.zeros(1, 1), torch.full((1, 1), -9.0))
     torch.testing.assert_close(objectives.committed(narrow, 0.1).log_scale, narrow.log_scale, rtol=1e-4, atol=0)
     for rate in (-1.0, 20.0, math.nan):
@@ -195,7 +216,10 @@ def test_decomposition_of_known_aggregates():
         (lambda: objectives.batch_weights(5, 4, "stratified", KL), "minibatch of 1 to data = 4, got 5"),
         (lambda: objectives.batch_weights(1, 4, "stratified", KL), "at least two data"),
         (lambda: objectives.batch_weights(3, 4, "other", KL), "expected weights"),  # pyright: ignore
+        (lambda: objectives.batch_weights(3, 10.5, "stratified", KL), "data = 10.5, got 3: .* an integer"),
         (lambda: objectives.decompose(*gaussians(3, 2)[:2], torch.zeros(3, 2), 9), r"expected z \(s, n, d\)"),
+        (lambda: objectives.decompose(*gaussians(3, 2)[:2], torch.zeros(0, 3, 2), 9), "s >= 1"),
+        (lambda: objectives.decompose(*gaussians(3, 2), 10.5), "data = 10.5"),
     ],
 )
 def test_what_does_not_fit_raises(call, message):

@@ -1,6 +1,7 @@
 from itertools import pairwise
 
 import pytest
+import torch
 
 from jensen.experiments.schedules import cyclical, geometric, warmup, warmup_cosine
 
@@ -17,6 +18,7 @@ def test_warmup_cosine():
     assert rates[55] == pytest.approx(0.55)
     assert rates[100] == pytest.approx(0.1)
     assert all(a > b for a, b in pairwise(rates[10:]))
+    assert [warmup_cosine(t, 1.0, 0.1, 10, 101) for t in (101, 150, 200)] == pytest.approx([0.1] * 3)
 
 
 def test_a_constant_and_a_single_step():
@@ -40,3 +42,33 @@ def test_geometric_multiplies_by_one_factor():
     assert values[10:] == pytest.approx([0.1] * 5)
     assert [b / a for a, b in pairwise(values[:11])] == pytest.approx([0.1**0.1] * 10)
     assert geometric(0, 0.5, 0.5, 1) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: warmup(-1, 2.0, 4), "step of 0 or more, got -1"),
+        (lambda: warmup(1, 2.0, -4), "0 steps or more, got -4"),
+        (lambda: warmup_cosine(-1, 1.0, 0.1, 10, 100), "step of 0 or more"),
+        (lambda: warmup_cosine(0, 1.0, 0.1, 101, 100), "warm-up of 0 to total = 100 steps, got 101: shorten it"),
+        (lambda: warmup_cosine(0, 1.0, 0.1, -1, 100), "got -1"),
+        (lambda: warmup_cosine(0, 1.0, 0.1, 0, 0), "total of at least one step, got 0"),
+        (lambda: cyclical(-1, 1.0, 100), "step of 0 or more"),
+        (lambda: cyclical(5, 1.0, 100, cycles=0), r"1 to total / 2 = 50.0 cycles, got 0"),
+        (lambda: cyclical(5, 1.0, 8, cycles=8), "got 8: one of a single step stays at 0"),
+        (lambda: cyclical(5, 1.0, 100, ramp=2.0), r"ramp in \[0, 1\], got 2.0"),
+        (lambda: geometric(-1, 1.0, 0.1, 11), "step of 0 or more"),
+        (lambda: geometric(1, 1.0, -0.1, 4), "positive, finite start and final, got 1.0 and -0.1"),
+        (lambda: geometric(1, 0.0, 0.1, 4), "positive, finite start and final, got 0.0"),
+        (lambda: geometric(1, 1.0, 0.1, 0), "total of at least one step"),
+    ],
+)
+def test_what_leaves_no_schedule_raises(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_a_step_may_be_a_tensor_and_compiled():
+    factor = torch.compile(lambda t: geometric(t, 1.0, 0.1, 11), fullgraph=True, backend="eager")
+    for t in (3, 20):
+        torch.testing.assert_close(factor(torch.tensor(float(t))).item(), geometric(t, 1.0, 0.1, 11))

@@ -1,0 +1,134 @@
+"""What every objective takes and refuses: weights and targets, half precision, and terms that are infinite."""
+
+import math
+
+import pytest
+import torch
+from torch.func import grad
+
+from jensen.core import objectives
+from jensen.core.distributions import Bernoulli
+from tests import laws
+
+INF = math.inf
+RECONSTRUCTION = torch.tensor([-80.5, -103.25, -95.0, -90.0])
+PARTS = objectives.Decomposition(*torch.tensor([[3.0, 2.0, 4.0, 1.0], [0.1, 0.3, 0.2, 0.4], [9.0, 5.0, 7.0, 6.0]]))
+GECO = objectives.Geco.start(RECONSTRUCTION)
+WEIGHED = {  # (reconstruction, parts, weight) -> terms that start with their sum
+    "beta": lambda r, parts, weight: objectives.beta(r, parts.kl, weight),
+    "capacity": lambda r, parts, weight: objectives.capacity(r, parts.kl, weight, 5.0),
+    "rate_distortion": lambda r, parts, weight: objectives.rate_distortion(r, parts.kl, weight),
+    "beta_tc": objectives.beta_tc,
+}
+AIMED = {  # (reconstruction, kl, target)
+    "capacity": lambda r, kl, target: objectives.capacity(r, kl, 2.0, target),
+    "Geco": GECO,
+    "Geco.update": lambda r, kl, target: GECO.update(r, target),
+}
+weighed = pytest.mark.parametrize("objective", WEIGHED.values(), ids=WEIGHED)
+aimed = pytest.mark.parametrize("objective", AIMED.values(), ids=AIMED)
+
+
+@weighed
+def test_weights_are_one_or_one_per_datum(objective):
+    each = torch.tensor([0.5, 1.0, 2.0, 4.0])
+    found = objective(RECONSTRUCTION, PARTS, each)[0]
+    for i, weight in enumerate(each):
+        one = objective(RECONSTRUCTION, PARTS, weight)[0]
+        torch.testing.assert_close(one, objective(RECONSTRUCTION, PARTS, weight.item())[0])
+        assert one[i] == found[i]
+    for shape in ((4, 1), (2, 1), (1,), (1, 4)):
+        with pytest.raises(ValueError, match=r"expected a (weight|beta) \(\) or \(4,\), one per datum"):
+            objective(RECONSTRUCTION, PARTS, torch.ones(shape))
+
+
+@weighed
+def test_weights_are_no_less_than_zero(objective):
+    for weight in (-1.0, math.nan, INF):
+        with pytest.raises(ValueError, match=r"expected a finite (weight|beta) >= 0, got"):
+            objective(RECONSTRUCTION, PARTS, weight)
+
+
+@aimed
+def test_targets_are_one_or_one_per_datum(objective):
+    for shape in ((4, 1), (2, 1), (1,)):
+        with pytest.raises(ValueError, match=r"expected a target \(\) or \(4,\)"):
+            objective(RECONSTRUCTION, PARTS.kl, torch.ones(shape))
+    for target in (math.nan, INF):
+        with pytest.raises(ValueError, match="expected a finite target, got"):
+            objective(RECONSTRUCTION, PARTS.kl, target)
+    assert all(len(t) == 4 for t in objective(RECONSTRUCTION, PARTS.kl, torch.zeros(4)) if t.ndim)
+
+
+def test_no_part_is_repeated_over_the_data():
+    for i in range(3):
+        parts = objectives.Decomposition(*(t[:1] if i == j else t for j, t in enumerate(PARTS)))
+        with pytest.raises(ValueError, match=r"a KL \(n,\), got"):
+            objectives.beta_tc(RECONSTRUCTION, parts, 2.0)
+    for name in ("alpha", "gamma"):
+        with pytest.raises(ValueError, match=f"finite {name} >= 0, got -1"):
+            objectives.beta_tc(RECONSTRUCTION, PARTS, 2.0, **{name: -1.0})
+
+
+@weighed
+def test_half_precision_is_computed_in_float32(objective):
+    r, parts = (RECONSTRUCTION * 1.01).half(), objectives.Decomposition(*(1.01 * t.half() for t in PARTS))
+    if objective is not objectives.beta_tc:  # the sum of the parts is the caller's
+        parts = objectives.Decomposition(parts.kl, parts.kl * 0, parts.kl * 0)
+    terms = objective(r, parts, 3.3)
+    assert {t.dtype for t in terms} == {torch.float32}
+    laws.terms_sum(terms[0], list(terms[1:]))
+    wide = objective(r.float(), objectives.Decomposition(*(t.float() for t in parts)), 3.3)
+    assert all(torch.equal(a, b) for a, b in zip(terms, wide, strict=True))
+
+
+def test_half_precision_of_the_others_is_computed_in_float32():
+    r, kl = (RECONSTRUCTION * 1.01).half(), (torch.stack(PARTS, -1) * 1.01).half()
+    for found, expected in (
+        (GECO(r, kl[:, 0], -90.0), GECO(r.float(), kl[:, 0].float(), -90.0)),
+        (objectives.free_bits(r, kl, 0.3), objectives.free_bits(r.float(), kl.float(), 0.3)),
+    ):
+        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_infinite_terms_are_no_nan():
+    """Where the objective is -inf, the terms say so and their sum is -inf."""
+    r, kl = torch.tensor([-5.0, -INF, -INF, -5.0]), torch.tensor([INF, 2.0, INF, 2.0])
+    for terms in (
+        *(objectives.beta(r, kl, weight) for weight in (0.5, 1.0, 4.0, torch.tensor([0.5, 1, 2, 3]))),
+        objectives.capacity(r, kl, 2.0, 1.0),
+        objectives.free_bits(r, kl[:, None], 0.1),
+        objectives.Geco(*torch.tensor([0.7, 0.0, 0.0]))(r, kl, -4.0),
+        objectives.Geco(*torch.tensor([-0.7, 0.0, 0.0]))(r, kl, -4.0),
+    ):
+        assert terms.objective[:3].tolist() == [-INF] * 3
+        assert torch.equal(torch.stack(terms[1:]).sum(0)[:3], terms.objective[:3])
+        torch.testing.assert_close(torch.stack(terms[1:]).sum(0), terms.objective)
+
+
+@weighed
+def test_a_weight_of_zero_takes_an_infinite_kl_away(objective):
+    parts = objectives.Decomposition(torch.zeros(4), torch.tensor([INF, 1.0, 2.0, 3.0]), torch.zeros(4))
+    for weight in (0.0, torch.tensor(0.0), torch.zeros(4)):
+        total = objective(RECONSTRUCTION, parts, weight)[0]
+        torch.testing.assert_close(total.abs(), RECONSTRUCTION.abs())
+    slope = grad(lambda r: objective(r, parts, 0.0)[0].sum())(RECONSTRUCTION)
+    assert (slope.abs() == 1).all()
+
+
+def test_geco_refuses_steps_that_leave_no_state():
+    for call, message in (
+        (lambda: GECO.update(torch.zeros(0), 1.0), "n >= 1, got"),
+        (lambda: GECO.update(RECONSTRUCTION, 1.0, decay=1.0), "0 <= decay < 1 and limit >= 1, got 1.0"),
+        (lambda: GECO.update(RECONSTRUCTION, 1.0, decay=math.nan), "0 <= decay < 1"),
+        (lambda: GECO.update(RECONSTRUCTION, 1.0, limit=0.0), "limit >= 1, got 0.99 and 0.0"),
+        (lambda: GECO.update(RECONSTRUCTION[:, None], 1.0), "average over samples"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_a_decomposition_is_of_normals():
+    q = Bernoulli(torch.zeros(3, 2))
+    with pytest.raises(TypeError, match="decompose needs normal q and prior, got Bernoulli and Bernoulli"):
+        objectives.decompose(q, q, torch.zeros(4, 3, 2), 9)  # pyright: ignore

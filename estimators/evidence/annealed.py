@@ -12,6 +12,8 @@ Cost          k (t - 1) moves per datum, `chunk` chains at a time, and a pilot o
 Reference     Neal, 2001; Wu et al., 2017, for q the encoder's posterior
 """
 
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -21,7 +23,7 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.ops.log_scale import at_least_float32
-from jensen.estimators.evidence.importance import from_log_weights
+from jensen.estimators.evidence.importance import check_counts, from_log_weights
 from jensen.estimators.evidence.moves import Hamiltonian, hmc, tune
 from jensen.estimators.evidence.paths import Geometric, Point, check_schedule
 from jensen.estimators.gradients.contract import LogDensity
@@ -34,7 +36,20 @@ class Annealed(NamedTuple):
     standard_error: Float[Tensor, " n"]
     ess: Float[Tensor, " n"]
     k_hat: Float[Tensor, " n"]
-    acceptance: Float[Tensor, " n"]  # NaN where the schedule has no temperature between 0 and 1
+    acceptance: Float[Tensor, " n"]  # of chains in the support: NaN where none is, or no move is made
+
+
+class Walk(NamedTuple):
+    """What all chains share: the schedule, the step sizes at its temperatures between 0 and 1, and the moves."""
+
+    schedule: Float[Tensor, " t"]
+    steps: Float[Tensor, "t-2 n"]
+    move: Hamiltonian
+    repeats: int
+
+    def back(self) -> "Walk":
+        """The same temperatures, each with its step size, from 1 to 0."""
+        return self._replace(schedule=self.schedule.flip(0), steps=self.steps.flip(0))
 
 
 @torch.no_grad()
@@ -54,49 +69,45 @@ def annealed_importance(
     posterior, or the prior expanded to (n, d). schedule: betas (t,) from 0 to 1, `linear` or `sigmoidal`; with
     [0, 1] this is `importance`. move: `hmc`, `langevin`, or another `Hamiltonian`; `repeats` of them per temperature.
     standard_error, ess and k_hat are of the k chains' weights, as in `importance`. Nothing returned is differentiable.
-    ValueError for another schedule, TypeError for a discrete q.
+    ValueError for another schedule, TypeError for one that is no tensor and for a discrete q.
     """
-    check_run(schedule, repeats)
+    check_run(schedule, k, repeats, chunk)
     path = Geometric.of(log_p, q)
     pilot_key, run_key = keys.split(key)
-    steps = tune(path, schedule, move, pilot_key)
+    walk = Walk(schedule, tune(path, schedule, move, pilot_key), move, repeats)
+    return chains(path, walk, partial(path.start, s=min(chunk, k)), run_key, k)
+
+
+def chains(path: Geometric, walk: Walk, start: Callable[[Tensor], Point], key: Int[Tensor, "3"], k: int) -> Annealed:
+    """The mean weight of k chains, as many at a time as `start` gives points for a key."""
     acceptances = []
 
     def log_weights(key: Tensor) -> Tensor:
         start_key, chain_key = keys.split(key)
-        start = path.start(start_key, min(chunk, max(k, 1)))
-        log_w, acceptance = anneal(path, start, schedule, steps, move, repeats, chain_key)
+        log_w, acceptance = anneal(path, start(start_key), walk, chain_key)
         acceptances.append(acceptance)
         return log_w
 
-    evidence = from_log_weights(log_weights, run_key, k)
-    return Annealed(*evidence, torch.stack(acceptances).mean(0))
+    evidence = from_log_weights(log_weights, key, k)
+    return Annealed(*evidence, torch.stack(acceptances).nanmean(0))
 
 
 def anneal(
-    path: Geometric,
-    point: Point,
-    schedule: Float[Tensor, " t"],
-    steps: Float[Tensor, "t-2 n"],
-    move: Hamiltonian,
-    repeats: int,
-    key: Int[Tensor, "3"],
+    path: Geometric, point: Point, walk: Walk, key: Int[Tensor, "3"]
 ) -> tuple[Float[Tensor, "s n"], Float[Tensor, " n"]]:
-    """Log weights of chains along a schedule, in either direction, and their mean acceptance per datum."""
+    """Log weights of chains along a walk, in either direction, and their mean acceptance per datum."""
     log_w = torch.zeros_like(at_least_float32(point.log_p))
-    accepted = torch.zeros_like(log_w[0])
-    for i, (here, there) in enumerate(pairwise(schedule)):
+    accepted = [torch.full_like(log_w[0], torch.nan)]
+    for i, (here, there) in enumerate(pairwise(walk.schedule)):
         log_w = log_w + (there - here) * point.log_ratio()
-        if i == len(schedule) - 2:
+        if i == len(walk.schedule) - 2:
             break
-        for j in range(repeats):
-            point, accept = move(path, point, there, steps[i], keys.fold_in(key, i * repeats + j))
-            accepted = accepted + accept.mean(0)
-    moves = (len(schedule) - 2) * repeats
-    return log_w, accepted / moves if moves else torch.full_like(accepted, torch.nan)
+        for j in range(walk.repeats):
+            point, accept = walk.move(path, point, there, walk.steps[i], keys.fold_in(key, i * walk.repeats + j))
+            accepted.append(accept.nanmean(0))
+    return log_w, torch.stack(accepted).nanmean(0)
 
 
-def check_run(schedule: Tensor, repeats: int) -> None:
+def check_run(schedule: Tensor, k: int, repeats: int, chunk: int) -> None:
     check_schedule(schedule)
-    if repeats < 1:
-        raise ValueError(f"expected at least one move per temperature, got repeats = {repeats}")
+    check_counts(k=k, repeats=repeats, chunk=chunk)

@@ -10,6 +10,7 @@ Cost          twice that of annealed importance sampling
 Reference     Grosse et al., 2015; Grosse et al., 2016; Wu et al., 2017
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -17,8 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.estimators.evidence.annealed import anneal, check_run
-from jensen.estimators.evidence.importance import from_log_weights
+from jensen.estimators.evidence.annealed import Walk, chains, check_run
 from jensen.estimators.evidence.moves import Hamiltonian, hmc, tune
 from jensen.estimators.evidence.paths import Geometric
 from jensen.estimators.gradients.contract import LogDensity
@@ -54,10 +54,19 @@ class Sandwich(NamedTuple):
         return self.upper - self.lower
 
     def over_data(self) -> Averages:
-        columns = [self.lower, self.upper, self.gap]
-        n = len(self.gap)
-        errors = [c.std() / n**0.5 if n > 1 else torch.full_like(c.mean(), torch.inf) for c in columns]
-        return Averages(*(t for c, e in zip(columns, errors, strict=True) for t in (c.mean(), e)))
+        """Means over the data, whose gap bounds how far either side is off on average.
+
+        A datum whose chains all died has a lower bound of -inf, and so has the mean, with an error of inf:
+        (sandwich.lower == -inf).nonzero() tells which. To leave such data out would bias the rest.
+        """
+        return Averages(*(t for column in (self.lower, self.upper, self.gap) for t in _mean(column)))
+
+
+def _mean(column: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean of (n,) and its standard error: inf for one datum, and where the mean is infinite."""
+    mean, n = column.mean(), len(column)
+    unknown = n == 1 or bool(mean.abs() == torch.inf)
+    return mean, torch.full_like(mean, torch.inf) if unknown else column.std() / n**0.5
 
 
 @torch.no_grad()
@@ -82,26 +91,13 @@ def bdmc(
 
     Both directions use the step sizes of one pilot, as `annealed_importance` does, whose other arguments these are.
     """
-    check_run(schedule, repeats)
+    check_run(schedule, k, repeats, chunk)
     path = Geometric.of(log_p, q)
     if z.ndim < 2 or z.shape[0] != 1:
         raise ValueError(f"expected one exact draw per datum, z (1, n, *d), got {tuple(z.shape)}: take z[:1]")
     pilot_key, forward_key, backward_key = keys.split(key, 3)
-    steps = tune(path, schedule, move, pilot_key)
-    s, acceptances = min(chunk, max(k, 1)), []
-
-    def forward(key: Tensor) -> Tensor:
-        start_key, chain_key = keys.split(key)
-        return run(path.start(start_key, s), schedule, steps, chain_key)
-
-    def backward(key: Tensor) -> Tensor:
-        return run(path.at(z.expand(s, *z.shape[1:])), schedule.flip(0), steps.flip(0), key)
-
-    def run(point: Any, schedule: Tensor, steps: Tensor, key: Tensor) -> Tensor:
-        log_w, acceptance = anneal(path, point, schedule, steps, move, repeats, key)
-        acceptances.append(acceptance)
-        return log_w
-
-    lower, upper = from_log_weights(forward, forward_key, k), from_log_weights(backward, backward_key, k)
-    acceptance = torch.stack(acceptances).mean(0)
-    return Sandwich(lower.log_p, -upper.log_p, lower.standard_error, upper.standard_error, acceptance)
+    walk, s = Walk(schedule, tune(path, schedule, move, pilot_key), move, repeats), min(chunk, k)
+    forward = chains(path, walk, partial(path.start, s=s), forward_key, k)
+    backward = chains(path, walk.back(), lambda _: path.at(z.expand(s, *z.shape[1:])), backward_key, k)
+    acceptance = torch.stack([forward.acceptance, backward.acceptance]).nanmean(0)
+    return Sandwich(forward.log_p, -backward.log_p, forward.standard_error, backward.standard_error, acceptance)

@@ -19,12 +19,20 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.ops.log_scale import at_least_float32
-from jensen.estimators.evidence.importance import draw, draw_at
+from jensen.estimators.evidence.importance import check_counts, draw, draw_at
 from jensen.estimators.gradients.contract import LogDensity
+
+FEW = 5  # below so many effective draws on a side an error bar is luck: one of 1.2 nats may be 20 off
 
 
 class Bridge(NamedTuple):
-    """log_p with its standard error in nats per datum, and how far the two densities overlap, each (n,)."""
+    """log_p with its standard error in nats per datum, and how far the two densities overlap, each (n,).
+
+    The error is inf where too little bridges the densities to tell: where, on either side, the draws that count are
+    effectively fewer than five, (sum f)^2 / sum f^2 < 5 for f the probability of having come from the other side, or
+    where not even one draw could have, sum f < 1. It is inf too where a side has no finite ratio; log_p is then -inf
+    if all draws of q lie outside the posterior's support, and else inf.
+    """
 
     log_p: Float[Tensor, " n"]
     standard_error: Float[Tensor, " n"]
@@ -43,11 +51,11 @@ def bridge(
     """Evidence from s draws z of the posterior and k draws of q.
 
     log_p: z (s, n, *d) -> (s, n); nothing is differentiated. Draws of a chain may be correlated: the error of their
-    part is that of batch means over sqrt(s) batches. ValueError for fewer than four draws of either, or where log_p
+    part is that of batch means over sqrt(s) batches. ValueError for fewer than five draws of either, or where log_p
     is -inf or NaN at a z, which then is no draw of the posterior.
     """
-    if len(z) < 4 or k < 4:
-        raise ValueError(f"expected at least four draws of the posterior and of q, got {len(z)} and {k}")
+    check_counts(k=k, chunk=chunk)
+    _check_draws(len(z), k)
     posterior = torch.cat([draw_at(log_p, q, part) for part in z.split(chunk)])
     parts = [draw(log_p, q, min(chunk, k - i), keys.at(key, particle=i)) for i in range(0, k, chunk)]
     return from_log_ratios(posterior, torch.cat(parts))
@@ -56,36 +64,41 @@ def bridge(
 @torch.no_grad()
 def from_log_ratios(posterior: Float[Tensor, "s1 n"], proposal: Float[Tensor, "s2 n"]) -> Bridge:
     """Evidence from log p(x, z) - log q(z) at draws of the posterior (s1, n) and of the proposal (s2, n)."""
-    impossible = (posterior == -torch.inf) | posterior.isnan()
-    if impossible.any():
-        data = impossible.any(0).nonzero()[:, 0].tolist()
-        raise ValueError(
-            f"expected draws of the posterior, where log_p > -inf, got others for data {data[:10]}: "
-            "give the posterior's draws first and the proposal's second"
-        )
+    _check_ratios(posterior, proposal)
     dtype = at_least_float32(posterior).dtype
     posterior, proposal = posterior.double(), proposal.double()
     s1, s2 = len(posterior), len(proposal)
     shift = math.log(s1 / s2)
-    finite = torch.cat([posterior, proposal])
-    slack = math.log(max(s1, s2)) + 2  # the root lies within it of the finite ratios
-    low = torch.where(finite.abs() == torch.inf, torch.inf, finite).amin(0) - slack
-    high = torch.where(finite.abs() == torch.inf, -torch.inf, finite).amax(0) + slack
+    c = _root(posterior, proposal, shift)
+    from_posterior, from_proposal = torch.sigmoid(c - shift - posterior), torch.sigmoid(proposal + shift - c)
+    square = _batch_error(from_posterior) + from_proposal.var(0) / from_proposal.mean(0).square() / s2
+    bridging = torch.minimum(_effective(from_posterior), _effective(from_proposal))
+    # a side without a finite ratio says only that the evidence is beyond every finite ratio
+    beyond = (posterior == torch.inf).all(0) | (proposal.abs() == torch.inf).all(0)
+    log_p = torch.where((proposal == -torch.inf).all(0), -torch.inf, torch.where(beyond, torch.inf, c))
+    error = torch.where(beyond | (bridging < FEW) | (from_proposal.sum(0) < 1), torch.inf, square.sqrt())
+    overlap = torch.where(beyond, 0.0, from_proposal.mean(0) * (s1 + s2) / s1)
+    return Bridge(*(t.to(dtype) for t in (log_p, error, overlap.clamp_max(1))))
+
+
+def _root(posterior: Tensor, proposal: Tensor, shift: float) -> Tensor:
+    """The c at which as much of the posterior's draws as of the proposal's could be the other's."""
+    ratios = torch.cat([posterior, proposal])
+    infinite = ratios.abs() == torch.inf
+    slack = math.log(max(len(posterior), len(proposal))) + 2  # the root lies within it of the finite ratios
+    low = torch.where(infinite, torch.inf, ratios).amin(0) - slack
+    high = torch.where(infinite, -torch.inf, ratios).amax(0) + slack
     for _ in range(64):
         c = (low + high) / 2
         above = torch.sigmoid(c - shift - posterior).sum(0) > torch.sigmoid(proposal + shift - c).sum(0)
         low, high = torch.where(above, low, c), torch.where(above, c, high)
-    c = (low + high) / 2
-    from_posterior, from_proposal = torch.sigmoid(c - shift - posterior), torch.sigmoid(proposal + shift - c)
-    apart = (from_proposal.mean(0) == 0) | (from_posterior.mean(0) == 0)
-    square = _batch_error(from_posterior) + from_proposal.var(0) / from_proposal.mean(0).square() / s2
-    # a one-sided separation says only that the evidence is beyond every finite ratio
-    none_alive = (proposal == -torch.inf).all(0)
-    log_p = torch.where(none_alive, -torch.inf, c)
-    error = torch.where(apart | none_alive, torch.inf, square.sqrt())
-    overlap = from_proposal.mean(0) * (s1 + s2) / s1
-    overlap = torch.where(none_alive, 0.0, overlap)
-    return Bridge(*(t.to(dtype) for t in (log_p, error, overlap.clamp_max(1))))
+    return (low + high) / 2
+
+
+def _effective(f: Tensor) -> Tensor:
+    """(sum f)^2 / sum f^2, the number of draws (s, n) that a mean of f rests on; 0 where f is 0."""
+    total = f / f.amax(0).clamp_min(torch.finfo(f.dtype).tiny)  # squares of what is small would be 0
+    return total.sum(0).square() / total.square().sum(0).clamp_min(1)
 
 
 def _batch_error(t: Tensor) -> Tensor:
@@ -93,3 +106,24 @@ def _batch_error(t: Tensor) -> Tensor:
     size = math.isqrt(len(t))
     batches = t[: size * (len(t) // size)].reshape(-1, size, t.shape[1]).mean(1)
     return batches.var(0) / len(batches) / t.mean(0).square()
+
+
+def _check_ratios(posterior: Tensor, proposal: Tensor) -> None:
+    if posterior.ndim != 2 or proposal.ndim != 2 or posterior.shape[1] != proposal.shape[1]:
+        raise ValueError(
+            "expected log ratios (s1, n) and (s2, n) of the same data, "
+            f"got {tuple(posterior.shape)} and {tuple(proposal.shape)}: for one datum add an axis with t[:, None]"
+        )
+    _check_draws(len(posterior), len(proposal))
+    impossible = (posterior == -torch.inf) | posterior.isnan()
+    if impossible.any():
+        data = impossible.any(0).nonzero()[:, 0].tolist()
+        raise ValueError(
+            f"expected draws of the posterior, where log_p > -inf, got others for data {data[:10]}: "
+            "give the posterior's draws first and the proposal's second"
+        )
+
+
+def _check_draws(posterior: int, proposal: int) -> None:
+    if min(posterior, proposal) < FEW:
+        raise ValueError(f"expected at least five draws of the posterior and of q, got {posterior} and {proposal}")

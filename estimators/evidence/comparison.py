@@ -65,11 +65,9 @@ def posterior_probabilities(models: Sequence[Estimate], log_prior: Float[Tensor,
         if log_prior.shape != (len(models),):
             raise ValueError(f"expected a log prior per model, ({len(models)},), got {tuple(log_prior.shape)}")
         log_p = log_p + log_prior[:, None]
-    p = torch.softmax(log_p, 0)
-    squares = torch.stack([m.standard_error for m in models]).square()
-    squares = torch.where(p == 0, 0.0, squares)  # an evidence of 0 has an infinite error, and no share
-    spread = (p.square() * squares).sum(0)
-    return Probabilities(p, p * torch.sqrt(((1 - 2 * p) * squares + spread).clamp_min(0)))
+    error = torch.stack([m.standard_error for m in models])
+    log_share = torch.log_softmax(log_p, 0)
+    return Probabilities(log_share.exp(), _error(log_share, error))
 
 
 def bic(log_likelihood: Float[Tensor, "..."], parameters: int, observations: int) -> Float[Tensor, "..."]:
@@ -87,3 +85,13 @@ def _check(models: Sequence[Estimate]) -> None:
     shapes = [tuple(m.log_p.shape) for m in models]
     if not models or len(set(shapes)) != 1:
         raise ValueError(f"expected evidences of the same data, one shape for all models, got {shapes}")
+
+
+def _error(log_share: Tensor, error: Tensor) -> Tensor:
+    """First-order errors of the shares, (m, n), on the log scale: neither 1 - p nor p^2 may round to 0."""
+    itself = torch.eye(len(log_share), dtype=torch.bool, device=log_share.device)[..., None]
+    rest = torch.where(itself, -torch.inf, log_share).logsumexp(1)  # log(1 - p_i)
+    pull = torch.where(itself, rest[:, None], log_share)  # log |1[i = j] - p_j|
+    terms = torch.where(pull == -torch.inf, pull, pull + error.log())  # without a share even an infinite error is none
+    total = torch.exp(log_share + 0.5 * (2 * terms).logsumexp(1))
+    return torch.where(log_share == -torch.inf, 0.0, total)

@@ -10,6 +10,7 @@ Reference     Rezende et al., 2014, appendix E; Burda et al., 2016
 
 from collections.abc import Callable
 from functools import partial
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import torch
@@ -41,7 +42,8 @@ def importance(log_p: LogDensity, q: Any, key: Int[Tensor, "3"], k: int, chunk: 
     k_hat is the Pareto shape of the largest weights, the only ones kept: above min(1 - 1 / log10(k), 0.7) neither log_p
     nor its error can be trusted (`diagnostics.reliability` says so in words); inf for fewer than 21 samples.
     """
-    return from_log_weights(partial(draw, log_p, q, min(chunk, max(k, 1))), key, k)
+    check_counts(k=k, chunk=chunk)
+    return from_log_weights(partial(draw, log_p, q, min(chunk, k)), key, k)
 
 
 def draw(log_p: LogDensity, q: Any, s: int, key: Int[Tensor, "3"]) -> Float[Tensor, "s n"]:
@@ -63,8 +65,7 @@ def from_log_weights(log_weights: Callable[[Tensor], Float[Tensor, "s n"]], key:
     It is called with the key moved on by s until k particles are seen, always for s of them; what is beyond k is
     dropped, so that a compiled function sees one shape.
     """
-    if k < 1:
-        raise ValueError(f"expected k >= 1 samples, got {k}")
+    check_counts(k=k)
     tail = tail_size(k) + 1
     moments, largest, start = None, None, 0
     while start < k:
@@ -81,6 +82,13 @@ def from_log_weights(log_weights: Callable[[Tensor], Float[Tensor, "s n"]], key:
     assert largest is not None
     k_hat, _ = smooth_tail(largest.topk(min(tail, len(largest)), 0).values)
     return Evidence(*moments.estimates(), k_hat.to(largest.dtype))
+
+
+def check_counts(**counts: Any) -> None:
+    """Numbers of samples, chains, moves: whole, and at least 1."""
+    for name, count in counts.items():
+        if not isinstance(count, Integral) or int(count) < 1:
+            raise ValueError(f"expected a whole number {name} >= 1, got {count!r}")
 
 
 class _Moments(NamedTuple):

@@ -42,7 +42,8 @@ def laplace(log_p: LogDensity, mode: Float[Tensor, "n d"]) -> Laplace:
     if (info != 0).any():
         raise ValueError(
             "expected a mode, where minus the Hessian is positive definite, got none for data "
-            f"{(info != 0).nonzero()[:10, 0].tolist()}: climb with find_mode(log_p, z), or change parameters"
+            f"{(info != 0).nonzero()[:10, 0].tolist()}: climb with find_mode(log_p, z), "
+            "from a start elsewhere if it gave this point, or change parameters"
         )
     log_det = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     step = torch.cholesky_solve(slope[..., None], factor)[..., 0]
@@ -58,6 +59,7 @@ def find_mode(
 
     A step solves (-H + damping) step = slope; one that would lower log_p is not taken, and its damping grows tenfold.
     Ends when no datum's step promises more than `tolerance` nats, or after `steps`: `laplace` tells what is left.
+    A start without slope, at a minimum or a saddle, is where it stays, and `laplace` refuses it: start elsewhere.
     """
     z = z.detach()
     damping = torch.ones_like(z[:, 0])

@@ -3,7 +3,8 @@
 Approximates  nothing: a move is exact at any step size, which decides only how far it goes
 With          leapfrog steps of Hamiltonian dynamics and a Metropolis correction; one step is Langevin (MALA)
 Requires      a continuous z and gradients of log_p
-Unbiased when not applicable: f_beta is invariant, and the move is its own reversal
+Unbiased when not applicable: f_beta is invariant, and the move is its own reversal, for its jitter comes from the key
+              and never from the particle
 Cost          `leapfrog` gradients of log_p and of q per move and particle
 Reference     Duane et al., 1987; Roberts and Tweedie, 1996; Neal, 2011
 """
@@ -34,22 +35,29 @@ class Hamiltonian(NamedTuple):
     leapfrog: int = 5
     target: float = 0.7  # the acceptance that step sizes are tuned to
     scale: Float[Tensor, "*n d"] | None = None  # steps per dimension in units of these, such as q's scales
+    jitter: float = 0.5  # each step is the tuned one times a uniform number in 1 ± jitter: no orbit closes on itself
 
     def __call__(
         self, path: Geometric, point: Point, beta: Tensor, step: Tensor, key: Int[Tensor, "3"]
     ) -> tuple[Point, Float[Tensor, "s n"]]:
-        """(the particles moved at beta, the probability with which each was accepted); step is (n,) or (s, n)."""
-        momentum_key, accept_key = keys.split(key)
+        """(the particles moved at beta, the probability with which each was accepted); step is (n,) or (s, n).
+
+        A particle outside the support has none, NaN: it takes the first point of the support that a trajectory ends in.
+        """
+        momentum_key, accept_key, jitter_key = keys.split(key, 3)
         z, dtype = point.z, at_least_float32(point.z).dtype
         momentum = keys.normal(momentum_key, tuple(z.shape), dtype)
-        stride = spread(step.expand_as(point.log_p), z) * (1 if self.scale is None else self.scale)
+        step = step * (1 + self.jitter * (2 * keys.uniform(jitter_key, tuple(point.log_p.shape), dtype) - 1))
+        stride = spread(step, z) * (1 if self.scale is None else self.scale)
         proposal, end = self.trajectory(path, point, momentum, beta, stride.to(dtype))
         kinetic = event_sum(momentum.square() - end.square()) / 2
-        log_accept = proposal.log_density(beta) - point.log_density(beta) + kinetic
+        log_density = point.log_density(beta)
+        log_accept = proposal.log_density(beta) - log_density + kinetic
         u = keys.uniform(accept_key, tuple(point.log_p.shape), dtype)
         moved = torch.log(u) < log_accept  # never where it is NaN
         kept = Point(*(torch.where(spread(moved, new), new, old) for new, old in zip(proposal, point, strict=True)))
-        return kept, torch.exp(log_accept.clamp_max(0)).nan_to_num(nan=0.0)
+        accept = torch.exp(log_accept.clamp_max(0)).nan_to_num(nan=0.0)
+        return kept, torch.where(log_density.isfinite(), accept, torch.nan)
 
     def trajectory(
         self, path: Geometric, point: Point, momentum: Tensor, beta: Tensor, stride: Tensor
@@ -63,14 +71,18 @@ class Hamiltonian(NamedTuple):
 
 
 hmc = Hamiltonian()
-langevin = Hamiltonian(leapfrog=1, target=0.574)
+langevin = Hamiltonian(leapfrog=1, target=0.574, jitter=0.0)
 
 
 def adapted(
-    log_step: Float[Tensor, " *n"], accepted: Float[Tensor, " *n"], target: float, rate: float
-) -> Float[Tensor, " *n"]:
-    """One step of Robbins and Monro: log step + rate (acceptance - target)."""
-    return log_step + rate * (accepted - target)
+    log_step: Float[Tensor, " n"], accept: Float[Tensor, "s n"], target: float, rate: float
+) -> Float[Tensor, " n"]:
+    """One step of Robbins and Monro: log step + rate (acceptance - target).
+
+    The acceptance is that of the particles in the support: the others, whose log density is not finite, would shrink
+    the step to nothing. Where no particle counts, the step stays.
+    """
+    return log_step + rate * (accept.to(log_step.dtype).nanmean(0) - target).nan_to_num(nan=0.0)
 
 
 def tune(path: Geometric, schedule: Tensor, move: Any, key: Int[Tensor, "3"]) -> Float[Tensor, "t n"]:
@@ -86,11 +98,11 @@ def tune(path: Geometric, schedule: Tensor, move: Any, key: Int[Tensor, "3"]) ->
     log_step = at_least_float32(point.log_p).new_full((point.z.shape[1],), FIRST)
     for i in range(WARM):
         point, accept = move(path, point, schedule[1], log_step.exp(), keys.fold_in(warm_key, i))
-        log_step = adapted(log_step, accept.mean(0), move.target, 2 / math.sqrt(1 + i))
+        log_step = adapted(log_step, accept, move.target, 2 / math.sqrt(1 + i))
     steps, each = [], -(-WARM // len(schedule))
     for i, beta in enumerate(schedule[1:-1]):
         for j in range(each):
             point, accept = move(path, point, beta, log_step.exp(), keys.fold_in(run_key, i * each + j))
-            log_step = adapted(log_step, accept.mean(0), move.target, 0.3)
+            log_step = adapted(log_step, accept, move.target, 0.6)
         steps.append(log_step.exp())
     return torch.stack(steps)

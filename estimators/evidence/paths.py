@@ -93,6 +93,8 @@ def spread(t: Shaped[Tensor, "s n"], z: Shaped[Tensor, "s n *d"]) -> Tensor:
 
 def check_schedule(schedule: Tensor) -> None:
     """A schedule is a vector that rises from exactly 0 to exactly 1."""
+    if not isinstance(schedule, Tensor):
+        raise TypeError(f"expected a schedule (t,), a tensor, got {schedule!r}: take linear(t), or torch.tensor of it")
     ok = schedule.ndim == 1 and len(schedule) >= 2 and schedule.is_floating_point()
     if not (ok and schedule[0] == 0 and schedule[-1] == 1 and (schedule.diff() > 0).all()):
         shown = schedule.tolist() if schedule.numel() <= 6 else f"a {schedule.dtype} tensor {tuple(schedule.shape)}"

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.ops.importance import log_sum_exp
-from jensen.estimators.evidence.importance import from_log_weights
+from jensen.estimators.evidence.importance import check_counts, from_log_weights
 from jensen.estimators.evidence.moves import FIRST, WARM, Hamiltonian, adapted, hmc
 from jensen.estimators.evidence.paths import Geometric, Point, spread
 from jensen.estimators.gradients.contract import LogDensity
@@ -31,14 +31,18 @@ SETTLE = 8  # the pilot's moves at each temperature after the first
 
 
 class Smc(NamedTuple):
-    """Evidence in nats per datum, each (n,), and equally weighted draws of the posterior."""
+    """Evidence in nats per datum, each (n,), and equally weighted draws of the posterior.
+
+    The standard error is that of a mean over islands: for an interval take Student's t with islands - 1 degrees of
+    freedom. ± 1.96 of it hold 94 % for 20 islands, 91 % for 8, 70 % for 2.
+    """
 
     log_p: Float[Tensor, " n"]
     standard_error: Float[Tensor, " n"]  # from the spread of the islands; inf for one island
     ess: Float[Tensor, " n"]  # how many islands the estimate rests on, in [1, islands]
     acceptance: Float[Tensor, " n"]
     temperatures: Int[Tensor, " n"]  # how many the pilot found
-    z: Float[Tensor, "s n *d"]
+    z: Float[Tensor, "s n *d"]  # whole islands, drawn by their Z: some twice, the dead never unless all are
 
 
 @torch.no_grad()
@@ -47,7 +51,7 @@ def smc(
     q: Any,
     key: Int[Tensor, "3"],
     k: int,
-    islands: int = 8,
+    islands: int = 20,
     ess: float = 0.9,
     move: Hamiltonian = hmc,
     repeats: int = 3,
@@ -59,29 +63,29 @@ def smc(
     effective sample size falls to at each rise of beta. ValueError where k is no multiple of the islands, or ess is
     not in (0, 1); RuntimeError where `most` temperatures do not lead to 1.
     """
-    if islands < 1 or k % islands or k // islands < 2:
+    check_counts(k=k, islands=islands, repeats=repeats, most=most)
+    if k % islands or k // islands < 2:
         raise ValueError(f"expected k a multiple of islands, with two particles or more each, got {k} and {islands}")
     if not 0 < ess < 1:
         raise ValueError(f"expected ess in (0, 1), a share of the particles, got {ess}")
-    if repeats < 1:
-        raise ValueError(f"expected at least one move per temperature, got repeats = {repeats}")
     path, m = Geometric.of(log_p, q), k // islands
-    pilot_key, start_key, resample_key, move_key = keys.split(key, 4)
+    pilot_key, start_key, resample_key, move_key, island_key = keys.split(key, 5)
     schedule = pilot(path, pilot_key, m, ess, move, most)
     point = path.start(start_key, k)
     n = point.z.shape[1]
     log_z = torch.zeros(islands, n, dtype=torch.float64, device=point.z.device)
-    accepted, beta = torch.zeros_like(point.log_p[0]), torch.zeros_like(log_z[0])
+    accepted, beta = [], torch.zeros_like(log_z[0])
     for i, (there, step) in enumerate(schedule):
         log_w = _increment(point, there - beta).reshape(islands, m, n)
         log_z, beta = log_z + log_sum_exp(log_w, 1) - math.log(m), there
         point = _take(point, systematic(log_w, keys.fold_in(resample_key, i)))
         for j in range(repeats):
             point, accept = move(path, point, beta, step, keys.fold_in(move_key, i * repeats + j))
-            accepted = accepted + accept.mean(0)
+            accepted.append(accept.nanmean(0))
     evidence = from_log_weights(lambda _: log_z.to(point.log_p.dtype), key, islands)
     temperatures = torch.stack([there < 1 for there, _ in schedule]).sum(0) + 1
-    return Smc(*evidence[:3], accepted / (len(schedule) * repeats), temperatures, point.z)
+    z = by_island(point.z, systematic(log_z[None], island_key)[0])
+    return Smc(*evidence[:3], torch.stack(accepted).nanmean(0), temperatures, z)
 
 
 def pilot(
@@ -103,11 +107,11 @@ def pilot(
         log_w = _increment(point, rise)
         beta = torch.where(rise == 1 - beta, 1.0, beta + rise)
         point = _take(point, systematic(log_w[None], keys.fold_in(resample_key, taken)))
+        move_now = keys.fold_in(move_key, taken)
         for j in range(WARM if taken == 0 else SETTLE):
-            move_now = keys.fold_in(keys.fold_in(move_key, taken), j)
-            point, accept = move(path, point, beta, log_step.exp(), move_now)
+            point, accept = move(path, point, beta, log_step.exp(), keys.fold_in(move_now, j))
             rate = 2 / math.sqrt(1 + j) if taken == 0 else 0.5
-            log_step = adapted(log_step, accept.double().mean(0), move.target, rate)
+            log_step = adapted(log_step, accept, move.target, rate)
         schedule.append((beta, log_step.exp()))
     return schedule
 
@@ -155,3 +159,10 @@ def _take(point: Point, index: Tensor) -> Point:
     r, m, n = index.shape
     flat = (index + m * torch.arange(r, device=index.device)[:, None, None]).reshape(r * m, n)
     return Point(*(t.gather(0, spread(flat, t).expand_as(t)) for t in point))
+
+
+def by_island(z: Tensor, index: Tensor) -> Tensor:
+    """The particles (k, n, *d) of the islands at indices (r, n), one after the other."""
+    m = len(z) // len(index)
+    particles = (m * index[:, None] + torch.arange(m, device=z.device)[:, None]).flatten(0, 1)
+    return z.gather(0, spread(particles, z).expand_as(z))

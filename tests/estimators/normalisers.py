@@ -1,13 +1,18 @@
 """What estimators of the evidence are held against: densities with known normalisers, and where to start from."""
 
 import math
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
+from unittest import mock
 
 import torch
 from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.distributions import DiagNormal
+from tests import laws
 from tests.estimators.test_pathwise import model
 from tests.oracles import EightSchools, Funnel, LinearGaussian, TwoMoons
 
@@ -71,3 +76,40 @@ def near(estimate: Any, exact: Tensor, errors: float = 4.0) -> None:
     assert (gap <= errors * estimate.standard_error + 1e-9).all(), (
         f"{(gap / estimate.standard_error).max():.1f} errors off"
     )
+
+
+def untouched(z: Tensor) -> Tensor:
+    """A log density that bad arguments must not reach."""
+    raise AssertionError("computed before the arguments were checked")
+
+
+def shares(resample: Any) -> None:
+    """Of 800 islands with the same weights each particle has its share of offspring on average, each island by its own
+    uniform number: were it shared, all would agree."""
+    log_w = keys.normal(KEY, (1, 5, 4), F64)
+    draws = resample(log_w.expand(800, -1, -1), keys.fold_in(KEY, 1))
+    appearances = torch.nn.functional.one_hot(draws, 5).double().sum(1).transpose(1, 2)
+    laws.mean_is(appearances, 5 * torch.softmax(log_w[0], 0))
+
+
+@contextmanager
+def keys_used_once() -> Iterator[None]:
+    """No key is split twice, folded twice with one index, drawn from twice, or used in two of these ways."""
+    uses, ways = Counter[Any](), dict[Any, str]()
+
+    def spy(name: str) -> Any:
+        right = getattr(keys, name)
+
+        def call(key: Tensor, *arguments: Any) -> Tensor:
+            words = tuple(key.tolist())
+            uses[words, arguments[0] if name == "fold_in" else ""] += 1
+            assert ways.setdefault(words, name) == name, f"a key goes to {name} and to {ways[words]}"
+            return right(key, *arguments)
+
+        return mock.patch.object(keys, name, call)
+
+    with spy("split"), spy("fold_in"), spy("normal"), spy("uniform"):
+        yield
+    twice = sum(n > 1 for n in uses.values())
+    assert uses, "no key was used"
+    assert not twice, f"{twice} keys are used twice"

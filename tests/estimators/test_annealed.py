@@ -8,8 +8,6 @@ from torch.func import vmap
 from jensen.core import keys
 from jensen.core.distributions import Bernoulli, DiagNormal
 from jensen.estimators.evidence import Hamiltonian, annealed_importance, hmc, importance, langevin, linear, sigmoidal
-from jensen.estimators.evidence.moves import tune
-from jensen.estimators.evidence.paths import Geometric
 from tests import laws
 from tests.estimators import normalisers as gates
 from tests.estimators.normalisers import F64, KEY
@@ -126,6 +124,7 @@ def test_particles_outside_the_support_are_legal():
     nothing = annealed_importance(lambda z: half(z) - torch.inf, q, KEY, 20, linear(5))
     assert (nothing.log_p == -torch.inf).all()
     assert (nothing.ess == 0).all()
+    assert nothing.acceptance.isnan().all()
 
 
 def test_nan_is_not_hidden():
@@ -166,12 +165,14 @@ def test_bad_arguments_raise():
     for schedule in (linear(4)[1:], linear(4)[:-1], linear(4).flip(0), torch.tensor([0.0, 0.5, 0.5, 1.0])):
         with pytest.raises(ValueError, match="expected a schedule that rises from 0 to 1"):
             annealed_importance(oracle.log_joint, q, KEY, 3, schedule)
-    with pytest.raises(ValueError, match="at least one move per temperature"):
-        annealed_importance(oracle.log_joint, q, KEY, 3, linear(4), repeats=0)
+    for bad in ({"k": 0}, {"k": 3, "repeats": 0}, {"k": 3.5}, {"k": 3, "chunk": 0}):
+        name, value = list(bad.items())[-1]
+        with pytest.raises(ValueError, match=f"expected a whole number {name} >= 1, got {value}"):
+            annealed_importance(gates.untouched, q, KEY, schedule=linear(4), **bad)
+    with pytest.raises(TypeError, match=r"expected a schedule \(t,\), a tensor, got \[0.0, 1.0\]"):
+        annealed_importance(gates.untouched, q, KEY, 3, [0.0, 1.0])
     with pytest.raises(TypeError, match="Bernoulli is discrete"):
         annealed_importance(oracle.log_joint, Bernoulli(q.loc), KEY, 3, linear(4))
-    with pytest.raises(ValueError, match="expected k >= 1"):
-        annealed_importance(oracle.log_joint, q, KEY, 0, linear(4))
     with pytest.raises(ValueError, match="one value per sample and datum"):
         annealed_importance(lambda z: oracle.log_joint(z).sum(-1), q, KEY, 3, linear(4))
 
@@ -191,40 +192,3 @@ def test_a_flat_sigmoid_is_linear_and_bad_schedules_raise():
         linear(0)
     with pytest.raises(ValueError, match="expected delta > 0"):
         sigmoidal(3, delta=0.0)
-
-
-@pytest.mark.parametrize("move", [hmc, langevin, Hamiltonian(leapfrog=3)], ids=["hmc", "langevin", "three"])
-def test_a_move_leaves_the_posterior_where_it_is(move):
-    """From exact draws, moves at a step far too long to be exact without the correction keep both moments."""
-    oracle, q = gates.linear_gaussian(2)
-    path = Geometric.of(oracle.log_joint, q)
-    z = gates.posterior_draws(oracle, KEY, 10_000)
-    point = path.at(z)
-    beta, step = torch.tensor(1.0), torch.full((2,), 0.6, dtype=F64)
-    for i in range(6):
-        point, accept = move(path, point, beta, step, keys.fold_in(KEY, i))
-    mean, covariance = oracle.posterior()
-    laws.mean_is(point.z - mean, torch.zeros_like(mean))
-    laws.mean_is((point.z - mean).square(), covariance.diagonal().expand_as(mean))
-    assert 0.1 < accept.mean() < 0.95
-    assert (point.z != z).any(-1).double().mean() > 0.5
-
-
-def test_a_trajectory_turned_round_comes_back():
-    oracle, q = gates.linear_gaussian(2)
-    path = Geometric.of(oracle.log_joint, q)
-    start = path.at(gates.posterior_draws(oracle, KEY, 5))
-    momentum, beta = keys.normal(keys.fold_in(KEY, 1), (5, 2, 2), F64), torch.tensor(0.4)
-    stride = torch.full_like(momentum, 0.2)
-    there, end = hmc.trajectory(path, start, momentum, beta, stride)
-    back, _ = hmc.trajectory(path, there, -end, beta, stride)
-    torch.testing.assert_close(back.z, start.z)
-    assert (there.z - start.z).abs().min() > 1e-3
-
-
-def test_steps_follow_the_width_of_the_density():
-    q = DiagNormal(torch.zeros(2, 3, dtype=F64), torch.tensor([[0.0], [math.log(0.01)]], dtype=F64).expand(2, 3))
-    steps = tune(Geometric.of(q.log_prob, q), linear(20), hmc, KEY)
-    ratio = (steps[:, 0] / steps[:, 1]).log().mean().exp()
-    assert steps.shape == (19, 2)
-    assert 70 < ratio < 140

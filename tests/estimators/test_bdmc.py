@@ -3,7 +3,7 @@ import torch
 
 from jensen.core import keys
 from jensen.core.distributions import DiagNormal
-from jensen.estimators.evidence import annealed_importance, bdmc, linear
+from jensen.estimators.evidence import Hamiltonian, annealed_importance, bdmc, hmc, linear
 from tests import laws
 from tests.estimators import normalisers as gates
 from tests.estimators.normalisers import F64, KEY
@@ -60,6 +60,46 @@ def test_averages_over_data_have_the_error_of_the_spread():
     assert whole._replace(lower=pairs[0, :1], upper=pairs[1, :1]).over_data().gap_error == torch.inf
 
 
+def test_a_datum_whose_chains_all_died_makes_the_averages_infinite_and_not_nan():
+    q = gates.normal(3, 1)
+    dead = torch.tensor([0.0, -torch.inf, 0.0], dtype=F64)
+    z = q.sample(q.noise(KEY, 1))
+    sandwich = bdmc(lambda t: q.log_prob(t) + torch.where(t == z, 0.0, dead[:, None])[..., 0], q, z, KEY, 4, linear(4))
+    assert (sandwich.lower == -torch.inf).nonzero()[:, 0].tolist() == [1]
+    averages = sandwich.over_data()
+    assert averages.lower == -torch.inf
+    assert averages.gap == torch.inf
+    assert averages.lower_error == averages.gap_error == torch.inf
+    assert torch.isfinite(averages.upper)
+    spoilt = sandwich._replace(lower=sandwich.lower * torch.nan)
+    assert spoilt.over_data().lower.isnan()
+
+
+def test_the_way_back_accepts_as_often_as_the_way_there():
+    """To a posterior fifty times as sharp as q: the steps of the other end would be refused, or go nowhere."""
+    q = gates.normal(20, 1)
+    target = gates.normal(20, 1, 0.02)
+    z = target.sample(target.noise(KEY, 1))
+    backward = []
+
+    class Spy(Hamiltonian):
+        def __call__(self, path, point, beta, step, key):
+            moved, accept = super().__call__(path, point, beta, step, key)
+            backward.append(accept.mean())
+            return moved, accept
+
+    bdmc(target.log_prob, q, z, KEY, 16, linear(20), Spy(), chunk=16)
+    assert ((torch.stack(backward[-19:]) - hmc.target).abs() < 0.25).all()
+
+
+def test_every_key_is_used_once():
+    oracle, z = ORACLE._replace(x=ORACLE.x[:3]), Z[:, :3]
+    with gates.keys_used_once():
+        bdmc(oracle.log_joint, gates.normal(3, 2), z, KEY, 6, linear(5), chunk=4)
+
+
 def test_more_than_one_draw_per_datum_raises():
     with pytest.raises(ValueError, match="one exact draw per datum"):
         bdmc(ORACLE.log_joint, gates.normal(200, 2), Z.expand(2, -1, -1), KEY, 2, linear(4))
+    with pytest.raises(ValueError, match=r"expected a whole number k >= 1, got 2\.5"):
+        bdmc(gates.untouched, gates.normal(200, 2), Z, KEY, 2.5, linear(4))

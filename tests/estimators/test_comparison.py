@@ -59,6 +59,30 @@ def test_the_error_of_probabilities_is_their_spread():
     torch.testing.assert_close(claimed.standard_error[:, 0], spread, rtol=0.05, atol=0)
 
 
+def test_an_infinite_error_is_everyones_and_only_of_a_share():
+    """NaN is none of these: without knowing one evidence, no share is known, but one of 0 takes no part."""
+    inf = math.inf
+    cases = [
+        ([0.0, -1.0], [inf, 0.1], [inf, inf]),
+        ([0.0, -1000.0], [0.1, inf], [inf, inf]),
+        ([0.0, -inf], [0.1, inf], [0.0, 0.0]),
+        ([0.0], [inf], [0.0]),
+    ]
+    for log_p, errors, expected in cases:
+        found = posterior_probabilities([evidence([a], [b]) for a, b in zip(log_p, errors, strict=True)])
+        assert found.standard_error[:, 0].tolist() == expected
+
+
+@pytest.mark.parametrize("gap", [0.5, 9.0, 30.0])
+def test_errors_of_probabilities_near_0_and_1_do_not_cancel_in_float32(gap):
+    """Of two models either error is p (1 - p) sqrt(e_1^2 + e_2^2), also where 1 - p is less than float32 can tell."""
+    one, other = (Evidence(*torch.tensor([[a], [b], [1], [0]])) for a, b in ((gap, 0.3), (0.0, 0.0)))
+    error = posterior_probabilities([one, other]).standard_error[:, 0]
+    exact = 0.3 * math.exp(-gap) / (1 + math.exp(-gap)) ** 2
+    assert error.dtype == torch.float32
+    torch.testing.assert_close(error, torch.full((2,), exact), rtol=1e-5, atol=0)
+
+
 def test_bic_is_twice_the_log_evidence_of_a_unit_information_prior():
     """y ~ N(mu, 1), mu ~ N(mean of y, 1): log p(y) = log L - log(1 + N) / 2."""
     n = 1000
@@ -118,6 +142,19 @@ def test_modes_are_found_where_the_density_is_convex_at_the_start():
     torch.testing.assert_close(find_mode(log_p, start), loc, atol=1e-4, rtol=0)
     with pytest.raises(ValueError, match=r"none for data \[0, 1\]: climb with find_mode"):
         laplace(log_p, start)
+
+
+def test_a_minimum_is_where_climbing_stays_and_the_advice_helps():
+    def log_p(z):
+        return torch.logaddexp(-0.5 * ((z - 3) / 0.5).square(), -0.5 * ((z + 3) / 0.5).square()).sum(-1)
+
+    minimum = torch.zeros(2, 1, dtype=F64)
+    assert torch.equal(find_mode(log_p, minimum), minimum)
+    with pytest.raises(ValueError, match=r"none for data \[0, 1\].* from a start elsewhere if it gave this point"):
+        laplace(log_p, minimum)
+    elsewhere = torch.tensor([[0.1], [-0.1]], dtype=F64)
+    found = laplace(log_p, find_mode(log_p, elsewhere))
+    torch.testing.assert_close(found.mode, 30 * elsewhere, atol=1e-5, rtol=0)
 
 
 def test_eight_schools_by_three_methods():

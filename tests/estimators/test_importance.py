@@ -8,6 +8,7 @@ from jensen.core.bounds import iwae
 from jensen.core.distributions import DiagNormal
 from jensen.estimators.evidence import draw, from_log_weights, importance
 from tests import laws
+from tests.estimators.normalisers import untouched
 from tests.estimators.test_pathwise import model, parameters
 
 KEY = keys.key(11)
@@ -93,12 +94,12 @@ def test_no_graph_is_kept():
 
 
 def test_bad_k_and_shapes_raise():
-    with pytest.raises(ValueError, match="expected k >= 1 samples, got 0"):
-        importance(ORACLE.log_joint, Q, KEY, 0)
+    for bad in ({"k": 0}, {"k": 10.5}, {"k": 10, "chunk": 0}):
+        name, value = list(bad.items())[-1]
+        with pytest.raises(ValueError, match=f"expected a whole number {name} >= 1, got {value}"):
+            importance(untouched, Q, KEY, **bad)
     with pytest.raises(ValueError, match=r"expected log weights \(s, n\)"):
         from_log_weights(lambda key: torch.zeros(3), KEY, 3)
-    with pytest.raises(ValueError, match="at least one sample"):
-        importance(ORACLE.log_joint, Q, KEY, 10, chunk=0)
 
 
 def test_a_density_that_sums_over_data_raises():

@@ -2,10 +2,12 @@ import math
 
 import pytest
 import torch
+from scipy import stats
 
 from jensen.core import keys
 from jensen.core.distributions import DiagNormal
-from jensen.estimators.evidence import langevin, smc, systematic
+from jensen.estimators.evidence import Hamiltonian, langevin, smc, systematic
+from jensen.estimators.evidence.smc import by_island
 from tests import laws
 from tests.estimators import normalisers as gates
 from tests.estimators.normalisers import F64, KEY
@@ -43,6 +45,54 @@ def test_its_particles_are_draws_of_the_posterior():
     laws.mean_is((islands - mean).square().mean(1), covariance.diagonal().expand_as(mean))
 
 
+def test_dead_islands_leave_no_particles():
+    """N(0, 1) beyond 2, which most islands of ten particles never find: the rest's particles are its draws.
+
+    Each datum is one replication; the mean is that of scipy's truncated normal.
+    """
+    n = 40
+    q = gates.normal(n, 1)
+    found = smc(lambda z: torch.where(z[..., 0] > 2, q.log_prob(z), -torch.inf), q, KEY, 4000, islands=400)
+    assert (found.ess < 120).all()
+    assert (found.z > 2).all()
+    beyond = stats.truncnorm(2, torch.inf)
+    laws.mean_is(found.z.mean(0)[:, 0], torch.tensor(beyond.mean(), dtype=F64))
+    laws.mean_is((found.z > 2.5).double().mean(0)[:, 0], torch.tensor(beyond.sf(2.5), dtype=F64))
+
+
+def test_islands_stand_for_their_share_of_the_evidence():
+    """Two islands of two particles: weights of 3 and 1 in every particle, so that Z has too."""
+    index = systematic(torch.tensor([3.0, 1.0], dtype=F64).log()[None, :, None].expand(800, -1, -1), KEY)
+    laws.mean_is((index == 0).double().mean(1), torch.tensor([0.75], dtype=F64))
+    z = torch.arange(12.0).reshape(6, 2, 1)  # three islands of two, for two data
+    drawn = by_island(z, torch.tensor([[0, 1], [0, 2], [2, 2]]))
+    assert drawn[..., 0].T.tolist() == [[0, 2, 0, 2, 8, 10], [5, 7, 9, 11, 9, 11]]
+
+
+@pytest.mark.parametrize("islands", [3, None])
+def test_the_standard_error_covers_as_students_t_does(islands):
+    """4000 replications: the coverage is within 4 standard errors of nominal, and ± 1.96 hold 93.5 % by default."""
+    chosen = {} if islands is None else {"islands": islands}
+    degrees = (islands or 20) - 1
+    q = gates.normal(4000, 1)
+
+    def log_p(z):
+        return -0.5 * ((z - 0.5) / 0.8).square().sum(-1)
+
+    found = smc(log_p, q, KEY, 10 * (degrees + 1), ess=0.5, move=Hamiltonian(leapfrog=1), repeats=1, **chosen)
+    errors = (found.log_p - math.log(0.8) - 0.5 * math.log(2 * math.pi)).abs() / found.standard_error
+    for width in (1.96, stats.t(degrees).ppf(0.975)):
+        inside = (errors < width).double()
+        laws.mean_is(inside, torch.tensor(1 - 2 * stats.t(degrees).sf(width), dtype=F64))
+
+
+def test_every_key_is_used_once():
+    oracle, q = gates.linear_gaussian(2)
+    with gates.keys_used_once():
+        found = smc(oracle.log_joint, q, KEY, 40, islands=4, ess=0.8)
+    assert (found.temperatures > 1).all()
+
+
 def test_data_chunks_change_nothing():
     oracle, q = gates.linear_gaussian(4)
     whole = smc(oracle.log_joint, q, KEY, 80, islands=4, ess=0.5)
@@ -76,9 +126,7 @@ def test_systematic_resampling_rounds_each_share_up_or_down():
     counts = torch.zeros_like(log_w).scatter_add(1, index, torch.ones_like(log_w))
     share = 50 * torch.softmax(log_w, 1)
     assert ((counts >= share.floor()) & (counts <= share.ceil())).all()
-    draws = torch.stack([systematic(log_w[:1, :5], k)[0] for k in keys.split(KEY, 800)])
-    appearances = torch.nn.functional.one_hot(draws, 5).double().sum(1).transpose(1, 2)
-    laws.mean_is(appearances, 5 * torch.softmax(log_w[0, :5], 0))
+    gates.shares(systematic)
 
 
 def test_systematic_resampling_at_its_corners():
@@ -115,8 +163,10 @@ def test_one_island_claims_no_error_and_bad_arguments_raise():
     with pytest.raises(ValueError, match="a multiple of islands"):
         smc(oracle.log_joint, q, KEY, 50, islands=8)
     with pytest.raises(ValueError, match=r"expected ess in \(0, 1\)"):
-        smc(oracle.log_joint, q, KEY, 16, ess=1.0)
-    with pytest.raises(ValueError, match="at least one move"):
-        smc(oracle.log_joint, q, KEY, 16, repeats=0)
+        smc(oracle.log_joint, q, KEY, 40, ess=1.0)
+    for bad in ({"repeats": 0}, {"islands": 2.5}, {"most": 0}):
+        (name, value), *_ = bad.items()
+        with pytest.raises(ValueError, match=f"expected a whole number {name} >= 1, got {value}"):
+            smc(gates.untouched, q, KEY, 40, **bad)
     with pytest.raises(RuntimeError, match="expected beta = 1 within 1 temperatures"):
         smc(oracle.log_joint, q, KEY, 160, ess=0.99, most=1)

@@ -23,7 +23,7 @@ from tests.estimators import normalisers as gates
 from tests.estimators.normalisers import F64, KEY
 
 # the package's functions carry their modules' names
-SMC, ANNEALED = (importlib.import_module(f"jensen.estimators.evidence.{name}") for name in ("smc", "annealed"))
+SMC, ANNEALED, BDMC = (importlib.import_module(f"jensen.estimators.evidence.{m}") for m in ("smc", "annealed", "bdmc"))
 OFF = "standard errors off"
 
 
@@ -68,11 +68,11 @@ def test_a_move_without_its_correction_does_not_keep_the_posterior():
 
 
 def test_weights_after_the_move_are_wrong(monkeypatch):
-    def late(path, point, schedule, steps, move, repeats, key):
+    def late(path, point, walk, key):
         log_w = torch.zeros_like(point.log_p)
-        for i, (here, there) in enumerate(pairwise(schedule)):
-            if i < len(steps):
-                point, _ = move(path, point, there, steps[i], keys.fold_in(key, i))
+        for i, (here, there) in enumerate(pairwise(walk.schedule)):
+            if i < len(walk.steps):
+                point, _ = walk.move(path, point, there, walk.steps[i], keys.fold_in(key, i))
             log_w = log_w + (there - here) * point.log_ratio()
         return log_w, log_w.mean(0)
 
@@ -103,7 +103,36 @@ def test_resampling_that_forgets_the_weights(monkeypatch):
     right = SMC.systematic
     monkeypatch.setattr(SMC, "systematic", lambda log_w, key: right(torch.zeros_like(log_w), key))
     with pytest.raises(AssertionError, match="errors off"):
-        gates.near(smc(oracle.log_joint, q, KEY, 1600, islands=16), oracle.log_evidence(), errors=8)
+        gates.near(smc(oracle.log_joint, q, KEY, 1600, islands=16, repeats=1), oracle.log_evidence(), errors=8)
+
+
+def test_islands_that_share_one_uniform_number():
+    right = SMC.systematic
+    with pytest.raises(AssertionError, match=OFF):
+        gates.shares(lambda log_w, key: right(log_w[:1], key).expand_as(log_w))
+
+
+def test_resampling_with_one_key_at_every_temperature(monkeypatch):
+    oracle, q = gates.linear_gaussian(2)
+    right, one = SMC.systematic, keys.fold_in(KEY, 1)
+    monkeypatch.setattr(SMC, "systematic", lambda log_w, key: right(log_w, one))
+    with pytest.raises(AssertionError, match="keys are used twice"), gates.keys_used_once():
+        smc(oracle.log_joint, q, KEY, 40, islands=4, ess=0.8)
+
+
+def test_directions_that_share_a_key(monkeypatch):
+    oracle, z = gates.simulated(3, KEY)
+    right, one = BDMC.chains, keys.fold_in(KEY, 1)
+    monkeypatch.setattr(BDMC, "chains", lambda path, walk, start, key, k: right(path, walk, start, one, k))
+    with pytest.raises(AssertionError, match="keys are used twice"), gates.keys_used_once():
+        bdmc(oracle.log_joint, gates.normal(3, 2), z, KEY, 6, linear(5))
+
+
+def test_dead_islands_that_stay(monkeypatch):
+    q = gates.normal(5, 1)
+    monkeypatch.setattr(SMC, "by_island", lambda z, index: z)
+    found = smc(lambda z: torch.where(z[..., 0] > 2, q.log_prob(z), -torch.inf), q, KEY, 400, islands=40)
+    assert (found.z <= 2).any()
 
 
 def test_resampling_that_forgets_the_weights_in_the_normaliser(monkeypatch):

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from jensen.core.distributions import Dirichlet, Hierarchical
-from jensen.estimators.diagnostics.wording import counted, listed
+from jensen.estimators.diagnostics.wording import counted, listed, no_verdict
 
 
 class ActiveUnits(NamedTuple):
@@ -27,10 +27,13 @@ class ActiveUnits(NamedTuple):
     threshold: Float[Tensor, ""]
 
     def verdict(self) -> str:
+        broken = ~torch.isfinite(self.variance)
+        if broken.any():
+            return no_verdict(broken, "posterior means of units", "the data and the encoder's outputs")
         used, d = int(self.active.sum()), len(self.active)
-        rest = "every dimension is used" if used == d else f"unused: {listed(~self.active)}"
+        rest = "every one" if used == d else f"all but {listed(~self.active)}" if used else "none"
         return (
-            f"{used} of {counted(d, 'unit')} active, by a variance over data of posterior means above "
+            f"{used} of {counted(d, 'unit')} active, by posterior means whose variance over data is above "
             f"{self.threshold.item():g}: {rest}"
         )
 
@@ -45,12 +48,18 @@ class Collapse(NamedTuple):
     delta: Float[Tensor, ""]
 
     def verdict(self) -> str:
+        if not torch.isfinite(self.kl).all():
+            return no_verdict(~torch.isfinite(self.kl), "KLs of dimensions", "the encoder's outputs and the prior")
         gone, d = int(self.collapsed.sum()), len(self.collapsed)
         rule = f"KL below {self.epsilon.item():g} nats on at least {1 - self.delta.item():.3g} of the data"
+        kept = torch.where(self.collapsed, torch.inf, self.kl)
+        least = f"{kept.min().item():.3g} nats, dimension {int(kept.argmin())}"
         if not gone:
-            return f"no dimension of {d} has collapsed ({rule}): the least mean KL is {self.kl.min().item():.3g} nats"
+            return f"no dimension of {d} has collapsed ({rule}): the least mean KL is {least}"
         cure = "warm the KL up, give it free bits, or train the encoder further before taking the latent space smaller"
-        return f"{gone} of {counted(d, 'dimension')} collapsed to the prior ({rule}): {listed(self.collapsed)}: {cure}"
+        rest = f"; the least mean KL of the others is {least}" if gone < d else ""
+        named = listed(self.collapsed)
+        return f"{gone} of {counted(d, 'dimension')} collapsed to the prior ({rule}): {named}: {cure}{rest}"
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Integer
 from torch import Tensor
 from torch.func import vmap
 
@@ -29,7 +29,8 @@ class Calibration(NamedTuple):
 
     p_uniform is small where ranks are not uniform, p_symmetric where they lean to one side: the second passes a
     posterior whose centre is right though its width may not be, as a variational one's.
-    spread > 1: the truth is too often in the tails, the posterior too narrow. shift > 0: the truth is above it.
+    spread > 1: the truth is too often in the tails, the posterior too narrow, if ranks are symmetric: a posterior off
+    to one side brings ranks together, whatever its width. shift > 0: the truth is above it.
     """
 
     ranks: Int[Tensor, "n d"]
@@ -41,27 +42,29 @@ class Calibration(NamedTuple):
 
     def verdict(self) -> str:
         n, d = self.ranks.shape
-        limit = LEVEL / d
-        bad = self.p_uniform < limit
-        least = self.p_uniform.min().item()
+        limit = LEVEL / (2 * d)  # two tests of each
+        p = torch.minimum(self.p_uniform, self.p_symmetric)
+        bad, least, worst = p < limit, p.min().item(), int(p.argmin())
         if not bad.any():
             return (
                 f"calibrated as far as {n} simulations show: ranks are uniform in all {d} parameters, the least "
                 f"p-value {least:.2g} not below {limit:.2g}"
             )
-        worst = int(self.p_uniform.argmin())
-        words = [
-            f"{'too narrow' if self.spread[worst] > 1 else 'too wide'} (spread of ranks {self.spread[worst].item():.2f}"
-            ", 1 if exact)"
-        ]
-        if self.p_symmetric[worst] < limit:
-            words.append(
-                f"{'too low' if self.shift[worst] > 0 else 'too high'} (shift {self.shift[worst].item():+.2f})"
-            )
         return (
             f"not calibrated: ranks are not uniform in parameters {listed(bad)} of {d}, p-value {least:.2g} below "
-            f"{limit:.2g}; in {worst} the posterior is {' and '.join(words)}: do not trust its intervals there"
+            f"{limit:.2g}; in {worst} the posterior is {self._fault(worst, limit)}: do not trust its intervals there"
         )
+
+    def _fault(self, j: int, limit: float) -> str:
+        """What is wrong in parameter j, as far as it is significant; a width only of ranks that do not lean."""
+        n, (spread, shift) = len(self.ranks), (t[j].item() for t in (self.spread, self.shift))
+        z = -torch.special.ndtri(torch.tensor(limit / 2, dtype=torch.float64)).item()
+        if self.p_symmetric[j] >= limit:
+            if abs(spread - 1) > z * math.sqrt(0.8 / n):  # at most, of uniform ranks
+                return f"{'too narrow' if spread > 1 else 'too wide'} (spread of ranks {spread:.2f}, 1 if exact)"
+        elif abs(shift) > z * math.sqrt((self.s + 2) / (12 * self.s * n)):
+            return f"{'too low' if shift > 0 else 'too high'} (shift {shift:+.2f})"
+        return f"of the wrong shape (spread of ranks {spread:.2f}, shift {shift:+.2f})"
 
 
 class Coverage(NamedTuple):
@@ -70,19 +73,30 @@ class Coverage(NamedTuple):
     nominal: Float[Tensor, " l"]
     covered: Float[Tensor, "l d"]
     error: Float[Tensor, "l 1"]
+    n: int  # simulations
 
     def verdict(self) -> str:
-        off = (self.covered - self.nominal[:, None]) / self.error
-        limit = -torch.special.ndtri(off.new_tensor(LEVEL / 2 / off.numel())).item()
-        row, column = divmod(int(off.abs().argmax()), off.shape[1])
+        p = self._p_values()
+        limit = LEVEL / p.numel()
+        row, column = divmod(int(p.argmin()), p.shape[1])
+        nominal, covered = self.nominal[row].item(), self.covered[row, column].item()
         text = (
-            f"{100 * self.nominal[row].item():.3g} % intervals hold the truth in "
-            f"{100 * self.covered[row, column].item():.3g} % of simulations in parameter {column}, "
-            f"{off[row, column].item():+.1f} standard errors off against a limit of {limit:.1f}"
+            f"{100 * nominal:.3g} % intervals hold the truth in {100 * covered:.3g} % of {self.n} simulations in "
+            f"parameter {column}, p-value {p[row, column].item():.2g} against a limit of {limit:.2g}"
         )
-        if off.abs().max() <= limit:
+        if p[row, column] >= limit:
             return f"coverage is right as far as it shows: at worst, {text}"
-        return f"intervals are too {'narrow' if off[row, column] < 0 else 'wide'}: {text}: do not report them"
+        return f"intervals are too {'narrow' if covered < nominal else 'wide'}: {text}: do not report them"
+
+    def _p_values(self) -> Tensor:
+        """Two-sided, (l, d): twice the smaller binomial tail, the count itself included."""
+        k = torch.arange(self.n + 1, dtype=torch.float64, device=self.nominal.device)
+        ways = math.lgamma(self.n + 1) - torch.lgamma(k + 1) - torch.lgamma(self.n - k + 1)
+        p = self.nominal[:, None]
+        mass = torch.exp(ways + torch.xlogy(k, p) + torch.xlogy(self.n - k, 1 - p))
+        count = (self.covered * self.n).round().long()
+        below, above = mass.cumsum(1), mass.flip(1).cumsum(1).flip(1)
+        return 2 * torch.minimum(below.gather(1, count), above.gather(1, count)).clamp_max(0.5)
 
 
 def simulation_based_calibration(
@@ -125,13 +139,13 @@ def ranks(theta: Float[Tensor, "n d"], draws: Float[Tensor, "s n d"]) -> Int[Ten
     return (draws < theta).sum(0)
 
 
-def calibration(ranks: Int[Tensor, "n d"], s: int, bins: int | None = None) -> Calibration:
+def calibration(ranks: Integer[Tensor, "n d"], s: int, bins: int | None = None) -> Calibration:
     """The tests of ranks among s draws: chi-square over `bins`, by default such that each expects 25, at most 20.
 
     chi^2 = sum_b (count_b - n p_b)^2 / (n p_b), p_b the share of the s + 1 ranks in bin b, so that bins need not be
     equal; symmetry by sqrt(n) sup_u |F(u) + F(1 - u) - 1|.
     """
-    _check(ranks, s)
+    ranks = _check(ranks, s)
     n = len(ranks)
     bins = min(20, s + 1, max(2, n // 25)) if bins is None else bins
     if not 2 <= bins <= s + 1:
@@ -142,18 +156,17 @@ def calibration(ranks: Int[Tensor, "n d"], s: int, bins: int | None = None) -> C
     counts.scatter_add_(0, each[ranks], torch.ones_like(ranks, dtype=torch.float64))
     chi_square = ((counts - expected).square() / expected).sum(0)
     p_uniform = torch.special.gammaincc(torch.full_like(chi_square, (bins - 1) / 2), chi_square / 2)
-    u = (ranks.double() + 0.5) / (s + 1)
-    spread = (u - 0.5).square().mean(0) * 12 / (1 - (s + 1) ** -2)
-    return Calibration(ranks, p_uniform, _symmetry(2 * ranks - s), spread, u.mean(0) - 0.5, s)
+    spread = ranks.double().var(0) * 12 / ((s + 1) ** 2 - 1)
+    return Calibration(ranks, p_uniform, _symmetry(2 * ranks - s), spread, ranks.double().mean(0) / s - 0.5, s)
 
 
-def coverage(ranks: Int[Tensor, "n d"], s: int, levels: tuple[float, ...] = (0.5, 0.8, 0.9, 0.95)) -> Coverage:
+def coverage(ranks: Integer[Tensor, "n d"], s: int, levels: tuple[float, ...] = (0.5, 0.8, 0.9, 0.95)) -> Coverage:
     """The share of simulations whose truth lies in the central posterior interval of each level.
 
     The interval runs from the c-th smallest to the c-th largest draw, c = round((1 - level) (s + 1) / 2) >= 1, which
     exact posteriors fill with probability 1 - 2 c / (s + 1): the nominal level. ValueError for too few draws.
     """
-    _check(ranks, s)
+    ranks = _check(ranks, s)
     cuts = [round((1 - level) * (s + 1) / 2) for level in levels]
     for cut, level in zip(cuts, levels, strict=True):
         if not 1 <= cut <= s / 2:
@@ -164,7 +177,7 @@ def coverage(ranks: Int[Tensor, "n d"], s: int, levels: tuple[float, ...] = (0.5
     nominal = 1 - 2 * cut.double() / (s + 1)
     inside = (ranks >= cut[:, None, None]) & (ranks <= s - cut[:, None, None])
     error = torch.sqrt(nominal * (1 - nominal) / len(ranks))
-    return Coverage(nominal, inside.double().mean(1), error[:, None])
+    return Coverage(nominal, inside.double().mean(1), error[:, None], len(ranks))
 
 
 def _symmetry(v: Tensor) -> Tensor:
@@ -182,10 +195,18 @@ def _symmetry(v: Tensor) -> Tensor:
     return 4 * (sign * torch.special.ndtr(-odd * x.clamp_min(0.3))).sum(0)  # below 0.3 it is 1 to six digits
 
 
-def _check(ranks: Tensor, s: int) -> None:
-    if ranks.ndim != 2 or len(ranks) < 2:
-        raise ValueError(f"expected ranks (n, d) of n >= 2 simulations, got {tuple(ranks.shape)}")
-    if ranks.min() < 0 or ranks.max() > s:
+def _check(ranks: Tensor, s: int) -> Tensor:
+    """The ranks in int64."""
+    if ranks.ndim != 2 or len(ranks) < 2 or ranks.shape[1] < 1:
+        raise ValueError(f"expected ranks (n, d) of n >= 2 simulations and d >= 1, got {tuple(ranks.shape)}")
+    if ranks.is_floating_point() or ranks.is_complex():
         raise ValueError(
-            f"expected ranks in 0 … s = {s}, got {int(ranks.min())} … {int(ranks.max())}: s counts the posterior draws"
+            f"expected ranks as integers 0 … s, got {ranks.dtype}: count the draws below the truth with ranks()"
         )
+    ranks = ranks.long()
+    if s < 1 or ranks.min() < 0 or ranks.max() > s:
+        raise ValueError(
+            f"expected ranks in 0 … s = {s} >= 1, got {int(ranks.min())} … {int(ranks.max())}: s counts the posterior "
+            "draws"
+        )
+    return ranks

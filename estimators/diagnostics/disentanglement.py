@@ -2,23 +2,27 @@
 
 Approximates  three scores in [0, 1]; 1 where every factor is told by exactly one dimension
 With          histograms of each dimension in bins of equal counts, and for the informativeness of `dci` one linear
-              regression on all dimensions
-Requires      codes, as posterior means, of data whose factors are known as classes; bin continuous factors first.
-              No codes of half precision; ten data or more for each pair of bin and class
+              discriminant of all dimensions
+Requires      codes, as posterior means, of data whose factors are known as classes, integers or booleans; bin
+              continuous factors first. Ten data or more for each pair of bin and class
 Unbiased when never: histograms overstate information by about (bins - 1) (classes - 1) / (2 n) nats, for every
-              dimension alike, so that gaps between dimensions keep little of it
-Cost          n d f counts; a ridge regression of d unknowns
+              dimension alike, so that gaps between dimensions keep little of it; `dci` takes it off
+Cost          n d f counts; f systems of d linear equations
 Reference     Chen et al., 2018 (MIG); Kumar et al., 2018 (SAP); Eastwood and Williams, 2018 (DCI)
 """
 
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
-from torch.nn import functional as F
+
+from jensen.core import keys
+from jensen.estimators.diagnostics.wording import listed
 
 BINS = 20
+LEVEL = 0.01  # of dci's tests, over all pairs or all factors together
+Classes = Integer[Tensor, "n f"] | Bool[Tensor, "n f"]
 GOOD = 0.5  # of what can be reached: what a verdict calls separated
 
 
@@ -55,16 +59,30 @@ class Sap(NamedTuple):
 
 
 class Dci(NamedTuple):
-    """0-d scores; informativeness (f,) is the accuracy on held-out data, importance (d, f) >= 0."""
+    """0-d scores; informativeness (f,) is the accuracy on held-out data, importance (d, f) >= 0.
+
+    chance (f,) is what codes that tell nothing reach in all factors but with probability LEVEL: the share of the
+    largest class, and a normal quantile of its standard errors more.
+    """
 
     disentanglement: Float[Tensor, ""]  # each dimension tells one factor
     completeness: Float[Tensor, ""]  # each factor is told by one dimension
     informativeness: Float[Tensor, " f"]
     importance: Float[Tensor, "d f"]
+    chance: Float[Tensor, " f"]
 
     def verdict(self) -> str:
         d, c, i = (t.item() for t in (self.disentanglement, self.completeness, self.informativeness.mean()))
         text = f"disentanglement {d:.2f}, completeness {c:.2f}, informativeness {i:.2f} (1 is perfect)"
+        lost = self.informativeness <= self.chance
+        if lost.any():
+            k = int((self.informativeness - self.chance).argmin())
+            return (
+                f"{text}: a linear discriminant of the codes tells factors {listed(lost)} of {len(lost)} no better "
+                f"than chance (accuracy {self.informativeness[k].item():.2f} in {k}, not above "
+                f"{self.chance[k].item():.2f}): train longer, or with less weight on the KL, before asking which "
+                "dimension tells what"
+            )
         if min(d, c) >= GOOD:
             return f"{text}: dimensions and factors pair off, each score being at least {GOOD}"
         mixed = "dimensions mix factors" if d < GOOD else "factors are spread over dimensions"
@@ -72,60 +90,50 @@ class Dci(NamedTuple):
 
 
 @torch.no_grad()
-def mig(codes: Float[Tensor, "n d"], factors: Int[Tensor, "n f"], bins: int = BINS) -> Mig:
+def mig(codes: Float[Tensor, "n d"], factors: Classes, bins: int = BINS) -> Mig:
     """gap_k = (I(z_j; v_k) - max_{i != j} I(z_i; v_k)) / H(v_k), j the dimension with the most information."""
-    _check(codes, factors)
-    information = _information(codes, factors, bins)
-    entropy = torch.stack([_entropy(torch.bincount(factor).double()) for factor in factors.T])
-    return Mig(_two_best(information) / entropy, information)
+    codes, factors = _check(codes, factors)
+    information = _information(_joint(codes, factors, bins))
+    return Mig(_two_best(information) / _entropies(factors), information)
 
 
 @torch.no_grad()
-def sap(codes: Float[Tensor, "n d"], factors: Int[Tensor, "n f"], bins: int = BINS) -> Sap:
+def sap(codes: Float[Tensor, "n d"], factors: Classes, bins: int = BINS) -> Sap:
     """gap_k between the two best dimensions' balanced accuracies in telling factor k's class.
 
     Each bin predicts the class that is most frequent there, relatively to its size: the best thresholds on one
     dimension, on the data they were chosen on.
     """
-    _check(codes, factors)
-    columns, classes = [], []
-    for factor in factors.T:
-        p = _joint(codes, factor, bins)
-        classes.append(p.shape[2])
-        columns.append((p / p.sum(1, keepdim=True)).amax(2).sum(1) / p.shape[2])
-    accuracy = torch.stack(columns, 1)
-    return Sap(_two_best(accuracy), accuracy, 1 - 1 / accuracy.new_tensor(classes))
+    codes, factors = _check(codes, factors)
+    joint = _joint(codes, factors, bins)
+    accuracy = torch.stack([(p / p.sum(1, keepdim=True)).amax(2).sum(1) / p.shape[2] for p in joint], 1)
+    return Sap(_two_best(accuracy), accuracy, 1 - 1 / (1.0 + factors.amax(0)))
 
 
 @torch.no_grad()
 def dci(
     codes: Float[Tensor, "n d"],
-    factors: Int[Tensor, "n f"],
+    factors: Classes,
     importance: Float[Tensor, "d f"] | None = None,
     ridge: float = 1e-3,
 ) -> Dci:
     """D = sum_j rho_j (1 + sum_k p log_f p) and C = mean_k (1 + sum_j q log_d q), of an importance R (d, f) >= 0.
 
     p = R / sum_k R, q = R / sum_j R, and rho_j is the share of dimension j in R. By default R is the mutual
-    information in histograms less its bias under independence, over the factor's entropy: no regressor has to be
-    chosen, and dimensions that repeat each other do not upset it, as they do linear coefficients. Eastwood and
-    Williams used a lasso and random forests: give such importances as `importance` to compare with them.
-    Informativeness is the accuracy, on every second datum, of a ridge regression of the classes on the others' codes.
+    information in histograms less its bias under independence, over the factor's entropy, and 0 where independence is
+    not refuted: no regressor has to be chosen, and dimensions that repeat each other do not upset it, as they do
+    linear coefficients. Eastwood and Williams used a lasso and random forests: give such importances as `importance`
+    to compare with them. Informativeness is the accuracy, on a random half of the data, of the linear discriminant of
+    the other half, whose covariance within classes has `ridge` of the codes' variances added.
     """
-    _check(codes, factors)
+    codes, factors = _check(codes, factors)
     d, f = codes.shape[1], factors.shape[1]
     if f < 2:
         raise ValueError(f"expected two factors or more for DCI, got {f}: with one there is nothing to disentangle")
-    scale = codes.std(0)
-    x = ((codes - codes.mean(0)) / torch.where(scale == 0, 1.0, scale)).double()
-    fit, held = x[0::2], x[1::2]
-    gram = fit.T @ fit + ridge * len(fit) * torch.eye(d, dtype=x.dtype, device=x.device)
-    accuracy = []
-    for factor in factors.T:
-        classes = F.one_hot(factor).double()
-        centre = classes[0::2].mean(0)
-        coefficients = torch.linalg.solve(gram, fit.T @ (classes[0::2] - centre))
-        accuracy.append(((held @ coefficients + centre).argmax(1) == factor[1::2]).double().mean())
+    scale, order = codes.std(0), keys.permutation(keys.key(0), len(codes)).to(codes.device)
+    x = (codes - codes.mean(0)) / torch.where(scale == 0, 1.0, scale)
+    fit, held = order[0::2], order[1::2]
+    accuracy = torch.stack([_accuracy(x[fit], v[fit], x[held], v[held], ridge) for v in factors.T])
     r = _importance(codes, factors) if importance is None else importance.double()
     if r.shape != (d, f) or not (r >= 0).all():
         raise ValueError(f"expected importance ({d}, {f}) without negative entries, got {tuple(r.shape)}")
@@ -135,37 +143,62 @@ def dci(
     total = rows.sum()
     disentanglement = (rows / torch.where(total == 0, 1.0, total) * by_dimension).sum()
     completeness = torch.where(columns == 0, 0.0, by_factor).mean()
-    return Dci(disentanglement, completeness, torch.stack(accuracy), r)
+    return Dci(disentanglement, completeness, accuracy, r, _chance(factors, len(held)))
+
+
+def _accuracy(x: Tensor, v: Tensor, held: Tensor, truth: Tensor, ridge: float) -> Tensor:
+    """Of the discriminant x . W^-1 mu_c - mu_c . W^-1 mu_c / 2 + log pi_c, W the covariance within classes c."""
+    one_hot = (v[:, None] == torch.arange(int(v.max()) + 1, device=v.device)).double()
+    size = one_hot.sum(0)
+    mean = one_hot.T @ x / size.clamp_min(1)[:, None]
+    within = x - mean[v]
+    w = within.T @ within / len(x) + ridge * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+    direction = torch.linalg.solve(w, mean.T)  # (d, classes)
+    score = held @ direction - 0.5 * (mean.T * direction).sum(0) + torch.log(size / len(x))
+    return (score.argmax(1) == truth).double().mean()
+
+
+def _chance(factors: Tensor, held: int) -> Tensor:
+    largest = torch.stack([torch.bincount(v).amax() for v in factors.T]).double() / len(factors)
+    z = -torch.special.ndtri(largest.new_tensor(LEVEL / len(largest)))
+    return largest + z * torch.sqrt(largest * (1 - largest) / held)
 
 
 def _importance(codes: Tensor, factors: Tensor) -> Tensor:
-    """The share of each factor's entropy that a dimension tells, (d, f)."""
-    counts = [torch.bincount(factor).double() for factor in factors.T]
-    entropy = torch.stack([_entropy(count) for count in counts])
-    classes = torch.stack([(count > 0).sum() for count in counts])
-    bias = (BINS - 1) * (classes - 1) / (2 * len(codes))
-    return (_information(codes, factors, BINS) - bias).clamp_min(0) / entropy
+    """The share of each factor's entropy that a dimension tells, (d, f), by 2 n I ~ chi^2 under independence."""
+    joint = _joint(codes, factors, BINS)
+    information, n = _information(joint), len(codes)
+    freedom = torch.stack([((p.sum(2) > 0).sum(1) - 1) * (p.shape[2] - 1) for p in joint], 1).double()
+    p_value = torch.special.gammaincc(freedom.clamp_min(1) / 2, n * information)
+    told = (information - freedom / (2 * n)).clamp_min(0) / _entropies(factors)
+    return torch.where(p_value < LEVEL / information.numel(), told, 0.0)
 
 
-def _information(codes: Tensor, factors: Tensor, bins: int) -> Tensor:
+def _information(joint: list[Tensor]) -> Tensor:
     """I(z_j; v_k) of the histograms, (d, f), in nats."""
     columns = []
-    for factor in factors.T:
-        p = _joint(codes, factor, bins)
+    for p in joint:
         outer = p.sum(1, keepdim=True) * p.sum(2, keepdim=True)
         columns.append((torch.xlogy(p, p) - torch.xlogy(p, outer)).sum((1, 2)))
     return torch.stack(columns, 1).clamp_min(0)
 
 
-def _joint(codes: Tensor, factor: Tensor, bins: int) -> Tensor:
-    """P(bin, class) of each dimension, (d, bins, classes), in float64; classes that never occur are left out."""
-    classes, factor = factor.unique(return_inverse=True)
+def _joint(codes: Tensor, factors: Tensor, bins: int) -> list[Tensor]:
+    """P(bin, class) of each dimension, (d, bins, classes) for each factor."""
     edges = torch.linspace(0, 1, bins + 1, dtype=codes.dtype, device=codes.device)[1:-1]
     cuts = torch.quantile(codes, edges, dim=0).T.contiguous()
     index = torch.searchsorted(cuts, codes.T.contiguous(), right=True)
-    cell = (torch.arange(codes.shape[1], device=codes.device)[:, None] * bins + index) * len(classes) + factor
-    size = codes.shape[1] * bins * len(classes)
-    return torch.bincount(cell.flatten(), minlength=size).reshape(-1, bins, len(classes)).double() / len(codes)
+    index = torch.arange(codes.shape[1], device=codes.device)[:, None] * bins + index
+    joint = []
+    for v in factors.T:
+        classes = int(v.max()) + 1
+        count = torch.bincount((index * classes + v).flatten(), minlength=codes.shape[1] * bins * classes)
+        joint.append(count.reshape(-1, bins, classes).double() / len(codes))
+    return joint
+
+
+def _entropies(factors: Tensor) -> Tensor:
+    return torch.stack([_entropy(torch.bincount(v).double()) for v in factors.T])
 
 
 def _entropy(counts: Tensor) -> Tensor:
@@ -187,11 +220,11 @@ def _verdict(name: str, what: str, gap: Tensor, best: Tensor, most: float = 1.0)
     return f"{name} {score:.2f}, {what}, against {good:.2g} for separation: {word}; each factor in its best: {pairs}"
 
 
-def _check(codes: Tensor, factors: Tensor) -> None:
-    if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors) or codes.shape[1] < 2:
-        raise ValueError(
-            f"expected codes (n, d) with d >= 2 and factors (n, f), got {tuple(codes.shape)} and {tuple(factors.shape)}"
-        )
+def _check(codes: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
+    """The codes in float64, and each factor's classes as 0, 1, … without gaps."""
+    shapes = f"got {tuple(codes.shape)} and {tuple(factors.shape)}"
+    if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors) or codes.shape[1] < 2 or 0 in factors.shape:
+        raise ValueError(f"expected codes (n, d) with d >= 2 and factors (n, f), n >= 2 and f >= 1, {shapes}")
     if factors.is_floating_point() or factors.min() < 0:
         raise ValueError(f"expected factors as classes 0, 1, …, got {factors.dtype}: bin continuous factors first")
     if not torch.isfinite(codes).all():
@@ -199,3 +232,4 @@ def _check(codes: Tensor, factors: Tensor) -> None:
     constant = (factors == factors[0]).all(0)
     if constant.any():
         raise ValueError(f"expected factors that vary, got one value only in {constant.nonzero()[:, 0].tolist()}")
+    return codes.double(), torch.stack([v.unique(return_inverse=True)[1] for v in factors.long().T], 1)

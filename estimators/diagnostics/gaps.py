@@ -10,6 +10,7 @@ Cost          steps x s gradients of log_p per datum
 Reference     Cremer et al., 2018
 """
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core import keys, trees
+from jensen.estimators.diagnostics.wording import no_verdict
 from jensen.estimators.gradients.contract import LogDensity, density, require_path
 from jensen.estimators.gradients.pathwise import stl
 
@@ -32,6 +34,9 @@ class Gaps(NamedTuple):
     amortisation_error: Float[Tensor, " n"]
 
     def verdict(self) -> str:
+        broken = ~torch.isfinite(torch.stack(list(self))).all(0)
+        if broken.any():
+            return no_verdict(broken, "data", "log_evidence and both ELBOs")
         family, encoder = self.approximation.mean().item(), self.amortisation.mean().item()
         n = len(self.best)
         errors = [e.square().sum().sqrt().item() / n for e in (self.approximation_error, self.amortisation_error)]
@@ -40,8 +45,11 @@ class Gaps(NamedTuple):
             f"{errors[0]:.2g} are the family's (approximation) and {encoder:.3g} ± {errors[1]:.2g} the encoder's "
             "(amortisation)"
         )
-        if max(family / max(errors[0], 1e-12), encoder / max(errors[1], 1e-12)) < 2:
+        sure = [gap > 2 * max(error, 1e-12) for gap, error in zip((family, encoder), errors, strict=True)]
+        if not any(sure):
             return f"{text}: neither is 2 standard errors above 0, so there is nothing to gain that this shows"
+        if not sure[encoder > family] or abs(encoder - family) <= 2 * math.hypot(*errors):
+            return f"{text}: about equal as far as this shows, which more samples may tell apart"
         if encoder > family:
             return f"{text}: a larger encoder, or more training of it, gains more than a richer family"
         return f"{text}: a richer family gains more than a larger encoder"
@@ -62,8 +70,11 @@ def inference_gaps(
 
     `start` chooses the family: any reparameterised value of one row per datum whose fields are free parameters, such
     as FullNormal.from_diagonal(q), or Pushforward(q, flows.real_nvp(key, d, n=n)) for a flow. log_p: z (s, n, d) ->
-    (s, n), the log joint density. Nothing that is given changes, and no gradient flows to it.
+    (s, n), the log joint density. Nothing that is given changes, and no gradient flows to it. ValueError for fewer
+    than two samples, which have no standard error.
     """
+    if samples < 2:
+        raise ValueError(f"expected samples >= 2, got {samples}: one has no standard error")
     fitting, judging = keys.split(key)
     best = fit_each(log_p, q if start is None else start, fitting, steps, s, lr)
     with torch.no_grad():
@@ -90,6 +101,8 @@ def fit_each(
 
     Data share nothing if no leaf of `start` is for all of them; each is then fitted as if alone.
     """
+    if steps < 1 or s < 1:
+        raise ValueError(f"expected steps >= 1 and s >= 1, got {steps} and {s}: without a step q* is `start`")
     require_path(start)
     q = trees.map(lambda leaf: leaf.detach().clone().requires_grad_() if isinstance(leaf, Tensor) else leaf, start)
     fields = [leaf for leaf in trees.leaves(q) if isinstance(leaf, Tensor)]

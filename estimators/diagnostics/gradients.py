@@ -18,9 +18,10 @@ from torch import Tensor
 from torch.func import vmap
 
 from jensen.core import trees
+from jensen.estimators.diagnostics.student import student
 
 Tree = Any  # a tree of tensors; the keys of a dict at its top are the groups
-HONEST = 4  # standard errors: an unbiased element is further off with probability 6e-5
+LEVEL = 0.01  # of a verdict, over all elements of a group together
 
 
 class Quality(NamedTuple):
@@ -32,15 +33,22 @@ class Quality(NamedTuple):
     bias: Float[Tensor, ""]  # |mean g - exact|; NaN without an exact gradient, like the next two
     errors: Float[Tensor, ""]  # the largest element of |mean g - exact|, in its standard errors
     cosine: Float[Tensor, ""]  # mean cosine between g and exact
+    limit: Float[Tensor, ""]  # what an honest estimator's errors pass with probability LEVEL at most
+    broken: Int[Tensor, ""]  # the first key whose g is not finite, -1 if none
 
     def verdict(self) -> str:
+        if self.broken >= 0:
+            i = int(self.broken)
+            return (
+                f"no verdict: the gradient of keys[{i}] is NaN or infinite: look at gradient(keys[{i}]) and its log_w"
+            )
         text = f"signal to noise {self.snr.item():.3g}"
         if self.errors.isnan():
             return f"{text}: whether there is a bias is not known: give the exact gradient"
-        bias = f"{self.errors.item():.1f} standard errors from the exact gradient"
-        if self.errors > HONEST:
-            return f"biased: {bias} at the worst, above {HONEST}, by {self.bias.item():.3g} in norm; {text}"
-        return f"no bias is seen: {bias} at the worst, not above {HONEST}; {text}"
+        bias, limit = f"{self.errors.item():.1f} standard errors from the exact gradient", f"{self.limit.item():.1f}"
+        if self.errors > self.limit:
+            return f"biased: {bias} at the worst, above {limit}, by {self.bias.item():.3g} in norm; {text}"
+        return f"no bias is seen: {bias} at the worst, not above {limit}; {text}"
 
 
 def quality(
@@ -48,14 +56,16 @@ def quality(
 ) -> dict[str, Quality]:
     """The quality of each group, by name; "all" where the tree is no dict.
 
-    An honest estimator has `errors` below about 4 in every group; a biased one's grow as sqrt(reps). `norm` and `snr`
-    of a noisy estimator are too large by noise: |mean g|^2 has variance / reps too much. ValueError for one key.
+    An honest estimator has `errors` up to `limit`, Student's t of reps - 1 degrees of freedom at LEVEL / (2 elements),
+    with probability 1 - LEVEL in each group, where gradients are about normal; a biased one's grow as sqrt(reps).
+    `norm` and `snr` of a noisy estimator are too large by noise: |mean g|^2 has variance / reps too much. ValueError
+    for one key, and for an exact gradient that lacks a group or has another shape.
     """
     if keys.ndim != 2 or len(keys) < 2:
         raise ValueError(f"expected keys (reps, 3) with reps >= 2, got {tuple(keys.shape)}: make them with keys.split")
     draws = _groups(vmap(gradient, chunk_size=chunk)(keys))
-    truth = _groups(exact) if exact is not None else {}
-    return {name: _quality(tree, truth.get(name)) for name, tree in draws.items()}
+    truth = dict.fromkeys(draws) if exact is None else _groups(exact)
+    return {name: _quality(tree, _like(tree, truth, name)) for name, tree in draws.items()}
 
 
 def cost(gradient: Callable[[Tensor], Tree], key: Int[Tensor, "3"], calls: int = 20) -> float:
@@ -74,19 +84,38 @@ def _groups(tree: Tree) -> dict[str, Tree]:
     return tree if isinstance(tree, dict) else {"all": tree}
 
 
-def _quality(tree: Tree, exact: Tree) -> Quality:
+def _like(tree: Tree, truth: dict[str, Tree], name: str) -> Tensor | None:
+    """The group's exact gradient (p,), in the order of the tree's leaves; None where it is not known."""
+    if name not in truth:
+        raise ValueError(
+            f"expected the exact gradient of every group, got {list(truth)} without {name!r}: give it, or None for a "
+            "group whose gradient is not known"
+        )
+    if truth[name] is None:
+        return None
+    exact, drawn = trees.paths(truth[name]), trees.paths(tree)
+    expected, came = ({path: tuple(t.shape) for path, t in each.items()} for each in (drawn, exact))
+    expected = {path: shape[1:] for path, shape in expected.items()}
+    if expected != came:
+        raise ValueError(f"expected the exact gradient of {name!r} in the gradient's shapes {expected}, got {came}")
+    return torch.cat([exact[path].flatten() for path in drawn])
+
+
+def _quality(tree: Tree, truth: Tensor | None) -> Quality:
     draws = torch.cat([t.flatten(1) if t.ndim > 1 else t[:, None] for t in trees.leaves(tree)], 1)
     mean, variance = draws.mean(0), draws.var(0)
     total, norm = variance.sum(), torch.linalg.vector_norm(mean)
     bias = errors = cosine = torch.full_like(norm, torch.nan)
-    if exact is not None:
-        truth = torch.cat([t.flatten() for t in trees.leaves(exact)])
+    limit = torch.full_like(norm, student(LEVEL / 2 / len(mean), len(draws) - 1.0))
+    finite = torch.isfinite(draws).all(1)
+    broken = torch.where(finite.all(), -1, finite.int().argmin())
+    if truth is not None:
         gap, error = (mean - truth).abs(), (variance / len(draws)).sqrt()
         rounding = 1e3 * torch.finfo(mean.dtype).eps * truth.abs().max()
         bias = torch.linalg.vector_norm(mean - truth)
         errors = torch.where(gap <= rounding, 0.0, gap / error).max()
         cosine = torch.nn.functional.cosine_similarity(draws, truth[None], dim=1).mean()
-    return Quality(norm, total, norm / total.sqrt(), bias, errors, cosine)
+    return Quality(norm, total, norm / total.sqrt(), bias, errors, cosine, limit, broken)
 
 
 def _synchronise(key: Tensor) -> None:

@@ -38,7 +38,10 @@ class Information(NamedTuple):
         return self.kl - self.lower
 
     def verdict(self) -> str:
-        lower, upper, most = self.lower.item(), self.upper.item(), math.log(self.n)
+        if self.lower.isnan() or self.upper.isnan() or self.kl.isnan():
+            return "no verdict: log q or the KL is NaN: look at q's fields, one datum at a time, first"
+        lower, upper = sorted(max(0.0, t.item()) for t in (self.lower, self.upper))  # noise may turn them round
+        most = math.log(self.n)
         text = (
             f"z holds between {lower:.2f} and {upper:.2f} nats about x (± {self.error.item():.2f}) of a mean KL of "
             f"{self.kl.item():.2f}; the aggregate posterior is up to {self.marginal_kl.item():.2f} nats from the prior"
@@ -52,11 +55,17 @@ class Information(NamedTuple):
 
 @torch.no_grad()
 def aggregate_information(q: Any, p: Any, key: Int[Tensor, "3"], s: int = 1, chunk: int = CHUNK) -> Information:
-    """From s samples of each datum's q: (n, d) fields, and the prior p of the same family.
+    """From s samples of each datum's q: fields (n, d) or (n, d, k), and the prior p of the same family.
 
     lower = mean log q(z | x_i) - log mean_j q(z | x_j), z from q(z | x_i); upper leaves j = i out of the mean.
-    ValueError for fewer than two data.
+    q: any value with log_prob and kl whose fields are tensors of n rows, which a Pushforward and a Hierarchical are
+    not. ValueError for fewer than two data.
     """
+    if not isinstance(q[0], Tensor) or not hasattr(q, "kl") or type(q) is not type(p):
+        raise TypeError(
+            "expected q and p of one family, with tensors as fields and a kl in closed form, got "
+            f"{type(q).__name__} and {type(p).__name__}"
+        )
     n = len(q[0])
     if n < 2:
         raise ValueError(f"expected q for n >= 2 data, got {n}: the aggregate posterior is a mean over data")

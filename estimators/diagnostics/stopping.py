@@ -17,6 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from jensen.estimators.diagnostics.student import student
+
 BATCHES = 20
 SHARE = 6  # the last third of the trace is looked at, as two windows of a sixth
 GROWTH = 1.25  # looks are taken each time the trace is longer by this factor
@@ -55,8 +57,11 @@ def stopping(trace: Float[Tensor, " t"], tolerance: float, level: float = 0.05, 
     Looks are at 2 window, then at every growth by a quarter, each at windows of max(window, seen / 6) values.
     A look stops where gain + t error <= tolerance, t Student's quantile at level / (j (j + 1)) for the j-th look, so
     that a trace whose gain stays above the tolerance is stopped at any of them with probability at most `level`. Call
-    it with the whole trace each time: looks that are past do not change.
+    it with the whole trace each time: looks that are past do not change. Where the KL is warmed up, give the trace from
+    the end of that on: the bound falls while the KL's weight grows, and a fall is no gain either, so it would stop.
     """
+    if not isinstance(trace, Tensor):
+        raise TypeError(f"expected a trace (t,) as a tensor, got {type(trace).__name__}: pass torch.tensor(trace)")
     if trace.ndim != 1 or not torch.isfinite(trace).all():
         raise ValueError(f"expected a finite trace (t,), got {tuple(trace.shape)} with {_first_bad(trace)}")
     if window < 10 or not tolerance >= 0 or not 0 < level < 1:
@@ -71,7 +76,7 @@ def stopping(trace: Float[Tensor, " t"], tolerance: float, level: float = 0.05, 
     while seen <= len(trace):
         w = max(window, seen // SHARE)
         gain, error, freedom = gain_of_last(trace[:seen], w)
-        upper = gain + _student(level / (look * (look + 1)), freedom) * error
+        upper = gain + student(level / (look * (look + 1)), freedom) * error
         found = Stop(gain, error, upper, limit, w, seen, bool(upper <= limit))
         if found.stop:
             break
@@ -99,12 +104,6 @@ def gain_of_last(trace: Float[Tensor, " t"], window: int) -> tuple[Float[Tensor,
     means = pairs[window % batches :].reshape(batches, -1).mean(1)
     variance = torch.maximum(square / window / (worth - 1), means.var() / batches)
     return pairs.mean(), variance.sqrt(), min(worth, float(batches)) - 1
-
-
-def _student(level: float, freedom: float) -> float:
-    """The upper quantile of Student's t by Wallace's transformation of the normal's, right to 1 % for 9 or more."""
-    z = -torch.special.ndtri(torch.tensor(level, dtype=torch.float64)).item()
-    return math.sqrt(freedom * math.expm1((z * (8 * freedom + 3) / (8 * freedom + 1)) ** 2 / freedom))
 
 
 def _first_bad(trace: Tensor) -> str:

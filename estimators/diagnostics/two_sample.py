@@ -7,10 +7,11 @@ With          the maximum mean discrepancy under a Gaussian kernel, against perm
 Requires      independent draws; for the check, a statistic that the model was not fitted to
 Unbiased when always for the permutation test, at any size: its p-value is uniform under equality. A posterior
               predictive p-value is drawn towards 1/2, because the data have been used twice
-Cost          (n + m)^2 distances and as many products per permutation
+Cost          (n + m)^2 distances in d dimensions, and as many products per permutation
 Reference     Gretton et al., 2012; Gelman et al., 1996
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from jensen.core import keys
-from jensen.estimators.diagnostics.wording import listed
+from jensen.estimators.diagnostics.wording import counted, listed, no_verdict
 
 LEVEL = 0.05
 
@@ -41,17 +42,28 @@ class TwoSample(NamedTuple):
 
 
 class PredictiveCheck(NamedTuple):
-    """Each (t,), one per statistic: its value on the data, its mean and sd over replicates, and P(T(x_rep) >= T(x))."""
+    """Each (t,), one per statistic: its value on the data, its mean and sd over replicates, and two p-values.
+
+    p_value estimates P(T(x_rep) >= T(x)); one_sided is that of the nearer side, never too small: the share of data and
+    replicates that are as far out there.
+    """
 
     observed: Float[Tensor, " t"]
     mean: Float[Tensor, " t"]
     sd: Float[Tensor, " t"]
     p_value: Float[Tensor, " t"]
+    one_sided: Float[Tensor, " t"]
+    s: int  # replicates
 
     def verdict(self) -> str:
-        tail = torch.minimum(self.p_value, 1 - self.p_value)
-        bad = tail < LEVEL / 2
-        worst = int(tail.argmin())
+        if self.p_value.isnan().any():
+            return no_verdict(self.p_value.isnan(), "statistics", "their values on the data and on the replicates")
+        t = len(self.p_value)
+        limit, need = LEVEL / (2 * t), math.ceil(2 * t / LEVEL - 1e-9) - 1  # two sides of each
+        if self.s < need:
+            few = f"{self.s} replicates are too few to judge {counted(t, 'statistic')} at a level of {LEVEL}"
+            return f"no verdict: {few}: draw {need} or more"
+        bad, worst = self.one_sided <= limit * (1 + 1e-9), int(self.one_sided.argmin())
         text = (
             f"statistic {worst} is {self.observed[worst].item():.3g} on the data and {self.mean[worst].item():.3g} ± "
             f"{self.sd[worst].item():.2g} on replicates (p-value {self.p_value[worst].item():.3g})"
@@ -60,7 +72,7 @@ class PredictiveCheck(NamedTuple):
             return f"replicates look like the data in all {len(bad)} statistics: at the worst, {text}"
         return (
             f"replicates do not look like the data in statistics {listed(bad)} of {len(bad)}: {text}, outside "
-            f"{LEVEL / 2} … {1 - LEVEL / 2}: the model misses this feature"
+            f"{limit:.3g} … {1 - limit:.3g}: the model misses this feature"
         )
 
 
@@ -70,17 +82,25 @@ def two_sample(
 ) -> TwoSample:
     """MMD^2 = mean k(x, x') + mean k(y, y') - 2 mean k(x, y), k = exp(-|x - y|^2 / (2 h^2)), h the median distance.
 
-    p = (1 + the number of permutations with an MMD^2 at least as large) / (1 + permutations).
+    The median is over distances above 0, so that samples with many equal points, as counts, have one. p = (1 + the
+    number of permutations with an MMD^2 at least as large) / (1 + permutations). ValueError for NaN or infinite data.
     """
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2:
         raise ValueError(
             f"expected samples (n, d) and (m, d), two or more each, got {tuple(x.shape)}, {tuple(y.shape)}"
         )
+    if permutations < 1:
+        raise ValueError(f"expected permutations >= 1, got {permutations}: 19 or more can reach a p-value of 0.05")
+    for name, sample in (("x", x), ("y", y)):
+        bad = ~torch.isfinite(sample).all(1)
+        if bad.any():
+            raise ValueError(f"expected finite samples, got NaN or infinite values in rows {listed(bad)} of {name}")
     both = torch.cat([x, y]).double()
-    distance = torch.cdist(both, both)
+    distance = torch.cdist(both, both, compute_mode="donot_use_mm_for_euclid_dist")  # products lose far points' digits
     apart = torch.triu_indices(len(both), len(both), 1, device=both.device)
-    bandwidth = distance[apart[0], apart[1]].median()
-    bandwidth = torch.where(bandwidth == 0, 1.0, bandwidth)
+    positive = distance[apart[0], apart[1]]
+    positive = positive[positive > 0]
+    bandwidth = positive.median() if len(positive) else positive.new_ones(())
     kernel = torch.exp(-0.5 * (distance / bandwidth).square())
     signs = torch.cat([both.new_full((len(x),), 1 / len(x)), both.new_full((len(y),), -1 / len(y))])
     orders = vmap(lambda each: keys.permutation(each, len(both)))(keys.split(key, permutations))
@@ -94,9 +114,10 @@ def two_sample(
 def predictive_check(
     statistic: Callable[[Tensor], Tensor], x: Float[Tensor, "n *D"], replicates: Float[Tensor, "s n *D"]
 ) -> PredictiveCheck:
-    """p = P(T(x_rep) >= T(x)), ties counted by half, for a statistic of a data set (n, *D) -> () or (t,).
+    """p = (1/2 + the number of replicates with T(x_rep) > T(x), ties by half) / (s + 1), for T: (n, *D) -> () or (t,).
 
-    `replicates` are s data sets drawn from p(x_rep | z), z from the posterior given x, of x's shape.
+    `replicates` are s data sets drawn from p(x_rep | z), z from the posterior given x, of x's shape. A verdict is at
+    LEVEL over both sides of all t statistics together, which takes s >= 2 t / LEVEL - 1 replicates.
     """
     if replicates.ndim != x.ndim + 1 or replicates.shape[1:] != x.shape or len(replicates) < 2:
         raise ValueError(
@@ -108,6 +129,9 @@ def predictive_check(
             f"expected a statistic () or (t,) of a data set, got {tuple(observed.shape)}: reduce over data"
         )
     observed, drawn = observed.reshape(-1).double(), drawn.reshape(len(replicates), -1).double()
-    p_value = ((drawn > observed).double() + 0.5 * (drawn == observed).double()).mean(0)
-    p_value = torch.where(observed.isnan() | drawn.isnan().any(0), torch.nan, p_value)
-    return PredictiveCheck(observed, drawn.mean(0), drawn.std(0), p_value)
+    s, above, below = len(drawn), (drawn > observed).double().sum(0), (drawn < observed).double().sum(0)
+    p_value = (0.5 + 0.5 * (s + above - below)) / (s + 1)
+    one_sided = (1 + s - torch.maximum(above, below)) / (s + 1)
+    finite = torch.isfinite(observed) & torch.isfinite(drawn).all(0)
+    p_value, one_sided = (torch.where(finite, p, torch.nan) for p in (p_value, one_sided))
+    return PredictiveCheck(observed, drawn.mean(0), drawn.std(0), p_value, one_sided, s)

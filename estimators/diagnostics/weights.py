@@ -18,10 +18,11 @@ from torch import Tensor
 
 from jensen.core.ops.importance import importance, log_sum_exp
 from jensen.core.ops.log_scale import at_least_float32
-from jensen.estimators.diagnostics.wording import listed
+from jensen.estimators.diagnostics.wording import listed, no_verdict
+from jensen.estimators.evidence.pareto import LEAST
 from jensen.estimators.evidence.tail import smooth_tail, tail_size
 
-PRACTICAL = 1e6  # draws that a verdict may ask for
+MOST = 0.7  # a k-hat beyond which no practical number of draws gives a stable mean
 
 
 class Psis(NamedTuple):
@@ -35,28 +36,32 @@ class Psis(NamedTuple):
     log_weights: Float[Tensor, "s n"]  # smoothed and normalised: exp of them sums to 1 over s
     ess: Float[Tensor, " n"]  # of the smoothed weights
 
-    def verdict(self) -> str:
-        return reliability(self.k_hat, len(self.log_weights))
+    def verdict(self, discrete: bool = False) -> str:
+        return reliability(self.k_hat, len(self.log_weights), discrete)
 
 
 def k_hat_threshold(s: int) -> float:
     """min(1 - 1 / log10(s), 0.7): where k_hat is above it, s draws are too few for a stable mean."""
-    return min(1 - 1 / math.log10(s), 0.7) if s > 1 else -math.inf
+    return min(1 - 1 / math.log10(s), MOST) if s > 1 else -math.inf
 
 
-def reliability(k_hat: Float[Tensor, " n"], s: int) -> str:
-    """The verdict on importance sampling with s draws per datum, from the shape of their weights' tail."""
-    threshold = k_hat_threshold(s)
-    bad = ~(k_hat <= threshold)  # NaN is bad
-    n, worst = len(bad), torch.where(k_hat.isnan(), torch.inf, k_hat).max().item()
-    limit = f"the threshold {threshold:.2f} for {s} draws"
+def reliability(k_hat: Float[Tensor, " n"], s: int, discrete: bool = False) -> str:
+    """The verdict on importance sampling with s draws per datum, from the shape of their weights' tail.
+
+    `discrete`: whether q has a finite support. Its weights are then bounded, and a wider tail is no cure.
+    """
+    if k_hat.isnan().any():
+        return no_verdict(k_hat.isnan(), "the weights of data", "log_p and log q")
+    if tail_size(s) < LEAST:
+        few = math.ceil((LEAST - 1) / 0.2)
+        return f"no verdict: {s} draws are too few to judge a tail of weights: draw more than {few} for each datum"
+    threshold, worst = k_hat_threshold(s), k_hat.max().item()
+    bad, limit = k_hat > threshold, f"the threshold {threshold:.2f} for {s} draws"
     if not bad.any():
-        return f"weights are reliable: k-hat is at most {worst:.2f} over {n} data, within {limit}"
-    need = 10 ** (1 / (1 - worst)) if worst < 1 else math.inf
-    cure = f"draw {need:.1g} samples or take" if s < need <= PRACTICAL else "more draws will not mend it: take"
+        return f"weights are reliable: k-hat is at most {worst:.2f} over {len(bad)} data, within {limit}"
     return (
-        f"weights are unreliable for {int(bad.sum())} of {n} data ({listed(bad)}): k-hat is up to {worst:.2f}, "
-        f"above {limit}: {cure} a q with wider tails"
+        f"weights are unreliable for {int(bad.sum())} of {len(bad)} data ({listed(bad)}): k-hat is up to {worst:.2f}, "
+        f"above {limit}: {_cure(worst, s, discrete)}"
     )
 
 
@@ -93,6 +98,17 @@ def psis(log_w: Float[Tensor, "s n"]) -> Psis:
     squares = torch.exp(2 * smoothed).sum(0)
     ess = torch.where(squares == 0, 0.0, 1 / torch.where(squares == 0, 1.0, squares))
     return Psis(*(t.to(log_w.dtype) for t in (k_hat, smoothed, ess)))
+
+
+def _cure(k: float, s: int, discrete: bool) -> str:
+    """What to do about a k-hat above its threshold: s > 10^(1 / (1 - k)) draws, in two digits, where any will do."""
+    if discrete:
+        return f"weights of a discrete q are bounded: k-hat describes only what these {s} draws saw"
+    if k > MOST:
+        return "more draws will not mend it: take a q with wider tails"
+    need = 10 ** (1 / (1 - k))
+    unit = 10 ** max(0, math.floor(math.log10(need)) - 1)
+    return f"draw {math.ceil(need / unit) * unit} samples or take a q with wider tails"
 
 
 def _check(log_w: Tensor) -> None:

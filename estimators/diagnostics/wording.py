@@ -15,6 +15,11 @@ def listed(flags: Bool[Tensor, " n"]) -> str:
     return ", ".join(map(str, index[:MOST])) + rest
 
 
+def no_verdict(bad: Bool[Tensor, " n"], what: str, look: str) -> str:
+    """Instead of a verdict, where numbers are NaN or infinite: which ones, and where they come from."""
+    return f"no verdict: {what} {listed(bad)} of {len(bad)} give NaN or infinite numbers: look at {look} there first"
+
+
 def counted(number: int, noun: str) -> str:
     """ "1 dimension", "3 dimensions"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -25,10 +25,11 @@ def tail_size(s: int) -> int:
 def smooth_tail(largest: Float[Tensor, "m n"]) -> tuple[Float[Tensor, " n"], Float[Tensor, "t n"]]:
     """k_hat and the m - 1 smoothed log weights of the tail, less the largest, from m log weights in falling order.
 
-    The last of them is the cutoff. The i-th smallest of t tail weights becomes cutoff + F^-1((i - 1/2) / t), F the
-    fit, at most the largest raw weight; a weight of 0 stays 0. k_hat is inf where no tail can be fitted (fewer than
-    five weights in it, all 0, or one that dwarfs the rest), -inf where its weights are all equal, as with an exact q,
-    and NaN for NaN or infinite weights, whose smoothed weights mean nothing.
+    The last of them is the cutoff, and the tail is what is above it: weights that equal it, as a discrete q's do, are
+    not smoothed. The i-th smallest of t tail weights becomes cutoff + F^-1((i - 1/2) / t), F the fit, at most the
+    largest raw weight; a weight of 0 stays 0. k_hat is inf where no tail can be fitted (fewer than five weights in it,
+    all 0, or one that dwarfs the rest), -inf where all m are equal, as with an exact q, and NaN for NaN or infinite
+    weights, whose smoothed weights mean nothing.
     """
     peak = largest[0]
     broken = peak.isnan() | (peak == torch.inf)
@@ -36,16 +37,17 @@ def smooth_tail(largest: Float[Tensor, "m n"]) -> tuple[Float[Tensor, " n"], Flo
     tail = len(log_w) - 1
     if tail < LEAST:
         return torch.where(broken, torch.nan, log_w.new_full(peak.shape, torch.inf)), log_w[:-1]
-    m = (log_w > -torch.inf).sum(0).sub(1).clamp_min(0)  # a weight of 0 is in no tail
-    cutoff = log_w.gather(0, m[None])[0]
-    log_w = log_w[:-1]
+    last = (log_w > -torch.inf).sum(0).sub(1).clamp_min(0)  # a weight of 0 is in no tail
+    least = log_w.gather(0, last[None])[0]
+    m = (log_w[:-1] > least + _rounding(peak, 4)).sum(0)
+    cutoff, log_w = log_w.gather(0, m[None])[0], log_w[:-1]  # the largest that equals it: no excess is mere rounding
     level = torch.where(cutoff == -torch.inf, 0.0, cutoff)
     within = torch.arange(tail, device=log_w.device)[:, None] < m
     excess = torch.expm1(torch.where(within, log_w - level, 0.0))  # in units of the cutoff
     # beyond e^709 cutoffs the excess overflows: in units of the largest weight the rest is 0
     excess = torch.where(level < -700, torch.where(within, torch.exp(log_w), 0.0), excess)
     k, sigma = fit_pareto(excess, m)
-    equal = (m >= LEAST) & (-cutoff <= _rounding(peak))
+    equal = (last >= LEAST) & (-least <= _rounding(peak, 100))
     k = torch.where(equal, -torch.inf, k)
     rank = m - torch.arange(tail, device=log_w.device)[:, None]  # 1 is the smallest
     p = ((rank.double() - 0.5) / m.clamp_min(1)).clamp(0, 1 - 1e-12)
@@ -55,7 +57,7 @@ def smooth_tail(largest: Float[Tensor, "m n"]) -> tuple[Float[Tensor, " n"], Flo
     return torch.where(broken, torch.nan, k), torch.where(finite & within, fitted, log_w)
 
 
-def _rounding(peak: Tensor) -> Tensor:
-    """Log weights this close are equal."""
+def _rounding(peak: Tensor, units: int) -> Tensor:
+    """Log weights this close are equal: `units` of the last place of the largest."""
     size = torch.where(torch.isfinite(peak), peak.abs(), 0.0).clamp_min(1)
-    return 100 * torch.finfo(peak.dtype).eps * size.double()
+    return units * torch.finfo(peak.dtype).eps * size.double()

@@ -2,12 +2,20 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
 
 from jensen.core import keys
-from jensen.estimators.diagnostics import calibration, coverage, ranks, simulation_based_calibration
+from jensen.estimators.diagnostics import (
+    Calibration,
+    Coverage,
+    calibration,
+    coverage,
+    ranks,
+    simulation_based_calibration,
+)
 
 KEY = keys.key(23)
 S = 99
@@ -68,6 +76,74 @@ def test_too_wide_and_biased_posteriors_are_named():
     assert "too low (shift +0." in biased.verdict()
 
 
+def test_a_bias_is_no_width():
+    """Posteriors 30 % too wide and off to one side, whose mean square about 1/2 is above that of exact ones."""
+    for shift, side in ((-0.8, "too low (shift +0.1"), (0.8, "too high (shift -0.1")):
+        found = run(scale=1.3, shift=shift)
+        assert found.spread[0] < 1
+        assert f"in 0 the posterior is {side}" in found.verdict()
+        assert "narrow" not in found.verdict()
+
+
+def test_the_spread_and_the_shift_are_their_formulas():
+    found = calibration(uniform_ranks(9, n=100, reps=3), 9)
+    r = found.ranks.numpy()
+    torch.testing.assert_close(found.spread, torch.as_tensor(r.var(0, ddof=1) / stats.randint(0, 10).var()))
+    torch.testing.assert_close(found.shift, torch.as_tensor(r.mean(0) / 9 - 0.5))
+
+
+def told(p_uniform=1.0, p_symmetric=1.0, spread=1.0, shift=0.0, n=1000, d=1):
+    """The verdict on parameter 0 of d with these numbers; the others are exact."""
+    numbers = torch.ones(4, d, dtype=torch.float64) * torch.tensor([[1.0], [1.0], [1.0], [0.0]])
+    numbers[:, 0] = torch.tensor([p_uniform, p_symmetric, spread, shift])
+    return Calibration(torch.zeros(n, d, dtype=torch.long), *numbers, S).verdict()
+
+
+def test_verdicts_name_what_is_significant_alone():
+    assert told(p_symmetric=1e-6, shift=0.1).startswith("not calibrated: ranks are not uniform in parameters 0 of 1")
+    assert "too low (shift +0.10)" in told(p_symmetric=1e-6, shift=0.1, spread=0.5)
+    assert "too high (shift -0.10)" in told(1e-6, 1e-6, shift=-0.1, spread=2.0)
+    assert "too narrow (spread of ranks 1.20" in told(1e-6, spread=1.2)
+    assert "too wide (spread of ranks 0.80" in told(1e-6, spread=0.8)
+    for shape in ({"spread": 1.03}, {"p_symmetric": 1e-6, "shift": 0.01, "spread": 1.5}):
+        assert "the posterior is of the wrong shape" in told(1e-6, **shape)
+
+
+def test_the_level_is_shared_by_both_tests_of_all_parameters():
+    """0.01 / (2 d): 5e-3 for one parameter and 2.5e-4 for twenty."""
+    for p, d, flagged in ((4e-3, 1, True), (6e-3, 1, False), (4e-3, 20, False), (2e-4, 20, True)):
+        for name in ("p_uniform", "p_symmetric"):
+            assert told(**{name: p}, d=d).startswith("not calibrated") == flagged
+
+
+@pytest.mark.parametrize("n", [20, 100, 2000])
+def test_coverage_is_judged_at_one_percent_by_exact_tails(n):
+    """The chance of an alarm, summed over every count of each level, is at most 1 %; p-values are scipy's."""
+    alarm, count = 0.0, torch.arange(n + 1, dtype=torch.float64)[None] / n
+    for level in (0.5, 0.9, 0.99):
+        nominal = torch.tensor([level], dtype=torch.float64)
+        found = Coverage(nominal, count, nominal[:, None], n)._p_values()[0]
+        both = stats.binom.cdf(range(n + 1), n, level), stats.binom.sf(range(-1, n), n, level)
+        expected = 2 * torch.as_tensor(np.minimum(*both)).clamp_max(0.5)
+        torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-300)
+        alarm += stats.binom.pmf(range(n + 1), n, level)[(found < 0.01 / 3).numpy()].sum()
+    assert alarm <= 0.01
+
+
+def test_coverage_of_few_simulations_raises_no_more_alarms_than_one_percent():
+    """Of 1,000 sets of 20 exact simulations 19 or more with probability 0.7 %; by standard errors there were 34."""
+    each = uniform_ranks(199, n=20, reps=1000).split(1, 1)
+    alarms = [coverage(r, 199, (0.5, 0.9, 0.99)).verdict().startswith("intervals are too") for r in each]
+    assert sum(alarms) < 19
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])
+def test_ranks_of_any_integers_are_ranks(dtype):
+    whole = uniform_ranks(200, n=100, reps=3)
+    for found, expected in zip(calibration(whole.to(dtype), 200), calibration(whole, 200), strict=True):
+        assert found == expected if isinstance(expected, int) else torch.equal(found, expected)
+
+
 def test_narrow_posteriors_are_flagged_and_exact_ones_pass_again_and_again():
     """At 1 % over both parameters, 3 or more false alarms in 30 have probability 0.3 %; all 30 narrow ones are seen."""
     each = keys.split(KEY, 30)
@@ -103,7 +179,7 @@ def test_bins_that_do_not_divide_the_ranks_are_fair():
     every = torch.arange(11)[:, None].repeat(30, 1)  # each rank as often as the others
     found = calibration(every, 10, bins=4)
     assert abs(found.p_uniform.item() - 1) < 1e-9
-    assert abs(found.spread.item() - 1) < 1e-9
+    assert abs(found.spread.item() - 330 / 329) < 1e-9
     assert abs(found.shift.item()) < 1e-9
 
 
@@ -129,6 +205,15 @@ def test_bad_input_raises():
         ranks(torch.zeros(1, 1), torch.full((2, 1, 1), math.nan))
     with pytest.raises(ValueError, match="s counts the posterior draws"):
         calibration(torch.tensor([[5], [9]]), 8)
+    for wrong, message in (
+        (torch.zeros(5, 1), "as integers 0 … s, got torch.float32"),
+        (torch.zeros(5, 0, dtype=torch.long), r"d >= 1, got \(5, 0\)"),
+    ):
+        for f in (calibration, coverage):
+            with pytest.raises(ValueError, match=message):
+                f(wrong, 9)
+    with pytest.raises(ValueError, match=r"0 … s = 0 >= 1"):
+        calibration(torch.zeros(5, 1, dtype=torch.long), 0)
     with pytest.raises(ValueError, match="take more draws"):
         coverage(torch.tensor([[5], [9]]), 9, (0.99,))
     with pytest.raises(ValueError, match="fewer bins"):

@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from scipy import stats
 
 from jensen.core import keys
 from jensen.estimators.diagnostics import cost, quality
@@ -50,6 +51,57 @@ def test_an_exact_gradient_has_no_errors_and_a_constant_wrong_one_has_infinite_o
     assert found["a"].errors == 0
     assert found["a"].variance == 0
     assert quality(lambda key: {"a": EXACT["a"] + 1}, keys.split(KEY, 10), EXACT)["a"].errors == math.inf
+
+
+@pytest.mark.parametrize(("elements", "reps"), [(100, 5), (100, 2), (1, 10), (100, 30)])
+def test_honest_gradients_are_called_biased_one_time_in_a_hundred(elements, reps):
+    """Of 300 groups 10 or more with probability 0.1 %; against a fixed 4, 85 % of (100, 5) were."""
+
+    def gradient(key):
+        return dict(enumerate(keys.normal(key, (300, elements)).unbind()))
+
+    found = quality(gradient, keys.split(KEY, reps), dict.fromkeys(range(300), torch.zeros(elements)))
+    assert sum(group.verdict().startswith("biased") for group in found.values()) < 10
+
+
+def test_the_limit_is_students_for_all_elements_together():
+    found = quality(lambda key: keys.normal(key, (10_000,)), keys.split(KEY, 40), torch.zeros(10_000))["all"]
+    assert abs(found.limit.item() / stats.t.isf(0.005 / 10_000, 39) - 1) < 1e-3
+    assert found.errors > 4
+    assert found.verdict().startswith("no bias is seen")
+    assert f"not above {found.limit.item():.1f}" in found.verdict()
+
+
+def test_broken_gradients_are_named_by_their_key():
+    def gradient(key):
+        drawn = noisy(key)
+        return {"a": torch.where(drawn["b"][0] > 5, torch.inf, drawn["a"]), "b": drawn["b"]}
+
+    each = keys.split(KEY, 100)
+    first = next(i for i, key in enumerate(each) if not gradient(key)["a"].isfinite().all())
+    assert first > 0
+    for exact in (EXACT, None):
+        found = quality(gradient, each, exact)
+        assert found["a"].verdict().startswith(f"no verdict: the gradient of keys[{first}] is NaN or infinite")
+        assert not found["b"].verdict().startswith("no verdict")
+
+
+def test_an_exact_gradient_of_another_shape_or_without_a_group_raises():
+    each = keys.split(KEY, 5)
+    for wrong in (torch.zeros(1), torch.zeros(1, 2), torch.tensor(0.0)):
+        with pytest.raises(ValueError, match=r"exact gradient of 'a' in the gradient's shapes \{'': \(2,\)\}, got"):
+            quality(noisy, each, EXACT | {"a": wrong})
+    with pytest.raises(ValueError, match=r"of every group, got \['a'\] without 'b'"):
+        quality(noisy, each, {"a": EXACT["a"]})
+    assert "give the exact gradient" in quality(noisy, each, EXACT | {"b": None})["b"].verdict()
+
+
+def test_leaves_are_compared_by_their_names():
+    def gradient(key):
+        return {"net": {"w": torch.ones(2) + 0 * keys.normal(key, (2,)), "b": torch.zeros(2)}}
+
+    found = quality(gradient, keys.split(KEY, 5), {"net": {"b": torch.zeros(2), "w": torch.ones(2)}})
+    assert found["net"].errors == 0
 
 
 def test_one_key_says_nothing():

@@ -5,6 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import stats
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import mutual_info_score
 
 from jensen.core import keys
@@ -72,6 +74,86 @@ def test_noise_scores_nothing():
     assert (dci(z, FACTORS).informativeness - torch.tensor([1 / 4, 1 / 3])).abs().max() < 0.06
 
 
+def random_factors(seed, *classes, n=N):
+    return torch.stack(
+        [(keys.uniform(k, (n,)) * c).long() for k, c in zip(keys.split(seed, 2), classes, strict=True)], 1
+    )
+
+
+def test_noise_does_not_pair_off():
+    """Of 40 sets of noise one or more has an importance left with probability 1 - 0.99^40 = 33 %, four with 0.07 %."""
+    found = [dci(keys.normal(k, (N, 4)), random_factors(k, 4, 3)) for k in keys.split(KEY, 40)]
+    assert sum(bool(f.importance.any()) for f in found) < 4
+    assert sum(bool((f.informativeness > f.chance).any()) for f in found) < 4  # likewise at 1 %
+    assert not any("pair off" in f.verdict() for f in found)
+
+
+def test_the_accuracy_of_chance_is_the_largest_share_and_its_errors():
+    share = (FACTORS.mode(0).values == FACTORS).double().mean(0)
+    expected = share - stats.norm.ppf(0.005) * torch.sqrt(share * (1 - share) / (N // 2))
+    torch.testing.assert_close(dci(codes("noise"), FACTORS).chance, expected)
+
+
+def test_one_factor_that_is_told_does_not_hide_one_that_is_not():
+    z = codes("noise")
+    z[:, 2] += FACTORS[:, 0]
+    text = dci(z, FACTORS).verdict()
+    assert "tells factors 1 of 2 no better than chance (accuracy 0." in text
+    assert "pair off" not in text
+
+
+def test_the_bias_taken_off_is_that_of_the_bins_in_use():
+    """A binary code of a binary factor: information less 1 / (2 n), over the entropy."""
+    code = FACTORS[:, 0] > 1
+    other = torch.stack([code ^ (keys.uniform(KEY, (N,)) < 0.3), FACTORS[:, 1] > 0], 1)
+    found = dci(other.float(), torch.stack([code, FACTORS[:, 1]], 1)).importance[0, 0]
+    information = mutual_info_score(code.numpy(), other[:, 0].numpy())
+    expected = (information - 1 / (2 * N)) / mutual_info_score(code.numpy(), code.numpy())
+    assert abs(found.item() - expected) < 1e-9
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5, 10])
+def test_perfect_codes_of_ordered_classes_are_perfectly_informative(classes):
+    factors = random_factors(KEY, classes, 3)
+    for z in (factors + 0.01 * NOISE[:, :2], factors.double(), torch.cat([factors, NOISE], 1)):
+        assert (dci(z, factors).informativeness == 1).all()
+
+
+def test_data_in_factorial_order_are_told_as_well():
+    i = torch.arange(4096)
+    factors = torch.stack([i // 2 % 3, i % 2], 1)
+    found = dci(factors + 0.01 * keys.normal(KEY, (4096, 2)), factors)
+    assert (found.informativeness == 1).all()
+    assert "pair off" in found.verdict()
+
+
+def test_discriminants_are_scikit_learns():
+    z, half = codes("rotated").double() + NOISE, keys.permutation(keys.key(0), N)
+    fit, held = half[0::2], half[1::2]
+    found = dci(z, FACTORS, ridge=0.0).informativeness
+    for k in range(2):
+        other = LinearDiscriminantAnalysis(solver="lsqr").fit(z[fit].numpy(), FACTORS[fit, k].numpy())
+        assert abs(found[k].item() - other.score(z[held].numpy(), FACTORS[held, k].numpy())) < 2e-3
+
+
+def test_sap_of_noise_is_chance_however_rare_a_class_is():
+    """Balanced accuracy: 1/2, and what the best of bins of some 400 overstate, though guesses are right in 9 of 10."""
+    rare = (keys.uniform(keys.fold_in(KEY, 3), (2 * N, 2)) < 0.1).long()
+    found = sap(keys.normal(KEY, (2 * N, 3)), rare)
+    assert ((found.accuracy > 0.5) & (found.accuracy < 0.6)).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.uint8, torch.bool])
+def test_factors_of_any_integers_and_half_codes_work(dtype):
+    factors = (FACTORS > 1).to(dtype)
+    for score in (mig, sap, dci):
+        expected = score(codes("own").half().double(), factors.long())
+        for a, b in zip(score(codes("own").half(), factors), expected, strict=True):
+            torch.testing.assert_close(a, b)
+    for a, b in zip(mig(codes("own"), 1000 * FACTORS), mig(codes("own"), FACTORS), strict=True):
+        torch.testing.assert_close(a, b)  # names of classes are only names
+
+
 def test_information_is_scikit_learns():
     z = codes("rotated").double()
     found = mig(z, FACTORS, bins=10)
@@ -119,6 +201,8 @@ def test_bad_input_raises():
         ((z[:, :1], FACTORS), "d >= 2"),
         ((z[:5], FACTORS), r"got \(5, 4\) and \(4000, 2\)"),
         ((z * math.nan, FACTORS), "finite codes"),
+        ((z[:0], FACTORS[:0]), "n >= 2 and f >= 1"),
+        ((z, FACTORS[:, :0]), "n >= 2 and f >= 1"),
     ):
         for score in (mig, sap, dci):
             with pytest.raises(ValueError, match=message):

@@ -7,7 +7,7 @@ import torch
 
 from jensen.core import flows, keys
 from jensen.core.distributions import Bernoulli, DiagNormal, FullNormal, Pushforward
-from jensen.estimators.diagnostics import fit_each, inference_gaps
+from jensen.estimators.diagnostics import Gaps, fit_each, inference_gaps
 from tests.estimators.test_pathwise import model
 
 KEY = keys.key(24)
@@ -89,7 +89,44 @@ def test_parameters_of_the_model_get_no_gradient():
     assert weight.grad is None
 
 
+def split(family, encoder, n=1):
+    """Gaps of (mean, standard error) each."""
+    zero = torch.zeros(n, dtype=torch.float64)
+    sizes = (family[0], encoder[0], family[1] * n**0.5, encoder[1] * n**0.5)
+    return Gaps(zero, zero, *(zero + size for size in sizes))
+
+
+@pytest.mark.parametrize(
+    ("family", "encoder", "words"),
+    [
+        ((0.02, 0.05), (0.015, 0.001), "about equal as far as this shows"),  # the larger is itself not significant
+        ((0.50, 0.10), (0.40, 0.10), "about equal as far as this shows"),
+        ((0.40, 0.10), (0.60, 0.05), "about equal as far as this shows"),  # 1.8 combined errors
+        ((0.30, 0.10), (0.60, 0.05), "gains more than a richer family"),  # 2.7
+        ((0.60, 0.05), (0.30, 0.10), "a richer family gains more than a larger encoder"),
+        ((0.01, 0.10), (0.05, 0.05), "nothing to gain that this shows"),
+        ((0.10, 0.06), (-0.1, 0.01), "nothing to gain that this shows"),
+        ((0.00, 0.00), (0.20, 0.00), "gains more than a richer family"),
+    ],
+)
+@pytest.mark.parametrize("n", [1, 9])
+def test_verdicts_recommend_what_is_significant(family, encoder, words, n):
+    assert words in split(family, encoder, n).verdict()
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+def test_data_without_evidence_are_named(wrong):
+    log_evidence = ORACLE.log_evidence().clone()
+    log_evidence[2] = wrong
+    found = inference_gaps(ORACLE.log_joint, ENCODER, log_evidence, KEY, steps=1, samples=5)
+    assert found.verdict().startswith("no verdict: data 2 of 4 give NaN or infinite numbers: look at log_evidence")
+
+
 def test_bad_input_raises():
+    with pytest.raises(ValueError, match="samples >= 2, got 1: one has no standard error"):
+        inference_gaps(ORACLE.log_joint, ENCODER, ORACLE.log_evidence(), KEY, steps=1, samples=1)
+    with pytest.raises(ValueError, match="steps >= 1 and s >= 1, got 0 and 10"):
+        fit_each(ORACLE.log_joint, ENCODER, KEY, steps=0)
     with pytest.raises(ValueError, match=r"expected log_evidence \(4,\), one per datum, got \(4, 1\)"):
         inference_gaps(ORACLE.log_joint, ENCODER, torch.zeros(4, 1), KEY, steps=1)
     with pytest.raises(TypeError, match="need a reparameterised q"):

@@ -5,9 +5,18 @@ import math
 import pytest
 import torch
 
-from jensen.core import keys
-from jensen.core.distributions import Bernoulli, Categorical, DiagNormal, Dirichlet, Gamma, Hierarchical
-from jensen.estimators.diagnostics import active_units, aggregate_information, collapse, kl_per_dimension
+from jensen.core import flows, keys
+from jensen.core.distributions import (
+    Bernoulli,
+    Categorical,
+    DiagNormal,
+    Dirichlet,
+    FullNormal,
+    Gamma,
+    Hierarchical,
+    Pushforward,
+)
+from jensen.estimators.diagnostics import Information, active_units, aggregate_information, collapse, kl_per_dimension
 
 KEY = keys.key(22)
 ACTIVE = (1, 4, 7)
@@ -31,7 +40,7 @@ def test_three_planted_latents_are_active_and_seven_collapsed():
     torch.testing.assert_close(units.variance, q.loc.var(0))
     torch.testing.assert_close(gone.kl.sum(), q.kl(p).mean())
     assert units.verdict() == (
-        "3 of 10 units active, by a variance over data of posterior means above 0.01: unused: 0, 2, 3, 5, 6, 8, 9"
+        "3 of 10 units active, by posterior means whose variance over data is above 0.01: all but 0, 2, 3, 5, 6, 8, 9"
     )
     assert gone.verdict().startswith(
         "7 of 10 dimensions collapsed to the prior (KL below 0.01 nats on at least 0.99 of the data): 0, 2, 3, 5"
@@ -49,6 +58,34 @@ def test_a_dimension_used_by_some_data_has_not_collapsed():
     q, p = planted(d=8)
     every = DiagNormal(torch.ones_like(q.loc), q.log_scale)
     assert collapse(every, p).verdict().startswith("no dimension of 8 has collapsed")
+
+
+def test_verdicts_that_differ_name_their_rules_and_how_near_they_are():
+    """A unit whose mean is constant but whose KL is 0.02 nats: inactive by one rule, not collapsed by the other."""
+    q, p = planted(d=8)
+    loc = torch.ones_like(q.loc) * torch.arange(500.0)[:, None]
+    loc[:, 7] = 0.2
+    q = DiagNormal(loc, torch.zeros_like(loc))
+    assert active_units(q).verdict() == (
+        "7 of 8 units active, by posterior means whose variance over data is above 0.01: all but 7"
+    )
+    assert collapse(q, p).verdict() == (
+        "no dimension of 8 has collapsed (KL below 0.01 nats on at least 0.99 of the data): the least mean KL is 0.02 "
+        "nats, dimension 7"
+    )
+    loc[:, 3] = 0.0
+    assert collapse(q, p).verdict().endswith("the least mean KL of the others is 0.02 nats, dimension 7")
+    assert active_units(loc[:, 3:4]).verdict().endswith("above 0.01: none")
+    assert active_units(loc[:, :2]).verdict().endswith("above 0.01: every one")
+    assert "others" not in collapse(DiagNormal(0 * loc, 0 * loc), p).verdict()
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_broken_dimensions_are_named_and_neither_unused_nor_used(wrong):
+    q, p = planted()
+    q.loc[17, 4] = wrong
+    assert active_units(q).verdict().startswith("no verdict: posterior means of units 4 of 10 give NaN or infinite")
+    assert collapse(q, p).verdict().startswith("no verdict: KLs of dimensions 4 of 10 give NaN or infinite numbers")
 
 
 def test_constant_means_are_inactive_wherever_they_are():
@@ -148,6 +185,45 @@ def test_chunks_change_nothing_and_discrete_posteriors_work():
     logits = torch.tensor([[30.0], [-30.0]]).repeat(10, 1)
     found = aggregate_information(Bernoulli(logits), Bernoulli(torch.zeros(20, 1)), KEY)
     assert abs(found.lower - math.log(2)) < 1e-5
+
+
+def test_every_draw_counts():
+    """Draw i of s is the first draw of the key moved on by i, and the values are the means over draws."""
+    q, p = normals(keys.normal(KEY, (17, 2)), 0.5)
+    each = [aggregate_information(q, p, keys.at(KEY, particle=i)) for i in range(3)]
+    whole = aggregate_information(q, p, KEY, s=3)
+    for name in ("lower", "upper"):
+        torch.testing.assert_close(getattr(whole, name), torch.stack([getattr(e, name) for e in each]).mean())
+
+
+def test_the_error_falls_with_draws_where_data_are_alike():
+    """On a circle every datum holds as much: what is left of the error is noise of the draws, a tenth at s = 100."""
+    angle = torch.arange(30.0) * 2 * math.pi / 30
+    q, p = normals(2 * torch.stack([angle.cos(), angle.sin()], 1), 0.5)
+    few, many = (aggregate_information(q, p, KEY, s=s).error for s in (1, 100))
+    assert 0.05 < many / few < 0.2
+
+
+def test_verdicts_on_information_are_in_order_and_never_below_zero():
+    def information(lower, upper):
+        return Information(*torch.tensor([lower, upper, 0.03, 0.5]), 100)
+
+    assert information(-0.02, -0.03).verdict().startswith("z holds between 0.00 and 0.00 nats about x (± 0.03)")
+    assert information(0.32, 0.30).verdict().startswith("z holds between 0.30 and 0.32 nats")
+    assert information(0.69, math.inf).verdict().startswith("z holds between 0.69 and inf nats")
+    assert information(math.nan, 0.0).verdict().startswith("no verdict")
+
+
+def test_information_needs_a_family_with_a_kl():
+    q = normals(keys.normal(KEY, (5, 2)), 0.5)[0]
+    full = FullNormal.from_diagonal(q)
+    a, b = aggregate_information(q, q, KEY), aggregate_information(full, full, KEY)
+    for x, y in zip(a, b, strict=True):
+        torch.testing.assert_close(x, y)
+    flow = Pushforward(q, flows.real_nvp(KEY, 2, n=5, dtype=torch.float64))
+    for wrong, p in ((full, q), (flow, flow), (Hierarchical(q, {}, lambda *_: q, 2), q)):
+        with pytest.raises(TypeError, match=f"of one family, .* got {type(wrong).__name__} and"):
+            aggregate_information(wrong, p, KEY)
 
 
 def test_one_datum_has_no_aggregate():

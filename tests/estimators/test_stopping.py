@@ -8,7 +8,8 @@ from scipy import stats
 
 from jensen.core import keys
 from jensen.estimators.diagnostics import stopping
-from jensen.estimators.diagnostics.stopping import _student, gain_of_last
+from jensen.estimators.diagnostics.stopping import gain_of_last
+from jensen.estimators.diagnostics.student import student
 
 KEY = keys.key(25)
 TRACES, LENGTH, TOLERANCE = 200, 400, 0.5
@@ -83,11 +84,20 @@ def test_the_error_is_the_spread_of_gains_or_more():
         assert 0.9 < error.mean() / gain.std() < 2.0
 
 
-@pytest.mark.parametrize("freedom", [4.0, 9.0, 19.0, 100.0])
-def test_quantiles_are_students(freedom):
-    for level in (0.025, 1e-3, 1e-5):
-        exact = stats.t.isf(level, freedom)
-        assert abs(_student(level, freedom) / exact - 1) < (0.11 if freedom < 9 else 0.015)
+def test_the_error_sees_slow_noise_under_fast():
+    """Half white, half an autoregression of 0.9: its lag-one correlation tells half of the error, batches three."""
+    slow, fast = noise(0.9, 100, 1000), noise(0.0, 100, 1000, keys.fold_in(KEY, 1))
+    found = [gain_of_last(each, 400) for each in slow + fast]
+    gain, error = (torch.stack([f[i] for f in found]) for i in (0, 1))
+    assert 0.7 < error.mean() / gain.std() < 1.2
+
+
+@pytest.mark.parametrize("freedom", [1.0, 2.0, 4.0, 9.0, 19.0, 100.0])
+def test_quantiles_are_students_and_for_few_degrees_of_freedom_too_large(freedom):
+    for level in (0.1, 0.025, 1e-3, 1e-5, 1e-7):
+        ratio = student(level, freedom) / stats.t.isf(level, freedom)
+        assert ratio > 1 - 1e-3
+        assert ratio < 1.03 or freedom < 9
 
 
 def test_verdicts_say_which_way_and_why():
@@ -104,6 +114,8 @@ def test_bad_input_raises():
         stopping(torch.tensor([0.0, math.nan]), 0.1)
     with pytest.raises(ValueError, match=r"trace \(t,\), got \(2, 2\)"):
         stopping(torch.zeros(2, 2), 0.1)
+    with pytest.raises(TypeError, match="a tensor, got list: pass torch"):
+        stopping([0.0] * 50, 0.1)
     with pytest.raises(ValueError, match="window >= 10"):
         stopping(torch.zeros(50), 0.1, window=3)
     with pytest.raises(ValueError, match="tolerance >= 0"):

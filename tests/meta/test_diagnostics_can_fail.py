@@ -131,14 +131,14 @@ def best_alone(scores):
 
 
 PERMUTATION, SYMMETRY = keys.permutation, module("calibration")._symmetry
-AGGREGATE, STUDENT = module("information")._aggregate, module("stopping")._student
+AGGREGATE, STUDENT = module("information")._aggregate, module("stopping").student
 TAIL, IMPORTANCE = (importlib.import_module(f"jensen.estimators.evidence.{name}") for name in ("tail", "importance"))
 INFORMATION, GAPS, STOPPING = (module(name) for name in ("information", "gaps", "stopping"))
 CALIBRATION, DISENTANGLEMENT, TWO_SAMPLE = (module(n) for n in ("calibration", "disentanglement", "two_sample"))
 PLANTS = [
     (TAIL, "fit_pareto", sign_of_k_turned, lambda: weighted.test_k_hat_of_exponentials_is_the_known_tail(4.0)),
     (TAIL, "pareto_quantile", quantiles_of_the_ends, weighted.test_smoothed_tails_are_scipys_quantiles_of_the_fit),
-    (TAIL, "_rounding", lambda peak: 0.0 * peak - 1, weighted.test_an_exact_q_has_no_tail),
+    (TAIL, "_rounding", lambda peak, units: 0.0 * peak - 1, weighted.test_an_exact_q_has_no_tail),
     (IMPORTANCE, "tail_size", half_the_tail, lambda: weighted.test_streamed_weights_have_the_k_hat_of_stored_ones(37)),
     (
         informed,
@@ -159,7 +159,7 @@ PLANTS = [
     (STOPPING, "gain_of_last", independent_pairs, lambda: stopped_less_than_one_time_in_twenty(0.8, 50, "linear")),
     (
         STOPPING,
-        "_student",
+        "student",
         every_look_at_the_full_level,
         lambda: stopped_less_than_one_time_in_twenty(0.0, 20, "linear"),
     ),

@@ -26,6 +26,7 @@ from jensen.estimators.evidence import (
 from jensen.experiments import ladder
 from jensen.experiments.evaluation import ELBO_SAMPLES, ROWS, over_data, posterior_means
 from jensen.experiments.finished import Finished
+from jensen.experiments.inference import Inference, inference
 from jensen.experiments.objectives import elbo_terms
 
 
@@ -41,31 +42,43 @@ class Assessment(NamedTuple):
     collapse: Collapse | None
     rate: float  # E KL(q(z | x) || p(z))
     distortion: float  # -E log p(x | z)
+    inference: Inference | None  # None also where no images were asked for
+
+    @property
+    def discrete(self) -> bool:
+        """Whether z is: importance weights are then bounded."""
+        return self.annealed is None
 
 
 @torch.no_grad()
-def assess(run: Finished, images: int, ks: tuple[int, ...], chains: int, temperatures: int, key: Tensor) -> Assessment:
+def assess(
+    run: Finished, images: int, ks: tuple[int, ...], chains: int, temperatures: int, gap_images: int, key: Tensor
+) -> Assessment:
     """Everything about the first `images` test images; latent units, rate and distortion are of all test data."""
     model, params, x = run.model, run.params, run.images.test[:images]
     weights_key, terms_key, annealing_key, simulation_key = keys.split(key, 4)
     log_w = log_weights(model, params, x, max(ks), weights_key)
-    annealed, sandwich = None, None
+    importance = from_log_weights(lambda _: log_w, weights_key, len(log_w))
+    annealed, sandwich, gaps = None, None, None
     if isinstance(model, VAE):
         schedule = sigmoidal(temperatures, dtype=torch.float32).to(x)
         log_p, q = partial(model.log_joint, params["decoder"], x), model.posterior(params["encoder"], x)
         annealed = annealed_importance(log_p, q, annealing_key, chains, schedule, moves(q))
         sandwich = both_sides(model, params, images, chains, schedule, simulation_key)
+        if gap_images:
+            gaps = inference(model, params, x[:gap_images], importance, annealed, keys.fold_in(key, 0))
     rate, distortion = rate_and_distortion(model, params, run.images.test, terms_key)
     return Assessment(
         against_k(log_w, ks),
         len(log_w),
-        from_log_weights(lambda _: log_w, weights_key, len(log_w)),
+        importance,
         annealed,
         sandwich,
         active_units(posterior_means(model, params, run.images.test)),
         collapsed(model, params, run.images.test),
         rate,
         distortion,
+        gaps,
     )
 
 

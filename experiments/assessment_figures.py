@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from jensen.estimators.diagnostics import k_hat_threshold
 from jensen.experiments import ladder
 from jensen.experiments.assessment import Assessment
+from jensen.experiments.figures import save
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -53,7 +54,8 @@ def weights(found: Assessment) -> Figure:
         axis.hist(shown.numpy(), bins=30, color="C0")
     threshold = k_hat_threshold(found.samples)
     axis.axvline(threshold, color="C3", label=f"threshold {threshold:.2f}")
-    axis.axvline(0.5, color="C1", linestyle="--", label="0.5: beyond it no variance")
+    if not found.discrete:
+        axis.axvline(0.5, color="C1", linestyle="--", label="0.5: beyond it no variance")
     beyond = len(k_hat) - len(shown)
     axis.set(xlabel="k-hat", ylabel="images", title=f"Tails of importance weights, K = {found.samples}"
              + (f" ({beyond} not finite)" if beyond else ""))  # fmt: skip
@@ -114,8 +116,3 @@ def rate_distortion(path: Path, points: Sequence[tuple[float, float, float, str]
     axis.set(xlim=(left, right), ylim=(max(0.0, low), high), xlabel="distortion: −E log p(x | z), nats per datum",
              ylabel="rate: E KL(q || p), nats per datum", title="Rate and distortion; grey: equal ELBO")  # fmt: skip
     save(figure, path)
-
-
-def save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, dpi=120, bbox_inches="tight")
-    plt.close(figure)

@@ -7,7 +7,6 @@ Command  python -m jensen.experiments.bounds
 """
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,18 +16,21 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 import torch
 import tyro
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.distributions import DiagNormal
 from jensen.estimators.evidence import draw
-from jensen.experiments import ladder, runs
+from jensen.experiments import figures, ladder, runs
+from jensen.experiments.command import command
 from jensen.experiments.settings import InputError
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 Row = dict[str, Any]
+FURTHEST, WIDEST = 1e3, 1e2  # a bound on a q that is further off says nothing more
 LATENT, DATA, SIGMA = 4, 8, 0.5
 ROUNDING = 1e-9
 ORDERS = {"ELBO": 1.0, "Rényi(0.5)": 0.5, "IWAE": 0.0, "CUBO(2)": -1.0}  # alpha: those with an exact limit
@@ -59,10 +61,10 @@ class Settings:
             raise InputError(f"--samples {self.samples}: expected counts of at least 1")
         if self.draws < 10 * max(self.samples):
             raise InputError(f"--draws {self.draws}: expected at least 10 groups of {max(self.samples)} samples")
-        if not all(math.isfinite(shift) and shift >= 0 for shift in self.shifts):
-            raise InputError(f"--shifts {self.shifts}: expected finite distances of at least 0")
-        if not all(math.isfinite(scale) and scale > 0 for scale in self.scales):
-            raise InputError(f"--scales {self.scales}: expected finite positive widths")
+        if not all(0 <= shift <= FURTHEST for shift in self.shifts):
+            raise InputError(f"--shifts {self.shifts}: expected distances in [0, {FURTHEST:g}]")
+        if not all(1 / WIDEST <= scale <= WIDEST for scale in self.scales):
+            raise InputError(f"--scales {self.scales}: expected widths in [{1 / WIDEST:g}, {WIDEST:g}]")
         if not (self.shifts or self.scales) or self.data < 1:
             raise InputError(f"expected a shift or a scale, and --data of at least 1, got {self.data}")
         if not 0 <= self.seed < 2**63:
@@ -94,28 +96,21 @@ class LinearGaussian(NamedTuple):
 
 
 def main() -> None:
-    """The command line: exit code 2 for bad input."""
-    settings = tyro.cli(Settings, prog="python -m jensen.experiments.bounds")
-    try:
+    """The command line."""
+    with command("run it again", "--draws or --data"):
+        settings = tyro.cli(Settings, prog="python -m jensen.experiments.bounds")
         settings.check()
-        rows = run(settings)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    print(table(rows, settings))
-    print(f"\nrows and figure in {settings.out}")
+        print(table(run(settings), settings))
+        print(f"\nrows and figure in {settings.out}")
 
 
 def run(settings: Settings) -> list[Row]:
     """Measures, and leaves rows and the figure in the folder."""
-    try:
-        settings.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{settings.out} cannot be made ({error.strerror}): choose another --out") from error
+    runs.make(settings.out)
     places = [(shift, 1.0) for shift in settings.shifts] + [(0.0, scale) for scale in settings.scales]
     rows = [row for shift, scale in places for row in measure(shift, scale, settings)]
+    figures.save(draw_figure(rows), settings.out / "bounds.png")
     runs.write_rows(settings.out / "rows.jsonl", rows)
-    draw_figure(rows, settings.out / "bounds.png")
     return rows
 
 
@@ -186,7 +181,7 @@ def table(rows: Sequence[Row], settings: Settings) -> str:
 
 
 def number(gap: float) -> str:
-    return f"{round(gap, 4) + 0.0:.4f}"  # no minus sign before zeros
+    return f"{round(gap, 4) + 0.0:.4f}" if abs(gap) < 1000 else f"{gap:.0f}"  # no minus sign before zeros
 
 
 def verdict(here: Sequence[Row]) -> str:
@@ -206,7 +201,7 @@ def verdict(here: Sequence[Row]) -> str:
     return f"ELBO ≤ Rényi ≤ IWAE ≤ log p(x) at every K; CUBO(2) is {late}"
 
 
-def draw_figure(rows: Sequence[Row], path: Path) -> None:
+def draw_figure(rows: Sequence[Row]) -> Figure:
     """A panel per posterior: each bound less log p(x) against K, with the exact limits dashed."""
     places = list(dict.fromkeys(title(row) for row in rows))
     figure, axes = plt.subplots(
@@ -231,8 +226,7 @@ def draw_figure(rows: Sequence[Row], path: Path) -> None:
             axis.set_ylim(-0.1, 0.1)
     axes[0][0].set_ylabel("bound − log p(x), nats per datum")
     figure.legend(*axes[0][-1].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    return figure
 
 
 if __name__ == "__main__":

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from jensen.experiments.settings import InputError, Settings, option
 
 PATHS = ("analytic-kl", "pathwise", "stl", "dreg")  # differentiate through samples
+RELAXED = ("concrete", "gumbel-straight-through", "rebar", "relax")  # have a temperature
 UNITS = (  # of independent Bernoulli units alone
     "muprop", "straight-through", "concrete", "gumbel-straight-through", "rebar", "relax", "arm", "disarm",
 )  # fmt: skip
 ELBO_ONLY = ("analytic-kl", "stl", "muprop", "rebar", "relax", "arm", "disarm")
 IWAE_ONLY = ("dreg", "wake")
+TINY, HUGE = 2.0**-126, 2**31  # the least normal float32, below which a rate is 0; more than anything can count here
 
 
 def check(settings: Settings) -> None:
@@ -27,12 +29,14 @@ def numbers(settings: Settings) -> Iterator[str]:
     }  # fmt: skip
     for name, low in least.items():
         value = getattr(settings, name)
-        if value is not None and value < low:
-            yield f"expected {option(name)} of at least {low}, got {value}"
+        if value is not None and not low <= value < HUGE:
+            yield f"expected {option(name)} of at least {low}{'' if value < low else ' and below 2^31'}, got {value}"
     for name in ("lr", "clip", "temperature", "kl_weight", "free_bits", "lr_final"):
         value, positive = getattr(settings, name), name in ("lr", "clip", "temperature")
         if value is not None and not (math.isfinite(value) and (value > 0 if positive else value >= 0)):
             yield f"expected a {'positive' if positive else 'non-negative'} {option(name)}, got {value}"
+        if value is not None and 0 < value < TINY:
+            yield f"{option(name)} {value} is 0 in float32: pass at least {TINY:.0e}"
     if not 0 <= settings.seed < 2**63:
         yield f"expected --seed in [0, 2^63), got {settings.seed}"
     if settings.resume is not None and settings.out is not None:
@@ -68,6 +72,10 @@ def model(settings: Settings) -> Iterator[str]:
             yield f"the {settings.model} has no {option(name)}: leave it out, or use another --model"
     if settings.model == "sbn" and settings.network != "mlp":
         yield f"the sbn has no --network {settings.network}: leave it out, or use --model vae"
+    if settings.network == "conv" and settings.hidden is not None:
+        yield "the conv network has no --hidden: leave it out, or use --network mlp"
+    if settings.network == "mlp" and settings.channels != Settings.channels:
+        yield "the mlp has no --channels: leave it out, or use --network conv"
 
 
 def estimator(settings: Settings) -> Iterator[str]:
@@ -91,6 +99,8 @@ def estimator(settings: Settings) -> Iterator[str]:
     if settings.k < 2 and name in IWAE_ONLY:
         instead = "stl with --bound elbo" if name in PATHS else "score"
         yield f"{asked} needs --k of at least 2, got {settings.k}: draw more samples, or use {instead}"
+    if settings.temperature != Settings.temperature and name not in RELAXED:
+        yield f"--temperature is for --estimator {', '.join(RELAXED)}, and {name} has none: leave it out"
     if settings.baseline != "auto" and name != "score":
         yield f"--baseline {settings.baseline} is for --estimator score, and {name} takes none: leave one of them out"
     if settings.baseline in ("leave-one-out", "vimco") and settings.k < 2:

@@ -7,7 +7,6 @@ Command  python -m jensen.experiments.discrete_estimators --data mnist-static --
 
 import dataclasses
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +15,7 @@ import tyro
 
 from jensen.experiments import runs, train
 from jensen.experiments.checks import check
+from jensen.experiments.command import command
 from jensen.experiments.settings import InputError
 from jensen.experiments.settings import Settings as Run
 
@@ -53,14 +53,10 @@ class Settings:
 
 
 def main() -> None:
-    """The command line: exit code 2 for bad input."""
-    settings = tyro.cli(Settings, prog="python -m jensen.experiments.discrete_estimators")
-    try:
-        rows = run(settings)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    print(table(rows, settings))
+    """The command line."""
+    with command("run it again to go on", "--evaluations or --units"):
+        settings = tyro.cli(Settings, prog="python -m jensen.experiments.discrete_estimators")
+        print(table(run(settings), settings))
 
 
 def run(settings: Settings) -> list[dict]:
@@ -73,19 +69,26 @@ def run(settings: Settings) -> list[dict]:
     rows = []
     for name, one in each.items():
         folder = settings.out / name
-        report = folder / "report.json"
         onwards = go_on(one, folder)
-        if not report.exists():
+        if outcome(folder) is None:
             train.run(onwards)
-        rows.append({"estimator": name, "k": one.k, **json.loads(report.read_text())})
-        rows[-1]["training_s"] = json.loads((folder / "timing.json").read_text())["training_s"]
+        rows.append({"estimator": name, "k": one.k, **(outcome(folder) or {})})
     runs.write_rows(settings.out / "rows.jsonl", rows)
     return rows
 
 
+def outcome(folder: Path) -> dict[str, Any] | None:
+    """What the run in the folder came to; None for one that has not told everything."""
+    try:
+        report, timing = (json.loads((folder / name).read_text()) for name in ("report.json", "timing.json"))
+        return {**report, "training_s": timing["training_s"]}
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
 def go_on(run: Run, folder: Path) -> Run:
-    """The run as it goes on from what is in its folder. InputError where that is another run."""
-    if not (folder / runs.LAST).exists():
+    """The run as it goes on from what is in its folder, if only its settings. InputError where that is another run."""
+    if not (folder / runs.CONFIG).exists():
         return run
     saved = runs.read_settings(folder)
     if saved.config() != run.config():

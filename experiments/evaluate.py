@@ -1,12 +1,13 @@
 """Judge finished runs of experiments.train beyond their ELBO: bounds, evidence from two sides, weights, latent units.
 
 Claim    a VAE's −ELBO says little by itself: of its distance to log p(x) more samples close a part that IWAE shows,
-         annealing says what is left, k-hat whether the weights can be trusted, and KL by dimension which latents work
+         annealing says what is left, k-hat whether the weights can be trusted, fits of q to single images whether the
+         encoder or the family is to blame, and KL by dimension which latents work
 Command  python -m jensen.experiments.evaluate RUN_FOLDER [MORE_RUN_FOLDERS]
 """
 
 import math
-import sys
+import os
 import textwrap
 import time
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ from jensen.core import keys
 from jensen.estimators.diagnostics import k_hat_threshold
 from jensen.experiments import assessment_figures, ladder, runs
 from jensen.experiments.assessment import Assessment, assess
+from jensen.experiments.command import command
 from jensen.experiments.finished import Finished, check_alike, read
-from jensen.experiments.settings import InputError
+from jensen.experiments.settings import InputError, option
 from jensen.experiments.verdicts import average, curve, verdicts
 
 FOLDER = "evaluation"
@@ -41,6 +43,8 @@ class Settings:
     """Annealed chains per image, in each direction (vae)."""
     temperatures: int = 100
     """Of annealing, from the encoder's posterior to the model's (vae)."""
+    gap_images: int = 20
+    """Of the images, how many get a q of their own, mean-field and flow, to compare with the encoder's (vae)."""
     seed: int = 0
     """Everything random follows from it."""
     device: str | None = None
@@ -54,26 +58,23 @@ class Settings:
             raise InputError("a run folder is named twice: leave one out")
         if not self.k or self.k[0] < 1 or sorted(set(self.k)) != list(self.k) or self.k[-1] < 2:
             raise InputError(f"--k {' '.join(map(str, self.k))}: expected rising counts of samples, at least 1 and 2")
-        for name, low in {"images": 2, "chains": 2, "temperatures": 1}.items():
+        for name, low in {"images": 2, "chains": 2, "temperatures": 1, "gap_images": 0}.items():
             if getattr(self, name) < low:
-                raise InputError(f"expected --{name} of at least {low}, got {getattr(self, name)}")
+                raise InputError(f"expected {option(name)} of at least {low}, got {getattr(self, name)}")
         if not 0 <= self.seed < 2**63:
             raise InputError(f"expected --seed in [0, 2^63), got {self.seed}")
 
 
 def main() -> None:
-    """The command line: exit code 2 for bad input."""
-    settings = tyro.cli(Settings, prog="python -m jensen.experiments.evaluate")
-    try:
+    """The command line."""
+    with command("run it again", "--images, --chains or --gap-images"):
+        settings = tyro.cli(Settings, prog="python -m jensen.experiments.evaluate")
         settings.check()
         run(settings)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 def run(settings: Settings) -> list[Assessment]:
-    """Evaluates, draws and reports; nothing is begun before all runs are read."""
+    """Evaluates, draws and reports; nothing is begun before all runs are read, and each evaluation is left whole."""
     finished = [read(folder, settings.device) for folder in settings.runs]
     check_alike(finished)
     for each in finished:
@@ -81,48 +82,51 @@ def run(settings: Settings) -> list[Assessment]:
             raise InputError(
                 f"--images {settings.images} exceeds the {len(each.images.test)} test images: ask for fewer"
             )
-    for each in finished:
-        make(each.folder / FOLDER)
+        check_place(each.folder / FOLDER)
     found = []
     for each in finished:
         started = time.monotonic()
         key = keys.key(settings.seed, each.images.test.device)
-        result = assess(each, settings.images, settings.k, settings.chains, settings.temperatures, key)
+        result = assess(
+            each, settings.images, settings.k, settings.chains, settings.temperatures, settings.gap_images, key
+        )
         found.append(result)
-        target = each.folder / FOLDER
         text = report(each, result, settings)
-        runs.write_atomically(target / "report.txt", text.encode())
-        runs.write_json(target / "report.json", finite(as_json(each, result, settings)))
-        runs.write_rows(target / "rows.jsonl", map(finite, rows(result)))
-        assessment_figures.draw_all(target, result)
-        print(f"{text}\nreport, rows and figures in {target} ({time.monotonic() - started:.0f} s)\n")
+        with runs.replaced(each.folder / FOLDER) as target:
+            assessment_figures.draw_all(target, result)
+            runs.write_atomically(target / "report.txt", text.encode())
+            runs.write_rows(target / "rows.jsonl", map(finite, rows(result)))
+            runs.write_json(target / "report.json", finite(as_json(each, result, settings)))
+        spent = time.monotonic() - started
+        print(f"{text}\nreport, rows and figures in {each.folder / FOLDER} ({spent:.0f} s)\n")
     if len(finished) > 1:
         target = settings.runs[0] / FOLDER
         points = sorted((each.settings.kl_weight, result.rate, result.distortion, str(each.folder))
                         for each, result in zip(finished, found, strict=True))  # fmt: skip
         text = curve(points)
+        assessment_figures.rate_distortion(target / "rate-distortion.png", points)
         runs.write_atomically(target / "rate-distortion.txt", text.encode())
         lines = [dict(zip(("kl_weight", "rate", "distortion", "run"), point, strict=True)) for point in points]
         runs.write_rows(target / "rate-distortion.jsonl", lines)
-        assessment_figures.rate_distortion(target / "rate-distortion.png", points)
         print(f"{text}\ncurve in {target}")
     return found
 
 
-def make(folder: Path) -> None:
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be made ({error.strerror}): move what is there, or free the run") from error
+def check_place(folder: Path) -> None:
+    """InputError where an evaluation could not be left at the end."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} cannot be made (there is a file): move it away")
+    if not os.access(folder.parent, os.W_OK):
+        raise InputError(f"{folder} cannot be made (no permission): make {folder.parent} writable")
 
 
 def report(run: Finished, found: Assessment, settings: Settings) -> str:
     """One screen: bounds against K, and verdicts in words."""
     of = run.settings
-    beta = f", trained with KL weight {of.kl_weight:g}" if of.kl_weight != 1 else ""
+    weighting = f", trained with {of.weighting}" if of.weighting else ""
     lines = [
         f"{of.model} on {of.data}: the first {settings.images} of {len(run.images.test)} test images, "
-        f"{of.likelihood} likelihood{beta}",
+        f"{of.likelihood} likelihood{weighting}",
         "",
         f"{'test, nats per datum':<22}" + "".join(f"{f'K = {k}':>10}" for k in settings.k),
     ]
@@ -148,12 +152,14 @@ def rows(found: Assessment) -> list[dict[str, Any]]:
     dimensions = {"variance": found.units.variance, "active": found.units.active}
     if found.collapse is not None:
         dimensions |= {"kl": found.collapse.kl, "collapsed": found.collapse.collapsed}
+    gaps = {} if found.inference is None else {"log_p": found.inference.log_p, **found.inference.losses()}
     simulated = {} if found.sandwich is None else {"lower": found.sandwich.lower, "upper": found.sandwich.upper}
     return [
         *found.bounds,
         *columns("image", images),
         *columns("simulated image", simulated),
         *columns("dimension", dimensions),
+        *columns("gap", gaps),
     ]
 
 
@@ -176,6 +182,8 @@ def as_json(run: Finished, found: Assessment, settings: Settings) -> dict[str, A
         log_p, error = average(found.annealed.log_p, found.annealed.standard_error)
         value |= {"annealed": log_p, "annealed_error": error, "acceptance": found.annealed.acceptance.mean().item()}
         value["sandwich"] = {name: t.item() for name, t in found.sandwich.over_data()._asdict().items()}
+    if found.inference is not None:
+        value["gaps"] = found.inference.means()
     if found.collapse is not None:
         value["collapsed_dimensions"] = int(found.collapse.collapsed.sum())
     return value | {"verdicts": verdicts(run, found, settings.k)}

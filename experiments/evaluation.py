@@ -11,7 +11,7 @@ from jensen.core import keys
 from jensen.core.distributions import DiagNormal, Hierarchical
 from jensen.core.models import Model
 from jensen.core.trees import Params
-from jensen.estimators.evidence import draw, from_log_weights
+from jensen.estimators.evidence import Evidence, draw, from_log_weights
 from jensen.experiments.compilation import compiled
 from jensen.experiments.objectives import elbo_terms
 
@@ -47,19 +47,18 @@ def evaluate(model: Model, params: Params, train: Tensor, x: Tensor, k: int, key
 
     chunk = min(k, 50)
 
-    def log_weights(params: Params, x: Tensor, key: Tensor) -> Tensor:
-        q = model.posterior(params["encoder"], x)
+    def log_weights(params: Params, q: Any, x: Tensor, key: Tensor) -> Tensor:
         return draw(lambda z: model.log_joint(params["decoder"], x, z), q, chunk, key)
 
     if compile:
         terms, log_weights = compiled(terms), compiled(log_weights)
     reconstruction, kl = over_data(lambda x, key: terms(params, x, key), x, elbo_key, ROWS // ELBO_SAMPLES)
-    nll, error, _, _ = over_data(
-        lambda x, key: from_log_weights(lambda at: log_weights(params, x, at), key, k),
-        x,
-        evidence_key,
-        max(1, ROWS // chunk),
-    )
+
+    def evidence(x: Tensor, key: Tensor) -> Evidence:
+        q = model.posterior(params["encoder"], x)
+        return from_log_weights(lambda at: log_weights(params, q, x, at), key, k)
+
+    nll, error, _, _ = over_data(evidence, x, evidence_key, max(1, ROWS // chunk))
     nll_mean = -nll.mean().item()
     return Evaluation(
         reconstruction=reconstruction.mean().item(),

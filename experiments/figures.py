@@ -1,5 +1,6 @@
 """The figures of a run: training curves, reconstructions, prior samples, the latent space."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,9 @@ from jensen.core.distributions import DiagNormal
 from jensen.core.models import Model
 from jensen.core.models.sbn import SBN
 from jensen.core.trees import Params
+from jensen.experiments import runs
 from jensen.experiments.data import Images
 from jensen.experiments.evaluation import posterior_means
-from jensen.experiments.settings import InputError
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -25,38 +26,44 @@ FIGURES = "figures"
 
 
 @torch.no_grad()
-def draw_all(folder: Path, rows: Sequence[dict[str, Any]], model: Model, params: Params, images: Images) -> list[Path]:
-    """Draws every figure into folder/figures; the files it wrote."""
+def draw_all(
+    folder: Path, rows: Sequence[dict[str, Any]], model: Model, params: Params, images: Images, objective: str = "bound"
+) -> list[Path]:
+    """Draws every figure into folder/figures; the files it wrote. `objective` names what was maximised."""
     target = folder / FIGURES
-    try:
-        target.mkdir(exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{target} cannot be made ({error.strerror}): move it away, then --resume {folder}") from error
+    runs.make(target, f"move it away, then --resume {folder}")
     drawn = {
-        "training": training(rows),
+        "training": training(rows, objective),
         "reconstructions": reconstructions(model, params, images),
         "samples": samples(model, params, images),
         "latent": latent(model, params, images),
     }
     for name, figure in drawn.items():
-        figure.savefig(target / f"{name}.png", dpi=120, bbox_inches="tight")
-        plt.close(figure)
+        save(figure, target / f"{name}.png", runs.resumed(folder))
     return [target / f"{name}.png" for name in drawn]
 
 
-def training(rows: Sequence[dict[str, Any]]) -> Figure:
+def save(figure: Figure, path: Path, onwards: str = runs.AGAIN) -> None:
+    """Writes the figure whole or not at all, and closes it."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=120, bbox_inches="tight")
+    plt.close(figure)
+    runs.write_atomically(path, drawn.getvalue(), onwards)
+
+
+def training(rows: Sequence[dict[str, Any]], objective: str = "bound") -> Figure:
     """The objective and the ELBO's two terms against the step, and the gradient's norm."""
     rows = [row for row in rows if row["objective"] is not None]
-    steps = [row["step"] for row in rows]
+    steps, elbo = [row["step"] for row in rows], [row["reconstruction"] - row["kl"] for row in rows]
     figure, axes = plt.subplots(1, 3, figsize=(12, 3.2), layout="constrained")
     series = [
-        ("bound", {"objective": "objective", "ELBO": None}),
+        (objective, {"objective": "objective", "ELBO": None}),
         ("terms", {"−reconstruction": "reconstruction", "KL": "kl"}),
         ("gradient norm", {"gradient norm": "gradient_norm"}),
     ]
     for axis, (title, lines) in zip(axes, series, strict=True):
         for label, name in lines.items():
-            values = [row[name] if name else row["reconstruction"] - row["kl"] for row in rows]
+            values = [row[name] for row in rows] if name else elbo
             values = [-v for v in values] if label.startswith("−") else values
             axis.plot(steps, values, label=label, linewidth=1.2, linestyle="--" if label == "ELBO" else "-")
         axis.set(title=title, xlabel="step", ylabel="" if title == "gradient norm" else "nats per datum")
@@ -64,7 +71,7 @@ def training(rows: Sequence[dict[str, Any]]) -> Figure:
         axis.grid(alpha=0.25)
         axis.locator_params(axis="x", nbins=5)
     if rows:
-        axes[0].set_ylim(bottom=_low([row["objective"] for row in rows]))
+        axes[0].set_ylim(bottom=min(_low([row["objective"] for row in rows]), _low(elbo)))
     return figure
 
 

@@ -15,6 +15,7 @@ from jensen.experiments.data import Images, load, prepare
 from jensen.experiments.settings import InputError, Settings
 from jensen.experiments.train import as_tensors, build
 
+CURE = "restore it, or train again"
 NETWORKS = ("encoder.", "decoder.")  # what an estimator learned beside the model is left out
 
 
@@ -36,11 +37,11 @@ def read(folder: Path, device: str | None = None) -> Finished:
     settings = runs.read_settings(folder)
     if not (folder / "report.json").exists():
         raise InputError(f"{folder} holds a run that has not finished: go on with experiments.train --resume {folder}")
-    tensors, state = runs.load_checkpoint(folder / runs.LAST, settings)
+    tensors, state = runs.load_checkpoint(folder / runs.LAST, settings, CURE)
     path, prefix = folder / runs.LAST, "params."
     if state.get("best") is not None:
         path, prefix = folder / runs.BEST, ""
-        tensors, _ = runs.load_checkpoint(path, settings)
+        tensors, _ = runs.load_checkpoint(path, settings, CURE)
     dtype = "float32" if settings.dtype == "bfloat16" else settings.dtype
     place = dataclasses.replace(settings, device=device or settings.device, dtype=dtype)
     images = as_tensors(
@@ -53,7 +54,8 @@ def read(folder: Path, device: str | None = None) -> Finished:
     try:
         params = trees.from_paths(stored, like)
     except (KeyError, ValueError) as error:
-        raise InputError(f"{path} does not hold this run's parameters ({error}): restore it, or train again") from error
+        raise InputError(f"{path} does not hold this run's parameters ({error}): {CURE}") from error
+    runs.check_finite(path, params, CURE)
     return Finished(folder, settings, model, params, images)
 
 

@@ -6,7 +6,6 @@ Claim    no estimator is best everywhere: paths beat scores where there are path
 Command  python -m jensen.experiments.gradient_variance
 """
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +15,13 @@ from typing import Any
 
 import matplotlib as mpl
 import tyro
+from matplotlib.figure import Figure
 from torch.func import vmap
 
 from jensen.core import keys
 from jensen.estimators.diagnostics import quality
-from jensen.experiments import runs
+from jensen.experiments import figures, runs
+from jensen.experiments.command import command
 from jensen.experiments.gradient_problems import LEAST_TWO, NO_SAMPLES, Problem, all_problems
 from jensen.experiments.settings import InputError
 
@@ -52,32 +53,28 @@ class Settings:
             raise InputError(f"--samples {self.samples}: expected counts of at least 1")
         if self.reps < 50:
             raise InputError(f"--reps {self.reps}: expected at least 50, a variance of fewer says nothing")
+        if self.budget < 1:
+            raise InputError(f"expected --budget of at least 1, got {self.budget}")
         if self.table not in self.samples:
             raise InputError(f"--table {self.table} is not among --samples {self.samples}: add it there")
 
 
 def main() -> None:
-    """The command line: exit code 2 for bad input."""
-    settings = tyro.cli(Settings, prog="python -m jensen.experiments.gradient_variance")
-    try:
+    """The command line."""
+    with command("run it again", "--samples or --reps"):
+        settings = tyro.cli(Settings, prog="python -m jensen.experiments.gradient_variance")
         settings.check()
-        rows = run(settings)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    print(table(rows, settings.table))
-    print(f"rows and figures in {settings.out}")
+        print(table(run(settings), settings.table))
+        print(f"rows and figures in {settings.out}")
 
 
 def run(settings: Settings) -> list[Row]:
     """Measures, and leaves rows and figures in the folder."""
-    try:
-        settings.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{settings.out} cannot be made ({error.strerror}): choose another --out") from error
+    runs.make(settings.out)
     rows = [row for problem in all_problems() for row in measure(problem, settings)]
+    for name, figure in draw(rows).items():
+        figures.save(figure, settings.out / f"{name}.png")
     runs.write_rows(settings.out / "rows.jsonl", rows)
-    draw(rows, settings.out)
     return rows
 
 
@@ -125,8 +122,9 @@ def table(rows: Sequence[Row], k: int) -> str:
     return "\n".join(lines)
 
 
-def draw(rows: Sequence[Row], folder: Path) -> None:
+def draw(rows: Sequence[Row]) -> dict[str, Figure]:
     """Per problem: variance and signal to noise against K, and variance against time, of phi's gradient."""
+    drawn = {}
     for i, problem in enumerate(dict.fromkeys(row["problem"] for row in rows)):
         here = [row for row in rows if row["problem"] == problem and row["group"] == "phi"]
         figure, axes = plt.subplots(1, 3, figsize=(15, 4.2), layout="constrained")
@@ -146,8 +144,8 @@ def draw(rows: Sequence[Row], folder: Path) -> None:
         for axis in axes:
             axis.set(xscale="log", yscale="log")
         figure.legend(loc="outside right upper", fontsize=8)
-        figure.savefig(folder / f"{i + 1}-{''.join(c if c.isalnum() else '-' for c in problem)}.png", dpi=110)
-        plt.close(figure)
+        drawn[f"{i + 1}-{''.join(c if c.isalnum() else '-' for c in problem)}"] = figure
+    return drawn
 
 
 def front(axis: Any, rows: Sequence[Row]) -> None:

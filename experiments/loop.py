@@ -17,23 +17,16 @@ from jensen.core import keys, trees
 from jensen.core.models import Model
 from jensen.core.trees import Params
 from jensen.experiments import learned, runs
+from jensen.experiments.command import InterruptError
 from jensen.experiments.compilation import compiled
 from jensen.experiments.data import TEST_KEY, binarise
 from jensen.experiments.evaluation import ROWS, over_data
 from jensen.experiments.nonfinite import NonFiniteError, explain
 from jensen.experiments.objectives import terms, train_step
 from jensen.experiments.schedules import warmup, warmup_cosine
-from jensen.experiments.settings import InputError, Settings
+from jensen.experiments.settings import InputError, Settings, check_types
 
 SUMMARY = ("objective", "reconstruction", "kl", "gradient_norm")
-
-
-class InterruptError(Exception):
-    """The run was asked to stop by a signal and has saved a checkpoint."""
-
-    def __init__(self, signum: int, step: int):
-        super().__init__(f"stopped at step {step} with a checkpoint saved")
-        self.exit_code = 128 + signum
 
 
 @dataclasses.dataclass
@@ -117,7 +110,7 @@ def fit(
                     report(progress.step, total, row)
                 if caught:
                     save(folder, settings, params, optimizer, progress)
-                    raise InterruptError(caught[0], progress.step)
+                    raise InterruptError(caught[0], f"stopped at step {progress.step} with a checkpoint saved")
         finally:
             metrics.close()
     report(progress.step, total, row)
@@ -194,10 +187,11 @@ def resume(folder: Path, settings: Settings, params: Params, optimizer: torch.op
     """Fills params and the optimizer from the folder's last checkpoint; a fresh Progress where there is none."""
     if not (folder / runs.LAST).exists():
         return Progress()
-    path = folder / runs.LAST
-    tensors, state = runs.load_checkpoint(path, settings)
+    path, cure = folder / runs.LAST, "remove it to start over"
+    tensors, state = runs.load_checkpoint(path, settings, cure)
     stored = {name.removeprefix("params."): t for name, t in tensors.items() if name.startswith("params.")}
     try:
+        check_types(Progress, state)
         progress = Progress(**state)
         fill(params, trees.from_paths(stored, params))
         for name, leaf in trees.paths(params).items():
@@ -205,7 +199,8 @@ def resume(folder: Path, settings: Settings, params: Params, optimizer: torch.op
                 moments = {moment: tensors[f"adam.{name}.{moment}"] for moment in ("step", "exp_avg", "exp_avg_sq")}
                 optimizer.state[leaf] = {moment: t.to(leaf.device) for moment, t in moments.items()}
     except (KeyError, ValueError, TypeError) as error:
-        raise InputError(f"{path} does not hold this run's state ({error}): remove it to start over") from error
+        raise InputError(f"{path} does not hold this run's state ({error}): {cure}") from error
+    runs.check_finite(path, params, cure)
     return progress
 
 

@@ -3,8 +3,9 @@
 import itertools
 import json
 import os
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,32 @@ import safetensors.torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from jensen.core import trees
+from jensen.core.trees import Params
 from jensen.experiments.checks import check
 from jensen.experiments.settings import InputError, Settings, option
 
 CONFIG, LAST, BEST = "config.json", "last.safetensors", "best.safetensors"
+AGAIN = "then run the command again"
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """The file is the old one or the new one, never a part: a temporary name, synced, then renamed."""
+def resumed(folder: Path) -> str:
+    return f"then go on from the last checkpoint with --resume {folder}"
+
+
+def make(folder: Path, instead: str = "choose another --out") -> None:
+    """The folder, and those above it, unless they are there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be made ({error.strerror}): {instead}") from error
+
+
+def write_atomically(path: Path, content: bytes, onwards: str = AGAIN) -> None:
+    """The file is the old one or the new one, never a part: a temporary name, synced, then renamed.
+
+    `onwards` is what to do once the reason of a failure is gone.
+    """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         with temporary.open("wb") as file:
@@ -29,11 +48,10 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(
-            f"{path} could not be written ({error.strerror}): make room, then go on from the last checkpoint "
-            f"with --resume {path.parent}"
-        ) from error
+        raise unwritten(path, error, onwards) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -41,13 +59,38 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.close(folder)
 
 
-def write_json(path: Path, value: Any) -> None:
-    write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
+def unwritten(path: Path, error: OSError, onwards: str) -> InputError:
+    cure = "move it away" if path.is_dir() else "make room"
+    return InputError(f"{path} could not be written ({error.strerror}): {cure}, {onwards}")
+
+
+def write_json(path: Path, value: Any, onwards: str = AGAIN) -> None:
+    write_atomically(path, (json.dumps(value, indent=2) + "\n").encode(), onwards)
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[Any, Any]]) -> None:
     """One line of JSON per row."""
     write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
+
+
+@contextmanager
+def replaced(folder: Path) -> Iterator[Path]:
+    """A folder to write to, which takes the other's place when all is written; else that one stays as it was."""
+    partial, old = (folder.with_name(f"{folder.name}.{part}") for part in ("partial", "old"))
+    shutil.rmtree(partial, ignore_errors=True)  # what a killed process left
+    make(partial, f"make {folder.parent} writable")
+    try:
+        yield partial
+        if folder.exists():
+            folder.rename(old)
+        partial.rename(folder)
+    except OSError as error:
+        raise unwritten(folder, error, AGAIN) from error
+    finally:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        for rest in (partial, old):
+            shutil.rmtree(rest, ignore_errors=True)
 
 
 def create(folder: Path, settings: Settings) -> None:
@@ -63,7 +106,7 @@ def create(folder: Path, settings: Settings) -> None:
         raise InputError(taken if folder.is_dir() else f"{folder} is a file: choose another --out") from error
     except OSError as error:
         raise InputError(f"{folder} cannot be made ({error.strerror}): choose another --out") from error
-    write_json(folder / CONFIG, settings.saved())
+    write_json(folder / CONFIG, settings.saved(), resumed(folder))
 
 
 def default_folder(settings: Settings) -> Path:
@@ -81,7 +124,9 @@ def read_settings(folder: Path) -> Settings:
         check(settings)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{folder} holds no run: pass the folder that has its config.json") from error
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} is damaged ({error}): restore it, or start a new run") from error
     return settings
 
@@ -90,21 +135,32 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[st
     """Tensors by name and a JSON state, with the settings they belong to, in one safetensors file."""
     metadata = {"run": json.dumps({"state": state, "config": settings.config()})}  # one entry: several have no order
     content = safetensors.torch.save({name: t.detach().contiguous() for name, t in tensors.items()}, metadata)
-    write_atomically(path, content)
+    write_atomically(path, content, resumed(path.parent))
 
 
-def load_checkpoint(path: Path, settings: Settings) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load_checkpoint(
+    path: Path, settings: Settings, cure: str = "restore it, or train again"
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors, in memory of their own, and the state. InputError for a damaged or foreign checkpoint."""
     try:
         with safe_open(path, "pt") as file:
             run = json.loads((file.metadata() or {})["run"])
             tensors = {name: file.get_tensor(name).clone() for name in file.offset_keys()}
         config, state = run["config"], run["state"]
+        if not (isinstance(config, dict) and isinstance(state, dict)):
+            raise ValueError("its config and state are no objects")
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is damaged or no checkpoint of a run ({error}): remove it to start over") from error
+        raise InputError(f"{path} is damaged or no checkpoint of a run ({error}): {cure}") from error
     if config != settings.config():
         raise InputError(f"{path} is of another run: it {differences(config, settings.config())}")
     return tensors, state
+
+
+def check_finite(path: Path, params: Params, cure: str) -> None:
+    """InputError for the first parameter of a checkpoint that is NaN or infinite."""
+    for name, leaf in trees.paths(params).items():
+        if not leaf.isfinite().all():
+            raise InputError(f"{path}: {name} is not finite: {cure}")
 
 
 def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
@@ -119,7 +175,7 @@ class Metrics:
     def __init__(self, folder: Path, step: int):
         self.path = folder / "metrics.jsonl"
         kept = [json.dumps(row) + "\n" for row in read_metrics(folder) if row["step"] <= step]
-        write_atomically(self.path, "".join(kept).encode())
+        write_atomically(self.path, "".join(kept).encode(), resumed(folder))
         self.file = self.path.open("a")
 
     def append(self, row: Mapping[str, Any]) -> None:
@@ -127,10 +183,7 @@ class Metrics:
             self.file.write(json.dumps(row) + "\n")
             self.file.flush()
         except OSError as error:
-            raise InputError(
-                f"{self.path} could not be written ({error.strerror}): make room, then go on from the last checkpoint "
-                f"with --resume {self.path.parent}"
-            ) from error
+            raise unwritten(self.path, error, resumed(self.path.parent)) from error
 
     def close(self) -> None:
         with suppress(OSError):  # a failed append has been told; its rest cannot be written now either

@@ -1,9 +1,11 @@
 """What a training run is: the options of the command line, and how a run folder keeps them."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 Estimator = Literal[
     "auto", "analytic-kl", "pathwise", "stl", "dreg", "score", "muprop", "straight-through", "concrete",
@@ -112,13 +114,26 @@ class Settings:
 
     @classmethod
     def from_saved(cls, saved: dict[str, Any]) -> "Settings":
-        """The inverse of `saved`. InputError for what another version wrote, or for values of other types."""
+        """The inverse of `saved`. InputError for what another version wrote, ValueError for values of other types."""
+        if not isinstance(saved, dict):
+            raise ValueError(f"expected an object of settings, got {saved!r}")
         odd = sorted(set(saved) ^ (set(field_names()) - {"out", "resume"}))
         if odd:
-            raise InputError(f"config.json is of another version, which differs in {', '.join(odd)}: start a new run")
+            raise InputError(f"it is of another version, which differs in {', '.join(odd)}: start a new run")
+        check_types(cls, saved)
         values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in saved.items()}
         values["data_dir"] = Path(saved["data_dir"]) if saved["data_dir"] else None
         return cls(**values)
+
+    @property
+    def weighting(self) -> str:
+        """How the objective differs from the bound, in words; "" where it does not."""
+        parts = {
+            f"KL weight {self.kl_weight:g}": self.kl_weight != 1,
+            f"warm-up over {self.kl_warmup} steps": self.kl_warmup,
+            f"free bits {self.free_bits:g} nats per dimension": self.free_bits,
+        }
+        return ", ".join(part for part, differs in parts.items() if differs)
 
     @property
     def effective_pixels(self) -> str:
@@ -139,6 +154,27 @@ class Settings:
     def effective_baseline(self) -> str:
         automatic = "leave-one-out" if self.k > 1 else "none"
         return automatic if self.baseline == "auto" else self.baseline
+
+
+def check_types(cls: type, values: Mapping[str, Any]) -> None:
+    """ValueError for the first JSON value that its field's annotation does not allow."""
+    for name, kind in get_type_hints(cls).items():
+        if name in values and not fits(values[name], kind):
+            expected = " or ".join(map(repr, get_args(kind))) if get_origin(kind) is Literal else kind
+            expected = expected.__name__ if isinstance(expected, type) else expected
+            raise ValueError(f"expected {name} of {expected}, got {values[name]!r}")
+
+
+def fits(value: Any, kind: Any) -> bool:
+    """Whether a JSON value is of an annotation: whole numbers are floats too, true and false are no numbers."""
+    of = get_args(kind)
+    if get_origin(kind) is Literal:
+        return any(type(value) is type(each) and value == each for each in of)
+    if get_origin(kind) is UnionType:
+        return any(fits(value, each) for each in of)
+    if get_origin(kind) in (tuple, list):
+        return isinstance(value, list) and all(fits(each, of[0]) for each in value)
+    return type(value) in {float: (float, int), Path: (str,)}.get(kind, (kind,))
 
 
 def field_names() -> list[str]:

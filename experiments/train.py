@@ -19,10 +19,11 @@ from jensen.core.distributions import Bernoulli, ContinuousBernoulli, DiagNormal
 from jensen.core.models import Model, sbn, vae
 from jensen.experiments import figures, runs
 from jensen.experiments.checks import check
+from jensen.experiments.command import command
 from jensen.experiments.data import Images, load, prepare
 from jensen.experiments.evaluation import Evaluation, evaluate
-from jensen.experiments.loop import InterruptError, fit, hold_out
 from jensen.experiments.loop import Progress as Stand
+from jensen.experiments.loop import fit, hold_out
 from jensen.experiments.settings import InputError, Settings
 
 LIKELIHOODS = {
@@ -34,35 +35,21 @@ LIKELIHOODS = {
 
 
 def main() -> None:
-    """The command line: exit code 2 for bad input, 130 after Ctrl-C."""
-    settings = command_line(sys.argv[1:])
-    try:
-        run(settings)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except InterruptError as stop:
-        print(f"{stop}; go on with --resume", file=sys.stderr)
-        sys.exit(stop.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted; go on from the last checkpoint with --resume", file=sys.stderr)
-        sys.exit(130)
+    """The command line."""
+    with command("go on with --resume", "--k, --batch, --evidence-k or the network"):
+        run(command_line(sys.argv[1:]))
 
 
 def command_line(args: list[str]) -> Settings:
     """The settings; after --resume, those of the run it names, which no other option may contradict."""
     settings = tyro.cli(Settings, args=args, prog="python -m jensen.experiments.train")
-    try:
-        if settings.resume is not None:
-            saved = runs.read_settings(settings.resume)
-            settings = tyro.cli(Settings, args=args, default=saved, prog="python -m jensen.experiments.train")
-            if settings.config() != saved.config():
-                changed = runs.differences(saved.config(), settings.config())
-                raise InputError(f"the run in {settings.resume} {changed}: leave that out, or start a new run")
-        check(settings)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    if settings.resume is not None:
+        saved = runs.read_settings(settings.resume)
+        settings = tyro.cli(Settings, args=args, default=saved, prog="python -m jensen.experiments.train")
+        if settings.config() != saved.config():
+            changed = runs.differences(saved.config(), settings.config())
+            raise InputError(f"the run in {settings.resume} {changed}: leave that out, or start a new run")
+    check(settings)
     return settings
 
 
@@ -77,7 +64,7 @@ def run(settings: Settings) -> Evaluation:
     if settings.resume is None:
         runs.create(folder, settings)
     else:
-        runs.write_json(folder / runs.CONFIG, settings.saved())
+        runs.write_json(folder / runs.CONFIG, settings.saved(), runs.resumed(folder))
     console.print(f"run folder {folder}", soft_wrap=True)
     started = time.monotonic()
     with progress_bar(console) as bar:
@@ -85,7 +72,8 @@ def run(settings: Settings) -> Evaluation:
 
         def report(step: int, total: int, row: dict) -> None:
             value = row.get("objective")
-            bound = "" if value is None else f"{settings.bound} {value:.2f}"
+            name = "objective" if settings.weighting else settings.bound
+            bound = "" if value is None else f"{name} {value:.2f}"
             bar.update(task, description="training", completed=step, total=total, bound=bound)
             bar.refresh()
 
@@ -96,11 +84,14 @@ def run(settings: Settings) -> Evaluation:
         key = keys.fold_in(keys.key(settings.seed, images.test.device), 1)
         result = evaluate(model, params, images.train, images.test, settings.evidence_k, key, settings.compile)
     text = summary(settings, model, images, result, stand)
-    runs.write_json(folder / "report.json", {**result._asdict(), "elbo": result.elbo, "steps": stand.step})
-    runs.write_atomically(folder / "report.txt", text.encode())
-    figures.draw_all(folder, runs.read_metrics(folder), model, params, images)
+    onwards = runs.resumed(folder)
+    objective = "objective" if settings.weighting else "bound"
+    figures.draw_all(folder, runs.read_metrics(folder), model, params, images, objective)
+    runs.write_atomically(folder / "report.txt", text.encode(), onwards)
     evaluated = time.monotonic() - started - trained
-    runs.write_json(folder / "timing.json", {"training_s": trained, "evaluation_s": evaluated})
+    runs.write_json(folder / "timing.json", {"training_s": trained, "evaluation_s": evaluated}, onwards)
+    told = {**result._asdict(), "elbo": result.elbo, "steps": stand.step}
+    runs.write_json(folder / "report.json", told, onwards)  # the last: a run that has it has finished
     print(text, end="")
     print(f"{'time':<28}{trained:>9.1f} s training, {evaluated:.1f} s evaluation and figures (with compilation)")
     print(f"{'figures':<28}{folder / figures.FIGURES}")
@@ -158,6 +149,8 @@ def summary(settings: Settings, model: Model, images: Images, result: Evaluation
         f"{'bits/dim':<28}{result.bits_per_dim:>9.3f}   {result.floor / pixels / math.log(2):.3f}",
         f"{'active units':<28}{result.active_units:>9} of {model.latent}",
     ]
+    if settings.weighting:
+        lines.append(f"{'objective':<28}{settings.bound} with {settings.weighting}")
     estimator = settings.effective_estimator
     if estimator != "analytic-kl":
         compared = f" with baseline {settings.effective_baseline}" if estimator == "score" else ""
@@ -166,8 +159,12 @@ def summary(settings: Settings, model: Model, images: Images, result: Evaluation
         lines.append(f"{'skipped steps':<28}{stand.skipped:>9} (not finite)")
     if stand.best is not None:
         lines.append(f"{'best held-out bound':<28}{stand.best:>9.2f}")
+    if not (result.nll - 2 * result.error <= result.floor):  # nor is what is not finite
+        lines.append("worse than independent pixels: train longer, or look at figures/training.png for what went wrong")
     if settings.likelihood == "soft-bernoulli":
         lines.append("soft targets: these are cross-entropies, and bound no log p(x)")
+    if settings.likelihood in ("continuous-bernoulli", "gaussian"):
+        lines.append("bits/dim are those of a density of grey pixels: they do not compare with discrete pixels'")
     return "\n".join(lines) + "\n"
 
 

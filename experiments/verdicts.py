@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from jensen.estimators.diagnostics import reliability
+from jensen.estimators.diagnostics.wording import listed
 from jensen.experiments.assessment import Assessment
 from jensen.experiments.finished import Finished
 
@@ -15,12 +16,14 @@ CONVERGED, LEVEL = 0.1, 0.05  # nats: a sandwich this thin, and a last rise of I
 def verdicts(run: Finished, found: Assessment, k: tuple[int, ...]) -> dict[str, str]:
     """A sentence or two each."""
     told = {"bounds": of_bounds(found, k), **of_evidence(found)}
-    told["weights"] = reliability(found.importance.k_hat, found.samples)
+    if found.inference is not None:
+        told["gaps"] = found.inference.verdict()
+    told["weights"] = reliability(found.importance.k_hat, found.samples, found.discrete)
     told["units"] = found.units.verdict()
     if found.collapse is None:
         told["KL"] = "two layers of units have no KL by dimension in closed form, so collapse is not judged"
     else:
-        told["KL"] = found.collapse.verdict()
+        told["KL"] = found.collapse.verdict() + of_rules(found)
     told["terms"] = (
         f"on all test images, rate (KL) {found.rate:.2f} and distortion (−reconstruction) {found.distortion:.2f}, "
         f"which sum to −ELBO {found.rate + found.distortion:.2f}"
@@ -40,10 +43,23 @@ def of_bounds(found: Assessment, k: tuple[int, ...]) -> str:
         state = "it has levelled off" if rise < LEVEL else "it still rises, so log p(x) is higher"
         text += f"; IWAE's last step, from K = {k[-2]}, is {rise:.3f}: {state}"
     above = value["CUBO(2)", last] - value["IWAE", last]
+    text += f". CUBO(2) is {above:.2f} above it; its limit is finite "
+    if found.discrete:
+        return f"{text}on every image, for a discrete q has bounded weights, but may take very many samples to reach"
     trusted = (found.importance.k_hat < 0.5).float().mean().item()
+    return f"{text}where k-hat is below 0.5, on {trusted:.0%} of the images, and elsewhere it grows with K for ever"
+
+
+def of_rules(found: Assessment) -> str:
+    """What tells the two rules for unused units apart, where they disagree; else ""."""
+    if found.collapse is None:
+        return ""
+    apart = ~found.units.active & ~found.collapse.collapsed
+    if not apart.any():
+        return ""
     return (
-        f"{text}. CUBO(2) is {above:.2f} above it; its limit is finite where k-hat is below 0.5, on {trusted:.0%} of "
-        "the images, and elsewhere it grows with K for ever"
+        f". The two rules disagree on {listed(apart)}: not active, for the posterior's mean hardly moves from datum "
+        "to datum (units), and not collapsed, for the posterior is not the prior (KL)"
     )
 
 

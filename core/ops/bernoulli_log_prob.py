@@ -34,19 +34,20 @@ def reference(x: Tensor, logits: Tensor) -> Tensor:
     x, logits = at_least_float32(x), at_least_float32(logits)
     fused = torch.compiler.is_compiling() and not torch.is_grad_enabled()
     if fused and logits.shape[-1] % LANES == 0:
-        return (x * logits).sum(-1) - log_normaliser(logits)
+        return by_products(x, logits)
     return (x * logits - F.softplus(logits, threshold=40.0)).sum(-1)  # beyond 40, exact in float64
 
 
-def log_normaliser(logits: Float[Tensor, "... d"]) -> Float[Tensor, "..."]:
-    """sum_d log(1 + e^logits), with one logarithm for a product of up to 64 factors; d a multiple of LANES.
+def by_products(x: Float[Tensor, "... d"], logits: Float[Tensor, "... d"]) -> Float[Tensor, "..."]:
+    """The same, with one logarithm for a product of up to 64 factors; d a multiple of LANES.
 
     log(1 + e^l) = max(l, 0) + log(1 + e^-|l|), and 64 factors in [1, 2] cannot overflow. Faster than softplus where a
     compiler makes one pass of it, but its derivative is slower: for evaluation.
     """
+    terms = (x * logits - logits.clamp_min(0)).unflatten(-1, (-1, LANES))
     factors = (1 + torch.exp(-logits.abs())).unflatten(-1, (-1, LANES))
-    products = [part.prod(-2) for part in factors.split(64, -2)]
-    return sum((p.log().sum(-1) for p in products), logits.clamp_min(0).sum(-1))
+    parts = zip(terms.split(64, -2), factors.split(64, -2), strict=True)
+    return torch.stack([(t.sum(-2) - f.prod(-2).log()).sum(-1) for t, f in parts]).sum(0)
 
 
 def _vjp(

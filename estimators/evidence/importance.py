@@ -67,21 +67,21 @@ def from_log_weights(log_weights: Callable[[Tensor], Float[Tensor, "s n"]], key:
     """
     check_counts(k=k)
     tail = tail_size(k) + 1
-    moments, largest, start = None, None, 0
+    moments, largest, held, start = None, [], [], 0
     while start < k:
         log_w = log_weights(keys.at(key, particle=start))
         if log_w.ndim != 2 or log_w.shape[0] == 0:
             raise ValueError(f"expected log weights (s, n) with s >= 1, got {tuple(log_w.shape)}")
         start += len(log_w)
-        log_w = at_least_float32(log_w[: len(log_w) - max(0, start - k)])
-        moments = _Moments.of(log_w) if moments is None else moments.merge(_Moments.of(log_w))
-        largest = log_w if largest is None else torch.cat([largest, log_w])
-        if len(largest) > 2 * tail:  # not at every chunk: selection is slow
-            largest = largest.topk(tail, 0, sorted=False).values
+        held.append(at_least_float32(log_w[: len(log_w) - max(0, start - k)]))
+        if start >= k or sum(map(len, held)) >= 2 * tail:  # many at once: each step below is many small operations
+            log_w, held = torch.cat(held), []
+            moments = _Moments.of(log_w) if moments is None else moments.merge(_Moments.of(log_w))
+            log_w = torch.cat([*largest, log_w])
+            largest = [log_w.topk(min(tail, len(log_w)), 0).values]
     assert moments is not None
-    assert largest is not None
-    k_hat, _ = smooth_tail(largest.topk(min(tail, len(largest)), 0).values)
-    return Evidence(*moments.estimates(), k_hat.to(largest.dtype))
+    k_hat, _ = smooth_tail(largest[0])
+    return Evidence(*moments.estimates(), k_hat.to(moments.mean.dtype))
 
 
 def check_counts(**counts: Any) -> None:

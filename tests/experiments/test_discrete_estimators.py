@@ -57,6 +57,19 @@ def test_what_is_trained_is_not_trained_again_and_what_is_begun_goes_on(trained,
     assert trained[-1].out is None
 
 
+def test_a_run_without_a_checkpoint_or_without_all_its_reports_goes_on(trained, tmp_path):
+    """Killed before its first checkpoint, a run has left its settings; killed at its end, a part of its reports."""
+    settings = Settings(out=tmp_path / "all")
+    runs.create(tmp_path / "all/REINFORCE", options("REINFORCE", settings))
+    rows = run(settings)
+    assert len(trained) == len(EACH) == len(rows)
+    assert trained[0].resume == tmp_path / "all/REINFORCE"
+    (tmp_path / "all/RLOO/timing.json").unlink()
+    (tmp_path / "all/NVIL/report.json").write_text("{")
+    assert len(run(settings)) == len(EACH)
+    assert [one.resume for one in trained[len(EACH) :]] == [tmp_path / "all/NVIL", tmp_path / "all/RLOO"]
+
+
 def test_another_run_in_the_folder_is_one_clear_line(trained, tmp_path):
     run(Settings(out=tmp_path / "all"))
     before = len(trained)

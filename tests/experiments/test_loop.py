@@ -92,10 +92,21 @@ def test_the_terms_in_a_row_sum_to_the_objective(tmp_path):
         assert row["reconstruction"] - row["kl"] == pytest.approx(row["objective"], abs=1e-5)
 
 
-def test_every_datum_is_seen_once_an_epoch():
-    order = keys.permutation(keys.fold_in(keys.key(0), 3), 60)
-    batches = [order[t % 6 * 10 : t % 6 * 10 + 10] for t in range(6)]
-    assert sorted(torch.cat(batches).tolist()) == list(range(60))
+def test_every_datum_is_seen_once_an_epoch(tmp_path, monkeypatch):
+    """Of 60 data in batches of 10, with 40 steps: six epochs, each in an order of its own, and four batches."""
+    seen = []
+
+    def step(params, batch, *rest):
+        seen.append(batch[:, 0])
+        return trees.map(torch.zeros_like, params), torch.zeros(len(loop.SUMMARY))
+
+    monkeypatch.setattr(loop, "train_step", lambda model, settings: step)
+    train = torch.arange(60.0)[:, None].expand(60, 16) / 60
+    fit(MODEL, train, PLAIN, tmp_path)
+    epochs = torch.cat(seen[:36]).unflatten(0, (6, 60))
+    assert all(torch.equal(epoch.sort().values, train[:, 0]) for epoch in epochs)
+    assert len({tuple(epoch.tolist()) for epoch in epochs}) == 6
+    assert len(seen) == 40
 
 
 def test_a_poisoned_datum_is_named_and_parameters_stay(tmp_path):

@@ -55,8 +55,7 @@ def fit(
     NonFiniteError leaves parameters as they were; InterruptError follows SIGINT or SIGTERM.
     """
     train, held_out = hold_out(train, settings)
-    per_epoch = len(train) // settings.batch
-    total = settings.steps if settings.steps is not None else settings.epochs * per_epoch
+    per_epoch, total = steps(train, settings)
     init_key, order_key, step_key, learned_key = keys.split(keys.key(settings.seed, train.device), 4)
     mean = train.mean(0)
     params = {**model.init(init_key, mean), **learned.init(settings, learned_key, mean, model.latent)}
@@ -139,6 +138,15 @@ def hold_out(train: Tensor, settings: Settings) -> tuple[Tensor, Tensor | None]:
     if settings.effective_pixels == "dynamic":
         rest = binarise(keys.key(TEST_KEY, train.device), rest)
     return train[:size], rest
+
+
+def steps(train: Tensor, settings: Settings) -> tuple[int, int]:
+    """How many an epoch and the whole run have. InputError where the run ends within its warm-up."""
+    per_epoch = len(train) // settings.batch
+    total = settings.steps if settings.steps is not None else settings.epochs * per_epoch
+    if settings.lr_warmup > total:
+        raise InputError(f"--lr-warmup {settings.lr_warmup} exceeds the {total} steps: shorten it, or train for longer")
+    return per_epoch, total
 
 
 def check_held_out(

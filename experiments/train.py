@@ -23,7 +23,7 @@ from jensen.experiments.command import command
 from jensen.experiments.data import Images, load, prepare
 from jensen.experiments.evaluation import Evaluation, evaluate
 from jensen.experiments.loop import Progress as Stand
-from jensen.experiments.loop import fit, hold_out
+from jensen.experiments.loop import fit, hold_out, steps
 from jensen.experiments.settings import InputError, Settings
 
 LIKELIHOODS = {
@@ -59,7 +59,8 @@ def run(settings: Settings) -> Evaluation:
     grey = load(settings.data, settings.data_dir)
     images = as_tensors(prepare(grey, settings.effective_pixels, settings.seed), settings)
     model = build(settings, images)
-    hold_out(images.train, settings)
+    train, _ = hold_out(images.train, settings)
+    steps(train, settings)
     folder = settings.resume or settings.out or runs.default_folder(settings)
     if settings.resume is None:
         runs.create(folder, settings)

@@ -20,6 +20,7 @@ WRONG = {
     "grey bernoulli": (["--pixels", "grey"], "binarise with --pixels dynamic or static, or choose --likelihood"),
     "binary gaussian": (["--likelihood", "gaussian"], "add --pixels grey"),
     "iwae free bits": (["--bound", "iwae", "--free-bits", "0.1"], "use --bound elbo"),
+    "long warm-up": (["--lr-warmup", "9", "--steps", "5"], "--lr-warmup 9 exceeds the 5 steps: shorten it"),
     "large batch": (["--batch", "5000"], "--batch 5000 exceeds the 1437 training data: pass at most that many"),
     "no folder": (["--data", "mnist", "--data-dir", "nowhere"], "--data-dir nowhere is no folder"),
     "digits folder": (["--data-dir", "."], "use --data mnist"),

@@ -59,7 +59,7 @@ def of_rules(found: Assessment) -> str:
         return ""
     return (
         f". The two rules disagree on {listed(apart)}: not active, for the posterior's mean hardly moves from datum "
-        "to datum (units), and not collapsed, for the posterior is not the prior (KL)"
+        "to datum (units), and not collapsed, for on too many data the posterior is not quite the prior (KL)"
     )
 
 

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-CHUNK = 2**22  # elements of grid x exceedances x data at once
+CHUNK = 2**17  # elements of grid x exceedances x data at once
 LEAST = 5  # positive exceedances without which no tail is fitted
 _TINY = 1e-300  # exceedances this far below the largest count as 0
 

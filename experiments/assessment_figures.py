@@ -29,7 +29,7 @@ def draw_all(folder: Path, found: Assessment) -> list[Path]:
 def bounds(found: Assessment) -> Figure:
     """Every bound against K, and log p(x) by annealing."""
     figure, axis = plt.subplots(figsize=(6.5, 4), layout="constrained")
-    for name in ladder.BOUNDS:
+    for name in ladder.DRAWN:
         line = [row for row in found.bounds if row["bound"] == name]
         if line:
             errors = [2 * (row["error"] or 0) for row in line]

@@ -208,7 +208,7 @@ def draw_figure(rows: Sequence[Row]) -> Figure:
         1, len(places), figsize=(3.6 * len(places) + 1.4, 3.8), squeeze=False, layout="constrained"
     )
     for axis, place in zip(axes[0], places, strict=True):
-        for j, name in enumerate(ladder.BOUNDS):
+        for j, name in enumerate(ladder.DRAWN):
             line = [row for row in rows if title(row) == place and row["bound"] == name]
             if not line:
                 continue

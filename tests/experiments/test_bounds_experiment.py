@@ -47,7 +47,7 @@ def test_the_elbo_is_within_its_errors_and_every_bound_below_log_p_where_it_must
     for row in rows:
         if row["bound"] == "ELBO":
             assert abs(row["gap"] - row["exact"]) < 4 * row["error"] + 1e-9
-        if row["bound"] in ("ELBO", "Rényi(0.5)", "IWAE", "TVO, 5 intervals"):
+        if row["bound"] not in ("jackknife", "VR-max", "CUBO(2)"):
             assert row["gap"] < 4 * row["error"] + 1e-9
         if row["shift"] == 0 and row["scale"] == 1:
             assert abs(row["gap"]) < 1e-9

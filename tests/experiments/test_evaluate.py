@@ -105,6 +105,10 @@ def test_groups_are_of_neighbours_and_the_jackknife_knows_its_limits():
     assert jackknife is not None
     torch.testing.assert_close(jackknife[3], bounds.Jackknife(1)(log_w[15:20]))
     assert ladder.at(bounds.Jackknife(1), log_w, 1) is None
+    groups = ladder.at(ladder.Groups(2), log_w, 6)
+    assert groups is not None
+    torch.testing.assert_close(groups[1], bounds.Miwae(2, 3)(log_w[6:12]))
+    assert ladder.at(ladder.Groups(2), log_w, 5) is None
     mean, error = ladder.mean(values)
     assert mean == pytest.approx(values.mean().item())
     assert error == pytest.approx((values.var(0) / 4).sum().sqrt().item() / 3)

@@ -22,9 +22,10 @@ from jensen.estimators.diagnostics import k_hat_threshold
 from jensen.experiments import assessment_figures, ladder, runs
 from jensen.experiments.assessment import Assessment, assess
 from jensen.experiments.command import command
+from jensen.experiments.evaluation import average
 from jensen.experiments.finished import Finished, check_alike, read
 from jensen.experiments.settings import InputError, option
-from jensen.experiments.verdicts import average, curve, verdicts
+from jensen.experiments.verdicts import curve, verdicts
 
 FOLDER = "evaluation"
 
@@ -180,7 +181,7 @@ def as_json(run: Finished, found: Assessment, settings: Settings) -> dict[str, A
     }  # fmt: skip
     if found.annealed is not None and found.sandwich is not None:
         log_p, error = average(found.annealed.log_p, found.annealed.standard_error)
-        value |= {"annealed": log_p, "annealed_error": error, "acceptance": found.annealed.acceptance.mean().item()}
+        value |= {"annealed": log_p, "annealed_error": error, "acceptance": found.annealed.acceptance.nanmean().item()}
         value["sandwich"] = {name: t.item() for name, t in found.sandwich.over_data()._asdict().items()}
     if found.inference is not None:
         value["gaps"] = found.inference.means()

@@ -88,6 +88,11 @@ def chunks(x: Tensor, size: int) -> Iterator[tuple[int, Tensor]]:
         yield start, x[start : start + size]
 
 
+def average(values: Tensor, errors: Tensor) -> tuple[float, float]:
+    """The mean over images and its Monte Carlo error."""
+    return values.mean().item(), errors.square().sum().sqrt().item() / len(values)
+
+
 def posterior_means(model: Model, params: Params, x: Tensor) -> Tensor:
     """E_q[z | x] of each datum, (n, d). A unit is active where its variance over data exceeds 0.01 (Burda, 2016).
 

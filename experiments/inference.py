@@ -11,6 +11,7 @@ from jensen.core.models.vae import VAE
 from jensen.core.trees import Params
 from jensen.estimators.diagnostics import Gaps, inference_gaps
 from jensen.estimators.evidence import Annealed, Evidence
+from jensen.experiments.evaluation import average
 
 MEAN_FIELD = {"steps": 500, "lr": 0.02}  # either is within 0.03 nats of twice its steps on the digits' VAE
 FLOW = {"steps": 1000, "lr": 0.01}
@@ -52,7 +53,8 @@ class Inference(NamedTuple):
 
 def told(gap: Tensor, error: Tensor) -> str:
     """The mean over images ± its Monte Carlo error."""
-    return f"{gap.mean():.3f} ± {error.square().sum().sqrt() / len(error):.3f}"
+    mean, error_of_mean = average(gap, error)
+    return f"{mean:.3f} ± {error_of_mean:.3f}"
 
 
 def inference(

@@ -1,5 +1,6 @@
 """A run's folder: config.json, metrics.jsonl and checkpoints, written so that no failure loses what was there."""
 
+import errno
 import itertools
 import json
 import os
@@ -60,7 +61,9 @@ def write_atomically(path: Path, content: bytes, onwards: str = AGAIN) -> None:
 
 
 def unwritten(path: Path, error: OSError, onwards: str) -> InputError:
-    cure = "move it away" if path.is_dir() else "make room"
+    cures = {errno.ENOSPC: "make room", errno.EACCES: "make it writable", errno.EPERM: "make it writable",
+             errno.EROFS: "make it writable"}  # fmt: skip
+    cure = cures.get(error.errno or 0, "move it away" if path.is_dir() else "make room")
     return InputError(f"{path} could not be written ({error.strerror}): {cure}, {onwards}")
 
 
@@ -82,6 +85,7 @@ def replaced(folder: Path) -> Iterator[Path]:
     try:
         yield partial
         if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
             folder.rename(old)
         partial.rename(folder)
     except OSError as error:

@@ -1,13 +1,13 @@
 """What an assessment means, in words: each verdict with its numbers, its threshold and what to do."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
-
-from torch import Tensor
 
 from jensen.estimators.diagnostics import reliability
 from jensen.estimators.diagnostics.wording import listed
 from jensen.experiments.assessment import Assessment
+from jensen.experiments.evaluation import average
 from jensen.experiments.finished import Finished
 
 CONVERGED, LEVEL = 0.1, 0.05  # nats: a sandwich this thin, and a last rise of IWAE this small, say that it is done
@@ -67,8 +67,10 @@ def of_evidence(found: Assessment) -> dict[str, str]:
     if found.annealed is None or found.sandwich is None:
         return {"annealing": "none: it moves z along gradients, and these units are discrete: IWAE at the largest K is "
                 "the best lower bound here, and nothing tells how far below log p(x) it is"}  # fmt: skip
-    (more, error), acceptance = paired(found.annealed, found.importance), found.annealed.acceptance.mean().item()
-    if more > max(LEVEL, 2 * error):
+    (more, error), acceptance = paired(found.annealed, found.importance), found.annealed.acceptance.nanmean().item()
+    if not math.isfinite(more):
+        state = "no verdict: log p(x) is not finite on some images, which rows.jsonl names"
+    elif more > max(LEVEL, 2 * error):
         state = "importance sampling has not arrived: quote annealing, or draw more samples"
     elif more < -max(LEVEL, 2 * error):
         state = "annealing has not arrived: raise --temperatures or --chains"
@@ -87,11 +89,6 @@ def of_evidence(found: Assessment) -> dict[str, str]:
         f"leaves {sides.lower.item():.3f} … {sides.upper.item():.3f}, a gap of {gap:.3f} ± {gap_error:.3f} nats: "
         f"{thin}",
     }
-
-
-def average(values: Tensor, errors: Tensor) -> tuple[float, float]:
-    """The mean over images and its Monte Carlo error."""
-    return values.mean().item(), errors.square().sum().sqrt().item() / len(values)
 
 
 def paired(first: Any, second: Any) -> tuple[float, float]:

@@ -15,6 +15,7 @@ with install_import_hook(["jensen.core", "jensen.estimators"], "beartype.beartyp
     )
     from jensen.core.models import sbn, vae
     from jensen.core.nn import convnet
+    from jensen.estimators import diagnostics, evidence
     from jensen.estimators.evidence import importance
     from jensen.estimators import gradients as g
     from jensen.estimators.diagnostics import quality
@@ -80,6 +81,28 @@ for q in (
 ):
     z = q.sample(q.noise(keys.split(key)[0], 6))
     q.log_prob(z), q.entropy(), q.kl(q), q.mean()
+wide = DiagNormal(torch.zeros(5, 3), torch.full((5, 3), 0.1))
+for q in (wide, FullNormal.from_diagonal(wide), Pushforward(wide, flows.real_nvp(key, 3, n=5))):
+    annealed = evidence.annealed_importance(normal.log_prob, q, key, 4, evidence.linear(4))
+    evidence.bdmc(normal.log_prob, q, normal.sample(normal.noise(key, 1)), key, 4, evidence.sigmoidal(4))
+    draws = evidence.smc(normal.log_prob, q, key, 40).z
+    evidence.bridge(normal.log_prob, q, draws, key, 40), evidence.harmonic(normal.log_prob, q, draws)
+    diagnostics.inference_gaps(normal.log_prob, q, torch.zeros(5), key, steps=2, samples=4).verdict()
+evidence.laplace(normal.log_prob, evidence.find_mode(normal.log_prob, torch.ones(5, 3)))
+evidence.bayes_factor(annealed, annealed), evidence.posterior_probabilities([annealed, annealed])
+log_w = keys.normal(key, (100, 5))
+evidence.fit_pareto(log_w.exp().sort(0, descending=True).values)
+diagnostics.psis(log_w).verdict(), diagnostics.ess(log_w), bounds.leave_one_out_iwae(log_w)
+diagnostics.active_units(normal), diagnostics.collapse(normal, wide)
+diagnostics.aggregate_information(wide, normal, key)
+ranks = torch.randint(0, 100, (50, 2))
+diagnostics.calibration(ranks, 99).verdict(), diagnostics.coverage(ranks, 99).verdict()
+codes, factors = keys.normal(key, (60, 4)), torch.randint(0, 3, (60, 2))
+for score in (diagnostics.mig, diagnostics.sap, diagnostics.dci):
+    score(codes, factors).verdict()
+diagnostics.two_sample(codes[:30], codes[30:], key).verdict()
+diagnostics.predictive_check(lambda x: x.mean(), codes, codes.expand(40, 60, 4)).verdict()
+divergences.f_divergence(divergences.generators.hellinger, Bernoulli(torch.zeros(5, 3)), Bernoulli(torch.zeros(5, 3)))
 for n in (None, 5):
     q = Pushforward(normal, flows.real_nvp(key, 3, n=n))
     q.log_prob(q.sample(q.noise(key, 4)))

@@ -34,8 +34,8 @@ class Csiszar(NamedTuple):
         dead = lost.all(0)
         t = torch.where(lost, 0.0, log_w) - torch.where(dead, 0.0, bound)
         t = torch.where(lost, 0.0, t)
-        out = dead | (self.f(t.detach()).mean(0) == torch.inf)  # f's slope there is infinite too
         empty = self.f(t.new_full((), -torch.inf))
+        out = dead | (torch.where(lost, empty, self.f(t.detach())).mean(0) == torch.inf)  # f's slope there is infinite
         divergence = torch.where(lost, empty, self.f(torch.where(out, 0.0, t))).mean(0)
         return torch.where(out, -torch.inf, bound - divergence)
 

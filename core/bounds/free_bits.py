@@ -19,7 +19,7 @@ def free_bits(
     al., 2016, equation 15). kl_g (n,) sums the dimensions of group g: `groups` are sizes of consecutive groups, such
     as the layers of a hierarchy, (20, 10) for d = 30; by default every dimension is a group. `floor` may be a
     tensor, () or one per group. A group on or under the floor has no gradient. ValueError for other shapes, sizes that
-    do not sum to d, and a floor that is negative or not finite.
+    do not sum to d, and a float floor that is negative or not finite.
     """
     if kl.ndim != 2:
         raise ValueError(f"expected a KL per dimension (n, d), got {tuple(kl.shape)}: average over samples alone")

@@ -10,6 +10,7 @@ from jensen.core import keys
 from jensen.core.distributions.diag_normal import DiagNormal
 from jensen.core.distributions.shapes import check_value, noise_shape
 from jensen.core.ops import bounded, normal_kl
+from jensen.core.ops.log_scale import at_least_float32
 from jensen.core.ops.normal_log_prob import HALF_LOG_2PI
 
 
@@ -34,12 +35,13 @@ class FullNormal(NamedTuple):
     def sample(self, eps: Float[Tensor, "s n d"]) -> Float[Tensor, "s n d"]:
         """z = loc + L eps, differentiable in all fields."""
         check_value(eps, self.loc)
-        return self.loc + torch.einsum("nij,...nj->...ni", self._factor(), eps)
+        moved = torch.einsum("nij,...nj->...ni", self._factor(), at_least_float32(eps))
+        return (self.loc + moved).to(self.loc.dtype)
 
     def log_prob(self, z: Float[Tensor, "... n d"]) -> Float[Tensor, "... n"]:
         """log N(z; loc, L L^T) in nats per datum."""
         check_value(z, self.loc)
-        eps = self._whitened(z - self.loc)
+        eps = self._whitened(at_least_float32(z) - at_least_float32(self.loc))
         return -(0.5 * eps.square() + bounded(self.log_scale) + HALF_LOG_2PI).sum(-1)
 
     def mean(self) -> Float[Tensor, "n d"]:
@@ -58,14 +60,16 @@ class FullNormal(NamedTuple):
         """
         check_value(self.loc, p.loc)
         zero, scale = torch.zeros_like(self.loc), bounded(p.log_scale)
-        change = torch.tril(self.lower - p.lower, -1)
+        change = torch.tril(at_least_float32(self.lower) - at_least_float32(p.lower), -1)
         change = change + torch.diag_embed(torch.exp(scale) * torch.expm1(bounded(self.log_scale) - scale))
         below = torch.tril(torch.linalg.solve_triangular(p._factor(), change, upper=False), -1)
-        squares = below.square().sum((-2, -1)) + p._whitened(self.loc - p.loc).square().sum(-1)
+        squares = below.square().sum((-2, -1)) + p._whitened(
+            at_least_float32(self.loc) - at_least_float32(p.loc)
+        ).square().sum(-1)
         return normal_kl(zero, self.log_scale, zero, p.log_scale) + 0.5 * squares
 
     def _factor(self) -> Tensor:
-        return torch.tril(self.lower, -1) + torch.diag_embed(torch.exp(bounded(self.log_scale)))
+        return torch.tril(at_least_float32(self.lower), -1) + torch.diag_embed(torch.exp(bounded(self.log_scale)))
 
     def _whitened(self, z: Tensor) -> Tensor:
         """L^-1 z."""

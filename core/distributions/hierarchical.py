@@ -48,6 +48,8 @@ class Hierarchical(NamedTuple):
     def _given(self, z1: Tensor) -> Any:
         """q(z2 | z1)."""
         conditional = self.condition(self.params, z1)
+        if any(t.shape != self.first[0].shape for t in self.first):
+            raise TypeError(f"expected a q(z1) with fields (n, d1) alone, got {type(self.first).__name__}")
         if type(conditional) is not type(self.first):
             raise TypeError(
                 f"expected q(z2 | z1) of q(z1)'s family {type(self.first).__name__}, got "

@@ -10,7 +10,8 @@ class Pushforward(NamedTuple):
     """The distribution of flows_k(... flows_1(z)), z from `base` (Rezende and Mohamed, 2015).
 
     log q(z') = base.log_prob(z) + log |det dz/dz'|. Flows are values with `forward` and `inverse`, as in
-    `jensen.core.flows`. Neither mean, entropy nor KL has a closed form.
+    `jensen.core.flows`. Neither mean, entropy nor KL has a closed form. TypeError for a discrete base, whose masses
+    have no volume to change.
     """
 
     base: Any
@@ -26,6 +27,7 @@ class Pushforward(NamedTuple):
 
     def sample(self, noise: Float[Tensor, "s n d"]) -> Float[Tensor, "s n d"]:
         """The base's sample through the flows, differentiable in everything if the base's is."""
+        self._check()
         z = self.base.sample(noise)
         for flow in self.flows:
             z, _ = flow.forward(z)
@@ -33,8 +35,13 @@ class Pushforward(NamedTuple):
 
     def log_prob(self, z: Float[Tensor, "*s n d"]) -> Float[Tensor, "*s n"]:
         """Nats per datum, by the flows' inverses."""
+        self._check()
         log_det = 0.0
         for flow in reversed(self.flows):
             z, change = flow.inverse(z)
             log_det = log_det + change
         return self.base.log_prob(z) + log_det
+
+    def _check(self) -> None:
+        if not self.base.reparameterised:
+            raise TypeError(f"expected a continuous base, got {type(self.base).__name__}: flows change volumes")

@@ -3,7 +3,7 @@
 With I(a) = log sum_z p(z)^a q(z)^(1 - a), an integral for normals, which adds up over independent dimensions, let
 J(a) = I(a) / (a (a - 1)): never negative, KL(q || p) at a = 0, KL(p || q) at a = 1. Then renyi is alpha J(1 - alpha),
 alpha_divergence is (e^I(alpha) - 1) / (alpha (alpha - 1)) and chi2 is e^I(2) - 1. All is computed in float64, J
-without the difference that vanishes at a = 0 and 1, and returned in q's type.
+without the difference that vanishes near a = 0 and 1, and returned in q's type; at a = 0 and 1 it is q's own `kl`.
 """
 
 import math

@@ -1,7 +1,7 @@
 """The ELBO with its KL weighed, aimed at, or free up to a floor.
 
-A weight or a target is a float or a tensor, () or (n,). ValueError for other shapes and for a float that is not finite,
-or a negative weight. Half precision is computed and returned in float32.
+A weight or a target is a float or a tensor, () or (n,). ValueError for other shapes, and for a float that is not finite
+or, as a weight, negative. Half precision is computed and returned in float32.
 """
 
 import math

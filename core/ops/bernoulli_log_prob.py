@@ -39,7 +39,7 @@ def reference(x: Tensor, logits: Tensor) -> Tensor:
 
 
 def by_products(x: Float[Tensor, "... d"], logits: Float[Tensor, "... d"]) -> Float[Tensor, "..."]:
-    """The same, with one logarithm for a product of up to 64 factors; d a multiple of LANES.
+    """`bernoulli_log_prob` with one logarithm for a product of up to 64 factors; d a multiple of LANES.
 
     log(1 + e^l) = max(l, 0) + log(1 + e^-|l|), and 64 factors in [1, 2] cannot overflow. Faster than softplus where a
     compiler makes one pass of it, but its derivative is slower: for evaluation.

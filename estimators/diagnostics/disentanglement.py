@@ -123,8 +123,8 @@ def dci(
     information in histograms less its bias under independence, over the factor's entropy, and 0 where independence is
     not refuted: no regressor has to be chosen, and dimensions that repeat each other do not upset it, as they do
     linear coefficients. Eastwood and Williams used a lasso and random forests: give such importances as `importance`
-    to compare with them. Informativeness is the accuracy, on a random half of the data, of the linear discriminant of
-    the other half, whose covariance within classes has `ridge` of the codes' variances added.
+    to compare with them. Informativeness is the accuracy on a half of the data, drawn once and for all, of the linear
+    discriminant of the other half, whose covariance within classes has `ridge` of the codes' variances added.
     """
     codes, factors = _check(codes, factors)
     d, f = codes.shape[1], factors.shape[1]

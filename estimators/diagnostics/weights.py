@@ -104,6 +104,8 @@ def _cure(k: float, s: int, discrete: bool) -> str:
     """What to do about a k-hat above its threshold: s > 10^(1 / (1 - k)) draws, in two digits, where any will do."""
     if discrete:
         return f"weights of a discrete q are bounded: k-hat describes only what these {s} draws saw"
+    if k == math.inf:
+        return "no tail could be fitted, as most weights are 0 or tied or one dwarfs the rest: look at their ess"
     if k > MOST:
         return "more draws will not mend it: take a q with wider tails"
     need = 10 ** (1 / (1 - k))

@@ -92,7 +92,7 @@ class RunningMean(NamedTuple):
 
     def update(self, value: Float[Tensor, " n"], decay: float = 0.9) -> "RunningMean":
         """The state after the bounds of one step, of which those of -inf are left out."""
-        alive = value.detach() > -torch.inf
+        alive = value.detach() != -torch.inf
         share = (1 - decay) * alive.any()
         mean = torch.where(alive, value.detach(), 0.0).sum() / alive.sum().clamp_min(1)
         return RunningMean((1 - share) * self.total + share * mean, (1 - share) * self.weight + share)

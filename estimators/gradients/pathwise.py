@@ -4,7 +4,7 @@ Approximates  grad E_q[bound(log p(x, z) - log q(z | x))]
 With          z = q.sample(eps), differentiated in q's parameters as well as through both densities (`pathwise`,
               `analytic_kl`), or through the densities' argument alone (`stl`)
 Requires      a reparameterised q: DiagNormal, FullNormal, ContinuousBernoulli, Gamma, Beta, Dirichlet, a Pushforward
-              of these, a Hierarchical of any of one number per component
+              of these, a Hierarchical of two of one family with fields (n, d) alone
 Unbiased when always, for the bound at this number of samples; `stl` for the ELBO alone
 Cost          one backward pass through log_p per sample
 Reference     Kingma and Welling, 2014; Rezende et al., 2014; for several samples Burda et al., 2016; `stl` Roeder et

@@ -77,6 +77,8 @@ def concrete(
 
 
 def check_temperature(temperature: float | Tensor) -> None:
+    if isinstance(temperature, Tensor) and temperature.ndim:
+        raise ValueError(f"expected one temperature, got {tuple(temperature.shape)}: map over several with vmap")
     known = not isinstance(temperature, Tensor) or is_concrete(temperature)
     if known and not 0 < temperature < math.inf:
         raise ValueError(f"expected a finite temperature above 0, got {float(temperature)}")

@@ -51,3 +51,17 @@ def test_small_kls_keep_their_digits_in_float32(size):
     exact = FullNormal(*(t.double() for t in near)).kl(FullNormal(*(t.double() for t in q)))
     torch.testing.assert_close(near.kl(q).double(), exact, rtol=1e-4, atol=0)
     laws.kl_is_zero_iff_equal(lambda a, b: a.kl(b), q, near)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_drawn_in_its_type_and_scored_in_float32(dtype):
+    q, p = (FullNormal(*(t.to(dtype) for t in value(keys.key(seed)))) for seed in (24, 25))
+    z = q.sample(q.noise(KEY, 5))
+    assert z.dtype == dtype
+    wide = FullNormal(*(t.double() for t in q))
+    for found, exact in (
+        (q.log_prob(z), wide.log_prob(z.double())),
+        (q.kl(p), wide.kl(FullNormal(*(t.double() for t in p)))),
+    ):
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found.double(), exact, rtol=1e-4, atol=1e-4)

@@ -99,3 +99,4 @@ def test_the_running_mean_leaves_bounds_without_a_value_out():
     torch.testing.assert_close(state(bounds.elbo, torch.zeros(1, 1)), torch.tensor([[3.0]]))
     same = state.update(torch.full((2,), -math.inf))
     assert all(torch.equal(a, b) for a, b in zip(same, state, strict=True))
+    assert state.update(torch.tensor([math.nan, 1.0])).total.isnan()  # never hidden

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from jensen.core import bounds, keys
-from jensen.core.distributions import Bernoulli, Categorical, DiagNormal, Gamma, Hierarchical
+from jensen.core.distributions import Bernoulli, Categorical, DiagNormal, FullNormal, Gamma, Hierarchical
 from jensen.estimators import gradients as g
 from jensen.estimators.gradients import baselines
 
@@ -12,6 +12,7 @@ KEY = keys.key(3)
 NORMAL, BINARY = DiagNormal(torch.zeros(2, 3), torch.zeros(2, 3)), Bernoulli(torch.zeros(2, 3))
 CHOICE = Categorical(torch.zeros(2, 3, 4))
 GAMMA = Gamma(torch.ones(2, 3), torch.ones(2, 3))
+FULL = Hierarchical(FullNormal.from_diagonal(NORMAL), {}, lambda params, z: NORMAL, 3)
 MIXED = Hierarchical(NORMAL, {}, lambda params, z: Bernoulli(z), 3)
 TWO = Hierarchical(BINARY, {}, lambda params, z: Bernoulli(z[..., :2]), 2)
 
@@ -69,6 +70,11 @@ TWO = Hierarchical(BINARY, {}, lambda params, z: Bernoulli(z[..., :2]), 2)
         (lambda p: g.sum_and_sample(p, BINARY, torch.zeros(5, 1, 3), 2), ValueError, "samples lead, then data"),
         (lambda p: g.arsm(p, CHOICE, torch.zeros(5, 2, 3)), ValueError, "samples lead, then data"),
         (
+            lambda p: g.pathwise(p, FULL, torch.zeros(2, 2, 6)),
+            TypeError,
+            r"expected a q\(z1\) with fields \(n, d1\) alone, got FullNormal",
+        ),
+        (
             lambda p: g.pathwise(p, MIXED, MIXED.noise(KEY, 2)),
             TypeError,
             "got Bernoulli: both layers share one kind of noise",
@@ -100,6 +106,11 @@ def test_a_temperature_that_is_none_raises_before_log_p_is_called(temperature, a
             estimate(never, BINARY, BINARY.noise(KEY, 2), temperature=value)
     with pytest.raises(ValueError, match="expected a finite temperature above 0"):
         g.relaxed_density(never, BINARY, value)
+
+
+def test_several_temperatures_at_once_raise():
+    with pytest.raises(ValueError, match=r"expected one temperature, got \(2, 1\)"):
+        g.concrete(never, BINARY, BINARY.noise(KEY, 2), temperature=torch.ones(2, 1))
 
 
 def never(z):

@@ -61,9 +61,14 @@ def test_the_draws_asked_for_are_enough_and_more_than_were_drawn(k_hat, s, advic
     assert reliability(torch.tensor([k_hat]), advice).startswith("weights are reliable")
 
 
-@pytest.mark.parametrize("k_hat", [0.75, 0.95, 1.2, math.inf])
+@pytest.mark.parametrize("k_hat", [0.75, 0.95, 1.2])
 def test_no_number_of_draws_is_asked_for_in_vain(k_hat):
     assert reliability(torch.tensor([k_hat]), 1000).endswith("more draws will not mend it: take a q with wider tails")
+
+
+def test_where_no_tail_can_be_fitted_the_verdict_says_so():
+    text = psis(tied(above=3)).verdict()
+    assert text.endswith("as most weights are 0 or tied or one dwarfs the rest: look at their ess")
 
 
 def test_few_draws_are_too_few_and_not_unreliable():

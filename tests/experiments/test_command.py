@@ -24,6 +24,14 @@ from tests.experiments.test_data import write_static
 ENDS = {signal.SIGINT: (130, "interrupted; "), signal.SIGTERM: (143, "terminated; ")}
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """What a shell starts in the background ignores SIGINT, and hands that on."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def killed(signum):
     """In the place of a function: the signal arrives there."""
     return lambda *args, **options: os.kill(os.getpid(), signum)

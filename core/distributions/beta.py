@@ -9,8 +9,8 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.distributions.dirichlet import Dirichlet
 from jensen.core.distributions.shapes import check_fields, check_value, noise_shape
-from jensen.core.distributions.standard_gamma import double, log_standard_gamma, narrow
-from jensen.core.ops.log_scale import at_least_float32
+from jensen.core.distributions.standard_gamma import log_standard_gamma
+from jensen.core.ops.log_scale import at_least_float32, double, narrow
 
 
 class Beta(NamedTuple):

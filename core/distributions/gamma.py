@@ -8,8 +8,8 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.distributions.shapes import check_fields, check_value, noise_shape
-from jensen.core.distributions.standard_gamma import double, log_gamma_divergence, log_standard_gamma, narrow
-from jensen.core.ops.log_scale import at_least_float32
+from jensen.core.distributions.standard_gamma import log_gamma_divergence, log_standard_gamma
+from jensen.core.ops.log_scale import at_least_float32, double, narrow
 from jensen.core.ops.normal_kl import exp_less_tangent
 
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core.ops.log_scale import at_least_float32
+from jensen.core.ops.log_scale import double
 
 _LEAST = 1e-38  # uniform noise is 0 with probability 2^-31, and a draw is never 0
 _TINY = -40.0  # log z where z itself no longer changes log P(a, z) - a log z, in float64
@@ -31,16 +31,6 @@ def log_standard_gamma(u: Float[Tensor, "*s"], concentration: Float[Tensor, "*n"
 def log_gamma_divergence(p: Float[Tensor, "..."], q: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """log Gamma(p) - log Gamma(q) - (p - q) digamma(q), elementwise: the KL of log-gamma densities, 0 for p = q."""
     return torch.lgamma(p) - torch.lgamma(q) - (p - q) * torch.digamma(q)
-
-
-def double(t: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """In float64: log Gamma at 1000 is near 6000, and what is left of a difference of such is a few nats."""
-    return at_least_float32(t).double()
-
-
-def narrow(t: Float[Tensor, "..."], like: Tensor) -> Float[Tensor, "..."]:
-    """From float64 back to `like`'s type, or to float32 for half precision."""
-    return t.to(torch.promote_types(like.dtype, torch.float32))
 
 
 def _log_quantile(u: Tensor, a: Tensor) -> Tensor:

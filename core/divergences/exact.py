@@ -18,10 +18,9 @@ from torch.nn import functional as F
 
 from jensen.core.distributions import Bernoulli, Categorical, DiagNormal
 from jensen.core.distributions.shapes import check_fields, check_value
-from jensen.core.distributions.standard_gamma import double, narrow
 from jensen.core.divergences import generators
 from jensen.core.ops.importance import log_sum_exp
-from jensen.core.ops.log_scale import bounded
+from jensen.core.ops.log_scale import bounded, double, narrow
 from jensen.core.ops.normal_kl import exp_less_tangent
 
 MOST = 2**20  # values to sum over
@@ -52,7 +51,7 @@ def renyi(q: Any, p: Any, alpha: float) -> Float[Tensor, " n"]:
     integral diverges: normals, alpha > 1, and alpha p's variance + (1 - alpha) q's not positive. ValueError unless
     alpha > 0 and finite; TypeError for other families, or two.
     """
-    _check(q, p)
+    check_families(q, p)
     if not 0 < alpha < math.inf:
         raise ValueError(
             f"expected alpha > 0 and finite, got {alpha}: alpha_divergence takes any sign, "
@@ -68,7 +67,7 @@ def alpha_divergence(q: Any, p: Any, alpha: float) -> Float[Tensor, " n"]:
     squared Hellinger distance, alpha = 2 is chi2 / 2. inf, with no gradient, where the integral diverges or overflows.
     ValueError unless alpha is finite; TypeError for other families, or two.
     """
-    _check(q, p)
+    check_families(q, p)
     if not math.isfinite(alpha):
         raise ValueError(f"expected a finite alpha, got {alpha}: renyi of a large alpha stays in range")
     j = _per_order(q, p, alpha)
@@ -104,7 +103,7 @@ def f_divergence(f: Callable[[Tensor], Tensor], q: Any, p: Any) -> Float[Tensor,
     Where q = 0 the term is its limit, p times f's slope at infinity. For an f that is not in `generators`, ratios
     beyond e^700 count as e^700. TypeError for a q of infinitely many values, ValueError for more than 2^20.
     """
-    _check(q, p)
+    check_families(q, p)
     if isinstance(q, DiagNormal):
         raise TypeError("expected distributions of finitely many values, got DiagNormal: average f over samples of q")
     log_q, log_p = _log_masses(q), _log_masses(p)
@@ -184,11 +183,12 @@ def _check_kl(q: Any, p: Any) -> None:
         )
 
 
-def _check(q: Any, p: Any) -> None:
+def check_families(q: Any, p: Any, instead: str = "average over samples") -> None:
+    """TypeError that says what to do instead, unless both are of one family that has closed forms."""
     if type(q) is not type(p) or not isinstance(q, DiagNormal | Bernoulli | Categorical):
         raise TypeError(
             "expected two normals, two Bernoullis or two categoricals, "
-            f"got {type(q).__name__} and {type(p).__name__}: average over samples instead"
+            f"got {type(q).__name__} and {type(p).__name__}: {instead} instead"
         )
     for d in (q, p):
         check_fields(d[0], d[-1])

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core.distributions import Bernoulli, Categorical, DiagNormal
-from jensen.core.distributions.shapes import check_fields, check_value
+from jensen.core.distributions import Bernoulli, DiagNormal
+from jensen.core.divergences.exact import check_families
 from jensen.core.ops.log_scale import at_least_float32, bounded
 
 
@@ -18,14 +18,7 @@ def squared_wasserstein2(q: Any, p: Any) -> Float[Tensor, " n"]:
     |q(1) - p(1)|. Categoricals, one-hot: sum_d sum_k |q(k) - p(k)|. Squared, as its root has no gradient where q = p.
     TypeError for other families, or two.
     """
-    if type(q) is not type(p) or not isinstance(q, DiagNormal | Bernoulli | Categorical):
-        raise TypeError(
-            "expected two normals, two Bernoullis or two categoricals, "
-            f"got {type(q).__name__} and {type(p).__name__}: compare samples with squared_mmd"
-        )
-    for d in (q, p):
-        check_fields(d[0], d[-1])
-    check_value(q[0], p[0])
+    check_families(q, p, "compare samples with squared_mmd")
     if isinstance(q, DiagNormal):
         q_log_scale, p_log_scale = bounded(q.log_scale), bounded(p.log_scale)
         scales = torch.exp(p_log_scale) * torch.expm1(q_log_scale - p_log_scale)

@@ -32,6 +32,16 @@ def bounded(log_scale: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     return torch.where(outside == 0, log_scale, inside + outside.sign() * beyond)
 
 
+def double(t: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """In float64, for small differences of large terms; the gradient into float16 saturates as below."""
+    return at_least_float32(t).double()
+
+
+def narrow(t: Float[Tensor, "..."], like: Tensor) -> Float[Tensor, "..."]:
+    """From float64 back to `like`'s type, or to float32 for half precision."""
+    return t.to(torch.promote_types(like.dtype, torch.float32))
+
+
 def at_least_float32(t: Tensor) -> Tensor:
     """float64 stays, anything narrower becomes float32: densities accumulate in float32 at least.
 

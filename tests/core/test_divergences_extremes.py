@@ -11,16 +11,13 @@ from torch.func import grad
 from jensen.core import divergences, keys
 from jensen.core.distributions import Bernoulli, Categorical, DiagNormal
 from jensen.core.divergences import generators
+from tests.core.test_bounds_family import GENERATORS as KNOWN
 from tests.core.test_divergences import masses, random_pair
 
 INF = math.inf
 KEY = keys.key(8)
 GENERATORS = {
-    "reverse KL": generators.reverse_kl,
-    "forward KL": generators.forward_kl,
-    "chi2": generators.chi2,
-    "Hellinger": generators.hellinger,
-    "Jensen-Shannon": generators.jensen_shannon,
+    **KNOWN,
     **{f"Alpha({a})": generators.Alpha(a) for a in (-1.5, 1e-12, 0.3, 0.5, 0.7, 1 - 1e-12, 1 + 1e-12, 2.5)},
 }
 every_generator = pytest.mark.parametrize("f", GENERATORS.values(), ids=GENERATORS)

@@ -2,14 +2,31 @@
 
 import difflib
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-Tree = Any
-Params = dict[str, Any]  # nested dicts of tensors
+Tree: TypeAlias = Any
+Params: TypeAlias = dict[str, Tree]  # nested dicts of tensors
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Static(Generic[T]):
+    """What a tree carries beside its tensors, a function or a size: no leaf, and the same after every `map`."""
+
+    value: T
+
+
+pytree.register_pytree_node(
+    Static,
+    lambda static: ([], static.value),
+    lambda _, value: Static(value),
+    flatten_with_keys_fn=lambda static: ([], static.value),
+)
 
 
 def map(f: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:

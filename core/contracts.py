@@ -1,0 +1,141 @@
+"""The contracts between the parts: what a distribution, a flow, a bound, an estimator, evidence and a model are.
+
+They are Protocols with positional-only parameters. A part of your own fulfils one by having its methods, and inherits
+nothing; the type checker checks ours against them, and `jensen.laws` checks yours. What a part can do beyond the
+least is a capability, a Protocol that `isinstance` asks for.
+
+Axes: s samples first, then n data, then event axes. Every density, KL, entropy and bound is in nats per datum.
+"""
+
+from collections.abc import Callable
+from typing import Protocol, Self, TypeAlias, runtime_checkable
+
+from torch import Tensor
+
+from jensen.core.trees import Params, Tree
+
+Key: TypeAlias = Tensor  # int64 (3,): see `keys`
+Noise: TypeAlias = Tree  # (s, n, ...): a tensor, or a tree of tensors
+Event: TypeAlias = Tree  # (s, n, *event): a tensor, or a tree of tensors
+LogDensity: TypeAlias = Callable[[Event], Tensor]  # z (s, n, *event) -> (s, n)
+
+
+@runtime_checkable
+class Distribution(Protocol):
+    """A distribution as a value, a tree of tensors with one row per datum; a NamedTuple of yours is one.
+
+    `sample` is a deterministic function of noise, differentiable in the distribution's fields where it is
+    `reparameterised`. `log_prob` takes samples (s, n, *event) and gives (s, n), and -inf outside the support.
+    """
+
+    @property
+    def reparameterised(self) -> bool: ...
+    def noise(self, key: Key, s: int, /) -> Noise: ...
+    def sample(self, noise: Noise, /) -> Event: ...
+    def log_prob(self, z: Event, /) -> Tensor: ...
+
+
+@runtime_checkable
+class ClosedForm(Distribution, Protocol):
+    """Mean (n, *event), entropy (n,) and KL(self || p) (n,) >= 0 without samples."""
+
+    def mean(self) -> Event: ...
+    def entropy(self) -> Tensor: ...
+    def kl(self, p: Self, /) -> Tensor: ...
+
+
+@runtime_checkable
+class Dimensional(ClosedForm, Protocol):
+    """A KL that is a sum over latent dimensions: its terms, (n, d)."""
+
+    def kl_per_dimension(self, p: Self, /) -> Tensor: ...
+
+
+@runtime_checkable
+class Enumerable(Distribution, Protocol):
+    """Every value that has mass, (m, n, *event), and the mean of each component."""
+
+    def support(self) -> Event: ...
+    def mean(self) -> Event: ...
+
+
+@runtime_checkable
+class Relaxable(Enumerable, Protocol):
+    """Discrete values that are a function of a continuous t, which a temperature relaxes (Maddison et al., 2017)."""
+
+    def perturbed(self, noise: Noise, /) -> Tensor: ...
+    def perturbed_given(self, noise: Noise, z: Event, /) -> Tensor: ...
+    def relaxed(self, t: Tensor, temperature: float | Tensor, /) -> Event: ...
+
+
+@runtime_checkable
+class Cdf(Distribution, Protocol):
+    """Distribution function and quantiles of each component."""
+
+    def cdf(self, z: Event, /) -> Tensor: ...
+    def quantile(self, u: Tensor, /) -> Event: ...
+
+
+@runtime_checkable
+class Flow(Protocol):
+    """An invertible map of the event axes, with log |det| of its Jacobian, (s, n)."""
+
+    def forward(self, z: Tensor, context: Tensor | None = None, /) -> tuple[Tensor, Tensor]: ...
+    def inverse(self, z: Tensor, context: Tensor | None = None, /) -> tuple[Tensor, Tensor]: ...
+
+
+@runtime_checkable
+class Bound(Protocol):
+    """A function of log weights log p(x, z) - log q(z | x): (s, n) -> (n,). Yours may be any such function."""
+
+    def __call__(self, log_w: Tensor, /) -> Tensor: ...
+
+
+@runtime_checkable
+class Derivatives(Bound, Protocol):
+    """A bound that knows its derivatives in closed form; those of any other are found by differentiation.
+
+    additive     whether the bound is a sum of one term per sample, so that each sample answers for its own
+    derivatives  log_w (s, n) -> (weights u = d bound / d log_w, path coefficients 1 - h / u), (s, n) each, h the
+                 diagonal of d^2 bound / d log_w^2
+    """
+
+    @property
+    def additive(self) -> bool: ...
+    def derivatives(self, log_w: Tensor, /) -> tuple[Tensor, Tensor]: ...
+
+
+class GradientEstimator(Protocol):
+    """The bound's value (n,), with an estimate for its gradient in whatever log_p and q are built from.
+
+    Options, `bound` among them, are keyword-only.
+    """
+
+    def __call__(self, log_p: LogDensity, q: Distribution, noise: Noise, /) -> Tensor: ...
+
+
+@runtime_checkable
+class Estimate(Protocol):
+    """Evidence: log p(x) of each datum, (n,), and the standard error of that, (n,), in nats."""
+
+    @property
+    def log_p(self) -> Tensor: ...
+    @property
+    def standard_error(self) -> Tensor: ...
+
+
+@runtime_checkable
+class LatentModel(Protocol):
+    """p(x, z) and q(z | x), with parameters that are the model's own affair: nobody else looks inside them.
+
+    `init` takes training data x (N, *event), whose statistics may decide where the parameters start. `prior` and
+    `likelihood` are distributions with rows for n data, or for (s, n) samples of z; `log_joint` is
+    log_prior + likelihood.log_prob(x), (s, n).
+    """
+
+    def init(self, key: Key, x: Tensor, /) -> Params: ...
+    def posterior(self, params: Params, x: Tensor, /) -> Distribution: ...
+    def prior(self, params: Params, n: int, /) -> Distribution: ...
+    def likelihood(self, params: Params, z: Event, /) -> Distribution: ...
+    def log_prior(self, params: Params, z: Event, /) -> Tensor: ...
+    def log_joint(self, params: Params, x: Tensor, z: Event, /) -> Tensor: ...

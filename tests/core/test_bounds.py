@@ -5,8 +5,9 @@ import torch
 from hypothesis import given
 from torch.func import grad
 
+from jensen import laws
 from jensen.core import bounds
-from tests import laws, strategies
+from jensen.laws import strategies
 
 INF = math.inf
 

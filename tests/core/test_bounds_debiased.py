@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.func import grad, vmap
 
+from jensen import laws
 from jensen.core import bounds, keys
-from tests import laws, strategies
-from tests.oracles import LinearGaussian, normal_log_density
+from jensen.laws import strategies
+from jensen.laws.oracles import LinearGaussian, normal_log_density
 
 INF = math.inf
 KEY = keys.key(6)

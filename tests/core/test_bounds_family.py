@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.func import grad
 
+from jensen import laws
 from jensen.core import bounds, keys
 from jensen.core.divergences import generators
-from tests import laws, strategies
-from tests.oracles import LinearGaussian, normal_log_density
+from jensen.laws import strategies
+from jensen.laws.oracles import LinearGaussian, normal_log_density
 
 INF = math.inf
 KEY = keys.key(5)

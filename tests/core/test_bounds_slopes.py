@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from torch.func import grad, vmap
 
+from jensen import laws
 from jensen.core import bounds, keys
 from jensen.core.divergences import generators
-from tests import laws
 from tests.core.test_bounds_family import ALL, finite_weights
 
 INF = float("inf")

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 from torch.func import grad, vmap
 
+from jensen import laws
 from jensen.core import keys
 from jensen.core.distributions import Bernoulli, Categorical, ContinuousBernoulli, DiagNormal, check_binary
-from tests import laws, strategies
+from jensen.laws import strategies
 
 KEY = keys.key(3)
 FAMILIES = ["normal", "bernoulli", "categorical", "continuous"]

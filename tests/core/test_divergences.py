@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.func import grad
 
+from jensen import laws
 from jensen.core import divergences, keys
 from jensen.core.distributions import Bernoulli, Categorical, DiagNormal, Gamma
 from jensen.core.divergences import generators
-from tests import laws, strategies
+from jensen.laws import strategies
 
 KEY = keys.key(7)
 ALPHAS = (-0.5, 0.0, 0.3, 0.5, 1.0, 2.0)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.func import grad, vmap
 
+from jensen import laws
 from jensen.core import divergences, keys
-from tests import laws
 
 KEY = keys.key(7)
 

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.func import grad, vmap
 
+from jensen import laws
 from jensen.core import flows, keys, trees
 from jensen.core.distributions import Bernoulli, DiagNormal, Pushforward
 from jensen.estimators.gradients import pathwise, stl
-from tests import laws, strategies
+from jensen.laws import strategies
 
 KEY = keys.key(31)
 F64 = torch.float64

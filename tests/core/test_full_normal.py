@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal, kl_divergence
 
+from jensen import laws
 from jensen.core import keys
 from jensen.core.distributions import DiagNormal, FullNormal
-from tests import laws
 
 KEY = keys.key(24)
 

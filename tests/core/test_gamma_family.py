@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from scipy import special, stats
 from torch.func import grad, vmap
 
+from jensen import laws
 from jensen.core import keys
 from jensen.core.distributions import Beta, Dirichlet, Gamma
-from tests import laws, strategies
+from jensen.laws import strategies
 
 KEY = keys.key(5)
 FAMILIES = [Gamma, Beta, Dirichlet]

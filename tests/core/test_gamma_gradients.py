@@ -6,10 +6,10 @@ import torch
 from scipy import special
 from torch.func import grad, jvp, vmap
 
+from jensen import laws
 from jensen.core import keys
 from jensen.core.distributions import Beta, Dirichlet, Gamma
 from jensen.core.distributions.standard_gamma import log_standard_gamma
-from tests import laws
 from tests.core.test_gamma_family import CONCENTRATIONS, KEY, U, instance
 
 

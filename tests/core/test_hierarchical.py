@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch.func import grad, vmap
 
+from jensen import laws
 from jensen.core import keys, trees
 from jensen.core.distributions import Bernoulli, DiagNormal, Hierarchical
-from tests import laws
-from tests.oracles import bernoulli_log_density, normal_log_density
+from jensen.laws.oracles import bernoulli_log_density, normal_log_density
 
 KEY = keys.key(5)
 N, D1, D2 = 2, 2, 3

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch.func import vmap
 
+from jensen import laws
 from jensen.core import keys
-from tests import laws, strategies
+from jensen.laws import strategies
 
 KEY = keys.key(12345678901234567)
 

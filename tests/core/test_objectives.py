@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.func import grad
 
+from jensen import laws
 from jensen.core import keys, objectives
 from jensen.core.distributions import DiagNormal
-from tests import laws, strategies
+from jensen.laws import strategies
 
 INF = math.inf
 KEY = keys.key(8)

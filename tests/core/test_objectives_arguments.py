@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.func import grad
 
+from jensen import laws
 from jensen.core import objectives
 from jensen.core.distributions import Bernoulli
-from tests import laws
 
 INF = math.inf
 RECONSTRUCTION = torch.tensor([-80.5, -103.25, -95.0, -90.0])

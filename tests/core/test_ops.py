@@ -6,9 +6,10 @@ from hypothesis import given
 from scipy import stats
 from torch.func import grad, jacrev, vmap
 
+from jensen import laws
 from jensen.core import keys, ops
 from jensen.core.ops.bernoulli_log_prob import by_products
-from tests import laws, strategies
+from jensen.laws import strategies
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 

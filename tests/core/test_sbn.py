@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch.func import grad, vmap
 
+from jensen import laws
 from jensen.core import bounds, keys, trees
 from jensen.core.distributions import Bernoulli, Hierarchical
 from jensen.core.models import sbn
 from jensen.estimators.gradients import score
-from tests import laws
-from tests.oracles import SigmoidBelief, bernoulli_log_density
+from jensen.laws.oracles import SigmoidBelief, bernoulli_log_density
 
 KEY = keys.key(2)
 MODELS = {

@@ -5,12 +5,12 @@ import torch
 from torch.func import grad
 from torch.nn import functional as F
 
+from jensen import laws
 from jensen.core import keys, trees
 from jensen.core.distributions import Bernoulli, ContinuousBernoulli, DiagNormal, SoftBernoulli
 from jensen.core.models import vae
 from jensen.estimators.gradients import pathwise
-from tests import laws
-from tests.oracles import bernoulli_log_density, normal_log_density
+from jensen.laws.oracles import bernoulli_log_density, normal_log_density
 
 KEY = keys.key(1)
 MODELS = {

@@ -16,7 +16,7 @@ from torch.func import grad, vmap
 
 from jensen.core import keys
 from jensen.core.distributions import Bernoulli, Categorical, DiagNormal
-from tests.oracles import LinearGaussian, SigmoidBelief, normal_log_density
+from jensen.laws.oracles import LinearGaussian, SigmoidBelief, normal_log_density
 
 KEY = keys.key(11)
 Params = dict[str, dict[str, Tensor]]

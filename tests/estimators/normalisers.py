@@ -10,11 +10,11 @@ from unittest import mock
 import torch
 from torch import Tensor
 
+from jensen import laws
 from jensen.core import keys
 from jensen.core.distributions import DiagNormal
-from tests import laws
+from jensen.laws.oracles import EightSchools, Funnel, LinearGaussian, TwoMoons
 from tests.estimators.test_pathwise import model
-from tests.oracles import EightSchools, Funnel, LinearGaussian, TwoMoons
 
 KEY = keys.key(23)
 F64 = torch.float64

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch.func import vmap
 
+from jensen import laws
 from jensen.core import keys
 from jensen.core.distributions import Bernoulli, DiagNormal
 from jensen.estimators.evidence import Hamiltonian, annealed_importance, hmc, importance, langevin, linear, sigmoidal
-from tests import laws
 from tests.estimators import normalisers as gates
 from tests.estimators.normalisers import F64, KEY
 

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
+from jensen import laws
 from jensen.core import keys
 from jensen.core.distributions import DiagNormal
 from jensen.estimators.evidence import Hamiltonian, annealed_importance, bdmc, hmc, linear
-from tests import laws
 from tests.estimators import normalisers as gates
 from tests.estimators.normalisers import F64, KEY
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.func import grad
 
+from jensen import laws
 from jensen.core import bounds, keys
 from jensen.core.distributions import Bernoulli
 from jensen.estimators import gradients as g
 from jensen.estimators.diagnostics import quality
-from tests import laws
 from tests.estimators import gates
 
 BERNOULLIS, CATEGORICALS = gates.four_bernoullis(), gates.three_categoricals()

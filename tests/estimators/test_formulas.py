@@ -7,11 +7,11 @@ import torch
 from scipy import stats
 from torch.func import grad
 
+from jensen import laws
 from jensen.core import bounds, keys
 from jensen.core.distributions import Bernoulli, Categorical, DiagNormal
 from jensen.estimators import gradients as g
 from jensen.estimators.gradients.measure_valued import maxwell, rayleigh
-from tests import laws
 
 KEY = keys.key(5)
 F64 = torch.float64

@@ -5,10 +5,10 @@ from functools import partial
 import pytest
 import torch
 
+from jensen import laws
 from jensen.core import bounds
 from jensen.estimators import gradients as g
 from jensen.estimators.gradients import baselines
-from tests import laws
 from tests.estimators import gates
 
 half = bounds.Renyi(0.5)

@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
+from jensen import laws
 from jensen.core import bounds, trees
 from jensen.core.divergences import generators
 from jensen.estimators import gradients as g
-from tests import laws
 from tests.estimators import gates
 
 GATE = gates.linear_gaussian()

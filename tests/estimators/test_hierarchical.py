@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch.func import grad, vmap
 
+from jensen import laws
 from jensen.core import bounds, keys
 from jensen.core.distributions import Bernoulli, DiagNormal, Hierarchical
 from jensen.estimators import gradients as g
 from jensen.estimators.gradients import baselines
-from tests import laws
+from jensen.laws.oracles import bernoulli_log_density, normal_log_density
 from tests.estimators import gates
-from tests.oracles import bernoulli_log_density, normal_log_density
 
 KEY = keys.key(21)
 X = torch.tensor([[0.7], [-1.1]], dtype=torch.float64)

@@ -3,11 +3,11 @@ import math
 import pytest
 import torch
 
+from jensen import laws
 from jensen.core import keys
 from jensen.core.bounds import iwae
 from jensen.core.distributions import DiagNormal
 from jensen.estimators.evidence import draw, from_log_weights, importance
-from tests import laws
 from tests.estimators.normalisers import untouched
 from tests.estimators.test_pathwise import model, parameters
 

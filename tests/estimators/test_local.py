@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch.func import grad, vmap
 
+from jensen import laws
 from jensen.core import keys
 from jensen.core.distributions import DiagNormal
 from jensen.estimators.gradients.local import local_reparameterisation
-from tests import laws
 
 KEY = keys.key(11)
 N, INPUTS, OUTPUTS = 8, 4, 3

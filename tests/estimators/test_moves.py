@@ -5,13 +5,13 @@ import math
 import pytest
 import torch
 
+from jensen import laws
 from jensen.core import keys
 from jensen.core.distributions import DiagNormal
 from jensen.estimators.evidence import Hamiltonian, annealed_importance, hmc, langevin, linear
 from jensen.estimators.evidence.annealed import Walk
 from jensen.estimators.evidence.moves import FIRST, tune
 from jensen.estimators.evidence.paths import Geometric
-from tests import laws
 from tests.estimators import normalisers as gates
 from tests.estimators.normalisers import F64, KEY
 

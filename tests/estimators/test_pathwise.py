@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.func import grad, vmap
 
+from jensen import laws
 from jensen.core import bounds, keys
 from jensen.core.distributions import Bernoulli, Categorical, DiagNormal
 from jensen.estimators.gradients import analytic_kl, pathwise
-from tests import laws, strategies
-from tests.oracles import LinearGaussian
+from jensen.laws import strategies
+from jensen.laws.oracles import LinearGaussian
 
 KEY = keys.key(7)
 

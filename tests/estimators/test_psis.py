@@ -12,7 +12,7 @@ from jensen.core import keys
 from jensen.core.distributions import DiagNormal
 from jensen.estimators.diagnostics import ess, k_hat_threshold, psis, reliability
 from jensen.estimators.evidence import fit_pareto, from_log_weights, pareto_quantile
-from tests import strategies
+from jensen.laws import strategies
 from tests.estimators.test_pathwise import model
 
 KEY = keys.key(21)

@@ -4,11 +4,11 @@ import pytest
 import torch
 from scipy import stats
 
+from jensen import laws
 from jensen.core import keys
 from jensen.core.distributions import DiagNormal
 from jensen.estimators.evidence import Hamiltonian, langevin, smc, systematic
 from jensen.estimators.evidence.smc import by_island
-from tests import laws
 from tests.estimators import normalisers as gates
 from tests.estimators.normalisers import F64, KEY
 

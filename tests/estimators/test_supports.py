@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch.func import grad, vmap
 
+from jensen import laws
 from jensen.core import bounds, keys, trees
 from jensen.core.distributions import Bernoulli, Categorical, DiagNormal
 from jensen.estimators import gradients as g
 from jensen.estimators.gradients import baselines
-from tests import laws
 
 KEY = keys.key(3)
 F64 = torch.float64

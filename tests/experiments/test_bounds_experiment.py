@@ -9,7 +9,7 @@ import torch
 from jensen.core import keys
 from jensen.experiments import bounds
 from jensen.experiments.bounds import Settings, exact, measure, run, table, verdict
-from tests.oracles import LinearGaussian
+from jensen.laws.oracles import LinearGaussian
 
 SMALL = Settings(samples=(1, 5, 50), draws=20_000, data=4)
 

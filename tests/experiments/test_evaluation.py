@@ -7,7 +7,7 @@ from jensen.core import keys
 from jensen.core.distributions import Bernoulli, ContinuousBernoulli, DiagNormal
 from jensen.core.models import sbn, vae
 from jensen.experiments import evaluation
-from tests.oracles import LinearGaussian
+from jensen.laws.oracles import LinearGaussian
 
 KEY = keys.key(5)
 

@@ -8,7 +8,7 @@ from jensen.core.distributions import DiagNormal
 from jensen.core.models import vae
 from jensen.estimators.evidence import Annealed, Evidence
 from jensen.experiments import inference
-from tests.oracles import LinearGaussian
+from jensen.laws.oracles import LinearGaussian
 
 KEY = keys.key(7)
 OFF = 0.5  # standard deviations, in each dimension, between the encoder's means and the posterior's

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.func import grad, vmap
 
+from jensen import laws
 from jensen.core import keys, trees
 from jensen.core.distributions import Bernoulli
 from jensen.core.models import sbn, vae
@@ -15,7 +16,6 @@ from jensen.estimators.gradients import baselines
 from jensen.experiments import learned
 from jensen.experiments.objectives import BOUNDS, terms, train_step
 from jensen.experiments.settings import Settings
-from tests import laws
 
 KEY = keys.key(6)
 WEIGHT = torch.tensor(1.0)

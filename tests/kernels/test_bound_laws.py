@@ -4,9 +4,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 
+from jensen import laws
 from jensen.core import bounds, ops
 from jensen.core.distributions import Bernoulli
-from tests import laws, strategies
+from jensen.laws import strategies
 from tests.core.test_bounds_family import GENERATORS, LOWER, expected
 
 

@@ -5,10 +5,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jensen import laws
 from jensen.core import bounds, ops
 from jensen.core.distributions import Bernoulli, DiagNormal
 from jensen.estimators.gradients import pathwise
-from tests import laws, strategies
+from jensen.laws import strategies
 from tests.core.test_transforms import DEVICE
 
 

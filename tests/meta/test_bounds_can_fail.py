@@ -7,8 +7,9 @@ from hypothesis import find, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from jensen import laws
 from jensen.core import bounds, objectives
-from tests import laws, strategies
+from jensen.laws import strategies
 from tests.core.test_bounds_debiased import two_valued
 from tests.core.test_bounds_family import finite_weights
 from tests.meta.test_laws_can_fail import fails, fails_somewhere

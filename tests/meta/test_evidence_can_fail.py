@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.func import vmap
 
+from jensen import laws
 from jensen.core import keys
 from jensen.estimators.evidence import (
     Hamiltonian,
@@ -18,7 +19,6 @@ from jensen.estimators.evidence import (
     linear,
     smc,
 )
-from tests import laws
 from tests.estimators import normalisers as gates
 from tests.estimators.normalisers import F64, KEY
 

@@ -5,13 +5,13 @@ import math
 import pytest
 import torch
 
+from jensen import laws
 from jensen.core import bounds, trees
 from jensen.core.distributions import DiagNormal
 from jensen.estimators import gradients as g
 from jensen.estimators.gradients import baselines
 from jensen.estimators.gradients.contract import carry, event_sum, weighted
 from jensen.estimators.gradients.measure_valued import rayleigh
-from tests import laws
 from tests.estimators import gates
 
 

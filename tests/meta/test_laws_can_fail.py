@@ -8,10 +8,11 @@ from hypothesis import find, given, settings
 from hypothesis import strategies as st
 from torch.func import grad, vmap
 
+from jensen import laws
 from jensen.core import bounds, keys, ops
 from jensen.core.distributions import DiagNormal
 from jensen.estimators.gradients import pathwise
-from tests import laws, strategies
+from jensen.laws import strategies
 from tests.core.test_flows import random_coupling
 from tests.estimators.test_pathwise import draws, model, parameters
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.distributions import Bernoulli, Categorical, ContinuousBernoulli, DiagNormal
-from tests.oracles import LinearGaussian, SigmoidBelief
+from jensen.laws.oracles import LinearGaussian, SigmoidBelief
 
 seeds = st.integers(-(2**63), 2**63 - 1).map(keys.key)
 sizes = st.integers(1, 5)

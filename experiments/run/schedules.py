@@ -3,12 +3,14 @@
 import math
 
 
-def warmup(step: int, peak: float, steps: int) -> float:
-    """Linear from 0 towards the peak, which it reaches after `steps` steps."""
+def warmup(step: int, peak: float, steps: int, delay: int = 0) -> float:
+    """0 for `delay` steps, then linear from 0 to the peak, which it reaches after `steps` more."""
     _check_step(step)
-    if steps < 0:
-        raise ValueError(f"expected a warm-up of 0 steps or more, got {steps}: 0 starts at the peak")
-    return peak if step >= steps else peak * step / steps
+    if steps < 0 or delay < 0:
+        raise ValueError(f"expected a warm-up and a delay of 0 steps or more, got {steps} and {delay}")
+    if step >= delay + steps:
+        return peak
+    return peak * max(0, step - delay) / steps if step >= delay else 0.0
 
 
 def warmup_cosine(step: int, peak: float, final: float, warmup_steps: int, total: int) -> float:
@@ -46,7 +48,7 @@ def cyclical(step: int, peak: float, total: int, cycles: int = 4, ramp: float = 
 
 
 def geometric(step: int, start: float, final: float, total: int) -> float:
-    """start * (final / start)^(step / (total - 1)), then final: for the temperature of a relaxation.
+    """start * (final / start)^(step / (total - 1)), then final: for a temperature.
 
     Hand it on as a 0-d tensor, `torch.tensor(...)`, and a compiled step is compiled once.
     """

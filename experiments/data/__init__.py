@@ -1,0 +1,1 @@
+"""Sources of data, and the batches that a program takes of them."""

@@ -161,11 +161,24 @@ def differentiable(
         def vmap(info: Any, in_dims: Sequence[int | None], *args: Any) -> tuple[Any, Any]:
             return batched(Op.apply, in_dims, args)
 
-    @torch.compiler.allow_in_graph
-    def op(*args: Any) -> Any:
-        return Op.apply(*args)
+    return in_graph(lambda *args: Op.apply(*args))
 
-    return op
+
+def in_graph(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`torch.compiler.allow_in_graph` when the compiler first meets the function, for it imports torch._dynamo."""
+
+    def allow() -> None:
+        torch.compiler.allow_in_graph(function)
+
+    # what torch.compiler.assume_constant_result sets, which imports it too: the compiler calls `allow` while it traces
+    allow._dynamo_marked_constant = True  # pyright: ignore[reportFunctionMemberAccess]
+
+    def call(*args: Any) -> Any:
+        if torch.compiler.is_dynamo_compiling():
+            allow()
+        return function(*args)
+
+    return call
 
 
 def over_batch(call: Callable[..., Any], events: Sequence[int], *tensors: Tensor) -> Any:

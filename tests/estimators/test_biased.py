@@ -11,7 +11,7 @@ from jensen.core import bounds, keys
 from jensen.core.distributions import Bernoulli
 from jensen.estimators import gradients as g
 from jensen.estimators.diagnostics import quality
-from tests.estimators import gates
+from jensen.laws import gates
 
 BERNOULLIS, CATEGORICALS = gates.four_bernoullis(), gates.three_categoricals()
 

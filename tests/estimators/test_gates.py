@@ -9,7 +9,7 @@ from jensen import laws
 from jensen.core import bounds
 from jensen.estimators import gradients as g
 from jensen.estimators.gradients import baselines
-from tests.estimators import gates
+from jensen.laws import gates
 
 half = bounds.Renyi(0.5)
 ELBO, IWAE, HALF = (gates.elbo, 2), (gates.iwae, 2), (gates.renyi_half, 2)

@@ -9,7 +9,7 @@ from jensen import laws
 from jensen.core import bounds, trees
 from jensen.core.divergences import generators
 from jensen.estimators import gradients as g
-from tests.estimators import gates
+from jensen.laws import gates
 
 GATE = gates.linear_gaussian()
 

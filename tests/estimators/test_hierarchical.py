@@ -11,8 +11,8 @@ from jensen.core import bounds, keys
 from jensen.core.distributions import Bernoulli, DiagNormal, Hierarchical
 from jensen.estimators import gradients as g
 from jensen.estimators.gradients import baselines
+from jensen.laws import gates
 from jensen.laws.oracles import bernoulli_log_density, normal_log_density
-from tests.estimators import gates
 
 KEY = keys.key(21)
 X = torch.tensor([[0.7], [-1.1]], dtype=torch.float64)

@@ -12,7 +12,7 @@ from jensen.core.distributions import Bernoulli, Categorical
 from jensen.estimators import gradients as g
 from jensen.estimators.diagnostics import quality
 from jensen.estimators.gradients import baselines
-from tests.estimators import gates
+from jensen.laws import gates
 from tests.estimators.test_gates import BERNOULLI, CATEGORICAL, DISCRETE, GATES, PATH, SCORE
 
 KEY = keys.key(3)

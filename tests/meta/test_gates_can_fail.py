@@ -12,7 +12,7 @@ from jensen.estimators import gradients as g
 from jensen.estimators.gradients import baselines
 from jensen.estimators.gradients.contract import carry, event_sum, weighted
 from jensen.estimators.gradients.measure_valued import rayleigh
-from tests.estimators import gates
+from jensen.laws import gates
 
 
 def every_weight_squared(log_p, q, eps):

@@ -9,6 +9,8 @@ from jensen.core.distributions.dirichlet import Dirichlet
 from jensen.core.distributions.full_normal import FullNormal
 from jensen.core.distributions.gamma import Gamma
 from jensen.core.distributions.hierarchical import Hierarchical
+from jensen.core.distributions.linear_bernoulli import LinearBernoulli
+from jensen.core.distributions.linear_categorical import LinearCategorical
 from jensen.core.distributions.pushforward import Pushforward
 
 __all__ = [
@@ -21,6 +23,8 @@ __all__ = [
     "FullNormal",
     "Gamma",
     "Hierarchical",
+    "LinearBernoulli",
+    "LinearCategorical",
     "Pushforward",
     "SoftBernoulli",
     "check_binary",

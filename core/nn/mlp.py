@@ -26,8 +26,24 @@ def apply(
     params: Params, x: Float[Tensor, "... i"], activation: Callable[[Tensor], Tensor] = torch.tanh
 ) -> Float[Tensor, "... o"]:
     """x (..., inputs) -> (..., outputs); the last layer has no activation."""
-    last = max(len(params), 1) - 1
-    check_keys(params, tuple(str(i) for i in range(last + 1)))
-    for i in range(last):
+    return linear.apply(last(params), features(params, x, activation))
+
+
+def features(
+    params: Params, x: Float[Tensor, "... i"], activation: Callable[[Tensor], Tensor] = torch.tanh
+) -> Float[Tensor, "... h"]:
+    """What the last layer takes: x (..., inputs) -> (..., last hidden width)."""
+    for i in range(_last(params)):
         x = activation(linear.apply(params[str(i)], x))
-    return linear.apply(params[str(last)], x)
+    return x
+
+
+def last(params: Params) -> Params:
+    """The last layer's parameters."""
+    return params[str(_last(params))]
+
+
+def _last(params: Params) -> int:
+    count = max(len(params), 1)
+    check_keys(params, tuple(str(i) for i in range(count)))
+    return count - 1

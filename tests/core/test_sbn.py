@@ -6,8 +6,9 @@ from torch.func import grad, vmap
 
 from jensen import laws
 from jensen.core import bounds, keys, trees
+from jensen.core.contracts import Distribution, LatentModel
 from jensen.core.distributions import Bernoulli, Hierarchical
-from jensen.core.models import sbn
+from jensen.core.models.latent import sbn
 from jensen.estimators.gradients import score
 from jensen.laws.oracles import SigmoidBelief, bernoulli_log_density
 
@@ -26,7 +27,7 @@ def data(n=4):
 
 def fitted(model):
     """Parameters away from their start, so that nothing is 0 or symmetric."""
-    params = model.init(KEY, data(50).mean(0))
+    params = model.init(KEY, data(50))
     vector, unravel = trees.ravel(params)
     return unravel(vector + 0.5 * keys.normal(keys.key(3), (len(vector),), torch.float64))
 
@@ -40,11 +41,12 @@ def values(model, n):
 def test_shapes_and_gradients_reach_every_parameter(name):
     model, x = MODELS[name], data()
     params = fitted(model)
+    assert isinstance(model, LatentModel)
     assert all(leaf.dtype == torch.float64 for leaf in trees.leaves(params))
 
     def bound(params):
-        q = model.posterior(params["encoder"], x)
-        value = score(partial(model.log_joint, params["decoder"], x), q, q.noise(KEY, 3))
+        q = model.posterior(params, x)
+        value = score(partial(model.log_joint, params, x), q, q.noise(KEY, 3))
         assert value.shape == (4,)
         return value.mean()
 
@@ -57,9 +59,9 @@ def test_shapes_and_gradients_reach_every_parameter(name):
 def test_one_linear_layer_is_the_textbook_model():
     """In logits: b for z, and W (2z - 1) + c = 2 W z + (c - W 1) for x; the evidence by enumeration."""
     model, x = MODELS["one layer"], data()
-    params = fitted(model)["decoder"]
-    layer = params["0"]["0"]
-    oracle = SigmoidBelief(params["prior"], 2 * layer["weight"], layer["bias"] - layer["weight"].sum(1), x)
+    params = fitted(model)
+    layer = params["decoder"]["0"]["0"]
+    oracle = SigmoidBelief(params["decoder"]["prior"], 2 * layer["weight"], layer["bias"] - layer["weight"].sum(1), x)
     z = values(model, 4)
     torch.testing.assert_close(model.log_joint(params, x, z), oracle.log_joint(z))
     torch.testing.assert_close(model.log_joint(params, x, z).logsumexp(0), oracle.log_evidence())
@@ -68,13 +70,14 @@ def test_one_linear_layer_is_the_textbook_model():
 def test_two_layers_are_a_chain():
     """log p(x) by a loop over z2 and z1 and the densities of an oracle."""
     model, x = MODELS["two layers"], data()
-    params = fitted(model)["decoder"]
-    up, down = params["1"]["0"], params["0"]["0"]
+    params = fitted(model)
+    decoder = params["decoder"]
+    up, down = decoder["1"]["0"], decoder["0"]["0"]
     each = Bernoulli(torch.zeros(1, 2, dtype=torch.float64)).support()[:, 0]
     terms = []
     for z2 in each:
         for z1 in each:
-            log_p = bernoulli_log_density(z2, params["prior"])
+            log_p = bernoulli_log_density(z2, decoder["prior"])
             log_p = log_p + bernoulli_log_density(z1, up["weight"] @ (2 * z2 - 1) + up["bias"])
             terms.append(log_p + bernoulli_log_density(x, down["weight"] @ (2 * z1 - 1) + down["bias"]))
     evidence = torch.stack(terms).logsumexp(0)
@@ -86,18 +89,20 @@ def test_densities_sum_to_one(name):
     model, x = MODELS[name], data()
     params, z = fitted(model), values(model, 4)
     ones = torch.ones(4, dtype=torch.float64)
-    torch.testing.assert_close(model.log_prior(params["decoder"], z).exp().sum(0), ones)
-    torch.testing.assert_close(model.posterior(params["encoder"], x).log_prob(z).exp().sum(0), ones)
+    torch.testing.assert_close(model.log_prior(params, z).exp().sum(0), ones)
+    torch.testing.assert_close(model.posterior(params, x).log_prob(z).exp().sum(0), ones)
     every_x = Bernoulli(torch.zeros(1, 6, dtype=torch.float64)).support()[:, 0]
-    total = model.log_joint(params["decoder"], every_x, values(model, 64)).exp().sum()
+    total = model.log_joint(params, every_x, values(model, 64)).exp().sum()
     torch.testing.assert_close(total, torch.tensor(1.0, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_prior_samples_follow_the_prior(name):
     model = MODELS[name]
-    params, z = fitted(model)["decoder"], values(model, 1)
-    drawn = model.sample_prior(params, KEY, 20_000)
+    params, z = fitted(model), values(model, 1)
+    p = model.prior(params, 20_000)
+    drawn = p.sample(p.noise(KEY, 1))
+    assert isinstance(p, Distribution)
     assert drawn.shape == (1, 20_000, model.latent)
     laws.mean_is((drawn[0, :, None] == z[:, 0]).all(-1).double(), model.log_prior(params, z)[:, 0].exp())
 
@@ -106,31 +111,34 @@ def test_prior_samples_follow_the_prior(name):
 def test_the_bound_is_below_the_evidence(name):
     model, x = MODELS[name], data()
     params, z = fitted(model), values(model, 4)
-    q = model.posterior(params["encoder"], x)
-    log_q, log_p = q.log_prob(z), model.log_joint(params["decoder"], x, z)
+    q = model.posterior(params, x)
+    log_q, log_p = q.log_prob(z), model.log_joint(params, x, z)
     laws.below((log_q.exp() * (log_p - log_q)).sum(0), log_p.logsumexp(0))
 
 
 def test_the_decoder_starts_at_the_datas_mean():
     model, mean = MODELS["one layer, hidden"], torch.tensor([0.0, 0.2, 0.4, 0.5, 0.9, 1.0], dtype=torch.float64)
-    decoder = model.init(KEY, mean)["decoder"]
-    decoder["0"]["2"]["weight"].zero_()
-    got = model.observation(decoder, values(model, 1)).mean()[0, 0]
+    params = model.init(KEY, (torch.arange(10)[:, None] < 10 * mean).double())
+    params["decoder"]["0"]["2"]["weight"].zero_()
+    got = model.likelihood(params, values(model, 1)).mean()[0, 0]
     torch.testing.assert_close(got, mean.clamp(0.001, 0.999))
+    torch.testing.assert_close(params["encoder"]["mean"], mean)
+    laplace = model.independent((torch.arange(10)[:, None] < 10 * mean).double()).mean()
+    torch.testing.assert_close(laplace, (10 * mean + 1) / 12)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_relaxed_units_have_a_finite_density_that_joins_the_binary_one(name):
     """Between 0 and 1 the log joint is finite and differentiable, and at the corners it is the model's."""
     model, x = MODELS[name], data()
-    decoder = fitted(model)["decoder"]
+    params = fitted(model)
     z = keys.uniform(KEY, (3, 4, model.latent), torch.float64)
-    slope = grad(lambda z: model.log_joint(decoder, x, z).sum())(z)
+    slope = grad(lambda z: model.log_joint(params, x, z).sum())(z)
     assert torch.isfinite(slope).all()
     assert (slope.abs().amax((0, 1)) > 0).all()
     corner = z.round()
-    near = model.log_joint(decoder, x, corner + 1e-9 * (0.5 - corner))
-    torch.testing.assert_close(near, model.log_joint(decoder, x, corner), rtol=0, atol=1e-6)
+    near = model.log_joint(params, x, corner + 1e-9 * (0.5 - corner))
+    torch.testing.assert_close(near, model.log_joint(params, x, corner), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["one layer", "two layers, hidden"])
@@ -139,8 +147,8 @@ def test_gradients_agree_under_vmap_and_compile(name):
     params = fitted(model)
 
     def loss(params, key):
-        q = model.posterior(params["encoder"], x)
-        return score(partial(model.log_joint, params["decoder"], x), q, q.noise(key, 3), bounds.iwae).mean()
+        q = model.posterior(params, x)
+        return score(partial(model.log_joint, params, x), q, q.noise(key, 3), bounds.iwae).mean()
 
     each = keys.split(KEY, 3)
     looped = [grad(loss)(params, key) for key in each]
@@ -154,25 +162,25 @@ def test_gradients_agree_under_vmap_and_compile(name):
 
 def test_the_posterior_of_two_layers_is_hierarchical():
     params = fitted(MODELS["two layers"])
-    q = MODELS["two layers"].posterior(params["encoder"], data())
+    q = MODELS["two layers"].posterior(params, data())
     assert isinstance(q, Hierarchical)
     assert q.noise(KEY, 3).shape == q.sample(q.noise(KEY, 3)).shape == (3, 4, 4)
-    assert isinstance(MODELS["one layer"].posterior(fitted(MODELS["one layer"])["encoder"], data()), Bernoulli)
+    assert isinstance(MODELS["one layer"].posterior(fitted(MODELS["one layer"]), data()), Bernoulli)
 
 
 def test_what_does_not_fit_raises():
     model, x = MODELS["two layers"], data()
     params = fitted(model)
     with pytest.raises(ValueError, match=r"expected x \(n, D\), got \(6,\)"):
-        model.posterior(params["encoder"], x[0])
+        model.posterior(params, x[0])
     with pytest.raises(ValueError, match=r"expected z \(s, n, 4\) for 2 layers of 2 units, got \(3, 4, 2\)"):
-        model.log_joint(params["decoder"], x, torch.zeros(3, 4, 2).double())
+        model.log_joint(params, x, torch.zeros(3, 4, 2).double())
     with pytest.raises(ValueError, match="binarise the data"):
-        model.log_joint(params["decoder"], 0.5 * x, torch.zeros(3, 4, 4).double())
+        model.log_joint(params, 0.5 * x, torch.zeros(3, 4, 4).double())
     with pytest.raises(KeyError, match="missing '1'"):
-        model.posterior(fitted(MODELS["one layer"])["encoder"], x)
+        model.posterior(fitted(MODELS["one layer"]), x)
     with pytest.raises(KeyError, match="unknown '1'"):
-        MODELS["one layer"].log_prior(params["decoder"], torch.zeros(3, 4, 3).double())
+        MODELS["one layer"].log_prior(params, torch.zeros(3, 4, 3).double())
     with pytest.raises(ValueError, match="expected 1 or 2 layers of units, got 3"):
         sbn.build(6, 2, layers=3)
     with pytest.raises(ValueError, match="expected positive widths"):

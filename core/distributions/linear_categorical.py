@@ -1,0 +1,54 @@
+"""A categorical whose logits are a linear layer's outputs: the likelihood of counts, such as of items or of words."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from jensen.core.distributions.categorical import Categorical
+from jensen.core.distributions.shapes import check_value
+from jensen.core.ops import categorical_log_prob, linear_categorical_log_prob
+
+
+class LinearCategorical(NamedTuple):
+    """One choice out of D, P = softmax(h weight^T + bias): fields (s, n, H), (D, H) and (D,), or h (n, H).
+
+    Values are one-hot, (s, n, D). Of counts x (n, D) the log probability is that of all items in one order: the
+    multinomial coefficient, which no parameter changes, is left out. Of samples h (s, n, H) it is one operation that
+    never stores the (s, n, D) logits, forward or backward.
+    """
+
+    h: Float[Tensor, "*s n H"]
+    weight: Float[Tensor, "D H"]
+    bias: Float[Tensor, " D"]
+
+    reparameterised = False
+
+    def logits(self) -> Float[Tensor, "*s n D"]:
+        return F.linear(self.h, self.weight, self.bias)
+
+    def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n D"]:
+        """Uniform noise (s, n, D) for `sample`, of h (n, H)."""
+        return self._alone().noise(key, s)[..., 0, :]
+
+    def sample(self, u: Float[Tensor, "s n D"]) -> Float[Tensor, "s n D"]:
+        """One choice, one-hot, by the Gumbel trick; no gradient passes."""
+        return self._alone().sample(u[..., None, :])[..., 0, :]
+
+    def log_prob(self, x: Float[Tensor, "... n D"]) -> Float[Tensor, "... n"]:
+        """sum_D x log softmax(logits) in nats per datum: x (n, D) of h (s, n, H), or x (s, n, D) of h (n, H)."""
+        if self.h.ndim == 3 and x.ndim == 2:
+            return linear_categorical_log_prob(x, self.h, self.weight, self.bias)
+        logits = self.logits()
+        check_value(x, logits)
+        return categorical_log_prob(x, logits)
+
+    def mean(self) -> Float[Tensor, "*s n D"]:
+        """softmax(logits): (*s, n, D)."""
+        return torch.softmax(self.logits(), -1)
+
+    def _alone(self) -> Categorical:
+        """As the only one of d = 1 choices."""
+        return Categorical(self.logits()[..., None, :])

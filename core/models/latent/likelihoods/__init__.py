@@ -1,0 +1,22 @@
+"""Likelihoods as values: what a decoder's outputs become. One file each, and one row in `LIKELIHOODS`."""
+
+from jensen.core.models.latent.likelihoods.bernoulli import BERNOULLI, SOFT_BERNOULLI
+from jensen.core.models.latent.likelihoods.continuous_bernoulli import CONTINUOUS_BERNOULLI
+from jensen.core.models.latent.likelihoods.gaussian import GAUSSIAN
+from jensen.core.models.latent.likelihoods.likelihood import Likelihood
+from jensen.core.models.latent.likelihoods.multinomial import MULTINOMIAL
+from jensen.core.models.latent.likelihoods.outputs import Linear, Outputs, materialised
+from jensen.core.models.latent.likelihoods.table import LIKELIHOODS
+
+__all__ = [
+    "BERNOULLI",
+    "CONTINUOUS_BERNOULLI",
+    "GAUSSIAN",
+    "LIKELIHOODS",
+    "MULTINOMIAL",
+    "SOFT_BERNOULLI",
+    "Likelihood",
+    "Linear",
+    "Outputs",
+    "materialised",
+]

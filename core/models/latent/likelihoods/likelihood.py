@@ -1,0 +1,37 @@
+"""The contract of a likelihood, and the rule by which those of pixels start."""
+
+from typing import Protocol
+
+from jaxtyping import Float
+from torch import Tensor
+
+from jensen.core.contracts import Distribution
+from jensen.core.models.latent.likelihoods.outputs import Outputs
+from jensen.core.trees import Params
+
+
+class Likelihood(Protocol):
+    """p(x | z) as a function of a decoder's outputs, one per pixel, and of parameters of its own.
+
+    binary       whether x must be 0 or 1; a model refuses other data by name
+    init         training data x (N, D) -> (own parameters, {} where it has none; the decoder's output bias (D,)),
+                 in x's dtype: with no other outputs than its bias, the decoder gives the data's mean
+    independent  the maximum-likelihood fit to each pixel of x (N, D) by itself, fields (D,), with Laplace's rule
+                 where a pixel never changes: the floor that a model must beat
+    """
+
+    @property
+    def binary(self) -> bool: ...
+    def init(self, x: Float[Tensor, "N D"], /) -> tuple[Params, Float[Tensor, " D"]]: ...
+    def __call__(self, params: Params, out: Outputs, /) -> Distribution: ...
+    def independent(self, x: Float[Tensor, "N D"], /) -> Distribution: ...
+
+
+def clipped_mean(x: Float[Tensor, "N D"]) -> Float[Tensor, " D"]:
+    """The mean of each pixel, within [0.001, 0.999]: where a decoder of probabilities starts."""
+    return x.mean(0).clamp(0.001, 0.999)
+
+
+def laplace_mean(x: Float[Tensor, "N D"]) -> Float[Tensor, " D"]:
+    """(sum + 1) / (N + 2), the mean of each pixel by Laplace's rule: never 0 nor 1."""
+    return (x.sum(0) + 1) / (len(x) + 2)

@@ -1,0 +1,15 @@
+"""The likelihoods by name, as the command line has them."""
+
+from jensen.core.models.latent.likelihoods.bernoulli import BERNOULLI, SOFT_BERNOULLI
+from jensen.core.models.latent.likelihoods.continuous_bernoulli import CONTINUOUS_BERNOULLI
+from jensen.core.models.latent.likelihoods.gaussian import GAUSSIAN
+from jensen.core.models.latent.likelihoods.likelihood import Likelihood
+from jensen.core.models.latent.likelihoods.multinomial import MULTINOMIAL
+
+LIKELIHOODS: dict[str, Likelihood] = {
+    "bernoulli": BERNOULLI,
+    "soft-bernoulli": SOFT_BERNOULLI,
+    "continuous-bernoulli": CONTINUOUS_BERNOULLI,
+    "gaussian": GAUSSIAN,
+    "multinomial": MULTINOMIAL,
+}

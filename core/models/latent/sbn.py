@@ -1,0 +1,152 @@
+"""The sigmoid belief net (Neal, 1992) with a network for its posterior (Mnih and Gregor, 2014).
+
+One layer of units:   p(z) p(x | z) and q(z | x), with z (s, n, units).
+Two:                  p(z2) p(z1 | z2) p(x | z1) and q(z1 | x) q(z2 | z1), with z = (z1, z2) on the last axis.
+
+Everything is Bernoulli; x (n, D) is flat and binary. Networks see centred values: x less the mean of the training
+data, and units z as 2z - 1. Densities are also defined for z between 0 and 1, where relaxed estimators differentiate.
+
+Parameters are {"encoder": {"mean", "0", "1"}, "decoder": {"prior", "0", "1"}}: network i of the encoder leads from
+layer i up to layer i + 1, that of the decoder back down, and layer 0 is the data. The mean is a constant.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from jensen.core import keys
+from jensen.core.distributions import Bernoulli, Hierarchical, LinearBernoulli
+from jensen.core.models.latent.data import check_data
+from jensen.core.models.latent.likelihoods import BERNOULLI
+from jensen.core.nn import mlp
+from jensen.core.nn.initial import he, xavier
+from jensen.core.trees import Params, Static, check_keys
+
+
+@dataclass(frozen=True)
+class SBN:
+    """The sizes of a net, as a value; every method is a pure function of the parameters it takes."""
+
+    data: int
+    units: int  # of each layer
+    layers: int
+    hidden: tuple[int, ...]  # widths of the leaky rectifiers between one layer and the next; () is linear
+
+    @property
+    def latent(self) -> int:
+        """The units of all layers."""
+        return self.units * self.layers
+
+    def init(self, key: Int[Tensor, "3"], x: Float[Tensor, "N D"]) -> Params:
+        """Parameters whose decoder starts at the mean of training data x, in its dtype."""
+        check_data(x)
+        _, bias = BERNOULLI.init(x)
+        ups, downs = (keys.split(each, self.layers) for each in keys.split(key))
+        weight = he if self.hidden else xavier
+        encoder: Params = {"mean": x.mean(0)}
+        decoder: Params = {"prior": x.new_zeros(self.units)}
+        for i in range(self.layers):
+            sizes = (self.units if i else self.data, *self.hidden, self.units)
+            encoder[str(i)] = mlp.init(ups[i], sizes, weight, x.dtype)
+            decoder[str(i)] = mlp.init(downs[i], sizes[::-1], weight, x.dtype)
+        mlp.last(decoder["0"])["bias"] = bias
+        return {"encoder": encoder, "decoder": decoder}
+
+    def posterior(self, params: Params, x: Float[Tensor, "n D"]) -> Bernoulli | Hierarchical:
+        """q(z | x): a Bernoulli with logits (n, units), of two layers a Hierarchical of two.
+
+        ValueError for grey x, while torch runs eagerly.
+        """
+        check_data(x, binary=True)
+        encoder = self._networks(params, "encoder", "mean")
+        first = Bernoulli(mlp.apply(encoder["0"], x - encoder["mean"].detach(), F.leaky_relu))
+        return first if self.layers == 1 else Hierarchical(first, encoder["1"], Static(_beside), Static(self.units))
+
+    def prior(self, params: Params, n: int) -> "Bernoulli | TopDown":
+        """p(z): a Bernoulli with logits (n, units), of two layers from the top one down."""
+        decoder = self._networks(params, "decoder", "prior")
+        top = Bernoulli(decoder["prior"].expand(n, -1))
+        if self.layers == 1:
+            return top
+        return TopDown(Hierarchical(top, decoder["1"], Static(_beside), Static(self.units)))
+
+    def likelihood(self, params: Params, z: Float[Tensor, "s n d"]) -> LinearBernoulli:
+        """p(x | z): logits (s, n, D), given the lowest layer alone."""
+        self._check(z)
+        network = self._networks(params, "decoder", "prior")["0"]
+        h = mlp.features(network, 2 * z[..., : self.units] - 1, F.leaky_relu)
+        return LinearBernoulli(h, **mlp.last(network))
+
+    def log_prior(self, params: Params, z: Float[Tensor, "s n d"]) -> Float[Tensor, "s n"]:
+        """log p(z), the sum over layers, in nats per datum."""
+        self._check(z)
+        return self.prior(params, z.shape[-2]).log_prob(z)
+
+    def log_joint(self, params: Params, x: Float[Tensor, "n D"], z: Float[Tensor, "s n d"]) -> Float[Tensor, "s n"]:
+        """log p(x, z) = log_prior + log p(x | z), in nats per datum. ValueError as for `posterior`."""
+        check_data(x, binary=True)
+        return self.log_prior(params, z) + self.likelihood(params, z).log_prob(x)
+
+    def independent(self, x: Float[Tensor, "N D"]) -> Bernoulli:
+        """The Bernoulli of each pixel of x by itself, by Laplace's rule, fields (D,): what any model must beat."""
+        check_data(x)
+        return BERNOULLI.independent(x)
+
+    def _networks(self, params: Params, side: str, constant: str) -> Params:
+        check_keys(params, ("encoder", "decoder"))
+        check_keys(params[side], (constant, *(str(i) for i in range(self.layers))))
+        return params[side]
+
+    def _check(self, z: Tensor) -> None:
+        if z.ndim < 2 or z.shape[-1] != self.latent:
+            raise ValueError(
+                f"expected z (s, n, {self.latent}) for {self.layers} layers of {self.units} units, got {tuple(z.shape)}"
+            )
+
+
+class TopDown(NamedTuple):
+    """p(z2) p(z1 | z2) over z = (z1, z2): a chain of two layers of one width, written with its first layer last."""
+
+    chain: Hierarchical  # over (z2, z1)
+
+    reparameterised = False
+
+    def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n d"]:
+        """The chain's noise."""
+        return self.chain.noise(key, s)
+
+    def sample(self, noise: Float[Tensor, "s n d"]) -> Float[Tensor, "s n d"]:
+        """z2, then z1 given z2; no gradient passes."""
+        return _swapped(self.chain.sample(noise))
+
+    def log_prob(self, z: Float[Tensor, "... d"]) -> Float[Tensor, "..."]:
+        """log p(z2) + log p(z1 | z2) in nats per datum: (s, n, d) -> (s, n)."""
+        return self.chain.log_prob(_swapped(z))
+
+
+def build(data: int, units: int = 200, layers: int = 1, hidden: Sequence[int] = ()) -> SBN:
+    """data <-> units, or data <-> units <-> units, with leaky rectifiers of the hidden widths in between.
+
+    hidden=() is the literature's linear net, (200, 200) its non-linear one; going down, the widths are reversed.
+    """
+    if layers not in (1, 2):
+        raise ValueError(f"expected 1 or 2 layers of units, got {layers}")
+    if min(data, units, *hidden) < 1:
+        raise ValueError(f"expected positive widths, got data {data}, units {units}, hidden {tuple(hidden)}")
+    return SBN(data, units, layers, tuple(hidden))
+
+
+def _beside(params: Params, z: Float[Tensor, "... units"]) -> Bernoulli:
+    """One layer given the units of the layer beside it."""
+    return Bernoulli(mlp.apply(params, 2 * z - 1, F.leaky_relu))
+
+
+def _swapped(z: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
+    """The two layers in the other order."""
+    lower, upper = z.chunk(2, -1)
+    return torch.cat([upper, lower], -1)

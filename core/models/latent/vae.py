@@ -1,0 +1,137 @@
+"""The variational autoencoder (Kingma and Welling, 2014; Rezende et al., 2014).
+
+p(x, z) = N(z; 0, I) p(x | decode(z)) and q(z | x) = N(z; encode(x)), with z (s, n, d) and flat data x (n, D). `mlp` and
+`conv` build the two networks; the likelihood is a value of `likelihoods`. Parameters are
+{"encoder": a network's, "decoder": a network's, "likelihood": the likelihood's own, {} where it has none}.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from jensen.core import keys
+from jensen.core.contracts import Distribution
+from jensen.core.distributions import DiagNormal
+from jensen.core.models.latent.data import check_data
+from jensen.core.models.latent.likelihoods import BERNOULLI, Likelihood, Linear, Outputs
+from jensen.core.nn import convnet
+from jensen.core.nn import mlp as mlps
+from jensen.core.nn.initial import he, xavier
+from jensen.core.trees import Params, check_keys, leaves
+
+Activation = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class VAE:
+    """A pair of networks and a likelihood, as a value; every method is a pure function of the parameters it takes."""
+
+    init_networks: Callable[[Tensor, Tensor], Params]  # key, the decoder's output bias (D,) -> {"encoder", "decoder"}
+    encode: Callable[[Params, Tensor], Tensor]  # x (n, D) -> (n, 2 d)
+    decode: Callable[[Params, Tensor], Outputs]  # z (s, n, d) -> (s, n, D), or the layer that would make them
+    latent: int
+    observation: Likelihood
+
+    def init(self, key: Int[Tensor, "3"], x: Float[Tensor, "N D"]) -> Params:
+        """Parameters whose decoder starts at the mean of training data x, in its dtype."""
+        check_data(x)
+        likelihood, bias = self.observation.init(x)
+        return {**self.init_networks(key, bias), "likelihood": likelihood}
+
+    def posterior(self, params: Params, x: Float[Tensor, "n D"]) -> DiagNormal:
+        """q(z | x): fields (n, d). ValueError for grey x where it must be binary, while torch runs eagerly."""
+        check_data(x, self.observation.binary)
+        _check(params)
+        out = self.encode(params["encoder"], x)
+        if out.shape[-1] != 2 * self.latent:
+            raise ValueError(
+                f"expected an encoder of {2 * self.latent} outputs for {self.latent} latents, got {out.shape[-1]}"
+            )
+        return DiagNormal(*out.chunk(2, -1))
+
+    def prior(self, params: Params, n: int) -> DiagNormal:
+        """N(0, I) with fields (n, d), in the parameters' dtype."""
+        zeros = leaves(params["decoder"])[0].new_zeros(()).expand(n, self.latent)
+        return DiagNormal(zeros, zeros)
+
+    def likelihood(self, params: Params, z: Float[Tensor, "s n d"]) -> Distribution:
+        """p(x | z): fields (s, n, D)."""
+        _check(params)
+        return self.observation(params["likelihood"], self.decode(params["decoder"], z))
+
+    def log_prior(self, params: Params, z: Float[Tensor, "s n d"]) -> Float[Tensor, "s n"]:
+        """log N(z; 0, I) in nats per datum."""
+        return self.prior(params, z.shape[-2]).log_prob(z)
+
+    def log_joint(self, params: Params, x: Float[Tensor, "n D"], z: Float[Tensor, "s n d"]) -> Float[Tensor, "s n"]:
+        """log p(x, z) = log_prior + log p(x | z), in nats per datum. ValueError as for `posterior`."""
+        check_data(x, self.observation.binary)
+        return self.log_prior(params, z) + self.likelihood(params, z).log_prob(x)
+
+    def independent(self, x: Float[Tensor, "N D"]) -> Distribution:
+        """The likelihood fitted to each pixel of x by itself, fields (D,): what any model must beat."""
+        check_data(x)
+        return self.observation.independent(x)
+
+
+def mlp(
+    data: int,
+    hidden: Sequence[int],
+    latent: int,
+    activation: Activation = torch.tanh,
+    likelihood: Likelihood = BERNOULLI,
+) -> VAE:
+    """Multilayer perceptrons: data -> *hidden -> 2 latent, and latent -> *reversed(hidden) -> data."""
+    weight = initialiser(activation)
+
+    def init(key: Tensor, bias: Tensor) -> Params:
+        encoder_key, decoder_key = keys.split(key)
+        encoder = mlps.init(encoder_key, (data, *hidden, 2 * latent), weight, bias.dtype)
+        decoder = mlps.init(decoder_key, (latent, *reversed(hidden), data), weight, bias.dtype)
+        mlps.last(decoder)["bias"] = bias.clone()
+        return {"encoder": encoder, "decoder": decoder}
+
+    def decode(params: Params, z: Tensor) -> Linear:
+        return Linear(mlps.features(params, z, activation), **mlps.last(params))
+
+    return VAE(init, partial(mlps.apply, activation=activation), decode, latent, likelihood)
+
+
+def conv(
+    image: convnet.Image,
+    channels: Sequence[int],
+    latent: int,
+    activation: Activation = F.relu,
+    likelihood: Likelihood = BERNOULLI,
+) -> VAE:
+    """Convolutions that halve the image once per entry of channels, and their mirror image; data are flat images."""
+    convnet.smallest(image, channels)
+    weight = initialiser(activation)
+
+    def init(key: Tensor, bias: Tensor) -> Params:
+        encoder_key, decoder_key = keys.split(key)
+        encoder = convnet.init_encoder(encoder_key, image, channels, 2 * latent, weight, bias.dtype)
+        decoder = convnet.init_decoder(decoder_key, latent, tuple(reversed(channels)), image, weight, bias.dtype)
+        return {"encoder": encoder, "decoder": {**decoder, "bias": bias.clone()}}
+
+    return VAE(
+        init,
+        partial(convnet.encode, image=image, activation=activation),
+        partial(convnet.decode, image=image, activation=activation),
+        latent,
+        likelihood,
+    )
+
+
+def initialiser(activation: Activation) -> Callable[..., Tensor]:
+    """He's weights for rectifiers, Xavier's for the rest."""
+    return he if activation in (F.relu, F.leaky_relu, F.gelu, torch.relu) else xavier
+
+
+def _check(params: Params) -> None:
+    check_keys(params, ("encoder", "decoder", "likelihood"))

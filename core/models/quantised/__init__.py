@@ -1,0 +1,1 @@
+"""Models whose codes are rows of a codebook."""

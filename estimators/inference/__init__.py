@@ -1,0 +1,1 @@
+"""Inference algorithms: a state, `init`, `update` and `fit`, in that order in every file."""

@@ -1,21 +1,26 @@
 """Bounds on log p(x) as functions of log weights: log_w = log p(x, z) - log q(z | x), (s, n) -> (n,), in nats.
 
+Bounds are frozen values, compared by type and fields: `elbo` is Renyi(1.0), `iwae` Renyi(0.0), `vr_max` Renyi(-inf).
 A log weight of -inf is legal: a particle outside the support of p. Where all of a datum's particles have it, the
 bound is -inf and its gradient 0. A log weight of +inf is not legal: the value is +inf or NaN, the gradient mostly NaN.
 NaN is never hidden. Half precision is computed and returned in float32.
-`slopes` gives any bound's weights, d bound / d log_w.
+
+`derivatives` gives any bound's weights and path coefficients, `additive` whether it is the ELBO, and `parse` a bound
+of its name.
 """
 
 from jensen.core.bounds.csiszar import Csiszar, TailAdaptive
 from jensen.core.bounds.debiased import Jackknife, Sumo
+from jensen.core.bounds.derivatives import additive, choose, derivatives
 from jensen.core.bounds.free_bits import free_bits
 from jensen.core.bounds.nested import Ciwae, Miwae, piwae
-from jensen.core.bounds.slopes import slopes
+from jensen.core.bounds.spelling import NAMES, parse
 from jensen.core.bounds.thermodynamic import Tvo, linear_betas, log_betas
 from jensen.core.bounds.upper import Cubo
 from jensen.core.bounds.weights import Renyi, elbo, iwae, leave_one_out_iwae, vr_max
 
 __all__ = [
+    "NAMES",
     "Ciwae",
     "Csiszar",
     "Cubo",
@@ -25,13 +30,16 @@ __all__ = [
     "Sumo",
     "TailAdaptive",
     "Tvo",
+    "additive",
+    "choose",
+    "derivatives",
     "elbo",
     "free_bits",
     "iwae",
     "leave_one_out_iwae",
     "linear_betas",
     "log_betas",
+    "parse",
     "piwae",
-    "slopes",
     "vr_max",
 ]

@@ -1,14 +1,15 @@
 """Estimates of log p(x) whose bias is lower than IWAE's, or none: neither is a bound for every model."""
 
 import math
+from dataclasses import dataclass
 from itertools import combinations
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.bounds.derivatives import differentiated
 from jensen.core.bounds.weights import check_log_weights, iwae, leave_one_out_iwae
 from jensen.core.concrete import is_concrete
 from jensen.core.ops.importance import log_sum_exp
@@ -17,26 +18,40 @@ from jensen.core.ops.log_scale import at_least_float32
 MOST = 2**16  # subsets
 
 
-class Jackknife(NamedTuple):
-    """sum_{j=0}^m c_j L_{s-j}: the generalised jackknife of IWAE, JVI-m, of bias O(s^-(m+1)) (Nowozin, 2018).
+@dataclass(frozen=True)
+class Jackknife:
+    """sum_{j=0}^m c_j L_{s-j}: the generalised jackknife of IWAE, JVI-m, of bias O(s^-(m+1)).
 
     L_{s-j} is the mean of `iwae` over all subsets that leave j of the s samples out, and
     c_j = (-1)^j (s - j)^m / ((m - j)! j!), which sum to 1: m = 0 is `iwae` and m = 1 is s L_s - (s - 1) L_{s-1}. The
-    bias of IWAE, E[L_s] - log p(x), is a series in 1 / s; c takes its first m terms away. What is left may have
-    either sign: no bound. The coefficients grow as s^m, so it is computed in float64, and the variance grows with m.
+    bias of IWAE, E[L_s] - log p(x), is a series in 1 / s; c takes its first m terms away. The coefficients grow as
+    s^m, so it is computed in float64, and the variance grows with m.
 
-    Where m particles or fewer have any weight a subset is empty, and the value is `iwae`'s. Cost and memory: that of
+    Where at most m particles lie in the support a subset is empty, and the value is `iwae`'s. Cost and memory: that of
     `iwae` for m <= 1, then C(s, m) subsets of s - m samples. ValueError unless m is an integer with 0 <= m < s, or for
     more than 65,536 subsets.
+
+    Side        either: the bias that is left may have any sign
+    Tight when  q is the posterior, or as s -> infinity, faster than `iwae`
+    Weights     d / d log_w of the sum, which may be negative; by differentiation
+    Reference   Nowozin, 2018
     """
 
     m: int = 1
 
-    def __call__(self, log_w: Float[Tensor, "s n"]) -> Float[Tensor, " n"]:
+    def __post_init__(self) -> None:
+        if not isinstance(self.m, int) or self.m < 0:
+            raise ValueError(f"expected an order m >= 0, an integer, got {self.m}: 0 is IWAE, 1 the textbook jackknife")
+
+    @property
+    def additive(self) -> bool:
+        return False
+
+    def __call__(self, log_w: Float[Tensor, "s n"], /) -> Float[Tensor, " n"]:
         check_log_weights(log_w)
         s, m = len(log_w), self.m
-        if not isinstance(m, int) or not 0 <= m < s:
-            raise ValueError(f"expected an order 0 <= m < s = {s}, an integer, got {m}: a subset needs a sample")
+        if not m < s:
+            raise ValueError(f"expected an order 0 <= m < s = {s}, got {m}: a subset needs a sample")
         for j in range(2, m + 1):
             if math.comb(s, j) > MOST:
                 raise ValueError(
@@ -52,6 +67,9 @@ class Jackknife(NamedTuple):
             total = total + c * _less(log_w, j).mean(0)
         return torch.where(empty, plain, total.to(plain.dtype))
 
+    def derivatives(self, log_w: Float[Tensor, "s n"], /) -> tuple[Float[Tensor, "s n"], Float[Tensor, "s n"]]:
+        return iwae.derivatives(log_w) if self.m == 0 else differentiated(self, log_w)
+
 
 def _less(log_w: Tensor, j: int) -> Tensor:
     """`iwae` of every subset that leaves j samples out, (subsets, n)."""
@@ -64,8 +82,9 @@ def _less(log_w: Tensor, j: int) -> Tensor:
     return log_sum_exp(log_w[kept], 1) - math.log(s - j)
 
 
-class Sumo(NamedTuple):
-    """L_first + sum_{k=1}^K (L_{first+k} - L_{first+k-1}) / P(K >= k), unbiased for log p(x) (Luo et al., 2020).
+@dataclass(frozen=True)
+class Sumo:
+    """L_first + sum_{k=1}^K (L_{first+k} - L_{first+k-1}) / P(K >= k), unbiased for log p(x).
 
     L_k is `iwae` of the first k samples, K the length of a roulette with P(K >= k) = 1 / k up to `tail`, and
     decay^(k - tail) / tail beyond. K is drawn before the samples are, one per datum:
@@ -76,33 +95,43 @@ class Sumo(NamedTuple):
 
     Without `terms` every datum uses all of its samples, K = s - first: s is then to be drawn, and at an s that is
     fixed the value is biased. With K drawn it has no bias and a heavy tail: a gradient of it needs clipping, and its
-    mean many draws. It is neither a lower nor an upper bound. Where the first samples have no weight at all it is -inf,
-    with gradient 0. A datum with more terms than samples is NaN: left short it would be biased. ValueError for fewer
-    than `first` samples, for terms that are no integers or below 1 (under vmap and torch.compile: NaN), and unless
-    first >= 1, tail >= 1 and 0 < decay < 1.
+    mean many draws. Where the first samples are all outside the support it is -inf, with gradient 0. A datum with more
+    terms than samples is NaN: cut short it would be biased. ValueError for fewer than `first` samples, for terms that
+    are no integers or below 1 (under vmap and torch.compile: NaN), and unless first >= 1, tail >= 1 and 0 < decay < 1.
+
+    Side        neither: an unbiased estimate
+    Tight when  its variance is 0, for q the posterior
+    Weights     d / d log_w of the sum, which may be negative; by differentiation
+    Reference   Luo et al., 2020
     """
 
     first: int = 1
     tail: int = 80
     decay: float = 0.9
 
-    def __call__(self, log_w: Float[Tensor, "s n"], terms: Int[Tensor, " n"] | None = None) -> Float[Tensor, " n"]:
+    def __post_init__(self) -> None:
+        whole = isinstance(self.first, int) and isinstance(self.tail, int)
+        if not whole or min(self.first, self.tail) < 1 or not 0 < self.decay < 1:
+            raise ValueError(
+                f"expected integers first >= 1 and tail >= 1 and 0 < decay < 1, got {self.first}, {self.tail} and "
+                f"{self.decay}: a roulette starts from a sample and must end"
+            )
+
+    @property
+    def additive(self) -> bool:
+        return False
+
+    def __call__(self, log_w: Float[Tensor, "s n"], /, terms: Int[Tensor, " n"] | None = None) -> Float[Tensor, " n"]:
         check_log_weights(log_w)
-        self._check()
         s, n = log_w.shape
         if s < self.first:
             raise ValueError(f"expected at least first = {self.first} samples, got {s}")
-        if terms is not None and (terms.shape != (n,) or terms.dtype not in (torch.int32, torch.int64)):
-            raise ValueError(
-                f"expected terms ({n},), an integer per datum, got {tuple(terms.shape)} of {terms.dtype}: "
-                "draw them with sumo.draw(key, n)"
-            )
-        if terms is not None and is_concrete(terms) and (terms < 1).any():
-            raise ValueError(f"expected terms of at least 1, got {int(terms.min())}: draw them with sumo.draw(key, n)")
+        if terms is not None:
+            _check_terms(terms, n)
         log_w = at_least_float32(log_w)
         head = log_sum_exp(log_w[: self.first], 0)
-        dead = (head == -torch.inf) & ~log_w.isnan().any(0)
-        sums = _log_cumulative(torch.cat([torch.where(dead, 0.0, head)[None], log_w[self.first :]]))
+        empty = (head == -torch.inf) & ~log_w.isnan().any(0)
+        sums = _log_cumulative(torch.cat([torch.where(empty, 0.0, head)[None], log_w[self.first :]]))
         counts = torch.arange(self.first, s + 1, dtype=log_w.dtype, device=log_w.device)
         levels = sums - torch.log(counts)[:, None]
         k = torch.arange(1, s - self.first + 1, device=log_w.device)
@@ -110,9 +139,12 @@ class Sumo(NamedTuple):
         if terms is not None:
             steps = torch.where(k[:, None] <= terms, steps, 0.0)
             possible = (terms >= 1) & (terms <= s - self.first)
-            dead = dead & possible
+            empty = empty & possible
             levels = torch.where(possible, levels, torch.nan)
-        return torch.where(dead, -torch.inf, levels[0] + steps.sum(0))
+        return torch.where(empty, -torch.inf, levels[0] + steps.sum(0))
+
+    def derivatives(self, log_w: Float[Tensor, "s n"], /) -> tuple[Float[Tensor, "s n"], Float[Tensor, "s n"]]:
+        return differentiated(self, log_w)
 
     def survival(self, k: Int[Tensor, "..."]) -> Float[Tensor, "..."]:
         """P(K >= k) for k >= 1, in float64."""
@@ -121,18 +153,19 @@ class Sumo(NamedTuple):
 
     def draw(self, key: Int[Tensor, "3"], n: int) -> Int[Tensor, " n"]:
         """K for each datum, (n,), at least 1. The longest has a probability near 2^-31: about 250 by default."""
-        self._check()
         u = keys.uniform(key, (1, n), torch.float64)[0].clamp_min(2.0**-32)
         beyond = self.tail + torch.floor(torch.log(self.tail * u) / math.log(self.decay))
         return torch.where(u * self.tail > 1, torch.floor(1 / u), beyond).long()
 
-    def _check(self) -> None:
-        whole = isinstance(self.first, int) and isinstance(self.tail, int)
-        if not whole or min(self.first, self.tail) < 1 or not 0 < self.decay < 1:
-            raise ValueError(
-                f"expected integers first >= 1 and tail >= 1 and 0 < decay < 1, got {self.first}, {self.tail} and "
-                f"{self.decay}: a roulette starts from a sample and must end"
-            )
+
+def _check_terms(terms: Tensor, n: int) -> None:
+    if terms.shape != (n,) or terms.dtype not in (torch.int32, torch.int64):
+        raise ValueError(
+            f"expected terms ({n},), an integer per datum, got {tuple(terms.shape)} of {terms.dtype}: "
+            "draw them with sumo.draw(key, n)"
+        )
+    if is_concrete(terms) and (terms < 1).any():
+        raise ValueError(f"expected terms of at least 1, got {int(terms.min())}: draw them with sumo.draw(key, n)")
 
 
 def _log_cumulative(t: Tensor) -> Tensor:

@@ -5,44 +5,60 @@ q(z | x) w^beta: q at beta = 0, the posterior at beta = 1. g rises with beta, so
 right sum above it (Masrani et al., 2019).
 """
 
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from jensen.core.bounds.derivatives import differentiated
 from jensen.core.bounds.weights import check_log_weights, elbo
 from jensen.core.ops.log_scale import at_least_float32
 
 
-class Tvo(NamedTuple):
-    """sum_k (beta_{k+1} - beta_k) g(beta), g at the left or the right end of each interval (Masrani et al., 2019).
+@dataclass(frozen=True)
+class Tvo:
+    """sum_k (beta_{k+1} - beta_k) g(beta), g at the left or the right end of each interval.
 
     g(beta) = sum_s pi_s log_w_s with the self-normalised weights pi_s = w_s^beta / sum_t w_t^beta. The empirical g
     has `iwae` of the same weights for its area, so for every set of weights left <= iwae <= right; both meet there
-    as intervals grow fine. The left sum is therefore a lower bound in expectation at every s, and with one interval
-    it is `elbo`. The right sum is an upper bound with exact expectations, E_posterior log w with one interval; from s
-    samples it is biased down, and at small s may be below log p(x).
+    as intervals grow fine. With one interval the left sum is `elbo` and the right sum E_posterior log w.
 
-    betas rise from 0 to 1: `linear_betas(k)` or `log_betas(k)`, or any tuple. A particle of no weight makes the left
-    sum -inf, as it makes the ELBO, and leaves the right sum finite. The weights of `slopes` may be negative:
-    d g / d log_w_s = pi_s (1 + beta (log_w_s - g)). ValueError for betas or a side that are none.
+    betas rise from 0 to 1: `linear_betas(k)` or `log_betas(k)`, or any tuple. A particle outside the support makes the
+    left sum -inf, as it makes the ELBO, and leaves the right sum finite. ValueError for other betas or another side.
+
+    Side        left: lower, in expectation at every s. right: upper for exact expectations; from s samples it is
+                biased down, and at small s may be below log p(x)
+    Tight when  q is the posterior, or for many intervals and samples
+    Weights     sums of d g / d log_w_s = pi_s (1 + beta (log_w_s - g)), which may be negative; by differentiation
+    Reference   Masrani et al., 2019
     """
 
     betas: tuple[float, ...]
     side: Literal["left", "right"] = "left"
 
-    def __call__(self, log_w: Float[Tensor, "s n"]) -> Float[Tensor, " n"]:
-        check_log_weights(log_w)
+    def __post_init__(self) -> None:
         if self.side not in ("left", "right"):
             raise ValueError(f'expected side "left" or "right", got {self.side!r}')
-        rising = all(a < b for a, b in pairwise(self.betas))
-        if len(self.betas) < 2 or self.betas[0] != 0 or self.betas[-1] != 1 or not rising:
+        betas = tuple(float(beta) for beta in self.betas)
+        if len(betas) < 2 or betas[0] != 0 or betas[-1] != 1 or not all(a < b for a, b in pairwise(betas)):
             raise ValueError(f"expected betas that rise from 0 to 1, got {self.betas}: linear_betas(k) makes some")
+        object.__setattr__(self, "betas", betas)
+
+    @property
+    def additive(self) -> bool:
+        return len(self.betas) == 2 and self.side == "left"
+
+    def __call__(self, log_w: Float[Tensor, "s n"], /) -> Float[Tensor, " n"]:
+        check_log_weights(log_w)
         ends = self.betas[:-1] if self.side == "left" else self.betas[1:]
         steps = [high - low for low, high in pairwise(self.betas)]
         return torch.stack([step * tempered_mean(log_w, beta) for step, beta in zip(steps, ends, strict=True)]).sum(0)
+
+    def derivatives(self, log_w: Float[Tensor, "s n"], /) -> tuple[Float[Tensor, "s n"], Float[Tensor, "s n"]]:
+        return elbo.derivatives(log_w) if self.additive else differentiated(self, log_w)
 
 
 def linear_betas(intervals: int) -> tuple[float, ...]:
@@ -67,11 +83,11 @@ def tempered_mean(log_w: Float[Tensor, "s n"], beta: float) -> Float[Tensor, " n
     if beta == 0:
         return elbo(log_w)
     log_w = at_least_float32(log_w)
-    lost = log_w == -torch.inf
-    dead = lost.all(0)
-    held = torch.where(lost, 0.0, log_w)
-    pi = torch.softmax(torch.where(lost & ~dead, -torch.inf, beta * held), 0)
-    return torch.where(dead, -torch.inf, (pi * held).sum(0))
+    outside = log_w == -torch.inf
+    empty = outside.all(0)
+    finite = torch.where(outside, 0.0, log_w)
+    pi = torch.softmax(torch.where(outside & ~empty, -torch.inf, beta * finite), 0)
+    return torch.where(empty, -torch.inf, (pi * finite).sum(0))
 
 
 def _check_intervals(intervals: int) -> None:

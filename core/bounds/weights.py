@@ -1,7 +1,7 @@
-"""The ELBO, IWAE and the family that joins them: power means of the weights."""
+"""The family that holds the ELBO, IWAE and VR-max: logarithms of power means of the weights."""
 
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -11,16 +11,62 @@ from jensen.core.ops.importance import log_sum_exp
 from jensen.core.ops.log_scale import at_least_float32
 
 
-def elbo(log_w: Float[Tensor, "s n"]) -> Float[Tensor, " n"]:
-    """mean_s log_w, a lower bound for every s (Jordan et al., 1999)."""
-    check_log_weights(log_w)
-    return torch.where(log_w == -torch.inf, -torch.inf, at_least_float32(log_w)).mean(0)
+@dataclass(frozen=True)
+class Renyi:
+    """log mean_s exp((1 - alpha) log_w) / (1 - alpha), the variational Renyi bound; it falls as alpha rises.
+
+    alpha = 0 is `iwae`, log mean_s w_s; alpha = 1 is its limit `elbo`, mean_s log_w, reached without loss of precision
+    on the way; alpha = -inf is its limit `vr_max`, max_s log_w. One particle outside the support makes it -inf for
+    alpha >= 1, with gradient 0 for alpha > 1. ValueError for an alpha of nan or inf.
+
+    Side        lower for alpha >= 0, in expectation at every s; for alpha < 0 either: see `Cubo`
+    Tight when  q is the posterior; `iwae` as s -> infinity too
+    Weights     w^(1 - alpha) / sum_s w^(1 - alpha), path coefficients alpha + (1 - alpha) u; those of `vr_max` are
+                shared by the particles that tie for the largest
+    Reference   Li and Turner, 2016; `elbo` Jordan et al., 1999; `iwae` Burda et al., 2016
+    """
+
+    alpha: float
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.alpha, int | float) or not self.alpha < math.inf:
+            raise ValueError(
+                f"expected a number alpha < inf, got {self.alpha}: 0 is IWAE, 1 the ELBO, -inf the largest weight, "
+                "and at inf there is no estimate"
+            )
+        object.__setattr__(self, "alpha", float(self.alpha) + 0.0)  # -0 is 0
+
+    @property
+    def additive(self) -> bool:
+        return self.alpha == 1
+
+    def __call__(self, log_w: Float[Tensor, "s n"], /) -> Float[Tensor, " n"]:
+        check_log_weights(log_w)
+        if self.alpha == 1:
+            return torch.where(log_w == -torch.inf, -torch.inf, at_least_float32(log_w)).mean(0)
+        if self.alpha == -math.inf:
+            top = at_least_float32(log_w).amax(0)
+            return torch.where(top == -torch.inf, -torch.inf, top)
+        return power_mean(log_w, 1 - self.alpha)
+
+    def derivatives(self, log_w: Float[Tensor, "s n"], /) -> tuple[Float[Tensor, "s n"], Float[Tensor, "s n"]]:
+        check_log_weights(log_w)
+        log_w = at_least_float32(log_w)
+        outside = log_w == -torch.inf
+        if self.alpha == 1:
+            return torch.where(outside, 0.0, torch.full_like(log_w, 1 / len(log_w))), torch.ones_like(log_w)
+        if self.alpha == -math.inf:
+            largest = ((log_w == log_w.amax(0)) & ~outside).to(log_w.dtype)
+            return largest / largest.sum(0).clamp_min(1), torch.ones_like(log_w)
+        power = 1 - self.alpha
+        empty = outside.all(0) if power > 0 else outside.any(0)
+        u = torch.where(empty, 0.0, torch.softmax(torch.where(empty, 0.0, power * log_w), 0))
+        return u, self.alpha + power * u
 
 
-def iwae(log_w: Float[Tensor, "s n"]) -> Float[Tensor, " n"]:
-    """log mean_s exp(log_w), a lower bound that rises with s to log p(x) (Burda et al., 2016)."""
-    check_log_weights(log_w)
-    return log_sum_exp(at_least_float32(log_w), 0) - math.log(log_w.shape[0])
+elbo = Renyi(1.0)
+iwae = Renyi(0.0)
+vr_max = Renyi(-math.inf)
 
 
 def leave_one_out_iwae(log_w: Float[Tensor, "s n"]) -> Float[Tensor, "s n"]:
@@ -42,39 +88,6 @@ def leave_one_out_iwae(log_w: Float[Tensor, "s n"]) -> Float[Tensor, "s n"]:
     return torch.where(heaviest, log_sum_exp(torch.where(heaviest, -torch.inf, log_w), 0), others) - math.log(s - 1)
 
 
-class Renyi(NamedTuple):
-    """log mean_s exp((1 - alpha) log_w) / (1 - alpha), the variational Renyi bound (Li and Turner, 2016).
-
-    alpha = 0 is `iwae`, alpha -> 1 is `elbo`, without loss of precision on the way, and alpha -> -inf is `vr_max`;
-    it falls as alpha rises. For alpha >= 0 it is a lower bound in expectation at every s; for alpha < 0 it need not
-    be: see `Cubo`. For alpha >= 1 one particle of no weight makes it -inf, with gradient 0 for alpha > 1. ValueError
-    for an alpha that is not finite.
-    """
-
-    alpha: float
-
-    def __call__(self, log_w: Float[Tensor, "s n"]) -> Float[Tensor, " n"]:
-        if not math.isfinite(self.alpha):
-            raise ValueError(
-                f"expected a finite alpha, got {self.alpha}: the limit at -inf is vr_max, "
-                "and at inf there is no estimate"
-            )
-        if self.alpha == 1:
-            return elbo(log_w)
-        return power_mean(log_w, 1 - self.alpha)
-
-
-def vr_max(log_w: Float[Tensor, "s n"]) -> Float[Tensor, " n"]:
-    """max_s log_w, the limit of `Renyi` at alpha -> -inf (Li and Turner, 2016).
-
-    Its gradient is that of the heaviest particle alone, shared by those that tie. It lies between `iwae` and
-    `iwae` + log s for the same weights, and its mean may be on either side of log p(x).
-    """
-    check_log_weights(log_w)
-    top = at_least_float32(log_w).amax(0)
-    return torch.where(top == -torch.inf, -torch.inf, top)
-
-
 def power_mean(log_w: Float[Tensor, "s n"], power: float) -> Float[Tensor, " n"]:
     """log mean_s exp(power log_w) / power for a power other than 0, (n,).
 
@@ -82,14 +95,14 @@ def power_mean(log_w: Float[Tensor, "s n"], power: float) -> Float[Tensor, " n"]
     1: a power of 1e-6 then loses nothing.
     """
     check_log_weights(log_w)
-    if power == 1:
-        return iwae(log_w)
     log_w = at_least_float32(log_w)
-    lost = log_w == -torch.inf
-    dead = (lost.all(0) if power > 0 else lost.any(0)) & ~log_w.isnan().any(0)
-    log_w = torch.where(dead, 0.0, log_w)
-    held = log_w.detach()
-    peak = held.amax(0) if power > 0 else held.amin(0)
+    if power == 1:
+        return log_sum_exp(log_w, 0) - math.log(len(log_w))
+    outside = log_w == -torch.inf
+    empty = (outside.all(0) if power > 0 else outside.any(0)) & ~log_w.isnan().any(0)
+    log_w = torch.where(empty, 0.0, log_w)
+    detached = log_w.detach()
+    peak = detached.amax(0) if power > 0 else detached.amin(0)
     peak = torch.where(peak.abs() == torch.inf, 0.0, peak)
     scaled = power * (log_w - peak)
     less_one = torch.expm1(scaled).mean(0)
@@ -97,7 +110,7 @@ def power_mean(log_w: Float[Tensor, "s n"], power: float) -> Float[Tensor, " n"]
     log_mean = torch.where(
         near, torch.log1p(torch.where(near, less_one, 0.0)), log_sum_exp(scaled, 0) - math.log(len(log_w))
     )
-    return torch.where(dead, -torch.inf, peak + log_mean / power)
+    return torch.where(empty, -torch.inf, peak + log_mean / power)
 
 
 def check_log_weights(log_w: Tensor) -> None:

@@ -1,0 +1,72 @@
+"""What estimators ask of a bound beside its value: additivity, weights and path coefficients.
+
+A bound that is a `contracts.Derivatives` answers in closed form; any other function of log weights is differentiated.
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from jensen.core.bounds.weights import check_log_weights
+from jensen.core.contracts import Bound, Derivatives
+from jensen.core.ops.log_scale import at_least_float32
+
+
+def additive(bound: Bound, log_w: Float[Tensor, "s n"] | int) -> bool | Bool[Tensor, ""]:
+    """Whether the bound is a weighted mean of log_w with fixed weights, so that each sample answers for its own term.
+
+    `log_w` gives shape, type and device, and its values are not looked at; a number of samples s does for one datum.
+    The ELBO is additive however it is written. A bound that knows says True or False. Of another function the
+    gradient is compared at two fixed points of different order and size: a 0-d boolean tensor, which `choose` takes
+    under every transform.
+    """
+    if isinstance(bound, Derivatives):
+        return bound.additive
+    like = torch.zeros(log_w, 1) if isinstance(log_w, int) else at_least_float32(log_w.detach())
+    index = torch.arange(like.numel(), dtype=like.dtype, device=like.device).reshape(like.shape)
+    first = torch.sin(2 * index + 2)
+    second = 1e3 * first.roll(1, 0)  # every rank goes to another sample
+    slope = torch.func.grad(lambda t: bound(t).sum())
+    u, again = slope(first), slope(second)
+    rounding = torch.finfo(like.dtype).eps ** 0.5
+    same = (u - again).abs() <= rounding * u.abs().amax()
+    a_mean = (u.sum(0) - 1).abs() <= rounding
+    of_the_value = (bound(second) - (u * second).sum(0)).abs() <= 1e3 * rounding
+    return same.all() & a_mean.all() & of_the_value.all()
+
+
+def derivatives(bound: Bound, log_w: Float[Tensor, "s n"]) -> tuple[Float[Tensor, "s n"], Float[Tensor, "s n"]]:
+    """(weights u, path coefficients 1 - h / u), (s, n) each.
+
+    u = d bound / d log_w and h is the diagonal of d^2 bound / d log_w^2: what plain and doubly reparameterised
+    gradients multiply a sample's path by. Half precision comes out as float32.
+    """
+    check_log_weights(log_w)
+    return bound.derivatives(log_w) if isinstance(bound, Derivatives) else differentiated(bound, log_w)
+
+
+def differentiated(bound: Bound, log_w: Float[Tensor, "s n"]) -> tuple[Float[Tensor, "s n"], Float[Tensor, "s n"]]:
+    """`derivatives` by differentiating the bound twice, with memory (s, s, n); 0 for the path where u is 0."""
+    check_log_weights(log_w)
+    log_w = at_least_float32(log_w)
+    first = torch.func.grad(lambda log_w: bound(log_w).sum())
+    u = first(log_w)
+    pull = torch.func.vjp(first, log_w)[1]  # of a symmetric matrix, and it compiles where jvp does not
+    units = torch.eye(len(log_w), dtype=log_w.dtype, device=log_w.device)[..., None].expand(-1, -1, log_w.shape[1])
+    rows = torch.func.vmap(lambda unit: pull(unit)[0])(units)
+    return u, path(u, rows.diagonal(dim1=0, dim2=1).T)
+
+
+def path(u: Float[Tensor, "s n"], h: Float[Tensor, "s n"]) -> Float[Tensor, "s n"]:
+    """1 - h / u, and 0 where u is 0."""
+    return torch.where(u == 0, 0.0, 1 - h / torch.where(u == 0, 1.0, u))
+
+
+def choose(condition: bool | Bool[Tensor, ""], yes: Callable[[], Tensor], no: Callable[[], Tensor]) -> Tensor:
+    """yes() or no(): one of them for a Python bool, both and `torch.where` for a tensor."""
+    if isinstance(condition, bool):
+        return yes() if condition else no()
+    return torch.where(condition, yes(), no())
+

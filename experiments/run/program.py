@@ -64,7 +64,12 @@ class Program(Protocol):
 
     @property
     def schedules(self) -> Mapping[str, Schedule]:
-        """By name: "lr" multiplies every group's learning rate, the others reach the losses as `weights`."""
+        """Numbers by step and name, such as the KL's weight: they reach the losses as `weights`."""
+        ...
+
+    @property
+    def epoch(self) -> int:
+        """Steps after which held-out data are scored."""
         ...
 
     def init(self, key: Key, data: Data, /) -> tuple[Params, Tree]:
@@ -76,7 +81,7 @@ class Program(Protocol):
         ...
 
     def score(self, params: Params, state: Tree, batch: Batch, key: Key, /) -> Tensor:
-        """(n,), to be raised on held-out data: recorded and drawn at each epoch; stopping early and `best` follow it."""
+        """(n,), to be raised on held-out data: recorded and drawn at each epoch, and what stopping early follows."""
         ...
 
     def figures(self, params: Params, state: Tree, data: Data, key: Key, /) -> dict[str, Figure]:

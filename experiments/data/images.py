@@ -1,0 +1,118 @@
+"""Images as flat tensors in [0, 1]: scikit-learn's digits, or MNIST from OpenML or files."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from jensen.core import keys
+from jensen.experiments.data import mnist
+from jensen.experiments.data.pixels import binarise
+from jensen.experiments.run.errors import InputError
+from jensen.experiments.run.settings import Run
+
+TEST_KEY = 1  # test pixels are binarised with this seed in every run, so that runs compare
+
+
+class Images(NamedTuple):
+    """Grey or binary images, (n, D) each, test labels (n,), and the shape of one (channels, height, width)."""
+
+    train: Tensor
+    test: Tensor
+    test_labels: Tensor
+    shape: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """Which images, and what is done to their pixels."""
+
+    data: Literal["digits", "mnist", "mnist-static"] = "digits"
+    """digits ships with scikit-learn (1,797 images of 8 x 8); mnist is downloaded, or read from --data-dir.
+    mnist-static, which is binarised once and for all, is read from there."""
+    data_dir: Path | None = field(default=None, metadata={"free": True})
+    """Folder of the four MNIST idx files, plain or .gz; for mnist-static, of binarized_mnist.npz."""
+    pixels: Literal["auto", "dynamic", "static", "grey"] = "auto"
+    """dynamic: binary, drawn anew at each step; static: binary, drawn once; grey: in [0, 1] as they are.
+    auto: dynamic, or static for mnist-static."""
+
+    @property
+    def treatment(self) -> str:
+        """Of pixels: dynamic, static or grey."""
+        automatic = "static" if self.data == "mnist-static" else "dynamic"
+        return automatic if self.pixels == "auto" else self.pixels
+
+    def check(self) -> None:
+        """Raises an InputError for what cannot work."""
+        if self.data == "mnist-static" and self.pixels not in ("auto", "static"):
+            raise InputError(
+                f"mnist-static is binary already, and --pixels {self.pixels} cannot change that: leave it out"
+            )
+        if self.data == "digits" and self.data_dir is not None:
+            raise InputError("--data-dir holds MNIST's files and digits needs none: use --data mnist, or drop it")
+        if self.data_dir is not None and not self.data_dir.is_dir():
+            raise InputError(f"--data-dir {self.data_dir} is no folder")
+
+    def resolved(self) -> "ImageData":
+        """The same, with a folder that is found from anywhere."""
+        return dataclasses.replace(self, data_dir=self.data_dir.resolve() if self.data_dir else None)
+
+    def load(self, run: Run) -> Images:
+        """The images as the run takes them. InputError when files are missing or damaged, or nothing is downloaded."""
+        images = self.read()
+        if self.treatment != "grey":
+            images = images._replace(test=binarise(keys.key(TEST_KEY), images.test))
+        if self.treatment == "static":
+            images = images._replace(train=binarise(keys.fold_in(keys.key(run.seed), 0), images.train))
+        return placed(images, run)
+
+    def read(self) -> Images:
+        """The images as they are stored."""
+        if self.data == "digits":
+            return digits()
+        if self.data == "mnist":
+            return Images(*(mnist.openml() if self.data_dir is None else mnist.files(self.data_dir)))
+        return Images(*mnist.static(self.data_dir))
+
+
+def digits() -> Images:
+    """1,797 images of 8 x 8 in 17 levels, embedded in scikit-learn: a fixed random fifth is the test set."""
+    from sklearn.datasets import load_digits
+
+    pixels, targets = load_digits(return_X_y=True)
+    images, labels = torch.from_numpy(np.asarray(pixels)).float() / 16, torch.from_numpy(np.asarray(targets))
+    order = keys.permutation(keys.key(0), len(images))
+    test, train = order[:360], order[360:]
+    return Images(images[train], images[test], labels[test], (1, 8, 8))
+
+
+def placed(images: Images, run: Run) -> Images:
+    """On the run's device, in its dtype. InputError for a device that is not there."""
+    try:
+        moved = [t.to(run.device, getattr(torch, run.dtype)) for t in (images.train, images.test)]
+        moved[0].sum().item()
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--device {run.device} cannot be used ({reason}): try --device cpu") from error
+    return images._replace(train=moved[0], test=moved[1])
+
+
+def split(train: Tensor, run: Run, treatment: str) -> tuple[Tensor, Tensor | None]:
+    """The training data, and their last part apart where the run holds some out; its pixels are drawn once.
+
+    InputError where what is left makes no batch.
+    """
+    share = run.share_held_out
+    size = len(train) if share == 0 else len(train) - max(1, int(share * len(train)))
+    if size < run.batch:
+        raise InputError(f"--batch {run.batch} exceeds the {size} training data: pass at most that many")
+    if share == 0:
+        return train, None
+    rest = train[size:]
+    if treatment == "dynamic":
+        rest = binarise(keys.key(TEST_KEY, train.device), rest)
+    return train[:size], rest

@@ -1,0 +1,89 @@
+"""One step: the gradient of a turn's loss in its groups, with the numbers that describe it, as a pure function."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.func import grad_and_value
+
+from jensen.core import keys, trees
+from jensen.core.contracts import Key
+from jensen.core.trees import Params, Tree
+from jensen.experiments.data.batches import chunks, length
+from jensen.experiments.run.program import Batch, Out, Turn, Weights
+
+Gradient = Callable[..., tuple[Params, Tree, tuple[str, ...], Tensor]]
+"""(params, state, batch, key, step, weights) -> gradients by group, new state, names of the numbers, numbers"""
+
+
+def gradient(turn: Turn, clip: float | None) -> Gradient:
+    """Of one batch: numbers are the loss, the terms' means, and the gradient's norm in each group before clipping."""
+    raw = unclipped(turn)
+
+    def step(
+        params: Params, state: Tree, batch: Batch, key: Key, step: Tensor, weights: Weights
+    ) -> tuple[Params, Tree, tuple[str, ...], Tensor]:
+        slopes, new, terms = raw(params, state, batch, keys.fold_in(key, step), weights)
+        return clipped(slopes, new, terms, clip)
+
+    return step
+
+
+def accumulated(turn: Turn, clip: float | None, parts: int, compiled: Callable[[Callable], Callable]) -> Gradient:
+    """The same, by `parts` gradients of a part of the batch each: memory is a part's, and draws are the whole's.
+
+    Data of different parts do not meet, and each part finds the state that the one before it left.
+    """
+    each, finish = compiled(unclipped(turn)), compiled(clipped)
+
+    def step(
+        params: Params, state: Tree, batch: Batch, key: Key, step: Tensor, weights: Weights
+    ) -> tuple[Params, Tree, tuple[str, ...], Tensor]:
+        key, n = keys.fold_in(key, step), length(batch)
+        total, sums = None, {}
+        for first, part in chunks(batch, -(-n // parts)):
+            slopes, state, terms = each(params, state, part, keys.at(key, datum=first), weights)
+            share = length(part) / n
+            scaled = trees.map(lambda g, share=share: g * share, slopes)
+            total = scaled if total is None else trees.map(torch.add, total, scaled)
+            sums = {name: sums.get(name, 0.0) + share * value for name, value in terms.items()}
+        return finish(total, state, sums, clip)
+
+    return step
+
+
+def unclipped(turn: Turn) -> Callable[..., tuple[Params, Tree, dict[str, Tensor]]]:
+    """(params, state, batch, key, weights) -> gradients, new state and the loss and terms' means by name."""
+
+    def step(
+        params: Params, state: Tree, batch: Batch, key: Key, weights: Weights
+    ) -> tuple[Params, Tree, dict[str, Tensor]]:
+        others = {name: trees.stop(group) for name, group in params.items() if name not in turn.groups}
+
+        def loss(own: Params) -> tuple[Tensor, tuple[dict[str, Tensor], Tree]]:
+            out: Out = turn.loss({**others, **own}, state, batch, key, weights)
+            means = {name: term.detach().mean() for name, term in out.terms.items()}
+            return out.loss, (means, trees.stop(out.state))
+
+        own = {name: params[name] for name in turn.groups}
+        slopes, (value, (means, new)) = grad_and_value(loss, has_aux=True)(own)
+        return slopes, new, {"loss": value.detach(), **means}
+
+    return step
+
+
+def clipped(
+    slopes: Params, new: Tree, terms: dict[str, Tensor], clip: float | None
+) -> tuple[Params, Tree, tuple[str, ...], Tensor]:
+    """Gradients scaled down to a norm of `clip` in each group, and the numbers: a state's norm among them."""
+    norms = {group: trees.norm(slope) for group, slope in slopes.items()}
+    if clip is not None:
+        slopes = {
+            group: trees.map(lambda g, norm=norms[group]: g * (clip / norm).clamp_max(1.0), slope)
+            for group, slope in slopes.items()
+        }
+    numbers = {**terms, **{f"norm/{group}": norm for group, norm in norms.items()}}
+    moved = [t for t in trees.leaves(new) if t.is_floating_point()]
+    if moved:
+        numbers["norm/state"] = trees.norm(moved)
+    return slopes, new, tuple(numbers), torch.stack([t.to(torch.float64) for t in numbers.values()])

@@ -1,21 +1,27 @@
-"""What is maximised when the two terms of the ELBO are not weighed alike; named terms, (n,) each, in nats per datum."""
+"""What is maximised when the two terms of the ELBO do not weigh the same; named terms, (n,) each, in nats per datum.
 
-from jensen.core.objectives.constrained import Geco, committed
-from jensen.core.objectives.total_correlation import Decomposition, TcTerms, batch_weights, beta_tc, decompose
-from jensen.core.objectives.weighted import (
-    RateDistortion,
-    Terms,
-    beta,
-    capacity,
-    free_bits,
-    rate_distortion,
-)
+As functions of a reconstruction and a KL, and as values of one signature that a trainer takes: see `objective`.
+"""
+
+from jensen.core.objectives.constrained import Multiplier, committed, geco
+from jensen.core.objectives.objective import Objective, kl, kl_per_dimension
+from jensen.core.objectives.spelling import NAMES, parse
+from jensen.core.objectives.terms import Terms
+from jensen.core.objectives.total_correlation import Decomposition, batch_weights, beta_tc, decompose
+from jensen.core.objectives.values import Beta, BetaTc, Capacity, Committed, FreeBits, Geco
+from jensen.core.objectives.weighted import beta, capacity, free_bits
 
 __all__ = [
+    "NAMES",
+    "Beta",
+    "BetaTc",
+    "Capacity",
+    "Committed",
     "Decomposition",
+    "FreeBits",
     "Geco",
-    "RateDistortion",
-    "TcTerms",
+    "Multiplier",
+    "Objective",
     "Terms",
     "batch_weights",
     "beta",
@@ -24,5 +30,8 @@ __all__ = [
     "committed",
     "decompose",
     "free_bits",
-    "rate_distortion",
+    "geco",
+    "kl",
+    "kl_per_dimension",
+    "parse",
 ]

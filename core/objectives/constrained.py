@@ -1,51 +1,41 @@
 """Constraints in place of weights: a reconstruction to reach (GECO), a KL that cannot vanish (delta-VAE)."""
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from jensen.core.contracts import Distribution
 from jensen.core.distributions import DiagNormal
-from jensen.core.objectives.weighted import Terms, check_scalar, checked
+from jensen.core.objectives.terms import Terms, check_scalar, checked, scaled
 from jensen.core.ops import bounded
 from jensen.core.ops.log_scale import at_least_float32
 
 
-class Geco(NamedTuple):
-    """Least KL subject to E_q log p(x | z) >= target, with a Lagrange multiplier as a state (Rezende and Viola, 2018).
+class Multiplier(NamedTuple):
+    """The Lagrange multiplier of `geco`, the state that it moves from step to step.
 
-        geco = Geco.start(x)
-        terms = geco(reconstruction, kl, target)             # maximise terms.objective.mean()
-        geco = geco.update(reconstruction, target)
-
-    The objective is -kl - multiplier (target - reconstruction). The multiplier grows by a factor while the constraint
-    is broken and shrinks while it is kept: in the long run the reconstruction stands at the target.
+    multiplier = Multiplier.start(x)
+    terms = geco(reconstruction, kl, multiplier, target)    # maximise terms.objective.mean()
+    multiplier = multiplier.update(reconstruction, target)
     """
 
-    log_multiplier: Float[Tensor, ""]
-    average: Float[Tensor, ""]  # of target - reconstruction over steps, positive where broken
+    log: Float[Tensor, ""]
+    average: Float[Tensor, ""]  # of target - reconstruction over steps, positive where the constraint is broken
     weight: Float[Tensor, ""]  # of the steps seen: 0 at the start
 
     @classmethod
-    def start(cls, like: Tensor) -> "Geco":
+    def start(cls, like: Tensor) -> Self:
         """A multiplier of 1, and no steps seen; float32 at least, on the device of `like`."""
         zero = at_least_float32(like.new_zeros(()))
         return cls(zero, zero, zero)
 
     @property
-    def multiplier(self) -> Float[Tensor, ""]:
-        return torch.exp(self.log_multiplier)
-
-    def __call__(self, reconstruction: Float[Tensor, " n"], kl: Float[Tensor, " n"], target: float | Tensor) -> Terms:
-        """The objective and its terms, (n,) each, in nats per datum; no gradient for the multiplier."""
-        reconstruction, kl = checked(reconstruction, kl)
-        check_scalar("target", target, len(kl))
-        reward = self.multiplier.detach() * (reconstruction - target)
-        penalty = torch.where(reward == reconstruction, 0.0, reward - reconstruction)  # infinite, too
-        return Terms(reward - kl, reconstruction, -kl, penalty)
+    def value(self) -> Float[Tensor, ""]:
+        return torch.exp(self.log)
 
     def update(
         self,
@@ -54,7 +44,7 @@ class Geco(NamedTuple):
         rate: float = 0.01,
         decay: float = 0.99,
         limit: float = 1e6,
-    ) -> "Geco":
+    ) -> "Multiplier":
         """The state after a step: log multiplier += rate * the average violation, within ± log limit.
 
         The average over steps forgets with `decay`, and does not lean to its start. A step whose violation is infinite
@@ -74,24 +64,62 @@ class Geco(NamedTuple):
         average = decay * self.average + (1 - decay) * violation
         weight = decay * self.weight + 1 - decay
         edge = math.log(limit)
-        moved = Geco((self.log_multiplier + rate * average / weight).clamp(-edge, edge), average, weight)
+        moved = Multiplier((self.log + rate * average / weight).clamp(-edge, edge), average, weight)
         endless = violation.abs() == torch.inf
-        return Geco(*(torch.where(endless, old, new) for old, new in zip(self, moved, strict=True)))
+        return Multiplier(*(torch.where(endless, old, new) for old, new in zip(self, moved, strict=True)))
 
 
-def committed(q: DiagNormal, rate: float) -> DiagNormal:
+def geco(
+    reconstruction: Float[Tensor, " n"],
+    kl: Float[Tensor, " n"],
+    multiplier: Multiplier,
+    target: float | Tensor,
+    weight: float | Tensor = 1.0,
+) -> Terms:
+    """multiplier (reconstruction - target) - weight kl: least KL subject to reconstruction >= target, in nats.
+
+    GECO (Rezende and Viola, 2018). The multiplier grows by a factor while the constraint is broken and shrinks while it
+    is kept: in the long run the reconstruction stands at the target. It has no gradient.
+    """
+    reconstruction, kl = checked(reconstruction, kl)
+    check_scalar("target", target, len(kl))
+    check_scalar("weight", weight, len(kl), 0.0)
+    reward, charge = multiplier.value.detach() * (reconstruction - target), scaled(weight, kl)
+    gained = torch.where(reward == reconstruction, 0.0, reward - reconstruction)  # infinite, too
+    penalty = torch.where(charge == kl, 0.0, charge - kl) - gained
+    return Terms(reward - charge, reconstruction, kl, penalty, {})
+
+
+@runtime_checkable
+class _Normal(Distribution, Protocol):
+    """What has the fields of a diagonal normal."""
+
+    @property
+    def loc(self) -> Tensor: ...
+    @property
+    def log_scale(self) -> Tensor: ...
+
+
+def committed(q: Distribution, rate: float) -> DiagNormal:
     """q with scales so small that KL(q || N(0, 1)) is at least `rate` nats in every dimension, whatever its mean.
 
     log_scale -> edge - softplus(edge - log_scale), where edge < 0 solves -edge + (e^(2 edge) - 1) / 2 = rate: scales
     of q far below stay, larger ones approach the edge, and a gradient is left everywhere. This is the delta-VAE's
     committed rate (Razavi et al., 2019), d times `rate`, for a standard normal prior: it cannot collapse to less.
     Theirs for sequences is an autoregressive prior. Half precision is computed and returned in float32. ValueError for
-    a rate outside [0, 19]: scales end at e^-20.
+    a rate outside [0, 19]: scales end at e^-20. TypeError for a q without `loc` and `log_scale`.
     """
-    if not 0 <= rate <= 19:
-        raise ValueError(f"expected a rate of 0 to 19 nats per dimension, got {rate}")
+    check_rate(rate)
+    if not isinstance(q, _Normal):
+        raise TypeError(f"a committed rate needs a diagonal normal q, got {type(q).__name__}")
     edge, log_scale = _log_scale_at(rate), bounded(at_least_float32(q.log_scale))  # float16 ends before the edge
     return DiagNormal(at_least_float32(q.loc), edge - F.softplus(edge - log_scale))
+
+
+def check_rate(rate: float) -> None:
+    """ValueError for a rate that no scale reaches."""
+    if not 0 <= rate <= 19:
+        raise ValueError(f"expected a rate of 0 to 19 nats per dimension, got {rate}")
 
 
 def _log_scale_at(rate: float) -> float:

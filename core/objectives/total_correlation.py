@@ -10,11 +10,13 @@ estimates log q(z_i) by log sum_j W_ij q(z_i | x_j).
 from typing import Literal, NamedTuple
 
 import torch
+from einops import repeat
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core.distributions import DiagNormal
-from jensen.core.objectives.weighted import check_scalar, checked, weighed
+from jensen.core import trees
+from jensen.core.contracts import Dimensional, Distribution
+from jensen.core.objectives.terms import Terms, charged, check_scalar, checked, scaled
 from jensen.core.ops.importance import log_sum_exp
 from jensen.core.ops.log_scale import at_least_float32
 
@@ -36,34 +38,28 @@ class Decomposition(NamedTuple):
         return self.total_correlation + self.dimension_wise_kl
 
 
-class TcTerms(NamedTuple):
-    """An objective to maximise, (n,), and the terms that it is the sum of, with their weights, (n,) each."""
-
-    objective: Float[Tensor, " n"]
-    reconstruction: Float[Tensor, " n"]
-    index_code_mi: Float[Tensor, " n"]
-    total_correlation: Float[Tensor, " n"]
-    dimension_wise_kl: Float[Tensor, " n"]
-
-
 def beta_tc(
-    reconstruction: Float[Tensor, " n"], parts: Decomposition, beta: float | Tensor, alpha: float = 1.0,
-    gamma: float = 1.0,
-) -> TcTerms:  # fmt: skip
+    reconstruction: Float[Tensor, " n"],
+    parts: Decomposition,
+    beta: float | Tensor,
+    alpha: float | Tensor = 1.0,
+    gamma: float | Tensor = 1.0,
+) -> Terms:
     """reconstruction - alpha MI - beta TC - gamma dimension-wise KL, the beta-TC-VAE (Chen et al., 2018).
 
     All weights 1 make the sampled ELBO. ValueError for a negative weight, or one that is neither () nor (n,).
     """
-    reconstruction, *terms = checked(reconstruction, *parts)
+    reconstruction, *each = checked(reconstruction, *parts)
     for name, weight in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
         check_scalar(name, weight, len(reconstruction), 0.0)
-    mi, tc, dimension_wise = (-weighed(w, t) for w, t in zip((alpha, beta, gamma), terms, strict=True))
-    return TcTerms(reconstruction + (mi + tc + dimension_wise), reconstruction, mi, tc, dimension_wise)
+    mi, tc, dimension_wise = (scaled(w, t) for w, t in zip((alpha, beta, gamma), each, strict=True))
+    parts = Decomposition(*each)
+    return charged(reconstruction, parts.kl, mi + tc + dimension_wise, parts._asdict())
 
 
 def decompose(
-    q: DiagNormal,
-    prior: DiagNormal,
+    q: Distribution,
+    prior: Distribution,
     z: Float[Tensor, "s n d"],
     data: int,
     weights: Literal["weighted", "stratified"] = "stratified",
@@ -72,22 +68,23 @@ def decompose(
 
     They sum to mean_s log q(z | x) - log p(z) whatever the weights are. Each is biased, by the logarithm of an average
     over the minibatch, up for MI where `stratified`; with n = data it is exact in expectation. Memory s n^2 d.
-    TypeError for others than normals. ValueError for z of another shape, and see `batch_weights`.
+    TypeError for a q without independent dimensions. ValueError for z of another shape, and see `batch_weights`.
     """
-    if not (isinstance(q, DiagNormal) and isinstance(prior, DiagNormal)):
+    if not (isinstance(q, Dimensional) and isinstance(prior, Dimensional)):
         raise TypeError(
-            f"decompose needs normal q and prior, got {type(q).__name__} and {type(prior).__name__}: "
-            "its densities are those of one dimension at a time"
+            f"decompose needs a q and a prior of independent dimensions, such as diagonal normals, got "
+            f"{type(q).__name__} and {type(prior).__name__}: its densities are those of one dimension at a time"
         )
-    if z.ndim != 3 or not len(z) or z.shape[1:] != q.loc.shape or prior.loc.shape != q.loc.shape:
+    shapes = {tuple(field.shape) for field in trees.leaves((q, prior))}
+    if z.ndim != 3 or not len(z) or shapes != {tuple(z.shape[1:])}:
         raise ValueError(
-            f"expected z (s, n, d), s >= 1, for q and a prior (n, d), got {tuple(z.shape)}, {tuple(q.loc.shape)} and "
-            f"{tuple(prior.loc.shape)}: draw z = q.sample(q.noise(key, s))"
+            f"expected z (s, n, d), s >= 1, for q and a prior (n, d), got {tuple(z.shape)} for "
+            f"{' and '.join(map(str, sorted(shapes)))}: draw z = q.sample(q.noise(key, s))"
         )
     log_weights = torch.log(batch_weights(z.shape[1], data, weights, z))[..., None]  # (i, j, 1)
-    each = DiagNormal(q.loc[..., None], q.log_scale[..., None])
-    every = z[:, :, None].expand(-1, -1, z.shape[1], -1)  # z_i beside each x_j
-    pairs = at_least_float32(each.log_prob(every[..., None]))  # log q(z_i | x_j) per dimension: (s, i, j, d)
+    each = trees.map(lambda field: field[..., None], q)
+    every = repeat(z, "s i d -> s i j d 1", j=z.shape[1])  # z_i beside each x_j
+    pairs = at_least_float32(each.log_prob(every))  # log q(z_i | x_j) per dimension: (s, i, j, d)
     own = q.log_prob(z)
     joint = log_sum_exp(log_weights[..., 0] + pairs.sum(-1), -1)
     marginals = log_sum_exp(log_weights + pairs, -2).sum(-1)

@@ -1,51 +1,30 @@
-"""The ELBO with its KL weighed, aimed at, or free up to a floor.
+"""The ELBO with a weight for its KL, a target for it, or a floor below which it costs nothing.
 
-A weight or a target is a float or a tensor, () or (n,). ValueError for other shapes, and for a float that is not finite
-or, as a weight, negative. Half precision is computed and returned in float32.
+`weight` multiplies what is charged for the KL, in every one of them. Weights and targets are floats or tensors, see
+`terms`.
 """
 
-import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.func import vmap
 
 from jensen.core import bounds
+from jensen.core.objectives.terms import Terms, charged, check_scalar, checked, scaled
 from jensen.core.ops.log_scale import at_least_float32
-
-
-class Terms(NamedTuple):
-    """An objective to maximise, (n,), and the terms that it is the sum of, (n,) each, in nats per datum.
-
-    reconstruction + kl is the ELBO, whatever the objective; `penalty` is what the objective adds to it, and 0 where
-    one infinite term makes both -inf. Take the gradient of `objective`: the terms are its report.
-    """
-
-    objective: Float[Tensor, " n"]
-    reconstruction: Float[Tensor, " n"]  # E_q log p(x | z)
-    kl: Float[Tensor, " n"]  # minus KL(q || prior)
-    penalty: Float[Tensor, " n"]
-
-
-class RateDistortion(NamedTuple):
-    """A loss to minimise, (n,), and the terms that it is the sum of, (n,) each, in nats per datum."""
-
-    loss: Float[Tensor, " n"]
-    distortion: Float[Tensor, " n"]  # -E_q log p(x | z): nats to say x once z is known
-    rate: Float[Tensor, " n"]  # KL(q || prior): nats to say z
 
 
 def beta(reconstruction: Float[Tensor, " n"], kl: Float[Tensor, " n"], weight: float | Tensor) -> Terms:
     """reconstruction - weight kl, the beta-VAE (Higgins et al., 2017); weight = 1 is the ELBO.
 
-    A lower bound on log p(x) for weight >= 1. A warm-up or a cycle of the weight is a schedule:
-    `experiments.schedules`.
+    A lower bound on log p(x) for weight >= 1. -reconstruction is the distortion and kl the rate: the minima over
+    weights trace the rate-distortion curve (Alemi et al., 2018), and `decompose` splits the rate further. A warm-up or
+    a cycle of the weight is a schedule of the trainer's.
     """
     reconstruction, kl = checked(reconstruction, kl)
     check_scalar("weight", weight, len(kl), 0.0)
-    return _charged(reconstruction, kl, weighed(weight, kl))
+    return charged(reconstruction, kl, scaled(weight, kl))
 
 
 def capacity(
@@ -58,7 +37,7 @@ def capacity(
     reconstruction, kl = checked(reconstruction, kl)
     check_scalar("weight", weight, len(kl), 0.0)
     check_scalar("target", target, len(kl))
-    return _charged(reconstruction, kl, weighed(weight, (kl - target).abs()))
+    return charged(reconstruction, kl, scaled(weight, (kl - target).abs()))
 
 
 def free_bits(
@@ -66,55 +45,19 @@ def free_bits(
     kl: Float[Tensor, "n d"],
     floor: float | Tensor,
     groups: Sequence[int] | None = None,
+    per_datum: bool = False,
+    weight: float | Tensor = 1.0,
 ) -> Terms:
-    """reconstruction - bounds.free_bits(kl, floor, groups), a KL per dimension in, (n, d) (Kingma et al., 2016).
+    """reconstruction - weight bounds.free_bits(kl, floor, groups), a KL per dimension in, (n, d) (Kingma et al., 2016).
 
-    Its mean over the data is a lower bound on that of log p(x): no group is charged less than its KL.
+    A group's KL counts from the floor, in nats: its average over the minibatch, or each datum's own if `per_datum`.
+    Groups are consecutive dimensions of the given sizes: one each by default, (d,) for all together. For a weight of
+    1 or more the mean over the data is a lower bound on that of log p(x): no group is charged less than its KL.
     """
-    charge = bounds.free_bits(kl, floor, groups)
+    if per_datum:
+        charge = vmap(lambda own: bounds.free_bits(own[None], floor, groups)[0])(kl)
+    else:
+        charge = bounds.free_bits(kl, floor, groups)
     reconstruction, whole = checked(reconstruction, at_least_float32(kl).sum(-1))
-    return _charged(reconstruction, whole, charge)
-
-
-def rate_distortion(
-    reconstruction: Float[Tensor, " n"], kl: Float[Tensor, " n"], weight: float | Tensor = 1.0
-) -> RateDistortion:
-    """loss = distortion + weight rate, whose minima trace the rate-distortion curve (Alemi et al., 2018).
-
-    The returned rate carries its weight; for weight = 1 the loss is minus the ELBO. `decompose` splits the rate
-    further, into index-code information and the aggregated posterior's KL.
-    """
-    reconstruction, kl = checked(reconstruction, kl)
-    check_scalar("weight", weight, len(kl), 0.0)
-    rate = weighed(weight, kl)
-    return RateDistortion(rate - reconstruction, -reconstruction, rate)
-
-
-def _charged(reconstruction: Tensor, kl: Tensor, charge: Tensor) -> Terms:
-    """The terms of an objective with a charge in place of the KL."""
-    penalty = torch.where(kl == charge, 0.0, kl - charge)  # infinite, too
-    return Terms(reconstruction - charge, reconstruction, -kl, penalty)
-
-
-def weighed(weight: float | Tensor, t: Tensor) -> Tensor:
-    """weight t, where a weight of 0 takes away even what is infinite."""
-    gone = (t.abs() == torch.inf) & (weight == 0)
-    return weight * torch.where(gone, 0.0, t)
-
-
-def checked(*terms: Tensor) -> tuple[Tensor, ...]:
-    """The terms, a reconstruction and KLs (n,), in float32 at least."""
-    if any(t.ndim != 1 or t.shape != terms[0].shape for t in terms):
-        raise ValueError(
-            f"expected a reconstruction and a KL (n,), got {' and '.join(str(tuple(t.shape)) for t in terms)}: "
-            "average over samples and sum over dimensions, and over no data"
-        )
-    return tuple(at_least_float32(t) for t in terms)
-
-
-def check_scalar(name: str, value: float | Tensor, n: int, least: float = -math.inf) -> None:
-    if isinstance(value, Tensor):
-        if value.shape not in ((), (n,)):
-            raise ValueError(f"expected a {name} () or ({n},), one per datum, got {tuple(value.shape)}: flatten it")
-    elif not (-math.inf < value < math.inf and value >= least):
-        raise ValueError(f"expected a finite {name}{' >= 0' if least == 0 else ''}, got {value}")
+    check_scalar("weight", weight, len(whole), 0.0)
+    return charged(reconstruction, whole, scaled(weight, charge))

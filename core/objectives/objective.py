@@ -1,0 +1,72 @@
+"""Objectives as values with one signature, so that a trainer can take any of them without knowing which.
+
+    q = objective.posterior(model.posterior(params, x))
+    z = q.sample(q.noise(key, s))
+    reconstruction = model.likelihood(params, z).log_prob(x).mean(0)
+    terms, state = objective(
+        reconstruction, q, model.prior(params, n), z, data=60_000, weights={"kl": warm_up}, state=state
+    )
+    loss = -terms.objective.mean()
+
+`state` starts as `objective.start(x)`, a tree of tensors that is saved with the parameters, {} for an objective that
+learns nothing. `weights` are 0-d tensors by the name of their schedule, 1 where one is missing; others may be present.
+
+    "kl"         multiplies what is charged for the KL
+    "capacity"   multiplies the target of `Capacity`
+"""
+
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+
+from jensen.core.contracts import ClosedForm, Dimensional, Distribution
+from jensen.core.objectives.terms import Terms
+from jensen.core.trees import Tree
+
+Weights = Mapping[str, Tensor]
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """An objective to maximise; equal where its settings are.
+
+    start      the state before the first step, on the device of `like`
+    posterior  q as the objective has it, q itself for most
+    __call__   the terms, (n,) each, and the next state, from a reconstruction (n,), E_q log p(x | z); q and the prior
+               with rows for n data; z (s, n, d) drawn from q; `data`, the number of all training data. TypeError for a
+               q that lacks what the objective needs.
+    """
+
+    def start(self, like: Tensor, /) -> Tree: ...
+    def posterior(self, q: Distribution, /) -> Distribution: ...
+    def __call__(
+        self,
+        reconstruction: Float[Tensor, " n"],
+        q: Distribution,
+        prior: Distribution,
+        z: Tensor,
+        /,
+        *,
+        data: int,
+        weights: Weights,
+        state: Tree,
+    ) -> tuple[Terms, Tree]: ...
+
+
+def kl(q: Distribution, prior: Distribution, z: Float[Tensor, "s n d"]) -> Float[Tensor, " n"]:
+    """KL(q || prior) in nats per datum: in closed form for two of one family, else its estimate from z, mean over s."""
+    if isinstance(q, ClosedForm) and type(q) is type(prior):
+        return q.kl(prior)
+    return (q.log_prob(z) - prior.log_prob(z)).mean(0)
+
+
+def kl_per_dimension(q: Distribution, prior: Distribution) -> Float[Tensor, "n d"]:
+    """The terms of KL(q || prior) by dimension. TypeError unless the two are of one family that has them."""
+    if not (isinstance(q, Dimensional) and type(q) is type(prior)):
+        raise TypeError(
+            f"expected q and a prior of one family whose KL is a sum over dimensions, such as diagonal normals, got "
+            f"{type(q).__name__} and {type(prior).__name__}: choose an objective of the whole KL, such as beta"
+        )
+    return q.kl_per_dimension(prior)

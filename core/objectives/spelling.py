@@ -1,0 +1,26 @@
+"""The objectives by name, as the command line has them: one row each."""
+
+from collections.abc import Callable
+
+from jensen.core import spelling
+from jensen.core.objectives.objective import Objective
+from jensen.core.objectives.values import Beta, BetaTc, Capacity, Committed, FreeBits, Geco
+
+NAMES: dict[str, Callable[..., Objective]] = {
+    "elbo": lambda: Beta(1.0),
+    "beta": Beta,
+    "capacity": Capacity,
+    "free-bits": lambda floor, *groups: FreeBits(floor, groups or None),
+    "free-bits-per-datum": lambda floor, *groups: FreeBits(floor, groups or None, per_datum=True),
+    "geco": Geco,
+    "committed": Committed,
+    "beta-tc": BetaTc,
+}
+
+
+def parse(text: str) -> Objective:
+    """The objective that `text` spells, as in "beta(4)" or "free-bits(0.5, 10, 10)".
+
+    ValueError for an unknown name or arguments that do not fit, with the ways to spell.
+    """
+    return spelling.parse(text, NAMES, "objective")

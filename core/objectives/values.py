@@ -1,0 +1,142 @@
+"""The objectives of the library, as frozen values that meet `Objective`: settings in, one signature out."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from jensen.core.contracts import Distribution
+from jensen.core.objectives import constrained, total_correlation, weighted
+from jensen.core.objectives.constrained import Multiplier
+from jensen.core.objectives.objective import Weights, kl, kl_per_dimension
+from jensen.core.objectives.terms import Terms, check_scalar
+from jensen.core.trees import Tree
+
+
+class Stateless:
+    """What most objectives share: nothing to learn, and q as it is."""
+
+    def start(self, like: Tensor) -> Tree:
+        return {}
+
+    def posterior(self, q: Distribution) -> Distribution:
+        return q
+
+
+@dataclass(frozen=True)
+class Beta(Stateless):
+    """reconstruction - weight KL (Higgins et al., 2017); the ELBO for weight 1."""
+
+    weight: float
+
+    def __post_init__(self) -> None:
+        check_scalar("weight", self.weight, 0, 0.0)
+
+    def __call__(
+        self, reconstruction: Float[Tensor, " n"], q: Distribution, prior: Distribution, z: Tensor, /, *,
+        data: int, weights: Weights, state: Tree,
+    ) -> tuple[Terms, Tree]:  # fmt: skip
+        return weighted.beta(reconstruction, kl(q, prior, z), self.weight * weights.get("kl", 1.0)), state
+
+
+@dataclass(frozen=True)
+class Capacity(Stateless):
+    """reconstruction - weight |KL - target| (Burgess et al., 2018); the schedule "capacity" makes the target grow."""
+
+    weight: float
+    target: float
+
+    def __post_init__(self) -> None:
+        check_scalar("weight", self.weight, 0, 0.0)
+        check_scalar("target", self.target, 0)
+
+    def __call__(
+        self, reconstruction: Float[Tensor, " n"], q: Distribution, prior: Distribution, z: Tensor, /, *,
+        data: int, weights: Weights, state: Tree,
+    ) -> tuple[Terms, Tree]:  # fmt: skip
+        weight, target = self.weight * weights.get("kl", 1.0), self.target * weights.get("capacity", 1.0)
+        return weighted.capacity(reconstruction, kl(q, prior, z), weight, target), state
+
+
+@dataclass(frozen=True)
+class FreeBits(Stateless):
+    """reconstruction - the KL with each group's part no lower than `floor` nats (Kingma et al., 2016)."""
+
+    floor: float
+    groups: tuple[int, ...] | None = None  # sizes; None: every dimension by itself
+    per_datum: bool = False  # else the floor is one of the average over the minibatch
+
+    def __post_init__(self) -> None:
+        check_scalar("floor", self.floor, 0, 0.0)
+
+    def __call__(
+        self, reconstruction: Float[Tensor, " n"], q: Distribution, prior: Distribution, z: Tensor, /, *,
+        data: int, weights: Weights, state: Tree,
+    ) -> tuple[Terms, Tree]:  # fmt: skip
+        each, weight = kl_per_dimension(q, prior), weights.get("kl", 1.0)
+        return weighted.free_bits(reconstruction, each, self.floor, self.groups, self.per_datum, weight), state
+
+
+@dataclass(frozen=True)
+class Geco:
+    """Least KL subject to reconstruction >= target nats (Rezende and Viola, 2018); its multiplier is the state."""
+
+    target: float
+    rate: float = 0.01
+    decay: float = 0.99
+
+    def __post_init__(self) -> None:
+        check_scalar("target", self.target, 0)
+
+    def start(self, like: Tensor) -> Multiplier:
+        return Multiplier.start(like)
+
+    def posterior(self, q: Distribution) -> Distribution:
+        return q
+
+    def __call__(
+        self, reconstruction: Float[Tensor, " n"], q: Distribution, prior: Distribution, z: Tensor, /, *,
+        data: int, weights: Weights, state: Multiplier,
+    ) -> tuple[Terms, Multiplier]:  # fmt: skip
+        terms = constrained.geco(reconstruction, kl(q, prior, z), state, self.target, weights.get("kl", 1.0))
+        return terms, state.update(reconstruction, self.target, self.rate, self.decay)
+
+
+@dataclass(frozen=True)
+class Committed(Stateless):
+    """The ELBO of a q whose KL is at least `rate` nats in every dimension: the delta-VAE (Razavi et al., 2019)."""
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        constrained.check_rate(self.rate)
+
+    def posterior(self, q: Distribution) -> Distribution:
+        return constrained.committed(q, self.rate)
+
+    def __call__(
+        self, reconstruction: Float[Tensor, " n"], q: Distribution, prior: Distribution, z: Tensor, /, *,
+        data: int, weights: Weights, state: Tree,
+    ) -> tuple[Terms, Tree]:  # fmt: skip
+        return weighted.beta(reconstruction, kl(q, prior, z), weights.get("kl", 1.0)), state
+
+
+@dataclass(frozen=True)
+class BetaTc(Stateless):
+    """reconstruction - alpha MI - beta total correlation - gamma dimension-wise KL (Chen et al., 2018)."""
+
+    beta: float
+    alpha: float = 1.0
+    gamma: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("beta", "alpha", "gamma"):
+            check_scalar(name, getattr(self, name), 0, 0.0)
+
+    def __call__(
+        self, reconstruction: Float[Tensor, " n"], q: Distribution, prior: Distribution, z: Tensor, /, *,
+        data: int, weights: Weights, state: Tree,
+    ) -> tuple[Terms, Tree]:  # fmt: skip
+        parts = total_correlation.decompose(q, prior, z, data)
+        beta, alpha, gamma = (weight * weights.get("kl", 1.0) for weight in (self.beta, self.alpha, self.gamma))
+        return total_correlation.beta_tc(reconstruction, parts, beta, alpha, gamma), state

@@ -1,0 +1,123 @@
+"""The outermost layer of every command: whatever ends it early becomes one line and an exit code.
+
+It imports nothing heavy. A command that imports its own parts inside `command` is interrupted there in one line too:
+
+    def main() -> None:
+        with command("go on with --resume", "--k or --batch"):
+            from jensen.experiments.program import run
+            run(sys.argv[1:])
+"""
+
+import io
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from typing import NoReturn, TextIO
+
+from jensen.experiments.run.errors import InputError, InterruptError
+from jensen.experiments.run.signals import raised
+
+TOO_LARGE = (  # what torch's errors say of sizes that do not fit: few of them have a class of their own
+    "can't allocate memory", "not enough memory", "out of memory", "Storage size calculation overflowed",
+    "integer multiplication overflow", "int64_t without overflow", "int too big to convert",
+)  # fmt: skip
+
+
+@contextmanager
+def command(onwards: str, sizes: str) -> Iterator[None]:
+    """Exit code 2 for bad input and for sizes that do not fit in memory, 130 after Ctrl-C, 143 SIGTERM, 129 SIGHUP.
+
+    `onwards` says what to do after an interrupt, `sizes` names the options that memory is spent on. Within, standard
+    output and error are `Steady`.
+    """
+    with steady(), raised():
+        try:
+            yield
+        except InputError as error:
+            leave(2, f"error: {error}")
+        except InterruptError as stop:
+            leave(stop.exit_code, f"{stop}; {onwards}")
+        except KeyboardInterrupt:
+            leave(128 + signal.SIGINT, f"interrupted; {onwards}")
+        except (MemoryError, OverflowError, RuntimeError) as error:
+            if not isinstance(error, MemoryError) and not any(text in str(error) for text in TOO_LARGE):
+                raise
+            leave(2, f"error: this does not fit in memory: lower {sizes}")
+
+
+def leave(code: int, line: str) -> NoReturn:
+    print(" ".join(line.splitlines()), file=sys.stderr)
+    sys.exit(code)
+
+
+def echo(text: str) -> None:
+    """A line of plain text on standard output, at once: a path's brackets are no markup."""
+    print(text, flush=True)
+
+
+@contextmanager
+def steady() -> Iterator[None]:
+    """Standard output and error that never fail; at the end what they hold is written, or dropped."""
+    _fill_descriptors()
+    out, err = Steady(sys.stdout), Steady(sys.stderr)
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            yield
+        finally:
+            out.flush()
+            err.flush()
+
+
+class Steady(io.TextIOBase):
+    """A text stream that never ends a run.
+
+    A character that its encoding lacks is written as a question mark. Once it is closed, broken or full, what is
+    written is dropped: the report is in the run folder.
+    """
+
+    def __init__(self, stream: TextIO | None):
+        self._stream = stream
+
+    def write(self, text: str, /) -> int:
+        encoding = self.encoding
+        self._try(lambda stream: stream.write(text.encode(encoding, "replace").decode(encoding)))
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(lambda stream: stream.flush())
+
+    def isatty(self) -> bool:
+        return self._stream is not None and not self._stream.closed and self._stream.isatty()
+
+    def fileno(self) -> int:
+        if self._stream is None:
+            raise io.UnsupportedOperation("fileno")
+        return self._stream.fileno()
+
+    def _try(self, use: Callable[[TextIO], object]) -> None:
+        if self._stream is None:
+            return
+        try:
+            use(self._stream)
+        except (OSError, ValueError):  # ValueError: a closed one
+            broken, self._stream = self._stream, None
+            _drop(broken)
+
+
+def _drop(stream: TextIO) -> None:
+    """What a broken stream still holds goes nowhere: the interpreter writes it at its exit, and would fail."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def _fill_descriptors() -> None:
+    """Where a standard stream is closed, the next file opened would be taken for it, and be written to."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)

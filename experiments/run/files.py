@@ -1,0 +1,177 @@
+"""Files that no failure leaves in part: written under a temporary name, synced, renamed. JSON is strict both ways.
+
+A temporary name carries the process's id, so that what a killed process left is known and removed by the next one.
+"""
+
+import errno
+import hashlib
+import json
+import math
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+from jensen.experiments.run.errors import InputError, reason, shown
+
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+T = TypeVar("T")
+
+AGAIN = "then run the command again"
+LEFTOVER = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.(partial|old)")
+WRITABLE, ROOM, AWAY = "make it writable", "make room", "move what is there away"
+CURES = {
+    errno.ENOSPC: ROOM, errno.EDQUOT: ROOM, errno.EFBIG: "raise the limit on the size of files",
+    errno.EACCES: WRITABLE, errno.EPERM: WRITABLE, errno.EROFS: WRITABLE,
+    errno.EISDIR: AWAY, errno.ENOTDIR: AWAY, errno.EEXIST: AWAY, errno.ENOTEMPTY: AWAY,
+    errno.ENAMETOOLONG: "choose a shorter name", errno.EMFILE: "raise the limit on open files",
+}  # fmt: skip
+
+
+def make(folder: Path, instead: str = "choose another --out") -> None:
+    """The folder, and those above it, unless they are there; what killed processes left in it is removed."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be made ({reason(error)}): {instead}") from error
+    sweep(folder)
+
+
+def temporary(path: Path, kind: str = "partial") -> Path:
+    """The name that this process gives to what is to become `path`, or was it ("old")."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{kind}")
+
+
+def write_atomically(path: Path, content: bytes, onwards: str = AGAIN) -> None:
+    """The file is the old one or the new one, never a part.
+
+    `onwards` is what to do once the reason of a failure is gone.
+    """
+    partial = temporary(path)
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        synced(path.parent)
+    except OSError as error:
+        raise unwritten(path, error, onwards) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def synced(folder: Path) -> None:
+    """What was renamed in the folder stays so when the machine loses its power."""
+    if hasattr(os, "O_DIRECTORY"):  # elsewhere a folder is no file
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def unwritten(path: Path, error: OSError, onwards: str) -> InputError:
+    """One line on a failed write, with the cure that its errno asks for."""
+    if error.errno in (errno.ENOENT, errno.ESTALE):
+        return InputError(f"{path} could not be written: it was removed while the command ran: put it back, {onwards}")
+    cure = CURES.get(error.errno or 0, "mend that")
+    return InputError(f"{path} could not be written ({reason(error)}): {cure}, {onwards}")
+
+
+def sweep(folder: Path) -> None:
+    """Removes what killed processes left half-written, and puts back what they had moved away to replace it."""
+    with suppress(OSError):
+        for path in folder.iterdir():
+            found = LEFTOVER.fullmatch(path.name)
+            if found is None or lives(int(found["pid"])):
+                continue
+            whole = path.with_name(found["name"])
+            if path.suffix == ".old" and not whole.exists():
+                path.rename(whole)
+            elif path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def lives(pid: int) -> bool:
+    """Whether a process other than this one has the id: it may have been given to this one after another's death."""
+    if pid in (0, os.getpid()):
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
+def digest(content: bytes | Path) -> str:
+    """The sha256 of bytes, or of a file that is read in parts."""
+    if isinstance(content, Path):
+        with content.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(content).hexdigest()
+
+
+def finite(value: Json) -> Json:
+    """The value with None for each number that is NaN or infinite: JSON has no such numbers."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: finite(each) for name, each in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [finite(each) for each in value]
+    return value
+
+
+def line(value: Json) -> str:
+    """One line of strict JSON."""
+    return json.dumps(finite(value), allow_nan=False) + "\n"
+
+
+def write_json(path: Path, value: Json, onwards: str = AGAIN) -> None:
+    write_atomically(path, (json.dumps(finite(value), indent=2, allow_nan=False) + "\n").encode(), onwards)
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Json]], onwards: str = AGAIN) -> None:
+    """One line of JSON per row."""
+    write_atomically(path, "".join(map(line, rows)).encode(), onwards)
+
+
+def parse(text: str | bytes) -> Json:
+    """A JSON value; ValueError for whatever is no strict JSON, is nested beyond reason, or is no number here."""
+    try:
+        return json.loads(text, parse_constant=_number, parse_float=_number)
+    except (RecursionError, MemoryError) as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{shown(text)} is no number of JSON")
+    return number
+
+
+def read(path: Path, parser: Callable[[bytes], T], cure: str) -> T:
+    """What a parser makes of a file. One line for a file that cannot be read, or that the parser refuses."""
+    try:
+        return parser(path.read_bytes())
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({reason(error)}): {cure}") from error
+    except (ValueError, MemoryError) as error:
+        raise InputError(f"{path} is damaged ({reason(error)}): {cure}") from error
+
+
+def read_json(path: Path, cure: str) -> Json:
+    """The JSON value in a file. InputError, one line with the cure, for any file that holds none."""
+    return read(path, parse, cure)

@@ -1,0 +1,62 @@
+"""SIGINT, SIGTERM and SIGHUP: put off to the end of a step, or raised at once.
+
+A signal that is ignored at the start stays so: nohup asks for it, and a shell that starts jobs in the background.
+"""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from jensen.experiments.run.errors import InterruptError
+
+STOPS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)  # Windows has no SIGHUP
+SAID = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "the terminal was closed"}
+Handler = Callable[[int, FrameType | None], None]
+
+
+@contextmanager
+def interrupts() -> Iterator[list[int]]:
+    """A list that the first signal is appended to, so that a step in flight ends first; a second one is as usual."""
+    caught: list[int] = []
+
+    def catch(signum: int, frame: FrameType | None) -> None:
+        caught.append(signum)
+        restore()
+
+    with _handled(STOPS, catch) as restore:
+        yield caught
+
+
+@contextmanager
+def raised() -> Iterator[None]:
+    """Every signal raises, as Ctrl-C does: what is open is closed, and partial files are removed, on the way out."""
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise InterruptError(signum, SAID[signal.Signals(signum).name])
+
+    with _handled(STOPS, stop):
+        yield
+
+
+@contextmanager
+def _handled(signums: tuple[signal.Signals, ...], handler: Handler) -> Iterator[Callable[[], None]]:
+    """The handler for signals that are not ignored, and what restores theirs; threads but the main one may set none."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        usual = {signum: signal.getsignal(signum) for signum in signums}
+        before = {signum: old for signum, old in usual.items() if old not in (signal.SIG_IGN, None)}
+
+    def restore() -> None:
+        for signum, old in before.items():
+            signal.signal(signum, old)
+
+    try:
+        for signum in before:
+            signal.signal(signum, handler)
+        yield restore
+    finally:
+        restore()

@@ -80,6 +80,10 @@ class Steady(io.TextIOBase):
     def __init__(self, stream: TextIO | None):
         self._stream = stream
 
+    @property
+    def encoding(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return getattr(self._stream, "encoding", None) or "utf-8"
+
     def write(self, text: str, /) -> int:
         encoding = self.encoding
         self._try(lambda stream: stream.write(text.encode(encoding, "replace").decode(encoding)))

@@ -52,6 +52,12 @@ def log_weights(draw, least: int = 2) -> Tensor:
 
 
 @st.composite
+def sized(draw, counts: list[int], element: st.SearchStrategy[float]) -> Tensor:
+    """Log weights (s, n), s one of `counts`."""
+    return draw(tensors((draw(st.sampled_from(counts)), draw(st.integers(1, 3))), element))
+
+
+@st.composite
 def linear_gaussians(draw, latent: int | None = None) -> LinearGaussian:
     n, data, d = draw(sizes), draw(sizes), latent or draw(st.integers(1, 3))
     gentle = st.floats(-2, 2)

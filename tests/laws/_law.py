@@ -1,0 +1,97 @@
+"""A law as a value: what it is about, what it says, what it is tried on, and the bugs that break it.
+
+    @law("bound", planted=lambda: [lambda log_w: torch.logsumexp(log_w, 0)])
+    def equal_weights_give_their_value(bound):
+        \"\"\"bound(c, …, c) = c.\"\"\"
+
+A law raises AssertionError. Its docstring states it; `planted` makes values of its kind that it must refuse, and
+tests/meta demands that it does. `needs` is the capability that calls for it, a Protocol of core/contracts.py.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis.strategies import SearchStrategy
+
+QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+
+
+class Subject(NamedTuple):
+    """A value, and what its laws are tried on where the value does not say: see `Law.example`."""
+
+    value: object
+    example: object = None
+
+
+@dataclass(frozen=True)
+class Law:
+    """One property of one kind of value.
+
+    kind      "distribution", "flow", "bound", "estimator", "model", "operation", "program"
+    needs     the capability that calls for it, or None where every value of the kind obeys
+    given     value -> strategy of what Hypothesis tries it on, or None
+    example   whether it is also given an example, such as the data of a model
+    planted   makes values that break it
+    """
+
+    kind: str
+    needs: type | None
+    given: Callable[[Any], SearchStrategy[Any]] | None
+    planted: Callable[[], Sequence[object]]
+    function: Callable[..., None]
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+    @property
+    def statement(self) -> str:
+        return " ".join((self.function.__doc__ or "").split())
+
+    def applies(self, value: object) -> bool:
+        return self.needs is None or isinstance(value, self.needs)
+
+    def __call__(self, subject: Subject, max_examples: int | None = None) -> None:
+        """Raises where the law is broken; Hypothesis adds the smallest counterexample it finds as a note."""
+        arguments = (subject.value,) if subject.example is None else subject
+        if self.given is None:
+            self.function(*arguments)
+            return
+        many = {} if max_examples is None else {"max_examples": max_examples}
+
+        @settings(deadline=None, derandomize=True, database=None, suppress_health_check=QUIET, **many)
+        @given(self.given(subject.value))
+        def holds(drawn: object) -> None:
+            self.function(*arguments, drawn)
+
+        holds()
+
+
+LAWS: list[Law] = []
+
+
+def law(
+    kind: str,
+    *,
+    planted: Callable[[], Sequence[object]],
+    needs: type | None = None,
+    given: Callable[[Any], SearchStrategy[Any]] | None = None,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Adds the function to the laws of its kind."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        LAWS.append(Law(kind, needs, given, planted, function))
+        return function
+
+    return register
+
+
+def spoiled(value: Any, **methods: Callable[..., object]) -> Any:
+    """The same value with other methods: a planted bug. For NamedTuples and dataclasses."""
+    kind = type(f"Spoiled{type(value).__name__}", (type(value),), methods)
+    if isinstance(value, tuple):
+        return kind(*value)
+    return kind(**{field.name: getattr(value, field.name) for field in dataclasses.fields(value)})

@@ -1,0 +1,142 @@
+"""Laws of closed forms: mean, entropy, KL, its terms, distribution function and quantiles."""
+
+import torch
+from torch import Tensor
+from torch.func import grad
+
+from jensen.core import keys, trees
+from jensen.core.contracts import Cdf, ClosedForm, Dimensional, Enumerable
+from jensen.core.distributions import Bernoulli, DiagNormal
+from jensen.laws._law import law, spoiled
+from jensen.laws.assertions import mean_is_exact
+from jensen.laws.distributions import COINS, KEY, NORMAL, data, partner
+from jensen.laws.regions import flat
+
+
+class Logistic(DiagNormal):
+    """Quantiles of a logistic, for planted bugs."""
+
+    def cdf(self, z: Tensor) -> Tensor:
+        return torch.sigmoid((z - self.loc) / self.log_scale.exp())
+
+    def quantile(self, u: Tensor) -> Tensor:
+        return self.loc + self.log_scale.exp() * torch.logit(u)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        t = (z - self.loc) / self.log_scale.exp()
+        return (-t - self.log_scale - 2 * torch.nn.functional.softplus(-t)).sum(-1)
+
+
+@law(
+    "distribution",
+    needs=ClosedForm,
+    planted=lambda: [
+        spoiled(NORMAL, entropy=lambda q: q.log_scale.sum(-1)),
+        spoiled(COINS, entropy=lambda q: Bernoulli.entropy(q) / 0.69),  # in bits
+    ],
+)
+def entropy_is_that_of_samples(q: ClosedForm) -> None:
+    """entropy() = E_q[-log q(z)], (n,), in nats."""
+    assert q.entropy().shape == (data(q),), q.entropy().shape
+    mean_is_exact(lambda key, s: -q.log_prob(q.sample(q.noise(key, s))), q.entropy(), KEY)
+
+
+@law(
+    "distribution",
+    needs=ClosedForm,
+    planted=lambda: [
+        spoiled(NORMAL, kl=lambda q, p: DiagNormal.kl(p, q)),
+        spoiled(COINS, kl=lambda q, p: 0.9 * Bernoulli.kl(q, p)),
+    ],
+)
+def kl_is_that_of_samples(q: ClosedForm) -> None:
+    """kl(p) = E_q[log q(z) - log p(z)], (n,), for p the row of another datum."""
+    p = partner(q, data(q))
+    assert q.kl(p).shape == (data(q),), q.kl(p).shape
+
+    def draw(key: Tensor, s: int) -> Tensor:
+        z = q.sample(q.noise(key, s))
+        return q.log_prob(z) - p.log_prob(z)
+
+    mean_is_exact(draw, q.kl(p), KEY)
+
+
+@law(
+    "distribution",
+    needs=ClosedForm,
+    planted=lambda: [
+        spoiled(NORMAL, kl=lambda q, p: DiagNormal.kl(q, p) + 1e-6),
+        spoiled(NORMAL, kl=lambda q, p: (q.loc - p.loc).square().sum(-1) * 0),
+        spoiled(NORMAL, kl=lambda q, p: DiagNormal.kl(q, p) * torch.tensor([1.0, -1.0])),
+    ],
+)
+def kl_is_zero_only_at_equality(q: ClosedForm) -> None:
+    """KL(q || p) >= 0, 0 for p = q with a gradient of 0, above 0 for the row of another datum."""
+    p = partner(q, data(q))
+    assert (q.kl(q).abs() <= 1e-9).all(), q.kl(q)
+    if data(q) > 1:
+        assert (q.kl(p) > 0).all(), q.kl(p)
+    vector, unravel = trees.ravel(q)
+    slope = grad(lambda v: unravel(v).kl(q).sum())(vector)
+    assert (slope.abs() <= 1e-7).all(), slope
+
+
+@law("distribution", needs=ClosedForm, planted=lambda: [spoiled(COINS, mean=lambda q: (q.logits > 0).double())])
+def mean_is_that_of_samples(q: ClosedForm) -> None:
+    """mean() = E_q[z], (n, *event)."""
+    exact = flat(trees.map(lambda t: t[None], q.mean()))[0]
+    mean_is_exact(lambda key, s: flat(q.sample(q.noise(key, s))), exact, KEY)
+
+
+@law(
+    "distribution",
+    needs=Dimensional,
+    planted=lambda: [
+        spoiled(NORMAL, kl_per_dimension=lambda q, p: DiagNormal.kl_per_dimension(q, p) / 3),
+        spoiled(NORMAL, kl_per_dimension=lambda q, p: DiagNormal.kl_per_dimension(q, p).cumsum(-1).diff(dim=-1)),
+    ],
+)
+def kl_per_dimension_sums(q: Dimensional) -> None:
+    """kl_per_dimension(p), (n, d), is at least 0 and sums over d to kl(p)."""
+    p = partner(q, data(q))
+    terms = q.kl_per_dimension(p)
+    assert (terms >= 0).all(), terms
+    torch.testing.assert_close(terms.sum(-1), q.kl(p), rtol=1e-6, atol=1e-9)
+
+
+@law(
+    "distribution",
+    needs=Cdf,
+    planted=lambda: [
+        spoiled(Logistic(*NORMAL), quantile=lambda q, u: q.loc - q.log_scale.exp() * torch.logit(u)),
+        spoiled(Logistic(*NORMAL), cdf=lambda q, z: torch.sigmoid(z - q.loc)),
+    ],
+)
+def quantiles_invert_the_cdf(q: Cdf) -> None:
+    """cdf(quantile(u)) = u for u in (0, 1), and the cdf's share of samples below a quantile is u."""
+    z = q.sample(q.noise(KEY, 1))
+    u = 0.05 + 0.9 * keys.uniform(keys.fold_in(KEY, 1), tuple(z.shape), torch.float64).to(z.dtype)
+    torch.testing.assert_close(q.cdf(q.quantile(u)), u, rtol=1e-5, atol=1e-5)
+    below = q.quantile(u)[0]
+    mean_is_exact(lambda key, s: (q.sample(q.noise(key, s)) <= below).to(u.dtype), u[0], KEY)
+
+
+@law(
+    "distribution",
+    needs=Enumerable,
+    planted=lambda: [
+        spoiled(COINS, support=lambda q: Bernoulli.support(q)[1:]),
+        spoiled(COINS, support=lambda q: Bernoulli.support(q).clamp_max(0.5).round()),
+        spoiled(COINS, mean=lambda q: torch.full_like(q.logits, 0.5)),
+    ],
+)
+def support_is_complete(q: Enumerable) -> None:
+    """sum_z exp(log_prob(z)) = 1 and sum_z exp(log_prob(z)) z = mean() over support(), whose values differ."""
+    z = q.support()
+    values = flat(z)
+    for column in values.unbind(1):
+        assert len(column.unique(dim=0)) == len(column), "the support has a value twice"
+    mass = q.log_prob(z).exp()
+    torch.testing.assert_close(mass.sum(0), torch.ones_like(mass[0]), rtol=1e-6, atol=1e-6)
+    mean = flat(trees.map(lambda t: t[None], q.mean()))[0]
+    torch.testing.assert_close((mass[..., None] * values).sum(0), mean, rtol=1e-6, atol=1e-6)

@@ -29,10 +29,10 @@ def parse(text: str, table: Mapping[str, Callable[..., T]], kind: str) -> T:
         raise ValueError(f"unknown {kind} {name!r}{meant}: expected one of {', '.join(forms(table))}")
     places, named = _arguments(call["arguments"] or "")
     try:
-        bound = inspect.signature(table[name]).bind(*places, **named)
-    except TypeError as error:
+        inspect.signature(table[name]).bind(*places, **named)
+        return table[name](*places, **named)
+    except TypeError as error:  # a word where a number belongs, too
         raise ValueError(f"{kind} {text!r}: {error}; it is spelled {form(name, table[name])}") from error
-    return table[name](*bound.args, **bound.kwargs)
 
 
 def forms(table: Mapping[str, Callable[..., object]]) -> list[str]:

@@ -1,7 +1,7 @@
 """Constraints in place of weights: a reconstruction to reach (GECO), a KL that cannot vanish (delta-VAE)."""
 
 import math
-from typing import NamedTuple, Protocol, Self, runtime_checkable
+from typing import NamedTuple, Self
 
 import torch
 from jaxtyping import Float
@@ -90,16 +90,6 @@ def geco(
     return Terms(reward - charge, reconstruction, kl, penalty, {})
 
 
-@runtime_checkable
-class _Normal(Distribution, Protocol):
-    """What has the fields of a diagonal normal."""
-
-    @property
-    def loc(self) -> Tensor: ...
-    @property
-    def log_scale(self) -> Tensor: ...
-
-
 def committed(q: Distribution, rate: float) -> DiagNormal:
     """q with scales so small that KL(q || N(0, 1)) is at least `rate` nats in every dimension, whatever its mean.
 
@@ -107,11 +97,11 @@ def committed(q: Distribution, rate: float) -> DiagNormal:
     of q far below stay, larger ones approach the edge, and a gradient is left everywhere. This is the delta-VAE's
     committed rate (Razavi et al., 2019), d times `rate`, for a standard normal prior: it cannot collapse to less.
     Theirs for sequences is an autoregressive prior. Half precision is computed and returned in float32. ValueError for
-    a rate outside [0, 19]: scales end at e^-20. TypeError for a q without `loc` and `log_scale`.
+    a rate outside [0, 19]: scales end at e^-20. TypeError for another q.
     """
     check_rate(rate)
-    if not isinstance(q, _Normal):
-        raise TypeError(f"a committed rate needs a diagonal normal q, got {type(q).__name__}")
+    if not isinstance(q, DiagNormal):  # the rate is that of this family's KL, whatever others can do
+        raise TypeError(f"a committed rate needs a diagonal normal q, got {type(q).__name__}: use free bits")
     edge, log_scale = _log_scale_at(rate), bounded(at_least_float32(q.log_scale))  # float16 ends before the edge
     return DiagNormal(at_least_float32(q.loc), edge - F.softplus(edge - log_scale))
 

@@ -6,7 +6,7 @@ from jensen.core import spelling
 from jensen.core.objectives.objective import Objective
 from jensen.core.objectives.values import Beta, BetaTc, Capacity, Committed, FreeBits, Geco
 
-NAMES: dict[str, Callable[..., Objective]] = {
+ROWS: dict[str, Callable[..., Objective]] = {
     "elbo": lambda: Beta(1.0),
     "beta": Beta,
     "capacity": Capacity,
@@ -16,11 +16,12 @@ NAMES: dict[str, Callable[..., Objective]] = {
     "committed": Committed,
     "beta-tc": BetaTc,
 }
+NAMES = tuple(spelling.forms(ROWS))
 
 
 def parse(text: str) -> Objective:
-    """The objective that `text` spells, as in "beta(4)" or "free-bits(0.5, 10, 10)".
+    """The objective of a name with its arguments, as in "free-bits(0.5, 10, 10)"; NAMES lists them.
 
-    ValueError for an unknown name or arguments that do not fit, with the ways to spell.
+    ValueError for an unknown name or arguments that do not fit, with how they are spelled.
     """
-    return spelling.parse(text, NAMES, "objective")
+    return spelling.parse(text, ROWS, "objective")

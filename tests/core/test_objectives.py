@@ -27,26 +27,27 @@ def gaussians(n, d):
 @pytest.mark.law
 @given(st.data())
 def test_terms_sum_to_the_objective(data):
-    """In float32, whatever the weights are; reconstruction + kl is the ELBO of every objective."""
+    """In float32, whatever the weights: objective = reconstruction - kl - penalty, and kl = the sum of its parts."""
     n = data.draw(st.integers(1, 4))
     reconstruction = data.draw(strategies.tensors((n,), st.floats(-1e4, 10))).float()
     kl = data.draw(strategies.tensors((n, 3), st.floats(0, 300))).float()
     weight, aim = data.draw(st.floats(0, 1000)), data.draw(st.floats(0, 50))
     whole = kl.sum(-1)
-    geco = objectives.Geco.start(kl).update(reconstruction, aim, 0.01)
+    multiplier = objectives.Multiplier.start(kl).update(reconstruction, aim, 0.01)
+    parts = objectives.Decomposition(*kl.T)
     for terms in (
         objectives.beta(reconstruction, whole, weight),
         objectives.capacity(reconstruction, whole, weight, aim),
         objectives.free_bits(reconstruction, kl, aim, (1, 2)),
-        geco(reconstruction, whole, aim),
+        objectives.free_bits(reconstruction, kl, aim, (1, 2), per_datum=True, weight=weight),
+        objectives.geco(reconstruction, whole, multiplier, aim, weight),
+        objectives.beta_tc(reconstruction, parts, weight, 0.5, 2.0),
     ):
-        laws.terms_sum(terms.objective, list(terms[1:]))
-        torch.testing.assert_close(terms.reconstruction + terms.kl, reconstruction - whole)
-    split = objectives.rate_distortion(reconstruction, whole, weight)
-    laws.terms_sum(split.loss, list(split[1:]))
-    parts = objectives.Decomposition(*kl.T)
-    terms = objectives.beta_tc(reconstruction, parts, weight, 0.5, 2.0)
-    laws.terms_sum(terms.objective, list(terms[1:]))
+        laws.terms_sum(terms.objective, [terms.reconstruction, -terms.kl, -terms.penalty])
+        torch.testing.assert_close(terms.kl, whole)
+        assert torch.equal(terms.elbo, terms.reconstruction - terms.kl)
+        if terms.parts:
+            laws.terms_sum(terms.kl, list(terms.parts.values()))
 
 
 def test_the_formulas():
@@ -57,15 +58,25 @@ def test_the_formulas():
     torch.testing.assert_close(aimed, RECONSTRUCTION - 10 * torch.tensor([3.1, 1.7, 2.2]))
     free = objectives.free_bits(RECONSTRUCTION, KL, 0.5)
     torch.testing.assert_close(free.objective, RECONSTRUCTION - KL[:, 0] - 0.5 - KL[:, 2])
-    torch.testing.assert_close(free.penalty, KL[:, 1] - 0.5)
-    split = objectives.rate_distortion(RECONSTRUCTION, kl)
-    assert torch.equal(split.loss, kl - RECONSTRUCTION)
+    torch.testing.assert_close(free.penalty, 0.5 - KL[:, 1])
     parts = objectives.Decomposition(*KL.T)
     torch.testing.assert_close(objectives.beta_tc(RECONSTRUCTION, parts, 1.0).objective, RECONSTRUCTION - parts.kl)
     found = objectives.beta_tc(RECONSTRUCTION, parts, 6.0, 0.5, 2.0)
     torch.testing.assert_close(found.objective, RECONSTRUCTION - 0.5 * KL[:, 0] - 6 * KL[:, 1] - 2 * KL[:, 2])
-    torch.testing.assert_close(found.total_correlation, -6 * KL[:, 1])
+    assert list(found.parts) == ["index_code_mi", "total_correlation", "dimension_wise_kl"]
+    assert torch.equal(torch.stack(list(found.parts.values()), -1), KL)
     torch.testing.assert_close(parts.marginal_kl, KL[:, 1] + KL[:, 2])
+
+
+def test_free_bits_of_each_datum_are_no_average():
+    """The second dimension is .1, .3, .2: below a floor of .25 on average, but for one datum."""
+    charge = torch.tensor([0.25, 0.3, 0.25])
+    each = objectives.free_bits(RECONSTRUCTION, KL, 0.25, per_datum=True)
+    torch.testing.assert_close(each.objective, RECONSTRUCTION - KL[:, 0] - charge - KL[:, 2])
+    mean = objectives.free_bits(RECONSTRUCTION, KL, 0.25)
+    torch.testing.assert_close(mean.objective, RECONSTRUCTION - KL[:, 0] - 0.25 - KL[:, 2])
+    whole = objectives.free_bits(RECONSTRUCTION, KL, 11.5, (3,), per_datum=True)
+    torch.testing.assert_close(whole.objective, RECONSTRUCTION - KL.sum(-1).clamp_min(11.5))
 
 
 def test_capacity_pulls_towards_its_target_from_both_sides():
@@ -76,35 +87,37 @@ def test_capacity_pulls_towards_its_target_from_both_sides():
 def test_geco_reaches_its_target():
     """Maximise -(theta - 2)^2 / 2 subject to -theta^2 >= -1: theta = 1, and the multiplier 1/2 balances the slopes."""
     theta = torch.tensor([1.8], dtype=torch.float64)
-    geco = objectives.Geco.start(theta)
-    assert geco.multiplier == 1
+    geco = objectives.Multiplier.start(theta)
+    assert geco.value == 1
     for _ in range(1500):
-        slope = grad(lambda t, geco=geco: geco(-t.square(), (t - 2).square() / 2, -1.0).objective.sum())(theta)
+        slope = grad(
+            lambda t, geco=geco: objectives.geco(-t.square(), (t - 2).square() / 2, geco, -1.0).objective.sum()
+        )(theta)
         theta = theta + 0.05 * slope
         geco = geco.update(-theta.square(), -1.0, rate=0.05, decay=0.5)
     torch.testing.assert_close(theta, torch.ones(1, dtype=torch.float64), rtol=0, atol=1e-4)
-    torch.testing.assert_close(geco.multiplier, torch.tensor(0.5, dtype=torch.float64), rtol=0, atol=1e-4)
+    torch.testing.assert_close(geco.value, torch.tensor(0.5, dtype=torch.float64), rtol=0, atol=1e-4)
 
 
 def test_geco_moves_by_the_average_violation_and_keeps_its_limit():
-    geco = objectives.Geco.start(torch.zeros(1))
+    geco = objectives.Multiplier.start(torch.zeros(1))
     broken = geco.update(torch.tensor([-5.0, -7.0]), -4.0, rate=0.1, decay=0.9)
-    assert broken.log_multiplier.item() == pytest.approx(0.2)  # the average is 2, not a tenth of it
+    assert broken.log.item() == pytest.approx(0.2)  # the average is 2, not a tenth of it
     kept = broken.update(torch.tensor([-3.0]), -4.0, rate=0.1, decay=0.9)
-    assert kept.log_multiplier.item() == pytest.approx(0.2 + 0.1 * (0.9 * 0.1 * 2 - 0.1) / 0.19)
+    assert kept.log.item() == pytest.approx(0.2 + 0.1 * (0.9 * 0.1 * 2 - 0.1) / 0.19)
     for far, edge in ((-1e9, 100), (1e9, 0.01)):
-        assert broken.update(torch.tensor([far]), 0.0, rate=1.0, limit=100.0).multiplier.item() == pytest.approx(edge)
+        assert broken.update(torch.tensor([far]), 0.0, rate=1.0, limit=100.0).value.item() == pytest.approx(edge)
 
 
 def test_geco_has_no_gradient_for_its_state():
     x, kl = torch.tensor([-5.0, -7.0]), torch.tensor([2.0, 3.0])
-    state = objectives.Geco(torch.tensor(0.5), torch.tensor(0.0), torch.tensor(0.0))
-    assert grad(lambda t: state._replace(log_multiplier=t)(x, kl, -1.0).objective.sum())(torch.tensor(0.5)) == 0
+    state = objectives.Multiplier(torch.tensor(0.5), torch.tensor(0.0), torch.tensor(0.0))
+    assert grad(lambda t: objectives.geco(x, kl, state._replace(log=t), -1.0).objective.sum())(torch.tensor(0.5)) == 0
     assert (grad(lambda t: sum(state.update(t, -1.0)))(x) == 0).all()
 
 
 def test_geco_forgets_an_infinite_violation_and_keeps_its_dtype():
-    geco = objectives.Geco.start(torch.zeros(1)).update(torch.tensor([-5.0]), -4.0)
+    geco = objectives.Multiplier.start(torch.zeros(1)).update(torch.tensor([-5.0]), -4.0)
     after = geco.update(torch.tensor([-INF, -5.0]), -4.0)
     assert all(torch.equal(a, b) for a, b in zip(after, geco, strict=True))
     assert all(t.isnan() for t in geco.update(torch.tensor([math.nan]), -4.0)[:2])
@@ -136,8 +149,9 @@ def test_the_committed_rate_is_reached_and_left_with_a_gradient():
     narrow = DiagNormal(torch.zeros(1, 1), torch.full((1, 1), -9.0))
     torch.testing.assert_close(objectives.committed(narrow, 0.1).log_scale, narrow.log_scale, rtol=1e-4, atol=0)
     for rate in (-1.0, 20.0, math.nan):
-        with pytest.raises(ValueError, match="rate of 0 to 19 nats"):
-            objectives.committed(q, rate)
+        for refused in (objectives.Committed, lambda rate: objectives.committed(q, rate)):
+            with pytest.raises(ValueError, match="rate of 0 to 19 nats"):
+                refused(rate)
 
 
 @pytest.mark.law

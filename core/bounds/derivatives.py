@@ -18,12 +18,12 @@ def additive(bound: Bound, log_w: Float[Tensor, "s n"] | int) -> bool | Bool[Ten
     """Whether the bound is a weighted mean of log_w with fixed weights, so that each sample answers for its own term.
 
     `log_w` gives shape, type and device, and its values are not looked at; a number of samples s does for one datum.
-    The ELBO is additive however it is written. A bound that knows says True or False. Of another function the
-    gradient is compared at two fixed points of different order and size: a 0-d boolean tensor, which `choose` takes
-    under every transform.
+    The ELBO is additive however it is written, and so is every bound of one sample. A bound that knows says True or
+    False. Of another function the gradient is compared at two fixed points of different order and size: a 0-d boolean
+    tensor, which `choose` takes under every transform.
     """
     if isinstance(bound, Derivatives):
-        return bound.additive
+        return bound.additive or (log_w if isinstance(log_w, int) else len(log_w)) == 1
     like = torch.zeros(log_w, 1) if isinstance(log_w, int) else at_least_float32(log_w.detach())
     index = torch.arange(like.numel(), dtype=like.dtype, device=like.device).reshape(like.shape)
     first = torch.sin(2 * index + 2)
@@ -69,4 +69,3 @@ def choose(condition: bool | Bool[Tensor, ""], yes: Callable[[], Tensor], no: Ca
     if isinstance(condition, bool):
         return yes() if condition else no()
     return torch.where(condition, yes(), no())
-

@@ -107,8 +107,8 @@ def piwae(log_w_theta: Float[Tensor, "s n"], log_w_phi: Float[Tensor, "s n"], m:
         log_w_theta = log_p(z.detach()) - stop(q).log_prob(z.detach())
         log_w_phi = log_p_with_stopped_parameters(z) - q.log_prob(z)
 
-    A group outside the support has no gradient, and takes none from the others. ValueError for unequal shapes or other than
-    m k samples.
+    A group outside the support has no gradient, and takes none from the others. ValueError for unequal shapes or
+    other than m k samples.
     """
     if log_w_theta.shape != log_w_phi.shape:
         raise ValueError(

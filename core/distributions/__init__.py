@@ -1,5 +1,6 @@
 """Distributions as values: NamedTuples of tensors with pure methods."""
 
+from jensen.core.distributions._draw import draw
 from jensen.core.distributions.bernoulli import Bernoulli, SoftBernoulli, check_binary
 from jensen.core.distributions.beta import Beta
 from jensen.core.distributions.categorical import Categorical
@@ -28,4 +29,5 @@ __all__ = [
     "Pushforward",
     "SoftBernoulli",
     "check_binary",
+    "draw",
 ]

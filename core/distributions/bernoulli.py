@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import keys
-from jensen.core.distributions.shapes import check_value, noise_shape
+from jensen.core.distributions.shapes import check_enumerable, check_value, noise_shape
 from jensen.core.ops import bernoulli_log_prob
 from jensen.core.ops.log_scale import at_least_float32
 from jensen.core.ops.normal_kl import kl_terms
@@ -42,22 +42,21 @@ class Bernoulli(NamedTuple):
         return self.logits - _logit(u)
 
     def perturbed_given(self, u: Float[Tensor, "s n d"], z: Float[Tensor, "s n d"]) -> Float[Tensor, "s n d"]:
-        """The same t for z = sample(u), as a draw of t given z: its derivative holds z and the noise within z fixed.
+        """The same t for z = sample(u), as a draw of t given z: its derivative takes z and the noise within z as fixed.
 
         That noise is v = u / p where z = 1 and (u - p) / (1 - p) where z = 0, p = P(1) (Tucker et al., 2017).
         """
         p = torch.sigmoid(at_least_float32(self.logits))
-        held = p.detach()
-        v = torch.where(z == 1, u / held, (u - held) / (1 - held)).clamp(0, 1)
+        fixed = p.detach()
+        v = torch.where(z == 1, u / fixed, (u - fixed) / (1 - fixed)).clamp(0, 1)
         return self.logits - _logit(torch.where(z == 1, v * p, p + v * (1 - p)))
 
-    @staticmethod
-    def relaxed(t: Float[Tensor, "s n d"], temperature: float | Tensor) -> Float[Tensor, "s n d"]:
+    def relaxed(self, t: Float[Tensor, "s n d"], temperature: float | Tensor) -> Float[Tensor, "s n d"]:
         """sigmoid(t / temperature), in (0, 1): the Concrete relaxation."""
-        return torch.sigmoid(t / temperature)
+        return torch.sigmoid(t / temperature).to(self.logits.dtype)
 
     def log_prob(self, z: Float[Tensor, "... d"]) -> Float[Tensor, "..."]:
-        """log P(z) in nats per datum, for z in {0, 1}: (s, n, d) -> (s, n). `check_binary` tells grey data."""
+        """log P(z) in nats per datum, for z in {0, 1}: (s, n, d) -> (s, n). `check_binary` refuses grey data."""
         check_value(z, self.logits)
         return bernoulli_log_prob(z, self.logits)
 
@@ -78,8 +77,9 @@ class Bernoulli(NamedTuple):
         return sum(terms, torch.zeros_like(q)).sum(-1)
 
     def support(self) -> Float[Tensor, "m n d"]:
-        """All 2^d values, (2^d, n, d), for exact expectations."""
+        """All 2^d values, (2^d, n, d), for exact expectations. ValueError for more than 2^20."""
         d = self.logits.shape[-1]
+        check_enumerable(2, d)
         values = torch.tensor(list(product((0.0, 1.0), repeat=d)), dtype=self.logits.dtype, device=self.logits.device)
         return values[:, None].expand(-1, *self.logits.shape)
 

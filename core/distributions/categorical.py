@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import keys
-from jensen.core.distributions.shapes import check_value, noise_shape
+from jensen.core.distributions.shapes import check_enumerable, check_value, noise_shape
 from jensen.core.ops import categorical_log_prob
 from jensen.core.ops.log_scale import at_least_float32
 from jensen.core.ops.normal_kl import kl_terms
@@ -37,7 +37,7 @@ class Categorical(NamedTuple):
         return at_least_float32(self.logits) - torch.log(_exponential(u))
 
     def perturbed_given(self, u: Float[Tensor, "s n d k"], z: Float[Tensor, "s n d k"]) -> Float[Tensor, "s n d k"]:
-        """The same t for z = sample(u), as a draw of t given z: its derivative holds z and the noise within z fixed.
+        """The same t for z = sample(u), as a draw of t given z: its derivative takes z and the noise within z as fixed.
 
         With p = softmax(logits), e^-t is exponential: its least entry, at z, has rate sum_k e^logits, and the others
         exceed it by e^-logits times the noise (Tucker et al., 2017; Grathwohl et al., 2018).
@@ -52,10 +52,9 @@ class Categorical(NamedTuple):
         again = -torch.where(late, torch.logaddexp(log_first, log_excess), log_first)
         return torch.where(possible, again, -torch.inf)
 
-    @staticmethod
-    def relaxed(t: Float[Tensor, "s n d k"], temperature: float | Tensor) -> Float[Tensor, "s n d k"]:
+    def relaxed(self, t: Float[Tensor, "s n d k"], temperature: float | Tensor) -> Float[Tensor, "s n d k"]:
         """softmax(t / temperature): the Concrete relaxation, Gumbel-softmax."""
-        return torch.softmax(t / temperature, -1)
+        return torch.softmax(t / temperature, -1).to(self.logits.dtype)
 
     def log_prob(self, z: Float[Tensor, "... d k"]) -> Float[Tensor, "..."]:
         """sum_d log softmax(logits) at z in nats per datum, for one-hot z: (s, n, d, k) -> (s, n)."""
@@ -79,8 +78,9 @@ class Categorical(NamedTuple):
         return kl_terms(log_q, log_p).sum((-2, -1))
 
     def support(self) -> Float[Tensor, "m n d k"]:
-        """All k^d values, (k^d, n, d, k), for exact expectations."""
+        """All k^d values, (k^d, n, d, k), for exact expectations. ValueError for more than 2^20."""
         d, k = self.logits.shape[-2:]
+        check_enumerable(k, d)
         choices = torch.tensor(list(product(range(k), repeat=d)), device=self.logits.device)
         values = F.one_hot(choices, k).to(self.logits.dtype)
         return values[:, None].expand(-1, *self.logits.shape)

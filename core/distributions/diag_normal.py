@@ -8,7 +8,7 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.distributions.shapes import check_fields, check_value, noise_shape
-from jensen.core.ops import bounded, normal_kl, normal_log_prob
+from jensen.core.ops import bounded, normal_kl, normal_log_prob, normal_sample
 from jensen.core.ops.normal_log_prob import HALF_LOG_2PI
 
 
@@ -43,6 +43,12 @@ class DiagNormal(NamedTuple):
         self._check()
         check_value(z, self.loc)
         return normal_log_prob(z, self.loc, self.log_scale)
+
+    def draw(self, key: Int[Tensor, "3"], s: int) -> tuple[Float[Tensor, "s n d"], Float[Tensor, "s n"]]:
+        """(z, log N(z)) of the noise at the key's place: one operation, differentiable in both fields."""
+        self._check()
+        noise_shape(self.loc, s, 2)
+        return normal_sample(key, self.loc, self.log_scale, s)
 
     def mean(self) -> Float[Tensor, "*n d"]:
         """loc: (n, d)."""

@@ -1,7 +1,7 @@
 """Two stochastic layers: q(z1 | x) q(z2 | z1)."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -9,22 +9,24 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import trees
-from jensen.core.trees import Params
+from jensen.core.contracts import Distribution
+from jensen.core.trees import Params, Static
 
 
 class Hierarchical(NamedTuple):
     """q(z1 | x) q(z2 | z1) of one family, with z = (z1, z2) on the last axis, (s, n, d1 + d2).
 
-    `condition` is a pure function of `params` and of z1 (s, n, d1) alone. log_prob calls it at the z it is given, so
+    `condition` is a pure function of `params` and of z1 (s, n, d1) alone; it and d2 are no leaves of the tree, and come
+    as `trees.Static(condition)` and `trees.Static(d2)`. log_prob calls it at the z it is given, so
     that of `trees.stop(q)` only parameters are constant: a path through z1 still runs through q(z2 | z1), which is
     what makes doubly reparameterised gradients right for a hierarchy (Bauer and Mnih, 2021). Neither entropy, KL nor
     mean has a closed form.
     """
 
-    first: Any  # q(z1 | x): fields (n, d1)
+    first: Distribution  # q(z1 | x): fields (n, d1)
     params: Params  # what `condition` learns
-    condition: Callable[[Params, Tensor], Any]  # params, z1 (s, n, d1) -> q(z2 | z1): fields (s, n, d2)
-    second: int  # d2
+    condition: Static[Callable[[Params, Tensor], Distribution]]  # params, z1 (s, n, d1) -> q(z2 | z1): (s, n, d2)
+    second: Static[int]  # d2
 
     @property
     def reparameterised(self) -> bool:
@@ -32,7 +34,7 @@ class Hierarchical(NamedTuple):
 
     def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n d"]:
         """The family's noise for both layers, (s, n, d1 + d2)."""
-        return trees.map(lambda t: F.pad(t, (0, self.second)), self.first).noise(key, s)
+        return trees.map(lambda t: F.pad(t, (0, self.second.value)), self.first).noise(key, s)
 
     def sample(self, noise: Float[Tensor, "s n d"]) -> Float[Tensor, "s n d"]:
         """z1 from the first d1 columns of noise, then z2 given z1 from the rest; differentiable where `first` is."""
@@ -45,26 +47,27 @@ class Hierarchical(NamedTuple):
         z1, z2 = self._split(z)
         return self.first.log_prob(z1) + self._given(z1).log_prob(z2)
 
-    def _given(self, z1: Tensor) -> Any:
+    def _given(self, z1: Tensor) -> Distribution:
         """q(z2 | z1)."""
-        conditional = self.condition(self.params, z1)
-        if any(t.shape != self.first[0].shape for t in self.first):
+        fields = trees.leaves(self.first)
+        if any(t.shape != fields[0].shape for t in fields):
             raise TypeError(f"expected a q(z1) with fields (n, d1) alone, got {type(self.first).__name__}")
+        conditional = self.condition.value(self.params, z1)
         if type(conditional) is not type(self.first):
             raise TypeError(
                 f"expected q(z2 | z1) of q(z1)'s family {type(self.first).__name__}, got "
                 f"{type(conditional).__name__}: both layers share one kind of noise"
             )
-        expected = (*z1.shape[:-1], self.second)
-        if conditional[0].shape != expected:
+        expected, shape = (*z1.shape[:-1], self.second.value), trees.leaves(conditional)[0].shape
+        if shape != expected:
             raise ValueError(
-                f"expected q(z2 | z1) with fields {expected}, got {tuple(conditional[0].shape)}: "
+                f"expected q(z2 | z1) with fields {expected}, got {tuple(shape)}: "
                 "one row per sample and datum, of as many components as the last field says"
             )
         return conditional
 
     def _split(self, z: Tensor) -> list[Tensor]:
-        sizes = [self.first[0].shape[-1], self.second]
+        sizes = [trees.leaves(self.first)[0].shape[-1], self.second.value]
         if z.ndim == 0 or z.shape[-1] != sum(sizes):
             raise ValueError(
                 f"expected z = (z1, z2) with {sizes[0]} + {sizes[1]} components on the last axis, got {tuple(z.shape)}"

@@ -2,6 +2,8 @@
 
 from torch import Tensor
 
+MOST = 2**20  # values that are listed
+
 
 def check_value(z: Tensor, parameter: Tensor) -> None:
     """The trailing axes that a value and a parameter share must be equal: (n,) never meets (n, 1)."""
@@ -29,3 +31,9 @@ def noise_shape(parameter: Tensor, s: int, rank: int) -> tuple[int, ...]:
     if s < 1:
         raise ValueError(f"expected at least one sample, got s = {s}")
     return (s, *parameter.shape)
+
+
+def check_enumerable(values: int, components: int) -> None:
+    """A list of values^components values is not too long to make."""
+    if float(values) ** components > MOST:
+        raise ValueError(f"expected at most 2^20 values to list, got {values}^{components}: average over samples")

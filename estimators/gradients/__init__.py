@@ -1,6 +1,6 @@
-"""Estimators of a bound's gradient: `estimator(log_p, q, noise, bound=...) -> (n,)`."""
+"""Estimators of a bound's gradient: `estimator(log_p, q, noise, *, bound=...) -> (n,)`."""
 
-from jensen.estimators.gradients import baselines
+from jensen.estimators.gradients import baselines, catalogue
 from jensen.estimators.gradients.antithetic import arm, arsm, disarm
 from jensen.estimators.gradients.control_variates import rebar, relax, relaxed_density, second_moment
 from jensen.estimators.gradients.dreg import dreg
@@ -17,6 +17,7 @@ __all__ = [
     "arm",
     "arsm",
     "baselines",
+    "catalogue",
     "concrete",
     "disarm",
     "dreg",

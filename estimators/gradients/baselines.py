@@ -2,11 +2,12 @@
 
 A baseline is a function (bound, log_w, q, z) -> (s, n), of a detached log_w (s, n), the value q and its samples z.
 Entry s may depend on every sample but s, and on anything that is no sample: then it changes the variance of the
-gradient and not its mean. All but `none` and the two values with a state need at least two samples.
+gradient and not its mean. For an additive bound it is compared with log_w_s, else with the bound. All but `none` and
+the two values with a state need at least two samples.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -14,65 +15,60 @@ from torch import Tensor
 from torch.func import grad, vmap
 
 from jensen.core import bounds, trees
-from jensen.core.distributions import Hierarchical
-from jensen.estimators.gradients.contract import Bound, difference, event_sum
+from jensen.core.contracts import Bound, Distribution, Event
+from jensen.estimators.gradients import catalogue
+from jensen.estimators.gradients.contract import apply_bound, difference, event_sum
 
 
-def none(bound: Bound, log_w: Float[Tensor, "s n"], q: Any = None, z: Any = None) -> Float[Tensor, "s n"]:
+def none(
+    bound: Bound, log_w: Float[Tensor, "s n"], q: Distribution | None = None, z: Event = None
+) -> Float[Tensor, "s n"]:
     """Zero: REINFORCE (Williams, 1992)."""
     return torch.zeros_like(log_w)
 
 
-def leave_one_out(bound: Bound, log_w: Float[Tensor, "s n"], q: Any = None, z: Any = None) -> Float[Tensor, "s n"]:
+def leave_one_out(
+    bound: Bound, log_w: Float[Tensor, "s n"], q: Distribution | None = None, z: Event = None
+) -> Float[Tensor, "s n"]:
     """The bound of the other samples, b_s = bound(log_w without s).
 
     For the ELBO it is RLOO's mean of the others (Salimans and Knowles, 2014; Kool et al., 2019). For IWAE it is
     VIMCO's arithmetic baseline: to replace w_s by the others' mean leaves log mean_{t != s} w_t.
     """
-    s, n = _several(log_w)
-    if bound is bounds.elbo:
-        return _finite(_mean_of_others(log_w))
-    if bound is bounds.iwae:
-        return _finite(bounds.leave_one_out_iwae(log_w))
-    others = torch.arange(s, device=log_w.device).expand(s, s)[~torch.eye(s, dtype=torch.bool, device=log_w.device)]
-    subsets = log_w[others].reshape(s, s - 1, n).movedim(1, 0).reshape(s - 1, s * n)
-    try:
-        values = bound(subsets)
-    except ValueError as error:
-        raise ValueError(f"leave_one_out needs the bound of {s - 1} samples: use vimco ({error})") from error
-    return _finite(values.reshape(s, n))
+    catalogue.check_baseline("leave_one_out", q, bound, len(log_w))
+    return bounds.choose(
+        bounds.additive(bound, log_w), lambda: _mean_of_others(log_w), lambda: _finite(_bound_of_others(bound, log_w))
+    )
 
 
-def vimco(bound: Bound, log_w: Float[Tensor, "s n"], q: Any = None, z: Any = None) -> Float[Tensor, "s n"]:
+def vimco(
+    bound: Bound, log_w: Float[Tensor, "s n"], q: Distribution | None = None, z: Event = None
+) -> Float[Tensor, "s n"]:
     """The bound with log w_s replaced by the others' mean of log w (Mnih and Rezende, 2016, geometric mean)."""
-    s, n = _several(log_w)
-    if bound is bounds.iwae:
-        others = bounds.leave_one_out_iwae(log_w) + math.log(s - 1)
-        return _finite(torch.logaddexp(others, _mean_of_others(log_w)) - math.log(s))
-    own = torch.eye(s, dtype=torch.bool, device=log_w.device)[..., None]
-    swapped = torch.where(own, _mean_of_others(log_w), log_w[:, None])
-    return _finite(bound(swapped.reshape(s, s * n)).reshape(s, n))
+    catalogue.check_baseline("vimco", q, bound, len(log_w))
+    return bounds.choose(
+        bounds.additive(bound, log_w), lambda: _mean_of_others(log_w), lambda: _finite(_bound_of_swaps(bound, log_w))
+    )
 
 
-def optimal(bound: Bound, log_w: Float[Tensor, "s n"], q: Any, z: Float[Tensor, "s n *d"]) -> Float[Tensor, "s n"]:
+def optimal(bound: Bound, log_w: Float[Tensor, "s n"], q: Distribution, z: Event) -> Float[Tensor, "s n"]:
     """The scalar of least variance, E[log_w g] / E[g] with g = |grad log q(z)|^2, estimated from the other samples.
 
-    g is taken in q's own fields (Ranganath et al., 2014, with one coefficient for all). ValueError for bounds other
-    than the ELBO, whose samples have no signal of their own.
+    g is taken in q's own fields (Ranganath et al., 2014, with one coefficient for all), which must have a row per
+    datum: TypeError for others. ValueError for a bound that is not additive, whose samples have no term of their own.
     """
-    _several(log_w)
-    if bound is not bounds.elbo:
-        raise ValueError("the optimal coefficient is for the ELBO: for other bounds use leave_one_out or vimco")
-    if isinstance(q, Hierarchical):
-        raise TypeError("the optimal coefficient is for a q of one layer: use leave_one_out")
-    slopes = vmap(grad(lambda q, z: q.log_prob(z[None]).sum()), in_dims=(None, 0))(trees.stop(q), z)
+    catalogue.check_baseline("optimal", q, bound, len(log_w))
+    slopes = vmap(grad(lambda q, z: q.log_prob(trees.map(lambda t: t[None], z)).sum()), in_dims=(None, 0))(
+        trees.stop(q), z
+    )
     g = torch.stack([event_sum(t.square()) for t in trees.leaves(slopes)]).sum(0)
-    alive = torch.where(log_w == -torch.inf, 0.0, log_w)
-    return _sum_of_others(alive * g) / _sum_of_others(g).clamp_min(torch.finfo(g.dtype).tiny)
+    finite = torch.where(log_w == -torch.inf, 0.0, log_w)
+    found = _sum_of_others(finite * g) / _sum_of_others(g).clamp_min(torch.finfo(g.dtype).tiny)
+    return bounds.choose(bounds.additive(bound, log_w), lambda: found, lambda: torch.full_like(found, torch.nan))
 
 
 class RunningMean(NamedTuple):
-    """The mean of earlier bounds, older ones with ever less weight: a state that the caller hands on.
+    """The mean of earlier bounds, older ones with ever less weight: a state that the caller passes on.
 
     value = score(log_p, q, noise, baseline=state)
     state = state.update(value)
@@ -87,14 +83,16 @@ class RunningMean(NamedTuple):
         zero = torch.zeros((), dtype=like.dtype, device=like.device)
         return cls(zero, zero)
 
-    def __call__(self, bound: Bound, log_w: Float[Tensor, "s n"], q: Any = None, z: Any = None) -> Tensor:
+    def __call__(
+        self, bound: Bound, log_w: Float[Tensor, "s n"], q: Distribution | None = None, z: Event = None
+    ) -> Float[Tensor, "s n"]:
         return torch.where(self.weight == 0, 0.0, self.total / self.weight).expand_as(log_w)
 
     def update(self, value: Float[Tensor, " n"], decay: float = 0.9) -> "RunningMean":
         """The state after the bounds of one step, of which those of -inf are left out."""
-        alive = value.detach() != -torch.inf
-        share = (1 - decay) * alive.any()
-        mean = torch.where(alive, value.detach(), 0.0).sum() / alive.sum().clamp_min(1)
+        finite = value.detach() != -torch.inf
+        share = (1 - decay) * finite.any()
+        mean = torch.where(finite, value.detach(), 0.0).sum() / finite.sum().clamp_min(1)
         return RunningMean((1 - share) * self.total + share * mean, (1 - share) * self.weight + share)
 
 
@@ -110,7 +108,9 @@ class Learned(NamedTuple):
 
     prediction: Float[Tensor, " n"]
 
-    def __call__(self, bound: Bound, log_w: Float[Tensor, "s n"], q: Any = None, z: Any = None) -> Tensor:
+    def __call__(
+        self, bound: Bound, log_w: Float[Tensor, "s n"], q: Distribution | None = None, z: Event = None
+    ) -> Float[Tensor, "s n"]:
         if self.prediction.shape != log_w.shape[1:]:
             raise ValueError(
                 f"expected a prediction ({log_w.shape[1]},), one per datum, got {tuple(self.prediction.shape)}"
@@ -122,20 +122,33 @@ class Learned(NamedTuple):
         return difference(value.detach(), self.prediction).square()
 
 
-def _several(log_w: Tensor) -> tuple[int, int]:
-    if len(log_w) < 2:
-        raise ValueError(
-            "a leave-one-out baseline needs at least two samples, got one: "
-            "draw more, or use RunningMean, Learned or none"
-        )
-    return len(log_w), log_w.shape[1]
+def _bound_of_others(bound: Bound, log_w: Tensor) -> Tensor:
+    if bounds.iwae == bound:
+        return bounds.leave_one_out_iwae(log_w)
+    s, n = log_w.shape
+    others = torch.arange(s, device=log_w.device).expand(s, s)[~torch.eye(s, dtype=torch.bool, device=log_w.device)]
+    subsets = log_w[others].reshape(s, s - 1, n).movedim(1, 0).reshape(s - 1, s * n)
+    try:
+        return apply_bound(bound, subsets).reshape(s, n)
+    except ValueError as error:
+        raise ValueError(f"leave_one_out needs the bound of {s - 1} samples: use vimco ({error})") from error
 
 
-def _mean_of_others(log_w: Tensor) -> Tensor:
-    """-inf where one of the others is."""
-    dead = log_w == -torch.inf
-    alive = torch.where(dead, 0.0, log_w)
-    return torch.where(dead.sum(0) > dead, -torch.inf, _sum_of_others(alive) / (len(log_w) - 1))
+def _bound_of_swaps(bound: Bound, log_w: Tensor) -> Tensor:
+    s, n = log_w.shape
+    if bounds.iwae == bound:
+        others = bounds.leave_one_out_iwae(log_w) + math.log(s - 1)
+        return torch.logaddexp(others, _mean_of_others(log_w, -torch.inf)) - math.log(s)
+    own = torch.eye(s, dtype=torch.bool, device=log_w.device)[..., None]
+    swapped = torch.where(own, _mean_of_others(log_w, -torch.inf), log_w[:, None])
+    return apply_bound(bound, swapped.reshape(s, s * n)).reshape(s, n)
+
+
+def _mean_of_others(log_w: Tensor, of_none: float = 0.0) -> Tensor:
+    """The mean over t != s, and `of_none` where one of them is outside the support."""
+    outside = log_w == -torch.inf
+    finite = torch.where(outside, 0.0, log_w)
+    return torch.where(outside.sum(0) > outside, of_none, _sum_of_others(finite) / (len(log_w) - 1))
 
 
 def _sum_of_others(t: Tensor) -> Tensor:
@@ -146,5 +159,5 @@ def _sum_of_others(t: Tensor) -> Tensor:
 
 
 def _finite(baseline: Tensor) -> Tensor:
-    """0 where the other samples have no weight at all."""
+    """0 where the other samples are all outside the support."""
     return torch.where(baseline.abs() == torch.inf, 0.0, baseline)

@@ -1,49 +1,83 @@
-"""What estimators of gradients share: the types, the checks, and how a value is given a gradient not its own."""
-
-from collections.abc import Callable
-from typing import Any
+"""What estimators of gradients share: checked calls, and how a value is given a gradient that is not its own."""
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from jensen.core.distributions import Bernoulli, Categorical
-
-LogDensity = Callable[[Tensor], Tensor]  # z (s, n, d) -> (s, n)
-Bound = Callable[[Tensor], Tensor]  # log_w (s, n) -> (n,)
+from jensen.core import bounds, trees
+from jensen.core.contracts import Bound, Derivatives, Event, LogDensity, Noise
 
 
-def density(log_p: LogDensity, z: Float[Tensor, "s n *d"]) -> Float[Tensor, "s n"]:
+def density(log_p: LogDensity, z: Event) -> Float[Tensor, "s n"]:
     """log_p(z), checked to be one value per sample and datum."""
     value = log_p(z)
-    check_density(value, z.shape[:2])
+    check_density(value, trees.leaves(z)[0].shape[:2])
     return value
+
+
+def check_density(value: Tensor, shape: torch.Size) -> None:
+    if value.shape != shape:
+        raise ValueError(
+            f"expected a log density {tuple(shape)}, one value per sample and datum, got {tuple(value.shape)}: "
+            "sum over event axes, and over no other"
+        )
+
+
+def samples(noise: Noise) -> int:
+    """How many samples noise is for."""
+    return len(trees.leaves(noise)[0])
+
+
+def apply_bound(bound: Bound, log_w: Float[Tensor, "s n"]) -> Float[Tensor, " n"]:
+    """bound(log_w), checked to be one value per datum that no other datum changes: ValueError.
+
+    Whether a function of yours mixes data is tried at two fixed points, in eager mode alone.
+    """
+    value = bound(log_w)
+    if value.shape != log_w.shape[1:]:
+        raise ValueError(f"{_EXPECTED}, got {tuple(log_w.shape)} -> {tuple(value.shape)}: {_FIX}")
+    if not isinstance(bound, Derivatives) and not torch.compiler.is_compiling() and len(value) > 1:
+        index = torch.arange(log_w.numel(), dtype=log_w.dtype, device=log_w.device).reshape(log_w.shape)
+        point = torch.sin(index)
+        apart = bound(torch.cat([point[:, :1], point[:, 1:] - 1], 1))[0]
+        if not torch.isclose(bound(point)[0], apart):
+            raise ValueError(f"{_EXPECTED}, got one that mixes data: {_FIX}")
+    return value
+
+
+def shares(bound: Bound, log_w: Float[Tensor, "s n"]) -> Float[Tensor, "s n"]:
+    """The fixed weights of an additive bound, 1 / s for the ELBO.
+
+    NaN where a function of yours turns out not to be additive, which under torch.compile no earlier check can see.
+    """
+    fixed = bounds.derivatives(bound, torch.zeros_like(log_w.detach()))[0]
+    return bounds.choose(bounds.additive(bound, log_w), lambda: fixed, lambda: torch.full_like(fixed, torch.nan))
 
 
 def carry(surrogate: Tensor) -> Tensor:
     """Zero, bit for bit, with the surrogate's gradient: value + carry(surrogate) equals the value.
 
-    Where the surrogate is infinite, as a bound of -inf or the logit of what is impossible, there is no gradient.
+    Where the surrogate is infinite, as a bound of -inf or the logit of an impossible value, there is no gradient.
     """
     surrogate = torch.where(surrogate.abs() == torch.inf, 0.0, surrogate)
     return surrogate - surrogate.detach()
 
 
 def difference(first: Float[Tensor, "..."], second: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """first - second of log weights, and 0 where either is -inf: what is outside the support sends no signal."""
+    """first - second of log weights, and 0 where either is -inf: a particle outside the support has no gradient."""
     return torch.where((first == -torch.inf) | (second == -torch.inf), 0.0, first - second)
 
 
-def scaled(z: Float[Tensor, "s n *d"], weights: Float[Tensor, "s n"]) -> Float[Tensor, "s n *d"]:
+def scaled(z: Event, weights: Float[Tensor, "s n"]) -> Event:
     """z, bit for bit, with its gradient multiplied by a weight per sample."""
-    return z.detach() + (over_events(weights.detach(), z) * carry(z)).to(z.dtype)
+    return trees.map(lambda t: t.detach() + (over_events(weights.detach(), t) * carry(t)).to(t.dtype), z)
 
 
 def weighted(weights: Float[Tensor, "s n"], log_w: Float[Tensor, "s n"]) -> Float[Tensor, " n"]:
     """sum_s weights log_w, where a weight of 0 leaves out even a log weight of -inf; else -inf has gradient 0."""
-    dead = log_w == -torch.inf
-    total = (weights * torch.where(dead | (weights == 0), 0.0, log_w)).sum(0)
-    return torch.where((dead & (weights > 0)).any(0), -torch.inf, total)
+    outside = log_w == -torch.inf
+    total = (weights * torch.where(outside | (weights == 0), 0.0, log_w)).sum(0)
+    return torch.where((outside & (weights > 0)).any(0), -torch.inf, total)
 
 
 def over_events(weights: Shaped[Tensor, "s n"], z: Float[Tensor, "s n *d"]) -> Tensor:
@@ -56,37 +90,5 @@ def event_sum(t: Float[Tensor, "s n *d"]) -> Float[Tensor, "s n"]:
     return t.flatten(2).sum(-1)
 
 
-def check_density(value: Tensor, shape: torch.Size) -> None:
-    if value.shape != shape:
-        raise ValueError(
-            f"expected a log density {tuple(shape)}, one value per sample and datum, got {tuple(value.shape)}: "
-            "sum over event axes, and over no other"
-        )
-
-
-def require_path(q: Any) -> None:
-    if not q.reparameterised:
-        enumerate_it = ", or enumerate q.support()" if hasattr(q, "support") else ""
-        raise TypeError(
-            f"pathwise gradients need a reparameterised q, and {type(q).__name__} is discrete: "
-            f"use a score-function estimator{enumerate_it}"
-        )
-
-
-def check_bound(bound: Bound) -> None:
-    if isinstance(bound, type) or not callable(bound):
-        raise TypeError(f"expected a bound, such as bounds.iwae or bounds.Renyi(0.5), got {bound!r}")
-
-
-def require_discrete(name: str, q: Any) -> None:
-    if not isinstance(q, Bernoulli | Categorical):
-        raise TypeError(
-            f"{name} needs a Bernoulli or categorical q, got {type(q).__name__}: "
-            + ("use pathwise, stl or dreg" if q.reparameterised else "use score with a baseline")
-        )
-
-
-def require_bernoulli(name: str, q: Any) -> None:
-    if not isinstance(q, Bernoulli):
-        alternative = "arsm" if isinstance(q, Categorical) else "pathwise" if q.reparameterised else "score"
-        raise TypeError(f"{name} needs a Bernoulli q, got {type(q).__name__}: use {alternative}")
+_EXPECTED = "expected a bound (s, n) -> (n,)"
+_FIX = "reduce over samples alone, axis 0"

@@ -4,8 +4,8 @@ Approximates  grad E_q[log p(x, z) - log q(z | x)]
 With          f(z) grad log q(z) - c(t~) grad log q(z) + grad c(t) - grad c(t~): f = log_w, z = H(t) the discrete sample
               of t = q.perturbed(u), t~ a draw of t given z, c any function. t~ is made from t's own noise, so that
               both are one number and differ in their gradients
-Requires      a Bernoulli or categorical q; for `rebar` a log_p that takes values between q's and is differentiable
-              there; for `relax` a differentiable c that may know nothing of log_p
+Requires      a q that can be relaxed, as Bernoulli and Categorical; for `rebar` a log_p that takes values between
+              q's and is differentiable there; for `relax` a differentiable c that may know nothing of log_p
 Unbiased when always
 Cost          one evaluation of log_p per sample, and one gradient of c: `rebar`'s c is log_p once more
 Reference     Tucker et al., 2017; Grathwohl et al., 2018
@@ -18,87 +18,92 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import bounds, trees
-from jensen.core.distributions import Bernoulli, Categorical
+from jensen.core.contracts import Bound, LogDensity, Noise, Relaxable
+from jensen.estimators.gradients import catalogue
 from jensen.estimators.gradients.contract import (
-    LogDensity,
+    apply_bound,
     carry,
     density,
     difference,
     event_sum,
     over_events,
-    require_discrete,
+    samples,
+    shares,
 )
 from jensen.estimators.gradients.relaxation import check_temperature
 
-Control = Callable[[Tensor], Tensor]  # t = q.perturbed(u) (s, n, *d) -> (s, n)
+Control = Callable[[Tensor], Tensor]  # t = q.perturbed(noise) (s, n, *d) -> (s, n)
 
 
 def rebar(
     log_p: LogDensity,
-    q: Bernoulli | Categorical,
-    u: Float[Tensor, "s n *d"],
+    q: Relaxable,
+    noise: Noise,
+    /,
+    *,
+    bound: Bound = bounds.elbo,
     temperature: float | Tensor = 0.5,
     eta: float | Tensor = 1.0,
 ) -> Float[Tensor, " n"]:
     """The ELBO in nats per datum, (n,): `relax` with c(t) = eta log_w at t relaxed by the temperature."""
-    require_discrete("rebar", q)
-    return relax(log_p, q, u, relaxed_density(log_p, q, temperature, eta))
+    catalogue.check("rebar", q, bound, samples(noise))
+    return relax(log_p, q, noise, bound=bound, control=relaxed_density(log_p, q, temperature, eta))
 
 
 def relax(
-    log_p: LogDensity, q: Bernoulli | Categorical, u: Float[Tensor, "s n *d"], control: Control
+    log_p: LogDensity, q: Relaxable, noise: Noise, /, *, control: Control, bound: Bound = bounds.elbo
 ) -> Float[Tensor, " n"]:
     """The ELBO in nats per datum, (n,), with the control variate c = control.
 
     No gradient reaches what control is made of: minimise `second_moment` in that.
     """
-    require_discrete("relax", q)
-    z = q.sample(u)
+    catalogue.check("relax", q, bound, samples(noise))
+    z = q.sample(noise)
     log_w = density(log_p, z) - trees.stop(q).log_prob(z)
-    value, slope = _at(control, q, u)
-    return bounds.elbo(log_w) + carry(_surrogate(q, u, z, log_w.detach(), value.detach(), slope.detach()))
+    value, slope = _at(control, q, noise)
+    each = _surrogate(q, noise, z, log_w.detach(), value.detach(), slope.detach())
+    return apply_bound(bound, log_w) + carry((shares(bound, log_w) * each).sum(0))
 
 
 def second_moment(
-    log_p: LogDensity, q: Bernoulli | Categorical, u: Float[Tensor, "s n *d"], control: Control
+    log_p: LogDensity, q: Relaxable, noise: Noise, /, *, control: Control, bound: Bound = bounds.elbo
 ) -> Float[Tensor, " n"]:
-    """|g|^2 per datum, (n,), for g = `relax`'s gradient in q.logits: as its mean is fixed, least where its variance is.
+    """|g|^2 per datum, (n,), for g = `relax`'s gradient in q's fields: its mean is least where the variance of g is.
 
     Differentiable in what control is made of, and a constant in all else: q is stopped, log_p not differentiated.
     """
-    require_discrete("second_moment", q)
+    catalogue.check("relax", q, bound, samples(noise))
     q = trees.stop(q)
-    z = q.sample(u)
+    z = q.sample(noise)
     with torch.no_grad():
-        log_w = density(log_p, z) - q.log_prob(z)
-    value, slope = _at(control, q, u)
-    gradient = torch.func.grad(lambda q: _surrogate(q, u, z, log_w.detach(), value, slope).sum())(q)
-    return gradient.logits.square().flatten(1).sum(-1)
+        log_w = (density(log_p, z) - q.log_prob(z)).detach()
+    value, slope = _at(control, q, noise)
+    part = shares(bound, log_w)
+    gradient = torch.func.grad(lambda q: (part * _surrogate(q, noise, z, log_w, value, slope)).sum())(q)
+    return torch.stack([t.square().flatten(1).sum(-1) for t in trees.leaves(gradient)]).sum(0)
 
 
-def relaxed_density(
-    log_p: LogDensity, q: Bernoulli | Categorical, temperature: float | Tensor, eta: float | Tensor = 1.0
-) -> Control:
+def relaxed_density(log_p: LogDensity, q: Relaxable, temperature: float | Tensor, eta: float | Tensor = 1.0) -> Control:
     """c(t) = eta (log_p(y) - log q(y)) with y = q.relaxed(t, temperature), q stopped."""
     check_temperature(temperature)
-    frozen = trees.stop(q)
+    stopped = trees.stop(q)
 
     def control(t: Tensor) -> Tensor:
-        y = frozen.relaxed(t, temperature).to(frozen.logits.dtype)
-        return eta * (density(log_p, y) - frozen.log_prob(y))
+        y = stopped.relaxed(t, temperature)
+        return eta * (density(log_p, y) - stopped.log_prob(y))
 
     return control
 
 
-def _at(control: Control, q: Bernoulli | Categorical, u: Tensor) -> tuple[Tensor, Tensor]:
+def _at(control: Control, q: Relaxable, noise: Noise) -> tuple[Tensor, Tensor]:
     """c and its slope at t."""
-    value, pull, *_ = torch.func.vjp(lambda t: density(control, t), q.perturbed(u).detach())
+    value, pull, *_ = torch.func.vjp(lambda t: density(control, t), q.perturbed(noise).detach())
     slope = pull(torch.ones_like(value))[0]
     return value, torch.where(over_events(value == -torch.inf, slope), 0.0, slope)
 
 
-def _surrogate(q: Bernoulli | Categorical, u: Tensor, z: Tensor, log_w: Tensor, value: Tensor, slope: Tensor) -> Tensor:
-    """What has the estimate for its gradient in q, (n,)."""
-    t = q.perturbed(u)
-    path = event_sum(slope * torch.where(t == -torch.inf, 0.0, t - q.perturbed_given(u, z)))
-    return (difference(log_w, value) * q.log_prob(z) + path).mean(0)
+def _surrogate(q: Relaxable, noise: Noise, z: Tensor, log_w: Tensor, value: Tensor, slope: Tensor) -> Tensor:
+    """What has each sample's estimate for its gradient in q, (s, n)."""
+    t = q.perturbed(noise)
+    path = event_sum(slope * torch.where(t == -torch.inf, 0.0, t - q.perturbed_given(noise, z)))
+    return difference(log_w, value) * q.log_prob(z) + path

@@ -3,70 +3,73 @@
 Approximates  grad E_q[log p(x, z) - log q(z | x)]
 With          sum_z q(z) log_w(z) over all of q.support() (`exact`), or over the `top` most probable values, and
               samples of the rest with the weight that is left (`sum_and_sample`)
-Requires      a Bernoulli or categorical q with few values
+Requires      a q with a support to enumerate, and few values in it
 Unbiased when always; `exact` has no variance
 Cost          one evaluation of log_p per value summed and sampled; memory for log q of the whole support
 Reference     Liu et al., 2019, Rao-Blackwellised stochastic gradients for discrete distributions
 """
 
-from typing import Any
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from jensen.core import bounds
+from jensen.core.contracts import Bound, Enumerable, LogDensity, Noise
 from jensen.core.distributions.shapes import check_value
-from jensen.estimators.gradients.contract import LogDensity, density, require_discrete, weighted
+from jensen.estimators.gradients import catalogue
+from jensen.estimators.gradients.contract import density, samples, shares, weighted
 
-MOST = 2**20  # values per datum
 
+def exact(
+    log_p: LogDensity, q: Enumerable, noise: Noise = None, /, *, bound: Bound = bounds.elbo
+) -> Float[Tensor, " n"]:
+    """E_q[log_w], the exact ELBO in nats per datum, (n,), by enumeration; noise is not looked at.
 
-def exact(log_p: LogDensity, q: Any) -> Float[Tensor, " n"]:
-    """E_q[log_w], the exact ELBO in nats per datum, (n,), by enumeration; it takes no noise.
-
-    TypeError for a q without a support, ValueError for one of more than 2^20 values.
+    TypeError for a q without a support, ValueError for one of more than 2^20 values, or another bound.
     """
+    catalogue.check("exact", q, bound)
     z, log_q = support("exact", q)
     return weighted(log_q.exp(), density(log_p, z) - log_q)
 
 
-def sum_and_sample(log_p: LogDensity, q: Any, u: Float[Tensor, "s n *d"], top: int) -> Float[Tensor, " n"]:
+def sum_and_sample(
+    log_p: LogDensity, q: Enumerable, noise: Noise, /, *, top: int, bound: Bound = bounds.elbo
+) -> Float[Tensor, " n"]:
     """An unbiased estimate of the ELBO in nats per datum, (n,), exact in the `top` most probable values of each datum.
 
     sum_{z in top} q(z) log_w(z) + b rest + mean_s r(z_s) (log_w(z_s) - b) over s samples of the rest, with rest its
-    mass, r(z) = q(z) / stop(q(z)) stop(rest), and b the mean of log_w in top, held fixed. It uses one uniform number
-    of u per sample. Its value differs from the other estimators': part of it is exact.
+    mass, r(z) = q(z) / stop(q(z)) stop(rest), and b the mean of log_w in top, detached. It uses one uniform number
+    of noise per sample. Its value differs from the other estimators': part of it is exact.
 
-    ValueError unless 1 <= top < the number of values.
+    TypeError for a q without a support, ValueError for another bound, or unless 1 <= top < the number of values.
     """
+    catalogue.check("sum_and_sample", q, bound, samples(noise))
     z, log_q = support("sum_and_sample", q)
-    check_value(u, q.logits)
+    check_value(noise, z[0])
     if not 1 <= top < len(z):
         raise ValueError(f"expected 1 <= top < {len(z)}, the number of values, got {top}: use exact to sum over all")
     best = log_q.detach().topk(top, 0).indices  # (top, n)
     rest = log_q.detach().exp().scatter(0, best, 0.0).cumsum(0)  # (m, n)
     mass = rest[-1]
-    choice = (u.flatten(2)[..., 0][:, None] * mass >= rest).sum(1).clamp_max(len(z) - 1)  # (s, n)
-    held = log_q.detach().gather(0, choice)
+    choice = (noise.flatten(2)[..., 0][:, None] * mass >= rest).sum(1).clamp_max(len(z) - 1)  # (s, n)
+    log_drawn = log_q.detach().gather(0, choice)
     index = torch.cat([best, choice])
     picked = log_q.gather(0, index)
     log_w = density(log_p, _take(z, index)) - picked.detach()  # sum_z grad q(z) = 0: without noise if left out
-    impossible = torch.where(held == -torch.inf, 0.0, held)
-    summed, sampled = picked[:top].exp(), torch.exp(picked[top:] - impossible) * mass / len(u)
+    log_drawn = torch.where(log_drawn == -torch.inf, 0.0, log_drawn)
+    share = shares(bound, log_drawn)
+    summed, sampled = picked[:top].exp(), torch.exp(picked[top:] - log_drawn) * mass * share
     b = (weighted(summed, log_w[:top]) / summed.sum(0)).detach()
     b = torch.where(b == -torch.inf, 0.0, b)
     return weighted(torch.cat([summed, sampled]), log_w) + b * (1 - summed.sum(0) - sampled.sum(0))
 
 
-def support(name: str, q: Any) -> tuple[Tensor, Tensor]:
+def support(name: str, q: Enumerable) -> tuple[Tensor, Tensor]:
     """Every value of q, (m, n, *d), and its log probability (m, n)."""
-    require_discrete(name, q)
-    values = 2.0 if q.logits.ndim == 2 else float(q.logits.shape[-1])
-    if values ** q.logits.shape[1] > MOST:
-        raise ValueError(
-            f"{name} sums over {values:.0f}^{q.logits.shape[1]} values: use disarm or score with a baseline instead"
-        )
-    z = q.support()
+    try:
+        z = q.support()
+    except ValueError as error:
+        raise ValueError(f"{name} sums over every value: use disarm or score with a baseline ({error})") from error
     return z, q.log_prob(z)
 
 

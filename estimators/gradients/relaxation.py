@@ -4,7 +4,8 @@ Approximates  grad E_q[bound(log p(x, z) - log q(z | x))]
 With          the discrete z for the value and for log_p's parameters; for q's, d bound / d z at a stand-in y times
               grad y: y = z with the gradient of q.mean() (`straight_through`), y relaxed by a temperature (`concrete`),
               or z with the gradient of the relaxed y (`gumbel_straight_through`)
-Requires      a Bernoulli or categorical q, and a log_p that takes values between q's and is differentiable there
+Requires      a q that can be relaxed, as Bernoulli and Categorical, and a log_p that takes values between q's and is
+              differentiable there
 Unbiased when log_p - log q is linear in each z (`straight_through`); in the limit temperature -> 0, where the variance
               grows without bound (`concrete`); never in general
 Cost          one backward pass through log_p per sample; `concrete` evaluates and differentiates it at y beside
@@ -19,61 +20,55 @@ from torch import Tensor
 
 from jensen.core import bounds, trees
 from jensen.core.concrete import is_concrete
-from jensen.core.distributions import Bernoulli, Categorical
-from jensen.estimators.gradients.contract import (
-    Bound,
-    LogDensity,
-    carry,
-    check_bound,
-    density,
-    event_sum,
-    require_discrete,
-)
+from jensen.core.contracts import Bound, LogDensity, Noise, Relaxable
+from jensen.estimators.gradients import catalogue
+from jensen.estimators.gradients.contract import apply_bound, carry, density, event_sum, samples
 
 
 def straight_through(
-    log_p: LogDensity, q: Bernoulli | Categorical, u: Float[Tensor, "s n *d"], bound: Bound = bounds.elbo
+    log_p: LogDensity, q: Relaxable, noise: Noise, /, *, bound: Bound = bounds.elbo
 ) -> Float[Tensor, " n"]:
     """bound(log_w) in nats per datum, (n,), with dz taken for the derivative of q.mean()."""
-    check_bound(bound)
-    require_discrete("straight_through", q)
-    return _through(log_p, q, q.sample(u) + carry(q.mean()), bound)
+    catalogue.check("straight_through", q, bound, samples(noise))
+    return _through(log_p, q, q.sample(noise) + carry(q.mean()), bound)
 
 
 def gumbel_straight_through(
     log_p: LogDensity,
-    q: Bernoulli | Categorical,
-    u: Float[Tensor, "s n *d"],
+    q: Relaxable,
+    noise: Noise,
+    /,
+    *,
     bound: Bound = bounds.elbo,
     temperature: float | Tensor = 1.0,
 ) -> Float[Tensor, " n"]:
     """bound(log_w) in nats per datum, (n,), with dz taken for the derivative of the relaxed sample."""
-    check_bound(bound)
-    require_discrete("gumbel_straight_through", q)
+    catalogue.check("gumbel_straight_through", q, bound, samples(noise))
     check_temperature(temperature)
-    z = q.sample(u)
-    return _through(log_p, q, z + carry(q.relaxed(q.perturbed(u), temperature)).to(z.dtype), bound)
+    z = q.sample(noise)
+    return _through(log_p, q, z + carry(q.relaxed(q.perturbed(noise), temperature)).to(z.dtype), bound)
 
 
 def concrete(
     log_p: LogDensity,
-    q: Bernoulli | Categorical,
-    u: Float[Tensor, "s n *d"],
+    q: Relaxable,
+    noise: Noise,
+    /,
+    *,
     bound: Bound = bounds.elbo,
     temperature: float | Tensor = 0.5,
 ) -> Float[Tensor, " n"]:
-    """bound(log_w) at the discrete z in nats per datum, (n,), with q's gradient from the relaxed y of the same u.
+    """bound(log_w) at the discrete z in nats per datum, (n,), with q's gradient from the relaxed y of the same noise.
 
-    y = q.relaxed(q.perturbed(u), temperature) rounds to z. A temperature may be a 0-d tensor, as schedules give.
+    y = q.relaxed(q.perturbed(noise), temperature) rounds to z. A temperature may be a 0-d tensor, as schedules give.
     """
-    check_bound(bound)
-    require_discrete("concrete", q)
+    catalogue.check("concrete", q, bound, samples(noise))
     check_temperature(temperature)
-    z, frozen = q.sample(u), trees.stop(q)
-    y = q.relaxed(q.perturbed(u), temperature).to(z.dtype)
-    log_w = density(log_p, z) - frozen.log_prob(z)
-    slope = torch.func.grad(lambda y: bound(density(log_p, y) - frozen.log_prob(y)).sum())(y.detach())
-    return bound(log_w) + carry(event_sum(slope.detach() * y).sum(0))
+    z, stopped = q.sample(noise), trees.stop(q)
+    y = q.relaxed(q.perturbed(noise), temperature).to(z.dtype)
+    log_w = density(log_p, z) - stopped.log_prob(z)
+    slope = torch.func.grad(lambda y: bound(density(log_p, y) - stopped.log_prob(y)).sum())(y.detach())
+    return apply_bound(bound, log_w) + carry(event_sum(slope.detach() * y).sum(0))
 
 
 def check_temperature(temperature: float | Tensor) -> None:
@@ -84,5 +79,5 @@ def check_temperature(temperature: float | Tensor) -> None:
         raise ValueError(f"expected a finite temperature above 0, got {float(temperature)}")
 
 
-def _through(log_p: LogDensity, q: Bernoulli | Categorical, z: Tensor, bound: Bound) -> Tensor:
-    return bound(density(log_p, z) - trees.stop(q).log_prob(z))
+def _through(log_p: LogDensity, q: Relaxable, z: Tensor, bound: Bound) -> Tensor:
+    return apply_bound(bound, density(log_p, z) - trees.stop(q).log_prob(z))

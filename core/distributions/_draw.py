@@ -1,0 +1,18 @@
+"""Samples with their log density, at once where the distribution can."""
+
+from jaxtyping import Int
+from torch import Tensor
+
+from jensen.core.contracts import Distribution, Drawable, Event
+
+
+def draw(q: Distribution, key: Int[Tensor, "3"], s: int) -> tuple[Event, Tensor]:
+    """(z, log q(z)): (s, n, *event) and (s, n), in nats per datum, of the noise at the key's place.
+
+    The same as z = q.sample(q.noise(key, s)) and q.log_prob(z), up to rounding: a `Drawable` makes both in one pass,
+    and stores no noise on its way.
+    """
+    if isinstance(q, Drawable):
+        return q.draw(key, s)
+    z = q.sample(q.noise(key, s))
+    return z, q.log_prob(z)

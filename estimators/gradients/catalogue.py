@@ -1,0 +1,194 @@
+"""The catalogue of estimators: what each needs, takes, costs and promises, one row each, and the check that refuses.
+
+Whoever must know such a fact reads it here: the estimators themselves, command lines, tables and tests.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from jensen.core import bounds, trees
+from jensen.core.concrete import is_concrete
+from jensen.core.contracts import Bound, ClosedForm, Distribution, Enumerable, Relaxable
+from jensen.core.distributions import Bernoulli, Categorical, DiagNormal
+
+
+@dataclass(frozen=True)
+class Need:
+    """What q must be, in words and as a predicate."""
+
+    words: str
+    met: Callable[[Distribution], bool]
+
+
+@dataclass(frozen=True)
+class Row:
+    """An estimator, or a baseline of `score`.
+
+    bounds      any; additive: the ELBO, however it is written; smooth: any that is twice differentiable; several: any
+                but the ELBO, of two samples or more
+    samples     the least
+    evaluations of log_p, per sample, for an event of d components of k values
+    relaxes     whether log_p is asked between q's values, or differentiated at them
+    learns      what has parameters of its own beside theta's and phi's
+    instead     what to use where the bound or the number of samples does not fit
+    """
+
+    q: Need
+    paper: str
+    bounds: Literal["any", "additive", "smooth", "several"] = "any"
+    samples: int = 1
+    evaluations: str = "1"
+    unbiased: str = "always"
+    relaxes: bool = False
+    temperature: bool = False
+    baseline: bool = False
+    learns: str = ""
+    instead: str = "score with a baseline"
+
+
+def _a_row_per_datum(q: Distribution) -> bool:
+    fields = trees.leaves(q)
+    return bool(fields) and all(t.ndim > 1 and len(t) == len(fields[0]) for t in fields)
+
+
+ANY = Need("a q with a log density", lambda q: True)
+PATH = Need("a reparameterised q", lambda q: q.reparameterised)
+KL = Need("a reparameterised q with a KL in closed form", lambda q: q.reparameterised and isinstance(q, ClosedForm))
+RELAXABLE = Need("a discrete q that can be relaxed", lambda q: isinstance(q, Relaxable))
+ENUMERABLE = Need("a discrete q whose values can be enumerated", lambda q: isinstance(q, Enumerable))
+BERNOULLI = Need("a Bernoulli q", lambda q: isinstance(q, Bernoulli))
+CATEGORICAL = Need("a categorical q", lambda q: isinstance(q, Categorical))
+MEASURES = Need("a Bernoulli q or a diagonal normal one", lambda q: isinstance(q, Bernoulli | DiagNormal))
+ROWS_OF_DATA = Need("a q whose every field has a row per datum", _a_row_per_datum)
+
+ROWS: dict[str, Row] = {
+    "pathwise": Row(PATH, "Kingma and Welling, 2014; Burda et al., 2016"),
+    "analytic_kl": Row(KL, "Kingma and Welling, 2014", "additive", instead="pathwise"),
+    "stl": Row(PATH, "Roeder et al., 2017", "additive", instead="dreg"),
+    "dreg": Row(
+        PATH, "Tucker et al., 2019; Bauer and Mnih, 2021", "smooth", evaluations="2, one without gradients",
+        instead="pathwise",
+    ),
+    "score": Row(ANY, "Williams, 1992; Mnih and Rezende, 2016", baseline=True),
+    "vargrad": Row(ANY, "Richter et al., 2020", "additive", 2, instead="score"),
+    "muprop": Row(RELAXABLE, "Gu et al., 2016", "additive", evaluations="1, and 1 at the mean", relaxes=True),
+    "rebar": Row(
+        RELAXABLE, "Tucker et al., 2017", "additive", evaluations="2", relaxes=True, temperature=True,
+    ),
+    "relax": Row(
+        RELAXABLE, "Grathwohl et al., 2018", "additive", temperature=True, learns="its control variate",
+    ),
+    "arm": Row(BERNOULLI, "Yin and Zhou, 2019", "additive", evaluations="2"),
+    "disarm": Row(BERNOULLI, "Dong et al., 2020; Yin et al., 2020", "additive", evaluations="2"),
+    "arsm": Row(CATEGORICAL, "Yin et al., 2019", "additive", evaluations="k (k − 1) / 2 + 1"),
+    "measure_valued": Row(
+        MEASURES, "Pflug, 1996; Rosca et al., 2019", "additive", evaluations="2 d + 1; 3 d + 1 for a normal"
+    ),
+    "exact": Row(ENUMERABLE, "", "additive", evaluations="one per value, no samples", unbiased="always: it is exact"),
+    "sum_and_sample": Row(ENUMERABLE, "Liu et al., 2019", "additive", evaluations="1, and one per value summed"),
+    "straight_through": Row(
+        RELAXABLE, "Bengio et al., 2013", unbiased="for theta; for phi where log_w is linear in z", relaxes=True
+    ),
+    "concrete": Row(
+        RELAXABLE, "Maddison et al., 2017; Jang et al., 2017", evaluations="2",
+        unbiased="for theta; for phi as the temperature tends to 0", relaxes=True, temperature=True,
+    ),
+    "gumbel_straight_through": Row(
+        RELAXABLE, "Jang et al., 2017", unbiased="for theta; for phi never", relaxes=True, temperature=True
+    ),
+    "wake": Row(
+        ANY, "Bornschein and Bengio, 2015; Le et al., 2019", "several", 2, unbiased="for theta; for phi as s → ∞",
+        instead="score, or sleep_phi",
+    ),
+    "wake_theta": Row(ANY, "Bornschein and Bengio, 2015", unbiased="for theta; phi has no gradient"),
+    "wake_phi": Row(
+        ANY, "Bornschein and Bengio, 2015; Le et al., 2019", "several", 2,
+        unbiased="as s → ∞, for −KL(p(z|x) ‖ q); theta has no gradient", instead="score, or sleep_phi",
+    ),
+}  # fmt: skip
+
+BASELINES: dict[str, Row] = {
+    "none": Row(ANY, "Williams, 1992"),
+    "leave_one_out": Row(
+        ANY, "Salimans and Knowles, 2014; Kool et al., 2019", samples=2, instead="RunningMean, Learned or none"
+    ),
+    "vimco": Row(ANY, "Mnih and Rezende, 2016", samples=2, instead="RunningMean, Learned or none"),
+    "optimal": Row(ROWS_OF_DATA, "Ranganath et al., 2014", "additive", 2, instead="leave_one_out or vimco"),
+    "RunningMean": Row(ANY, "Williams, 1992"),
+    "Learned": Row(ANY, "Mnih and Gregor, 2014", learns="its prediction of the bound"),
+}
+
+TAKES = {
+    "any": "any bound",
+    "additive": "the ELBO",
+    "smooth": "any twice differentiable bound",
+    "several": "any bound but the ELBO",
+}
+
+
+def check(name: str, q: Distribution, bound: Bound = bounds.elbo, s: int | None = None) -> None:
+    """Refuses what the estimator of this name cannot do, before any draw is made, and names what can.
+
+    TypeError for q, and for a bound that is no function; ValueError for another bound than it takes, and for fewer
+    samples. Without s neither bounds nor samples are looked at. That a function of yours is the ELBO cannot be seen
+    under torch.compile, where the value is NaN if it is not.
+    """
+    row = ROWS[name]
+    if not row.q.met(q):
+        raise TypeError(f"{name} needs {row.q.words}, got {type(q).__name__}: use {suited(q)}")
+    if s is not None or row.samples == 1:
+        _check_bound(name, row, bound, q, s)
+
+
+def check_baseline(name: str, q: Distribution | None, bound: Bound, s: int) -> None:
+    """The same for a baseline of `score`."""
+    row = BASELINES[name]
+    if q is not None and not row.q.met(q):
+        raise TypeError(f"{name} needs {row.q.words}, got {type(q).__name__}: use leave_one_out")
+    _check_bound(name, row, bound, q, s)
+
+
+def suited(q: Distribution) -> str:
+    """The estimators to use for q."""
+    if q.reparameterised:
+        return "pathwise, stl or dreg"
+    if isinstance(q, Bernoulli):
+        return "disarm, or score with a baseline"
+    if isinstance(q, Categorical):
+        return "arsm, or score with a baseline"
+    return "exact, or score with a baseline" if isinstance(q, Enumerable) else "score with a baseline"
+
+
+def table() -> str:
+    """The estimators as a table in Markdown."""
+    lines = ["| | q | bound | unbiased | evaluations of log p per sample | paper |", "|---|---|---|---|---|---|"]
+    for name, row in ROWS.items():
+        bound = TAKES[row.bounds] + (f", {row.samples} samples or more" if row.samples > 1 else "")
+        cells = (f"`{name}`", row.q.words, bound, row.unbiased, row.evaluations, row.paper)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _check_bound(name: str, row: Row, bound: Bound, q: Distribution | None, s: int | None) -> None:
+    if isinstance(bound, type) or not callable(bound):
+        raise TypeError(f"expected a bound, such as bounds.iwae or bounds.Renyi(0.5), got {bound!r}")
+    if s is not None and s < row.samples:
+        raise ValueError(f"{name} needs at least {row.samples} samples, got {s}: draw more, or use {row.instead}")
+    if row.bounds == "smooth" and bounds.vr_max == bound:
+        raise ValueError(f"{name} needs {TAKES['smooth']}, and vr_max has a kink: use {row.instead}")
+    if row.bounds in ("additive", "several"):
+        fits = _additive(bound, q, 2 if s is None else s)
+        if fits is not None and fits != (row.bounds == "additive"):
+            raise ValueError(f"{name} needs {TAKES[row.bounds]}, got {bound}: use {row.instead}")
+
+
+def _additive(bound: Bound, q: Distribution | None, s: int) -> bool | None:
+    """None where it is not known yet."""
+    field = next(iter(trees.leaves(q)), torch.zeros(())) if q is not None else torch.zeros(())
+    known = bounds.additive(bound, torch.zeros(s, 1, dtype=field.dtype, device=field.device))
+    if isinstance(known, bool):
+        return known
+    return bool(known) if is_concrete(known) else None

@@ -51,7 +51,7 @@ g.exact(log_p, Bernoulli(torch.zeros(5, 8)))
 g.arsm(lambda z: z.sum((-2, -1)), Categorical(torch.zeros(2, 3, 4)), torch.full((3, 2, 3, 4), 0.5))
 g.local_reparameterisation(x, torch.zeros(3, 64), torch.zeros(3, 64), torch.zeros(2, 5, 3))
 quality(lambda key: {"a": keys.normal(key, (3,))}, keys.split(key, 5))
-bounds.slopes(bounds.TailAdaptive(), torch.zeros(3, 2)), bounds.Renyi(0.5)(torch.zeros(3, 2))
+bounds.derivatives(bounds.TailAdaptive(), torch.zeros(3, 2)), bounds.Renyi(0.5)(torch.zeros(3, 2))
 for bound in (
     bounds.vr_max, bounds.Cubo(), bounds.Tvo(bounds.log_betas(3)), bounds.Miwae(2, 3), bounds.Ciwae(0.5),
     bounds.Jackknife(), bounds.Sumo(), bounds.Csiszar(divergences.generators.jensen_shannon),

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from jensen.core import keys, trees
 from jensen.estimators.diagnostics.wording import no_verdict
-from jensen.estimators.gradients.contract import LogDensity, density, require_path
+from jensen.estimators.gradients import catalogue
+from jensen.estimators.gradients.contract import LogDensity, density
 from jensen.estimators.gradients.pathwise import stl
 
 
@@ -103,7 +104,7 @@ def fit_each(
     """
     if steps < 1 or s < 1:
         raise ValueError(f"expected steps >= 1 and s >= 1, got {steps} and {s}: without a step q* is `start`")
-    require_path(start)
+    catalogue.check("stl", start)
     q = trees.map(lambda leaf: leaf.detach().clone().requires_grad_() if isinstance(leaf, Tensor) else leaf, start)
     fields = [leaf for leaf in trees.leaves(q) if isinstance(leaf, Tensor)]
     optimiser = torch.optim.Adam(fields, lr)

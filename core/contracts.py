@@ -77,6 +77,13 @@ class Cdf(Distribution, Protocol):
 
 
 @runtime_checkable
+class Drawable(Distribution, Protocol):
+    """Samples (s, n, *event) and their log densities (s, n) in one pass: those of `noise`, `sample` and `log_prob`."""
+
+    def draw(self, key: Key, s: int, /) -> tuple[Event, Tensor]: ...
+
+
+@runtime_checkable
 class Flow(Protocol):
     """An invertible map of the event axes, with log |det| of its Jacobian, (s, n)."""
 

@@ -11,6 +11,7 @@ from jensen.core.ops._op import differentiable, launch, over_batch, uses_kernel
 from jensen.core.ops.log_scale import at_least_float32
 
 CHUNK = 2**20  # kernel values at once
+EXACT = "donot_use_mm_for_euclid_dist"  # a difference of large squares would lose near pairs
 MEDIAN_OF = 2048  # particles at most, for the median heuristic
 
 
@@ -46,7 +47,8 @@ def median_bandwidth(particles: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
     if m < 2:
         return at_least_float32(particles).new_ones(())
     some = particles if m <= MEDIAN_OF else particles[torch.arange(MEDIAN_OF, device=particles.device) * m // MEDIAN_OF]
-    squares = torch.pdist(at_least_float32(some)).square()
+    some, upper = at_least_float32(some), torch.triu_indices(len(some), len(some), 1, device=particles.device)
+    squares = torch.cdist(some, some, compute_mode=EXACT)[upper[0], upper[1]].square()
     return squares.median().clamp_min(torch.finfo(squares.dtype).tiny) / math.log(m)
 
 

@@ -1,1 +1,5 @@
-"""Inference algorithms: a state, `init`, `update` and `fit`, in that order in every file."""
+"""Inference algorithms: State, Info, init, update and fit, in that order in every file."""
+
+from jensen.estimators.inference import svgd
+
+__all__ = ["svgd"]

@@ -148,7 +148,7 @@ def test_gradients_agree_under_vmap_and_compile(name):
 
     def loss(params, key):
         q = model.posterior(params, x)
-        return score(partial(model.log_joint, params, x), q, q.noise(key, 3), bounds.iwae).mean()
+        return score(partial(model.log_joint, params, x), q, q.noise(key, 3), bound=bounds.iwae).mean()
 
     each = keys.split(KEY, 3)
     looped = [grad(loss)(params, key) for key in each]

@@ -1,1 +1,5 @@
-"""Models whose codes are rows of a codebook."""
+"""Models whose latents are rows of a codebook."""
+
+from jensen.core.models.quantised import codebook
+
+__all__ = ["codebook"]

@@ -1,0 +1,157 @@
+"""What a finished run is worth beyond its ELBO: bounds against K, evidence from two sides, weights, latent units."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from jensen.core import keys
+from jensen.core.contracts import Dimensional, Distribution, Key, LatentModel
+from jensen.core.trees import Params
+from jensen.estimators.diagnostics import ActiveUnits, Collapse, active_units, collapse
+from jensen.estimators.evidence import (
+    Annealed,
+    Evidence,
+    Hamiltonian,
+    Sandwich,
+    annealed_importance,
+    bdmc,
+    draw,
+    from_log_weights,
+    sigmoidal,
+)
+from jensen.experiments.report import ladder
+from jensen.experiments.report.chunks import ROWS, over_data, posterior_means
+from jensen.experiments.report.evaluation import ELBO_SAMPLES, elbo_terms
+from jensen.experiments.report.inference import Inference, inference
+from jensen.experiments.run.errors import InputError, option
+from jensen.experiments.run.program import Row
+
+SCALING = 100  # draws of q whose standard deviations are the units of moves
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What an assessment spends."""
+
+    images: int = 100
+    """Test images that bounds, annealing and k-hat are of, the first ones; as many are simulated."""
+    k: tuple[int, ...] = (1, 5, 10, 50, 500, 5000)
+    """Samples per bound, rising. All bounds are computed from the same max K samples of each image."""
+    chains: int = 16
+    """Annealed chains per image, in each direction; of continuous z."""
+    temperatures: int = 100
+    """Of annealing, from the encoder's posterior to the model's; of continuous z."""
+    gap_images: int = 20
+    """Of the images, how many get a q of their own, of its family and a flow, to compare with the encoder's."""
+
+    def check(self) -> None:
+        """Raises an InputError for what cannot work."""
+        if not self.k or self.k[0] < 1 or sorted(set(self.k)) != list(self.k) or self.k[-1] < 2:
+            raise InputError(f"--k {' '.join(map(str, self.k))}: expected rising counts of samples, at least 1 and 2")
+        for name, low in {"images": 2, "chains": 2, "temperatures": 1, "gap_images": 0}.items():
+            if getattr(self, name) < low:
+                raise InputError(f"expected {option(name)} of at least {low}, got {getattr(self, name)}")
+
+
+class Assessment(NamedTuple):
+    """Of n test images and as many simulated ones, in nats per datum; None where z is discrete, or has no such term."""
+
+    bounds: list[Row]  # a row per bound and K
+    samples: int  # of importance sampling, per image
+    importance: Evidence
+    annealed: Annealed | None
+    sandwich: Sandwich | None  # of simulated data
+    units: ActiveUnits  # of all test data, as are the rest
+    collapse: Collapse | None
+    rate: float  # E KL(q(z | x) || p(z))
+    distortion: float  # -E log p(x | z)
+    inference: Inference | None  # None also where no images were asked for
+
+    @property
+    def discrete(self) -> bool:
+        """Whether z is: importance weights are then bounded."""
+        return self.annealed is None
+
+
+@torch.no_grad()
+def assess(model: LatentModel, params: Params, test: Tensor, budget: Budget, key: Key) -> Assessment:
+    """Everything about the first `images` of test (N, D); latent units, rate and distortion are of all of it."""
+    x = test[: budget.images]
+    weights_key, terms_key, annealing_key, simulation_key, scale_key = keys.split(key, 5)
+    log_w = log_weights(model, params, x, max(budget.k), weights_key)
+    importance = from_log_weights(lambda _: log_w, weights_key, len(log_w))
+    annealed, sandwich, gaps = None, None, None
+    q = model.posterior(params, x)
+    if q.reparameterised:
+        schedule = sigmoidal(budget.temperatures, dtype=torch.float32).to(x)
+        log_p = partial(model.log_joint, params, x)
+        annealed = annealed_importance(log_p, q, annealing_key, budget.chains, schedule, moves(q, scale_key))
+        sandwich = both_sides(model, params, len(x), budget.chains, schedule, simulation_key)
+        if budget.gap_images:
+            few = x[: budget.gap_images]
+            gaps = inference(model, params, few, importance, annealed, keys.fold_in(key, 0))
+    rate, distortion = rate_and_distortion(model, params, test, terms_key)
+    return Assessment(
+        against_k(log_w, budget.k),
+        len(log_w),
+        importance,
+        annealed,
+        sandwich,
+        active_units(posterior_means(model, params, test)),
+        collapsed(model, params, test),
+        rate,
+        distortion,
+        gaps,
+    )
+
+
+def log_weights(model: LatentModel, params: Params, x: Tensor, s: int, key: Key) -> Tensor:
+    """log p(x, z) - log q(z | x) of s samples per datum, (s, n)."""
+    q, log_p, size = model.posterior(params, x), partial(model.log_joint, params, x), len(x)
+    chunk = max(1, ROWS // size)
+    parts = [draw(log_p, q, min(chunk, s - i), keys.at(key, particle=i)) for i in range(0, s, chunk)]
+    return torch.cat(parts).to(torch.promote_types(parts[0].dtype, torch.float32))
+
+
+def against_k(log_w: Tensor, ks: tuple[int, ...]) -> list[Row]:
+    """A row per bound and K, all from the same weights; the error is the Monte Carlo one."""
+    rows: list[Row] = []
+    for name, bound in ladder.BOUNDS.items():
+        for k in ks:
+            values = ladder.at(bound, log_w, k)
+            if values is not None:
+                value, error = ladder.mean(values)
+                rows.append({"of": "bound", "bound": name, "k": k, "value": value, "error": error})
+    return rows
+
+
+def both_sides(model: LatentModel, params: Params, n: int, chains: int, schedule: Tensor, key: Key) -> Sandwich:
+    """Bounds on log p(x) of n data simulated from the model, from below and from above."""
+    z_key, x_key, run_key, scale_key = keys.split(key, 4)
+    prior = model.prior(params, n)
+    z = prior.sample(prior.noise(z_key, 1))
+    likelihood = model.likelihood(params, z[0])
+    x = likelihood.sample(likelihood.noise(x_key, 1))[0]
+    q = model.posterior(params, x)
+    return bdmc(partial(model.log_joint, params, x), q, z, run_key, chains, schedule, moves(q, scale_key))
+
+
+def moves(q: Distribution, key: Key) -> Hamiltonian:
+    """Hamiltonian moves in units of q's own scales, whatever its family: the standard deviations of its draws."""
+    return Hamiltonian(scale=q.sample(q.noise(key, SCALING)).std(0))
+
+
+def collapsed(model: LatentModel, params: Params, x: Tensor) -> Collapse | None:
+    """None where the KL has no terms by dimension: of two layers of units, or where prior and q differ in family."""
+    q, p = model.posterior(params, x), model.prior(params, len(x))
+    return collapse(q, p) if isinstance(q, Dimensional) and type(p) is type(q) else None
+
+
+def rate_and_distortion(model: LatentModel, params: Params, x: Tensor, key: Key) -> tuple[float, float]:
+    """E KL(q(z | x) || p(z)) and -E log p(x | z), whose sum is -ELBO."""
+    terms = partial(elbo_terms, model, params)
+    reconstruction, kl = over_data(terms, x, key, ROWS // ELBO_SAMPLES)
+    return kl.mean().item(), -reconstruction.mean().item()

@@ -1,0 +1,51 @@
+"""Functions of many data and particles in chunks: noise and results are those of the whole, memory that of a chunk."""
+
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from jensen.core import keys
+from jensen.core.contracts import ClosedForm, Enumerable, Key, LatentModel
+from jensen.core.trees import Params
+
+Rows: TypeAlias = tuple[Tensor, ...]  # a row per datum each
+ROWS = 4000  # particles x data evaluated at once: their activations stay in cache
+
+
+def over_data(f: Callable[[Tensor, Key], Rows], x: Tensor, key: Key, chunk: int) -> Rows:
+    """f(x, key) -> tensors (n, ...), over chunks of x (n, D).
+
+    The last chunk is filled up with its first datum, so that a compiled f sees one shape.
+    """
+    results = []
+    for start, part in chunks(x, chunk):
+        filled = torch.cat([part, part[:1].expand(min(chunk, len(x)) - len(part), *part.shape[1:])])
+        results.append([t[: len(part)] for t in f(filled, keys.at(key, datum=start))])
+    return tuple(torch.cat(each) for each in zip(*results, strict=True))
+
+
+def chunks(x: Tensor, size: int) -> Iterator[tuple[int, Tensor]]:
+    for start in range(0, len(x), size):
+        yield start, x[start : start + size]
+
+
+def average(values: Tensor, errors: Tensor) -> tuple[float, float]:
+    """The mean over images and its Monte Carlo error."""
+    return values.mean().item(), errors.square().sum().sqrt().item() / len(values)
+
+
+def posterior_means(model: LatentModel, params: Params, x: Tensor) -> Tensor:
+    """E_q[z | x] of each datum, (n, d).
+
+    A q without a mean in closed form, such as a hierarchy, gives that of 100 samples, whose noise adds at most 0.0025
+    to the variance over data of a unit.
+    """
+
+    def means(x: Tensor, key: Key) -> Rows:
+        q = model.posterior(params, x)
+        closed = isinstance(q, ClosedForm | Enumerable)
+        return ((q.mean() if closed else q.sample(q.noise(key, 100)).mean(0)).flatten(1).float(),)
+
+    return over_data(means, x, keys.key(0, x.device), 250)[0]

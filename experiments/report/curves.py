@@ -1,0 +1,85 @@
+"""The curves of a run, from its rows of metrics: a panel per term, training beside held-out data."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from jensen.experiments.report.drawing import MARKERS, is_finite, name_ends, panels
+from jensen.experiments.run.program import Row
+
+COUNTS = ("step", "epoch", "skipped")
+UNITLESS = ("norm", "weight", "lr")
+TITLES = {"kl": "KL", "norm": "gradient norm", "lr": "learning rate"}
+COLUMNS = 3
+Series = dict[str, tuple[list[float], list[float]]]  # by name: steps and values
+
+
+def training(rows: Sequence[Row]) -> Figure:
+    """A panel for the objective and the held-out score, one for each other term, one for what shares a prefix.
+
+    rows: of kind "train", means over the steps since the last, and of kind "held-out", the score at each epoch's end.
+    A term has an axis of its own, for a KL of 3 is flat beside a reconstruction of 90; "norm/model" and
+    "norm/baseline" share one. What is 0 throughout has none, nor has the loss where it is minus the objective.
+    """
+    found = collected(rows)
+    height = -(-max(1, len(found)) // COLUMNS)
+    figure, axes = panels(height, COLUMNS, 4.2 * COLUMNS, 2.9 * height)
+    for axis in axes.flat[len(found) :]:
+        axis.set_axis_off()
+    for axis, (title, series) in zip(axes.flat, found.items(), strict=False):
+        panel(axis, title, series)
+    return figure
+
+
+def collected(rows: Sequence[Row]) -> dict[str, Series]:
+    """By panel, each series' steps and finite values; the objective's panel is the first."""
+    first = "objective" if any("objective" in row for row in rows) or not any("loss" in row for row in rows) else "score"
+    found: dict[str, Series] = {first: {}}
+    for row in rows:
+        for key, value in row.items():
+            if key in COUNTS or (key == "loss" and first == "objective") or not is_finite(value):
+                continue
+            title, name = (first, "held-out") if key == "score" else placed(key)
+            steps, values = found.setdefault(title, {}).setdefault(name, ([], []))
+            steps.append(row["step"])  # pyright: ignore[reportArgumentType]
+            values.append(value)  # pyright: ignore[reportArgumentType]
+    return {
+        title: series
+        for title, series in found.items()
+        if title == first or any(any(values) for _, values in series.values())
+    }
+
+
+def placed(key: str) -> tuple[str, str]:
+    """The panel and the name of a row's entry."""
+    if "/" in key:
+        return tuple(key.split("/", 1))  # pyright: ignore[reportReturnType]
+    return (key, "training") if key == "objective" else (key, key)
+
+
+def panel(axis: Axes, title: str, series: Mapping[str, tuple[list[float], list[float]]]) -> None:
+    for i, (name, (steps, values)) in enumerate(sorted(series.items(), reverse=True)):
+        few = len(steps) <= 40
+        look = {"marker": MARKERS[i] if few or name == "held-out" else None, "markersize": 3.5, "color": f"C{i}"}
+        axis.plot(steps, values, label=name, linewidth=1.2, **look)
+    drawn = [value for _, values in series.values() for value in values]
+    if title == "norm" and drawn and min(drawn) > 0:
+        axis.set_yscale("log")
+    elif title in ("objective", "score", "reconstruction") and drawn:
+        axis.set_ylim(bottom=min(low(values) for _, values in series.values()))
+    unit = "" if title in UNITLESS else "nats per datum"
+    alone = f": {next(iter(series))}" if title in UNITLESS and len(series) == 1 else ""
+    axis.set(title=f"{TITLES.get(title, title)}{alone}", xlabel="step", ylabel=unit)
+    axis.grid(alpha=0.25)
+    axis.locator_params(axis="x", nbins=5)
+    if not drawn:
+        axis.text(0.5, 0.5, "no finite value", transform=axis.transAxes, ha="center", color="0.4")
+    elif len(series) > 1:
+        name_ends(axis)
+
+
+def low(values: Sequence[float]) -> float:
+    """Leaves the first steps of a rising curve below the axis: they would flatten the rest."""
+    settled = sorted(values)[len(values) // 50 :]
+    return settled[0] - (0.05 * (settled[-1] - settled[0]) or 1.0)

@@ -1,0 +1,58 @@
+"""A finished run of a latent-variable model, assessed: what its settings say, and where what is found goes."""
+
+import time
+from pathlib import Path
+
+from jensen.core.contracts import Key
+from jensen.core.models.latent.likelihoods import LIKELIHOODS, SOFT_BERNOULLI
+from jensen.core.objectives import Beta
+from jensen.experiments.programs.latent import Finished
+from jensen.experiments.report.assessment import Budget, assess
+from jensen.experiments.report.findings import findings, numbers, screen
+from jensen.experiments.report.rate_distortion import Point, Scored
+from jensen.experiments.report.written import write
+from jensen.experiments.run.command import echo
+from jensen.experiments.run.errors import InputError
+
+FOLDER = "evaluation"
+
+
+def judge(run: Finished, budget: Budget, key: Key) -> Point:
+    """Assesses one run, writes and prints what is found; its point on the rate–distortion curve."""
+    started = time.monotonic()
+    found = assess(run.model, run.params, run.images.test, budget, key)
+    parts = findings(found, LIKELIHOODS[likelihood(run)] == SOFT_BERNOULLI)
+    text = screen(title(run, budget), found, parts)
+    target = run.folder / FOLDER
+    write(target, parts, text, numbers(found, parts))
+    echo(f"{text}\nreport, rows and figures in {target} ({time.monotonic() - started:.0f} s)\n")
+    estimation = run.settings.estimation
+    beta = estimation.the_objective.weight if isinstance(estimation.the_objective, Beta) else None
+    return Point(beta, estimation.objective, found.rate, found.distortion, str(run.folder))
+
+
+def check_images(run: Finished, budget: Budget) -> None:
+    """InputError where a budget asks for more images than there are."""
+    count = len(run.images.test)
+    if budget.images > count:
+        raise InputError(f"--images {budget.images} exceeds the {count} test images: ask for fewer")
+
+
+def title(run: Finished, budget: Budget) -> str:
+    words = run.settings.estimation.words
+    trained = f", trained with {words}" if words else ""
+    return (
+        f"{type(run.settings).__name__.lower()} on {run.settings.images.data}: the first {budget.images} of "
+        f"{len(run.images.test)} test images, {likelihood(run)} likelihood{trained}"
+    )
+
+
+def scored(run: Finished) -> Scored:
+    images = run.settings.images
+    units = {"data": images.data, "pixels": images.treatment, "likelihood": likelihood(run)}
+    return Scored(Path(run.folder), run.images.test, units)
+
+
+def likelihood(run: Finished) -> str:
+    """Its name; a kind of model without a choice of likelihoods is one of binary pixels."""
+    return getattr(run.settings, "likelihood", "bernoulli")

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance as Settings
 
 ENTRY = "checkpoint"
+NO_CHECKPOINT = (  # what reading a file of other content raises
+    SafetensorError, ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError,
+)  # fmt: skip
 NOTHING: Mapping[str, Json] = MappingProxyType({})
 
 
@@ -104,24 +107,19 @@ def digest(data: Tree) -> str:
 def _parsed(content: bytes) -> Checkpoint:
     """ValueError for whatever is no checkpoint, or is one that does not have its checksum."""
     try:
-        tensors = safetensors.torch.load(content)
+        tensors = dict(sorted(safetensors.torch.load(content).items()))  # which gives them in no order
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         entry = json.loads(header["__metadata__"][ENTRY])
-        expected, text = entry["checksum"], entry["content"]
-        right = checksum(tensors, text) == expected
-    except (
-        SafetensorError,
-        ArithmeticError,
-        AssertionError,
-        LookupError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as error:
+        right = checksum(tensors, entry["content"]) == entry["checksum"]
+        rest = json.loads(entry["content"])
+        found = Checkpoint(tensors, rest["state"], rest["config"], rest["data"])
+    except NO_CHECKPOINT as error:
         raise ValueError(f"it is no checkpoint: {reason(error)}") from error
     if not right:
         raise ValueError("its checksum is not that of its content")
-    return Checkpoint(tensors, **json.loads(text))
+    if not (isinstance(found.state, dict) and isinstance(found.config, dict) and isinstance(found.data, str)):
+        raise ValueError("its state and config are no objects")
+    return found
 
 
 def check_like(path: Path, stored: Mapping[str, Tensor], like: Mapping[str, Tensor], cure: str) -> None:

@@ -1,6 +1,7 @@
 """Files that no failure leaves in part: written under a temporary name, synced, renamed. JSON is strict both ways.
 
-A temporary name carries the process's id, so that what a killed process left is known and removed by the next one.
+A temporary name carries the process's id and its start, so that what a killed process left is known and removed by the
+next one, even one that was given the same id.
 """
 
 import errno
@@ -10,6 +11,7 @@ import math
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +23,8 @@ Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json
 T = TypeVar("T")
 
 AGAIN = "then run the command again"
-LEFTOVER = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.(partial|old)")
+STARTED = time.time_ns()
+LEFTOVER = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)-(?P<started>\d+)\.(partial|old)")
 WRITABLE, ROOM, AWAY = "make it writable", "make room", "move what is there away"
 CURES = {
     errno.ENOSPC: ROOM, errno.EDQUOT: ROOM, errno.EFBIG: "raise the limit on the size of files",
@@ -42,7 +45,7 @@ def make(folder: Path, instead: str = "choose another --out") -> None:
 
 def temporary(path: Path, kind: str = "partial") -> Path:
     """The name that this process gives to what is to become `path`, or was it ("old")."""
-    return path.with_name(f".{path.name}.{os.getpid()}.{kind}")
+    return path.with_name(f".{path.name}.{os.getpid()}-{STARTED}.{kind}")
 
 
 def write_atomically(path: Path, content: bytes, onwards: str = AGAIN) -> None:
@@ -88,7 +91,7 @@ def sweep(folder: Path) -> None:
     with suppress(OSError):
         for path in folder.iterdir():
             found = LEFTOVER.fullmatch(path.name)
-            if found is None or lives(int(found["pid"])):
+            if found is None or int(found["started"]) == STARTED or lives(int(found["pid"])):
                 continue
             whole = path.with_name(found["name"])
             if path.suffix == ".old" and not whole.exists():
@@ -100,7 +103,7 @@ def sweep(folder: Path) -> None:
 
 
 def lives(pid: int) -> bool:
-    """Whether a process other than this one has the id: it may have been given to this one after another's death."""
+    """Whether another process has the id; this one may have been given it after the death of the one that is meant."""
     if pid in (0, os.getpid()):
         return False
     try:

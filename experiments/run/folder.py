@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound="Settings")
 
 CONFIG, BEST, TIMING = "config.json", "best.safetensors", "timing.json"
-REPORT, REPORT_TEXT = "report.json", "report.txt"
+REPORT, REPORT_TEXT, EVALUATION = "report.json", "report.txt", "evaluation"
 STEP = re.compile(r"step-(\d{6,})\.safetensors")
 
 
@@ -88,12 +88,13 @@ class RunFolder:
         return (self.path / REPORT).is_file()
 
     def unfinish(self) -> None:
-        """Before the first step of a run that goes on: its report will be of other parameters, and is removed."""
-        for path in (self.path / REPORT, self.path / REPORT_TEXT):
-            try:
-                path.unlink(missing_ok=True)
-            except OSError as error:
-                raise files.unwritten(path, error, self.onwards) from error
+        """Before the first step of a run that goes on: its reports will be of other parameters, and are removed."""
+        for path in (self.path, self.path / EVALUATION):
+            for name in (REPORT, REPORT_TEXT):
+                try:
+                    (path / name).unlink(missing_ok=True)
+                except OSError as error:
+                    raise files.unwritten(path / name, error, self.onwards) from error
 
     def add_seconds(self, **seconds: float) -> dict[str, float]:
         """Adds what has been spent, in s by name, to timing.json; the totals over all processes of the run."""

@@ -30,7 +30,9 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         descriptor = _created(path) if fcntl is None else _flocked(path)
     except BlockingIOError as error:
-        raise InputError(f"{folder} is in use by process {_owner(path)}: wait until it ends, or stop it") from error
+        pid = _owner(path)
+        who = f"process {pid}" if pid else "another process"
+        raise InputError(f"{folder} is in use by {who}: wait until it ends, or stop it") from error
     except OSError as error:
         raise files.unwritten(path, error, files.AGAIN) from error
     try:

@@ -1,0 +1,155 @@
+"""However a command is stopped, it says so in one line and in its exit code; nothing on standard output ends it."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+from rich.console import Console
+
+from jensen.experiments.run.command import Steady, command, echo
+from jensen.experiments.run.errors import InputError, InterruptError, NonFiniteError
+
+MEMORY = [
+    MemoryError(),
+    torch.OutOfMemoryError("CUDA out of memory"),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    OverflowError("int too big to convert"),
+]
+ENDS = [
+    (InputError("expected --k of at least 1"), 2, "error: expected --k of at least 1"),
+    (InputError("a name\nof two lines"), 2, "error: a name of two lines"),
+    (NonFiniteError("kl is nan at step 3"), 2, "error: kl is nan at step 3"),
+    (InterruptError(signal.SIGTERM, "stopped at step 3"), 143, "stopped at step 3; go on with --resume"),
+    (KeyboardInterrupt(), 130, "interrupted; go on with --resume"),
+    *((error, 2, "error: this does not fit in memory: lower --k") for error in MEMORY),
+]
+
+
+def ended(capsys, body):
+    """The exit code, and all that is on standard error."""
+    with pytest.raises(SystemExit) as stopped, command("go on with --resume", "--k"):
+        body()
+    return stopped.value.code, capsys.readouterr().err
+
+
+def raising(error):
+    def body():
+        raise error
+
+    return body
+
+
+@pytest.mark.parametrize(("error", "code", "line"), ENDS, ids=lambda value: repr(value)[:40])
+def test_what_ends_a_command_is_one_line(error, code, line, capsys):
+    assert ended(capsys, raising(error)) == (code, f"{line}\n")
+
+
+@pytest.mark.parametrize(
+    ("signum", "code", "said"),
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        (signal.SIGTERM, 143, "terminated"),
+        (signal.SIGHUP, 129, "the terminal was"),
+    ],
+)
+def test_a_signal_is_one_line(signum, code, said, capsys):
+    before = signal.signal(signum, signal.SIG_DFL)  # whatever this process was started with
+    try:
+        found, line = ended(capsys, lambda: os.kill(os.getpid(), signum))
+        assert signal.getsignal(signum) is signal.SIG_DFL
+    finally:
+        signal.signal(signum, before)
+    assert (found, line.count("\n")) == (code, 1)
+    assert line.startswith(said)
+    assert line.endswith("; go on with --resume\n")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), OverflowError("math range error"), KeyError("a bug")])
+def test_bugs_keep_their_traceback(error):
+    with pytest.raises(type(error)), command("", ""):
+        raise error
+
+
+def test_streams_are_as_before_afterwards():
+    before = sys.stdout, sys.stderr
+    with command("", ""):
+        assert isinstance(sys.stdout, Steady)
+        assert isinstance(sys.stderr, Steady)
+    assert (sys.stdout, sys.stderr) == before
+
+
+def test_paths_are_no_markup(capsys):
+    with command("", ""):
+        echo("runs/[bold]x[/]:smile:")
+    assert capsys.readouterr().out == "runs/[bold]x[/]:smile:\n"
+
+
+class Broken(io.StringIO):
+    def write(self, text):
+        raise BrokenPipeError
+
+
+def closed():
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize("stream", [Broken(), closed(), None], ids=["broken", "closed", "none"])
+def test_a_stream_that_cannot_be_written_ends_nothing(stream):
+    steady = Steady(stream)
+    for _ in range(2):
+        print("text", file=steady, flush=True)
+        Console(file=steady).print("[bold]text[/]")
+        steady.isatty()
+    assert steady.write("text") == 4
+
+
+def test_characters_that_the_encoding_lacks_are_question_marks():
+    raw = io.BytesIO()
+    steady = Steady(io.TextIOWrapper(raw, encoding="ascii"))
+    print("−ELBO 3 \udcff", file=steady, flush=True)
+    assert raw.getvalue() == b"?ELBO 3 ?\n"
+    assert steady.encoding == "ascii"
+    with pytest.raises(UnicodeEncodeError):
+        print("−", file=io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+
+
+BODY = """
+import sys
+from pathlib import Path
+from jensen.experiments.run.command import command, echo
+with command("go on", "--k"):
+    for _ in range(10_000):
+        echo("\\u2212ELBO 12.34")
+    Path(sys.argv[1]).write_text(f"finished, torch {'torch' in sys.modules}")
+"""
+
+
+@pytest.mark.parametrize("sink", ["full", "gone"])
+def test_a_command_whose_output_goes_nowhere_finishes(sink, tmp_path):
+    """Full: /dev/full. Gone: closed before it starts, in ASCII, where files that it opens could take its place."""
+    args = [sys.executable, "-c", BODY, str(tmp_path / "done")]
+    if sink == "full":
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(args, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    else:
+        shell = ["sh", "-c", '"$@" >&-', "sh", *args]
+        done = subprocess.run(
+            shell, capture_output=True, text=True, timeout=60, env=os.environ | {"PYTHONIOENCODING": "ascii"}
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "done").read_text() == "finished, torch False"
+
+
+def test_a_reader_that_left_ends_nothing(tmp_path):
+    args = [sys.executable, "-c", BODY, str(tmp_path / "done")]
+    with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(60) == 0
+    assert (tmp_path / "done").exists()

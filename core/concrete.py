@@ -3,11 +3,12 @@
 import torch
 from torch import Tensor
 from torch._C import _functorch  # pyright: ignore[reportAttributeAccessIssue]
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 
 def is_concrete(x: Tensor) -> bool:
-    """False while compiling, and in a batch of vmap: there a check would fail itself, or be a break in the graph."""
-    if torch.compiler.is_compiling():
+    """False while compiling or tracing, and in a batch of vmap: there a check would fail itself, or break the graph."""
+    if torch.compiler.is_compiling() or is_in_torch_dispatch_mode():
         return False
     while _functorch.is_gradtrackingtensor(x):  # a batch may be inside
         x = _functorch.get_unwrapped(x)

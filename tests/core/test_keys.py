@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from torch.func import vmap
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from jensen import laws
 from jensen.core import keys
@@ -28,8 +29,11 @@ def test_philox_gives_the_published_words():
         ),
     ]
     for seed, counters, expected in cases:
-        words = keys.philox(torch.tensor(seed), *(torch.tensor(c) for c in counters))
-        assert tuple(int(w) for w in words) == expected
+        assert keys.philox(seed, *counters) == expected
+        tensors = keys.philox(torch.tensor(seed), *(torch.tensor(c) for c in counters))
+        arrays = keys.philox(seed, *(np.array([c]) for c in counters))
+        for words in (tensors, arrays):
+            assert tuple(w.item() for w in words) == expected
 
 
 @pytest.mark.law
@@ -79,7 +83,38 @@ def test_offsets_travel_through_split_and_fold_in():
     assert torch.equal(keys.split(moved)[1][1:], torch.tensor([3, 2]))
 
 
-def test_vmap_and_compile_draw_what_eager_draws():
+@pytest.mark.law
+@given(strategies.seeds, st.integers(-(2**40), 2**40), st.integers(0, 2**32 - 1), st.integers(1, 9))
+def test_tensors_integers_and_arrays_draw_the_same(key, index, place, count):
+    """vmap sees tensors; eager calls that are small, Python's integers and NumPy's arrays."""
+
+    def draws(key):
+        moved = keys.at(key, place, place)
+        return (
+            keys.split(moved, count), keys.fold_in(moved, index), keys.bits(moved, (count, 3, 5)),
+            keys.uniform(moved, (count, 2), torch.float64), keys.normal(moved, (2, count, 3)), keys.normal(moved, (7,)),
+        )  # fmt: skip
+
+    for eager, mapped in zip(draws(key), vmap(draws)(key[None]), strict=True):
+        assert torch.equal(eager, mapped[0])
+
+
+def test_large_noise_continues_small_noise():
+    """Across the size from which on tensors, not arrays, hold the words."""
+    small, large = (keys.normal(KEY, (s, 1000, 5)) for s in (2, 40))
+    assert keys.SMALL < 40 * 1000 * 2
+    assert torch.equal(large[:2], small)
+    assert torch.equal(keys.split(KEY, keys.FEW + 1)[: keys.FEW], keys.split(KEY, keys.FEW))
+
+
+def test_tracing_records_operations_and_no_words():
+    """A traced draw follows the key it is given, not the one that it was traced with."""
+    draw = make_fx(lambda key: keys.normal(keys.split(key)[1], (2, 3, 5)))(KEY)
+    other = keys.key(9)
+    assert torch.equal(draw(other), keys.normal(keys.split(other)[1], (2, 3, 5)))
+
+
+def test_vmap_draws_what_eager_draws():
     many = keys.split(KEY, 4)
     assert torch.equal(
         vmap(lambda k: keys.normal(k, (2, 3, 5)))(many), torch.stack([keys.normal(k, (2, 3, 5)) for k in many])
@@ -91,11 +126,8 @@ def test_compiled_words_are_eager_ones_for_many_elements_particles_data_and_spli
 
     def words(key, step):
         key = keys.fold_in(key, step)
-        return (
-            keys.bits(key, (40, 30, 50)), keys.bits(key, (50,)), keys.split(key, 20), keys.permutation(key, 100),
-            keys.fold_in(key, torch.arange(20)), keys.at(key, particle=torch.arange(9)), keys.uniform(key, (1, 3, 70)),
-            keys.fold_in(key, 7), keys.bits(keys.at(key, 2**31, 2**31 - 3), (5, 6, 7)),
-        )  # fmt: skip
+        far = keys.at(key, 2**31, 2**31 - 3)
+        return keys.bits(far, (40, 30, 50)), keys.split(key, 20), keys.fold_in(key, torch.arange(20))
 
     compiled = torch.compile(words, fullgraph=True)(KEY, torch.tensor(9))
     for ours, eager in zip(compiled, words(KEY, torch.tensor(9)), strict=True):

@@ -126,10 +126,9 @@ def _words(key: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor,
     particles, data, event = _axes(shape)
     blocks = -(-event // 4)
     if 0 < particles * data * blocks <= SMALL and _readable(key):
-        seed, *offsets = key.tolist()
-        a, b, c, d = philox(
-            seed, *_counters(*offsets, np.arange(particles), np.arange(data), np.arange(blocks)), _NOISE
-        )
+        seed, particle, datum = key.tolist()
+        counters = _counters(particle, datum, np.arange(particles), np.arange(data), np.arange(blocks))
+        a, b, c, d = philox(seed, *counters, _NOISE)
         return torch.from_numpy(a), torch.from_numpy(b), torch.from_numpy(c), torch.from_numpy(d)
     axes = (torch.arange(size, device=key.device) for size in (particles, data, blocks))
     return philox(key[0], *_counters(key[1], key[2], *axes), _NOISE)

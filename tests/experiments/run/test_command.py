@@ -153,3 +153,20 @@ def test_a_reader_that_left_ends_nothing(tmp_path):
         assert process.stderr.read() == ""
         assert process.wait(60) == 0
     assert (tmp_path / "done").exists()
+
+
+def test_an_import_is_interrupted_in_one_line(tmp_path):
+    (tmp_path / "slow.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    body = f"""
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell in the background ignores
+sys.path.insert(0, {str(tmp_path)!r})
+from jensen.experiments.run.command import command
+with command("run it again", "--k"):
+    import slow
+"""
+    with subprocess.Popen([sys.executable, "-c", body], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as p:
+        assert p.stdout.readline() == "importing\n"
+        p.send_signal(signal.SIGINT)
+        assert p.stderr.read() == "interrupted; run it again\n"
+        assert p.wait(60) == 130

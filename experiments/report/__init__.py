@@ -3,7 +3,7 @@
 from jensen.experiments.report.assessment import Assessment, Budget, assess
 from jensen.experiments.report.curves import training
 from jensen.experiments.report.drawing import png
-from jensen.experiments.report.evaluation import Evaluation, evaluate, latent_findings
+from jensen.experiments.report.evaluation import Evaluation, evaluate
 from jensen.experiments.report.findings import findings, numbers, screen
 from jensen.experiments.report.latent import latent_figures
 from jensen.experiments.report.rate_distortion import Point, Scored, check_alike, rate_distortion
@@ -20,7 +20,6 @@ __all__ = [
     "evaluate",
     "findings",
     "latent_figures",
-    "latent_findings",
     "numbers",
     "png",
     "rate_distortion",

@@ -61,7 +61,9 @@ def sandwich(found: Assessment) -> Figure | None:
         axis.hist(gap[shown].tolist(), bins=30, color="C0")
     axis.axvline(0, color="black", linewidth=1)
     if torch.isfinite(sides.gap):
-        axis.axvline(sides.gap.item(), color="C3", linestyle="--", label=f"mean {sides.gap:.3f} ± {sides.gap_error:.3f}")
+        axis.axvline(
+            sides.gap.item(), color="C3", linestyle="--", label=f"mean {sides.gap:.3f} ± {sides.gap_error:.3f}"
+        )
         axis.legend(frameon=False, fontsize=8)
     axis.set(xlabel="upper − lower, nats", ylabel="images", title=f"Images simulated from the model{left_out(shown)}")
     return figure

@@ -34,7 +34,9 @@ def training(rows: Sequence[Row]) -> Figure:
 
 def collected(rows: Sequence[Row]) -> dict[str, Series]:
     """By panel, each series' steps and finite values; the objective's panel is the first."""
-    first = "objective" if any("objective" in row for row in rows) or not any("loss" in row for row in rows) else "score"
+    first = (
+        "objective" if any("objective" in row for row in rows) or not any("loss" in row for row in rows) else "score"
+    )
     found: dict[str, Series] = {first: {}}
     for row in rows:
         for key, value in row.items():

@@ -23,7 +23,7 @@ def panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure
 def png(figure: Figure) -> bytes:
     """The figure as a file; the same figure gives the same bytes."""
     drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=120, bbox_inches="tight")
+    figure.savefig(drawn, format="png", dpi=120)
     return drawn.getvalue()
 
 
@@ -73,7 +73,8 @@ def apart(places: Sequence[float], gap: float) -> list[float]:
     for i, place in enumerate(places):
         blocks.append([place - i * gap])
         while len(blocks) > 1 and np.mean(blocks[-2]) >= np.mean(blocks[-1]):
-            blocks[-2] += blocks.pop()
+            last = blocks.pop()
+            blocks[-1] += last
     means = [float(np.mean(block)) for block in blocks for _ in block]
     return [mean + i * gap for i, mean in enumerate(means)]
 

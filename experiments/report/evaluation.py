@@ -14,7 +14,6 @@ from jensen.core.trees import Params
 from jensen.estimators.diagnostics import active_units
 from jensen.estimators.evidence import Evidence, draw, from_log_weights
 from jensen.experiments.report.chunks import ROWS, over_data, posterior_means
-from jensen.experiments.report.images import Images
 from jensen.experiments.run.compilation import compiled
 from jensen.experiments.run.program import Finding
 
@@ -64,14 +63,9 @@ class Evaluation(NamedTuple):
         ]
         if not math.isnan(self.floor) and not (self.nll - 2 * self.error <= self.floor):  # nor is NaN below it
             lines.append("worse than independent pixels: train longer, or look at figures/training.png for the cause")
-        return Finding("test", [{**self._asdict(), "elbo": self.elbo, "bits_per_dim": self.bits_per_dim}], "\n".join(lines) + "\n")
-
-
-def latent_findings(
-    model: LatentModel, params: Params, images: Images, k: int, key: Key, *, compile: bool = True
-) -> list[Finding]:
-    """What a latent-variable model of images is worth on test data, with k importance samples per datum."""
-    return [evaluate(model, params, images.train, images.test, k, key, compile).finding()]
+        return Finding(
+            "test", [{**self._asdict(), "elbo": self.elbo, "bits_per_dim": self.bits_per_dim}], "\n".join(lines) + "\n"
+        )
 
 
 @torch.no_grad()

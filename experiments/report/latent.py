@@ -48,7 +48,9 @@ def traversal(
     for row, dim in enumerate(dims):
         z[row, :, dim] = torch.linspace(-3, 3, steps).to(z)
     labels = [f"z[{dim}], variance {variance[dim]:.2g}" for dim in dims]
-    return grid(list(expected(model, params, z)), images, labels, f"{counted(variance)}; the largest variances first, −3 … 3")
+    return grid(
+        list(expected(model, params, z)), images, labels, f"{counted(variance)}; the largest variances first, −3 … 3"
+    )
 
 
 def counted(variance: Tensor) -> str:
@@ -71,9 +73,7 @@ def scatter(images: Images, means: Tensor) -> Figure:
     return figure
 
 
-def effects(
-    model: LatentModel, params: Params, images: Images, means: Tensor, side: int = 8, data: int = 50
-) -> Figure:
+def effects(model: LatentModel, params: Params, images: Images, means: Tensor, side: int = 8, data: int = 50) -> Figure:
     """What each of the most active units adds to the mean image: that with it on less that with it off.
 
     A mean over test data and their other units, the most active first; units that p(x | z) does not depend on, those

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from jensen.core import keys
-from jensen.experiments import bounds
-from jensen.experiments.bounds import Settings, exact, measure, run, table, verdict
+from jensen.experiments.claims import bounds
+from jensen.experiments.claims.bounds import Settings, exact, measure, run, table, verdict
+from jensen.experiments.report import png
 from jensen.laws.oracles import LinearGaussian
 
 SMALL = Settings(samples=(1, 5, 50), draws=20_000, data=4)
@@ -99,3 +100,9 @@ def test_bad_input_is_one_clear_line(args, message, tmp_path, monkeypatch, refus
 def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path, refused):
     (tmp_path / "file").write_text("")
     assert "choose another --out" in refused(bounds.main, "--out", tmp_path / "file" / "ladder")
+
+
+def test_no_drawing_fails_on_one_k_or_none_that_is_finite(rows):
+    one = [row for row in rows if row["k"] == 5]
+    for few in (one, [row | {"gap": math.nan} for row in one]):
+        assert png(bounds.draw_figure(few)).startswith(b"\x89PNG")

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from jensen.experiments import discrete_estimators, runs, train
-from jensen.experiments.checks import check
-from jensen.experiments.discrete_estimators import EACH, Settings, options, run, table
-from jensen.experiments.settings import InputError
+from jensen.experiments.claims import discrete_estimators
+from jensen.experiments.claims.discrete_estimators import EACH, Settings, evaluations, options, run, table
+from jensen.experiments.run import files, folder, session
+from jensen.experiments.run.errors import InputError
 
 
 @pytest.fixture
@@ -15,26 +15,32 @@ def trained(monkeypatch):
     """Stands in for training: it leaves what a run leaves, and counts."""
     calls = []
 
-    def leave(settings):
-        calls.append(settings)
-        folder = settings.resume or settings.out
-        if settings.resume is None:
-            runs.create(folder, settings)
-        (folder / runs.LAST).write_bytes(b"")
+    def leave(path):
         nll = 100.0 + len(calls) % 3
-        runs.write_json(folder / "report.json", {"nll": nll, "elbo": -nll - 1})
-        runs.write_json(folder / "timing.json", {"training_s": 1.0})
+        files.write_json(path / folder.TIMING, {"training_s": 1.0})
+        files.write_json(path / folder.REPORT, {"findings": {"test": [{"nll": nll, "elbo": -nll - 1}]}})
 
-    monkeypatch.setattr(train, "run", leave)
+    def start(kind, settings):
+        calls.append(("start", settings.run.out))
+        with folder.created(settings.run.out, settings, "a digest"):
+            leave(settings.run.out)
+
+    def go_on(path, settings):
+        calls.append(("go on", path))
+        leave(path)
+
+    monkeypatch.setattr(session, "start", start)
+    monkeypatch.setattr(session, "go_on", go_on)
     return calls
 
 
 def test_every_run_can_work_and_has_the_budget():
     settings = Settings(evaluations=4)
-    for name, (_, evaluations) in EACH.items():
+    for name in EACH:
         one = options(name, settings)
-        check(one)
-        assert one.k * evaluations == 4, name
+        one.check()
+        assert one.estimation.k * evaluations(one.estimation) == 4, name
+    assert options("RELAX", settings).estimation.k == options("DisARM", settings).estimation.k == 2
 
 
 def test_rows_are_in_the_folder_and_the_table_is_sorted(trained, tmp_path):
@@ -52,29 +58,31 @@ def test_what_is_trained_is_not_trained_again_and_what_is_begun_goes_on(trained,
     run(settings)
     (tmp_path / "all/RLOO/report.json").unlink()
     run(settings)
-    assert len(trained) == len(EACH) + 1
-    assert trained[-1].resume == tmp_path / "all/RLOO"
-    assert trained[-1].out is None
+    assert trained[len(EACH) :] == [("go on", tmp_path / "all/RLOO")]
 
 
 def test_a_run_without_a_checkpoint_or_without_all_its_reports_goes_on(trained, tmp_path):
     """Killed before its first checkpoint, a run has left its settings; killed at its end, a part of its reports."""
     settings = Settings(out=tmp_path / "all")
-    runs.create(tmp_path / "all/REINFORCE", options("REINFORCE", settings))
+    with folder.created(tmp_path / "all/REINFORCE", options("REINFORCE", settings), "a digest"):
+        pass
     rows = run(settings)
     assert len(trained) == len(EACH) == len(rows)
-    assert trained[0].resume == tmp_path / "all/REINFORCE"
+    assert trained[0] == ("go on", tmp_path / "all/REINFORCE")
     (tmp_path / "all/RLOO/timing.json").unlink()
     (tmp_path / "all/NVIL/report.json").write_text("{")
     assert len(run(settings)) == len(EACH)
-    assert [one.resume for one in trained[len(EACH) :]] == [tmp_path / "all/NVIL", tmp_path / "all/RLOO"]
+    assert trained[len(EACH) :] == [("go on", tmp_path / "all/NVIL"), ("go on", tmp_path / "all/RLOO")]
 
 
-def test_another_run_in_the_folder_is_one_clear_line(trained, tmp_path):
+@pytest.mark.parametrize(
+    ("other", "told"), [({"epochs": 3}, "--epochs 20 where this run has 3"), ({"units": 3}, "units")]
+)
+def test_another_run_in_the_folder_is_one_clear_line(trained, tmp_path, other, told):
     run(Settings(out=tmp_path / "all"))
     before = len(trained)
-    with pytest.raises(InputError, match="epochs 20 where this run has 3: choose another --out"):
-        run(Settings(out=tmp_path / "all", epochs=3))
+    with pytest.raises(InputError, match=f"{told}.*: choose another --out"):
+        run(Settings(out=tmp_path / "all", **other))
     assert len(trained) == before
 
 

@@ -141,7 +141,8 @@ def _fault(law: Law, subject: Subject, expected: Mapping[str, str], max_examples
         if law.name in expected:
             return None
         name = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
-        return "\n    ".join(f"{name}{error}".strip().splitlines() + _notes(error))
+        said = f"{name}{error}".strip() or "it raises an AssertionError that says nothing"
+        return "\n    ".join(said.splitlines() + _notes(error))
     if law.name in expected:
         return f"it holds, though a failure was expected ({expected[law.name]}): remove it from expected_failures"
     return None

@@ -120,7 +120,7 @@ def half_precision_is_computed_in_float32(bound: Bound, log_w: Tensor) -> None:
 
 @law("bound", planted=lambda: [lambda log_w: IWAE(log_w) if log_w.max() > 0 else IWAE(log_w)])
 def bounds_transform(bound: Bound) -> None:
-    """vmap(grad) is a loop, and compiled as one graph (aot_eager) the gradient is the eager one, -inf included."""
+    """vmap(grad) is a loop, and compiled as one graph the gradient is the eager one, -inf included."""
     s = sizes(bound)[-1]
     log_w = torch.linspace(-2, 3, 2 * s, dtype=torch.float64).reshape(s, 2).sin()
     log_w = torch.cat([log_w, torch.where(torch.arange(s)[:, None] == 0, -math.inf, log_w[:, :1])], 1)

@@ -76,7 +76,7 @@ def shapes(q: Distribution) -> None:
 def sample_is_a_function_of_noise(q: Distribution) -> None:
     """The same noise gives the same sample, bit for bit."""
     noise = q.noise(KEY, 4)
-    assert torch.equal(flat(q.sample(noise)), flat(q.sample(noise)))
+    assert torch.equal(flat(q.sample(noise)), flat(q.sample(noise))), "one noise gives two samples"
 
 
 def _restarted(q: DiagNormal, key: Tensor, s: int) -> Tensor:
@@ -210,7 +210,7 @@ def _branches(q: DiagNormal, z: Tensor) -> Tensor:
 
 @law("distribution", planted=lambda: [spoiled(NORMAL, log_prob=_branches)])
 def transforms_agree(q: Distribution) -> None:
-    """Gradients mapped by vmap, or compiled as one graph (aot_eager), are what eager calls give."""
+    """Gradients mapped by vmap, or compiled as one graph, are what eager calls give."""
     vector, unravel = trees.ravel(q)
     noise = q.noise(KEY, 2)
     weights = torch.linspace(-1, 2, len(everything(q, noise)), dtype=vector.dtype)

@@ -72,7 +72,7 @@ def _branches(q: Stretch, z: Tensor) -> tuple[Tensor, Tensor]:
 
 @law("flow", planted=lambda: of(forward=_branches))
 def flows_transform(flow: Flow, z: Tensor) -> None:
-    """vmap(grad) in fields and z is a loop, and compiled as one graph (aot_eager) it is the eager one."""
+    """vmap(grad) in fields and z is a loop, and compiled as one graph it is the eager one."""
     leaves = [t for t in trees.leaves(flow) if t.is_floating_point()]
     vector, unravel = trees.ravel(flow) if leaves else (z.new_zeros(0), lambda v: flow)
 

@@ -44,15 +44,18 @@ class Gate(NamedTuple):
 
     def exact(self, bound: Combine, s: int) -> Params:
         """The gradient of the exact bound at s samples, summed over data: every s-tuple of points."""
+        return grad(lambda params: self.bound_at(params, bound, s).sum())(self.params)
 
-        def value(params: Params) -> Tensor:
-            z, log_mass = self.points(params["phi"])
-            log_w = self.log_joint(params["theta"], z) - self.log_q(params["phi"], z)
-            index = torch.tensor(list(itertools.product(range(len(z)), repeat=s))).T  # (s, tuples)
-            total = bound(log_w[index].flatten(1)).reshape(index.shape[1], -1)
-            return (log_mass[index].sum(0).exp() * total).sum()
+    def exact_value(self, bound: Combine, s: int) -> Tensor:
+        """The exact bound at s samples, (n,)."""
+        return self.bound_at(self.params, bound, s)
 
-        return grad(value)(self.params)
+    def bound_at(self, params: Params, bound: Combine, s: int) -> Tensor:
+        z, log_mass = self.points(params["phi"])
+        log_w = self.log_joint(params["theta"], z) - self.log_q(params["phi"], z)
+        index = torch.tensor(list(itertools.product(range(len(z)), repeat=s))).T  # (s, tuples)
+        total = bound(log_w[index].flatten(1)).reshape(index.shape[1], -1)
+        return (log_mass[index].sum(0).exp() * total).sum(0)
 
     def draws(self, estimate: Callable[..., Tensor], s: int, reps: int = 20_000, key: Tensor = KEY) -> Params:
         """Independent gradients of estimate(log_p, q, noise), summed over data, one per key."""

@@ -103,7 +103,7 @@ def _with_a_break(t: Tensor) -> Tensor:
 
 @law("operation", planted=lambda: [Operation(_with_a_break, square, (T,))])
 def compiled_is_eager(case: Operation) -> None:
-    """One graph (aot_eager) of value and gradient gives what eager calls give: no backward is dropped."""
+    """One graph of value and gradient gives what eager calls give: no backward is dropped."""
     every = tuple(range(len(case.args)))
 
     def both(*args: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:

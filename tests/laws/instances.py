@@ -1,0 +1,162 @@
+"""Every part of the library that the laws run over: a new one is one more row here.
+
+The type of each table is a contract, which the type checker holds its rows to. EXPECTED names, for a row, the laws
+that it breaks by design, with the reason; EXAMPLES what the laws of flows and models are tried on.
+"""
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from jensen.core import bounds, keys, trees
+from jensen.core.contracts import Bound, Distribution, Flow, GradientEstimator, LatentModel, LogDensity, Noise
+from jensen.core.distributions import (
+    Bernoulli,
+    Beta,
+    Categorical,
+    ContinuousBernoulli,
+    DiagNormal,
+    Dirichlet,
+    FullNormal,
+    Gamma,
+    Hierarchical,
+    LinearBernoulli,
+    LinearCategorical,
+    Pushforward,
+)
+from jensen.core.divergences import generators
+from jensen.core.flows import Coupling, Reverse
+from jensen.core.models.latent import likelihoods, sbn, vae
+from jensen.core.trees import Params, Static
+from jensen.estimators import gradients
+from jensen.estimators.gradients import baselines
+
+
+def noise(seed: int, *shape: int) -> Tensor:
+    return keys.normal(keys.key(seed), shape, torch.float64)
+
+
+def coupling(n: int | None = None) -> Coupling:
+    """An affine coupling of three components that is not the identity."""
+    start = Coupling.identity(keys.key(40), 3, 5, n, torch.float64)
+    return start._replace(out=0.5 * noise(41, *start.out.shape), out_bias=0.5 * noise(42, *start.out_bias.shape))
+
+
+def normal_given(params: Params, z: Tensor) -> DiagNormal:
+    return DiagNormal(z @ params["weight"], 0.3 * torch.tanh(z[..., :1]).expand(*z.shape[:-1], 2))
+
+
+def coins_given(params: Params, z: Tensor) -> Bernoulli:
+    return Bernoulli((2 * z - 1) @ params["weight"])
+
+
+def analytic_kl(log_p: LogDensity, q: DiagNormal, noise: Noise, /) -> Tensor:
+    """`gradients.analytic_kl` with a standard normal for its prior."""
+    prior = trees.map(torch.zeros_like, q)
+    return gradients.analytic_kl(lambda z: log_p(z) - prior.log_prob(z), q, noise, prior=prior)
+
+
+def control(t: Tensor) -> Tensor:
+    return torch.tanh(t).flatten(2).sum(-1)
+
+
+WEIGHT: Params = {"weight": 0.7 * noise(43, 2, 2)}
+DISTRIBUTIONS: dict[str, Distribution] = {
+    "DiagNormal": DiagNormal(noise(1, 2, 3), 0.3 * noise(2, 2, 3)),
+    "FullNormal": FullNormal(noise(3, 2, 3), 0.3 * noise(4, 2, 3), 0.5 * noise(5, 2, 3, 3)),
+    "Bernoulli": Bernoulli(noise(6, 2, 3)),
+    "Categorical": Categorical(noise(7, 2, 2, 3)),
+    "ContinuousBernoulli": ContinuousBernoulli(2 * noise(8, 2, 3)),
+    "Gamma": Gamma(torch.exp(0.3 * noise(9, 2, 2)) + 1, torch.exp(0.3 * noise(10, 2, 2))),
+    "Beta": Beta(torch.exp(0.3 * noise(11, 2, 2)) + 1, torch.exp(0.3 * noise(12, 2, 2)) + 1),
+    "Dirichlet": Dirichlet(torch.exp(0.3 * noise(13, 2, 3)) + 1),
+    "Hierarchical of normals": Hierarchical(
+        DiagNormal(noise(14, 3, 2), 0.3 * noise(15, 3, 2)), WEIGHT, Static(normal_given), Static(2)
+    ),
+    "Hierarchical of Bernoullis": Hierarchical(Bernoulli(noise(16, 3, 2)), WEIGHT, Static(coins_given), Static(2)),
+    "Pushforward": Pushforward(DiagNormal(noise(17, 2, 3), 0.3 * noise(18, 2, 3)), (coupling(2), Reverse())),
+    "LinearBernoulli": LinearBernoulli(noise(19, 2, 4), noise(20, 3, 4), noise(21, 3)),
+    "LinearCategorical": LinearCategorical(noise(22, 2, 4), noise(23, 3, 4), noise(24, 3)),
+}
+FLOWS: dict[str, Flow] = {"Coupling": coupling(), "Coupling per datum": coupling(2), "Reverse": Reverse()}
+BOUNDS: dict[str, Bound] = {
+    "elbo": bounds.elbo,
+    "iwae": bounds.iwae,
+    "vr_max": bounds.vr_max,
+    "Renyi(0.5)": bounds.Renyi(0.5),
+    "Renyi(2)": bounds.Renyi(2.0),
+    "Cubo": bounds.Cubo(2.0),
+    "Miwae": bounds.Miwae(2, 3),
+    "Ciwae": bounds.Ciwae(0.5),
+    "Tvo left": bounds.Tvo((0.0, 0.3, 1.0), "left"),
+    "Tvo right": bounds.Tvo((0.0, 0.3, 1.0), "right"),
+    "Jackknife": bounds.Jackknife(1),
+    "Sumo": bounds.Sumo(1),
+    "Csiszar": bounds.Csiszar(generators.reverse_kl),
+    "TailAdaptive": bounds.TailAdaptive(),
+}
+ESTIMATORS: dict[str, GradientEstimator] = {
+    "pathwise": gradients.pathwise,
+    "pathwise, iwae": partial(gradients.pathwise, bound=bounds.iwae),
+    "analytic_kl": analytic_kl,
+    "stl": gradients.stl,
+    "dreg": gradients.dreg,
+    "dreg, Renyi(0.5)": partial(gradients.dreg, bound=bounds.Renyi(0.5)),
+    "score": gradients.score,
+    "score, leave one out": partial(gradients.score, baseline=baselines.leave_one_out),
+    "score, iwae, vimco": partial(gradients.score, bound=bounds.iwae, baseline=baselines.vimco),
+    "score, optimal": partial(gradients.score, baseline=baselines.optimal),
+    "vargrad": gradients.vargrad,
+    "muprop": gradients.muprop,
+    "rebar": gradients.rebar,
+    "relax": partial(gradients.relax, control=control),
+    "arm": gradients.arm,
+    "disarm": gradients.disarm,
+    "arsm": gradients.arsm,
+    "measure_valued": gradients.measure_valued,
+    "exact": gradients.exact,
+    "sum_and_sample": partial(gradients.sum_and_sample, top=5),
+    "straight_through": gradients.straight_through,
+    "concrete": gradients.concrete,
+    "gumbel_straight_through": gradients.gumbel_straight_through,
+    "wake": gradients.wake,
+    "wake_theta": gradients.wake_theta,
+    "wake_phi": gradients.wake_phi,
+}
+MODELS: dict[str, LatentModel] = {
+    **{
+        f"vae, {name}": vae.mlp(6, (5,), 2, likelihood=likelihood)
+        for name, likelihood in likelihoods.LIKELIHOODS.items()
+    },
+    "sbn": sbn.build(6, 3),
+    "sbn of two layers": sbn.build(6, 3, 2),
+}
+
+PIXELS = (noise(30, 5, 6) > 0).double()
+EXAMPLES: dict[str, object] = {
+    **dict.fromkeys(FLOWS, noise(31, 4, 2, 3)),
+    **dict.fromkeys(MODELS, PIXELS),
+}
+ABOVE = "at_most_the_log_mean_weight"
+ORDER = "order_does_not_matter"
+OUTSIDE = "nothing_lies_outside"
+BIASED = "mean_gradient_is_exact"
+EXPECTED: dict[str, dict[str, str]] = {
+    "ContinuousBernoulli": {OUTSIDE: "its log_prob is finite outside of [0, 1]"},
+    "Gamma": {OUTSIDE: "its log_prob is NaN below 0"},
+    "Beta": {OUTSIDE: "its log_prob is NaN outside of (0, 1)"},
+    "Dirichlet": {OUTSIDE: "its log_prob is NaN beyond the simplex"},
+    "vr_max": {ABOVE: "the largest weight is above the mean"},
+    "Cubo": {ABOVE: "an upper bound"},
+    "Tvo right": {ABOVE: "an upper sum"},
+    "Jackknife": {ABOVE: "without IWAE's bias it may be on either side"},
+    "Sumo": {ABOVE: "unbiased, on either side", ORDER: "its first samples stand in every term"},
+    "Miwae": {ORDER: "groups are of consecutive samples"},
+    "straight_through": {BIASED: "right for theta alone"},
+    "concrete": {BIASED: "right for theta, for phi as the temperature tends to 0"},
+    "gumbel_straight_through": {BIASED: "right for theta alone"},
+    "wake": {BIASED: "phi follows another divergence"},
+    "wake_theta": {BIASED: "phi has no gradient"},
+    "wake_phi": {BIASED: "theta has no gradient"},
+}

@@ -16,7 +16,7 @@ from jensen.core.bounds.free_bits import free_bits
 from jensen.core.bounds.nested import Ciwae, Miwae, piwae
 from jensen.core.bounds.spelling import NAMES, parse
 from jensen.core.bounds.thermodynamic import Tvo, linear_betas, log_betas
-from jensen.core.bounds.upper import Cubo
+from jensen.core.bounds.upper import Cubo, upper
 from jensen.core.bounds.weights import Renyi, elbo, iwae, leave_one_out_iwae, vr_max
 
 __all__ = [
@@ -41,5 +41,6 @@ __all__ = [
     "log_betas",
     "parse",
     "piwae",
+    "upper",
     "vr_max",
 ]

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core.bounds.weights import Renyi, power_mean
+from jensen.core.contracts import Bound
 
 
 @dataclass(frozen=True)
@@ -45,3 +46,8 @@ class Cubo:
 
     def derivatives(self, log_w: Float[Tensor, "s n"], /) -> tuple[Float[Tensor, "s n"], Float[Tensor, "s n"]]:
         return Renyi(1 - self.n).derivatives(log_w)
+
+
+def upper(bound: Bound) -> bool:
+    """Whether a bound is one from above, to be minimised."""
+    return isinstance(bound, Cubo)

@@ -26,7 +26,6 @@ from jensen.experiments.report.drawing import colour, line, name_ends, panels, p
 from jensen.experiments.run import files
 from jensen.experiments.run.command import command
 from jensen.experiments.run.errors import InputError
-from jensen.experiments.run.program import Row
 
 FURTHEST, WIDEST = 1e3, 1e2  # a bound on a q that is further off says nothing more
 LATENT, DATA, SIGMA = 4, 8, 0.5
@@ -69,6 +68,24 @@ class Settings:
             raise InputError(f"expected --seed in [0, 2^63), got {self.seed}")
 
 
+class Gap(NamedTuple):
+    """A bound of K samples less log p(x), in nats per datum, of a q at some distance from the posterior."""
+
+    shift: float
+    scale: float
+    bound: str
+    k: int
+    gap: float
+    error: float | None  # Monte Carlo
+    exact: float | None  # what it tends to as K grows; None where that is infinite or has no closed form
+
+    @property
+    def q(self) -> str:
+        if self.scale != 1:
+            return f"q {self.scale:g} times as wide"
+        return f"q {self.shift:g} sd off" if self.shift else "q is the posterior"
+
+
 class LinearGaussian(NamedTuple):
     """z ~ N(0, I), x | z ~ N(W z, SIGMA^2 I) with orthogonal columns of W, so that the posterior is a DiagNormal."""
 
@@ -102,17 +119,17 @@ def main(argv: list[str] | None = None) -> None:
         print(f"\nrows and figure in {settings.out}")
 
 
-def run(settings: Settings) -> list[Row]:
+def run(settings: Settings) -> list[Gap]:
     """Measures, and leaves rows and the figure in the folder."""
     files.make(settings.out)
     places = [(shift, 1.0) for shift in settings.shifts] + [(0.0, scale) for scale in settings.scales]
     rows = [row for shift, scale in places for row in measure(shift, scale, settings)]
     files.write_atomically(settings.out / "bounds.png", png(draw_figure(rows)))
-    files.write_rows(settings.out / "rows.jsonl", rows)
+    files.write_rows(settings.out / "rows.jsonl", [row._asdict() for row in rows])
     return rows
 
 
-def measure(shift: float, scale: float, settings: Settings) -> list[Row]:
+def measure(shift: float, scale: float, settings: Settings) -> list[Gap]:
     """One row per bound and K: bound - log p(x), its Monte Carlo error, and what it tends to as K grows."""
     model = build(settings)
     posterior = model.posterior()
@@ -120,17 +137,11 @@ def measure(shift: float, scale: float, settings: Settings) -> list[Row]:
     moved = posterior.loc + shift * sd / math.sqrt(LATENT)  # each dimension takes its part of the distance
     q = DiagNormal(moved, posterior.log_scale + math.log(scale))
     log_w = draw(model.log_joint, q, settings.draws, keys.fold_in(keys.key(settings.seed), 1))
-    log_w = log_w - model.log_evidence()
-    rows: list[Row] = []
-    for name, bound in ladder.BOUNDS.items():
-        limit = exact(ORDERS[name], shift, scale) if name in ORDERS else None
-        for k in settings.samples:
-            values = ladder.at(bound, log_w, k)
-            if values is not None:
-                gap, error = ladder.mean(values)
-                rows.append({"shift": shift, "scale": scale, "bound": name, "k": k, "gap": gap, "error": error}
-                            | {"exact": None if limit == math.inf else limit})  # fmt: skip
-    return rows
+    found = []
+    for value in ladder.against_k(log_w - model.log_evidence(), settings.samples):
+        limit = exact(ORDERS[value.bound], shift, scale) if value.bound in ORDERS else math.inf
+        found.append(Gap(shift, scale, *value, None if limit == math.inf else limit))
+    return found
 
 
 def build(settings: Settings) -> LinearGaussian:
@@ -156,22 +167,16 @@ def exact(alpha: float, shift: float, scale: float) -> float:
     return LATENT * (-alpha * math.log(scale) - 0.5 * math.log(precision) - 0.5 * exponent) / p
 
 
-def title(row: Row) -> str:
-    if row["scale"] != 1:
-        return f"q {row['scale']:g} times as wide"
-    return f"q {row['shift']:g} sd off" if row["shift"] else "q is the posterior"
-
-
-def table(rows: Sequence[Row], settings: Settings) -> str:
+def table(rows: Sequence[Gap], settings: Settings) -> str:
     """bound - log p(x) by K, and the limit as K grows where it has a closed form."""
     lines = ["bound − log p(x), nats per datum; the last column is the exact limit"]
-    for place in dict.fromkeys(title(row) for row in rows):
-        here = [row for row in rows if title(row) == place]
+    for place in dict.fromkeys(row.q for row in rows):
+        here = [row for row in rows if row.q == place]
         lines += ["", f"{place:<22}" + "".join(f"{f'K = {k}':>10}" for k in settings.samples) + f"{'K → ∞':>10}"]
-        for name in dict.fromkeys(row["bound"] for row in here):
-            by_k = {row["k"]: row for row in here if row["bound"] == name}
-            cells = [f"{number(by_k[k]['gap']):>10}" if k in by_k else f"{'':>10}" for k in settings.samples]
-            limit = next(iter(by_k.values()))["exact"]
+        for name in dict.fromkeys(row.bound for row in here):
+            by_k = {row.k: row for row in here if row.bound == name}
+            cells = [f"{number(by_k[k].gap):>10}" if k in by_k else f"{'':>10}" for k in settings.samples]
+            limit = next(iter(by_k.values())).exact
             last = "" if name not in ORDERS else "∞" if limit is None else number(limit)
             lines.append(f"  {name:<20}{''.join(cells)}{last:>10}")
         lines.append(f"  {verdict(here)}")
@@ -182,13 +187,13 @@ def number(gap: float) -> str:
     return f"{round(gap, 4) + 0.0:.4f}" if abs(gap) < 1000 else f"{gap:.0f}"  # no minus sign before zeros
 
 
-def verdict(here: Sequence[Row]) -> str:
+def verdict(here: Sequence[Gap]) -> str:
     """Whether the ladder stands at one posterior, to 4 standard errors, and from which K on CUBO is above log p(x)."""
-    gap = {(row["bound"], row["k"]): row["gap"] for row in here}
-    above = [row for row in here if row["bound"] == "IWAE" and row["gap"] > 4 * row["error"] + ROUNDING]
+    gap = {(row.bound, row.k): row.gap for row in here}
+    above = [row for row in here if row.bound == "IWAE" and row.gap > 4 * (row.error or 0.0) + ROUNDING]
     ks = sorted(k for name, k in gap if name == "IWAE")
     order = ("ELBO", "Rényi(0.5)", "IWAE")
-    broken = {row["k"] for row in above}
+    broken = {row.k for row in above}
     broken |= {k for k in ks if any(gap[a, k] > gap[b, k] + ROUNDING for a, b in pairwise(order))}
     if broken:
         return f"the ladder is broken at K = {', '.join(map(str, sorted(broken)))}"
@@ -199,24 +204,24 @@ def verdict(here: Sequence[Row]) -> str:
     return f"ELBO ≤ Rényi ≤ IWAE ≤ log p(x) at every K; CUBO(2) is {late}"
 
 
-def draw_figure(rows: Sequence[Row]) -> Figure:
+def draw_figure(rows: Sequence[Gap]) -> Figure:
     """A panel per posterior: each bound less log p(x) against K, with the exact limits dotted."""
-    places = list(dict.fromkeys(title(row) for row in rows))
+    places = list(dict.fromkeys(row.q for row in rows))
     figure, axes = panels(1, len(places), 4.4 * len(places), 4)
     for axis, place in zip(axes[0], places, strict=True):
-        here = [row for row in rows if title(row) == place]
+        here = [row for row in rows if row.q == place]
         for style, name in enumerate(ladder.DRAWN):
-            of_bound = [row for row in here if row["bound"] == name]
-            errors = [2 * (row["error"] or 0) for row in of_bound]
-            line(axis, [row["k"] for row in of_bound], [row["gap"] for row in of_bound], name, style, errors)
-            if of_bound and of_bound[0]["exact"] is not None and name != "IWAE":
-                axis.axhline(of_bound[0]["exact"], color=colour(style), linestyle=":", linewidth=1)
+            of_bound = [row for row in here if row.bound == name]
+            errors = [2 * (row.error or 0.0) for row in of_bound]
+            line(axis, [row.k for row in of_bound], [row.gap for row in of_bound], name, style, errors)
+            if of_bound and of_bound[0].exact is not None and name != "IWAE":
+                axis.axhline(of_bound[0].exact, color=colour(style), linestyle=":", linewidth=1)
         axis.axhline(0, color="black", linewidth=1)
         axis.annotate("log p(x)", (0.01, 0), xycoords=("axes fraction", "data"), xytext=(0, 2), fontsize=7,
                       textcoords="offset points")  # fmt: skip
         axis.set(xscale="log", xlabel="K", title=place)
         axis.grid(alpha=0.25)
-        if all(abs(row["gap"]) < ROUNDING for row in here):
+        if all(abs(row.gap) < ROUNDING for row in here):
             axis.set_ylim(-0.1, 0.1)
         name_ends(axis)
     axes[0][0].set_ylabel("bound − log p(x), nats per datum")

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple, cast
 
 import tyro
 
@@ -22,7 +22,6 @@ from jensen.experiments.run.command import command
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.folder import CONFIG, REPORT, TIMING, read_config
 from jensen.experiments.run.optimisers import Optimiser
-from jensen.experiments.run.program import Row
 from jensen.experiments.run.settings import Run
 
 EACH = {
@@ -58,6 +57,17 @@ class Settings:
     """Of every run."""
 
 
+class Outcome(NamedTuple):
+    """What a run came to on test data, in nats per datum."""
+
+    estimator: str
+    k: int
+    elbo: float
+    nll: float
+    error: float  # Monte Carlo, of the NLL
+    training_s: float
+
+
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
     with command("run it again to go on", "--evaluations or --units"):
@@ -65,7 +75,7 @@ def main(argv: list[str] | None = None) -> None:
         print(table(run(settings), settings))
 
 
-def run(settings: Settings) -> list[Row]:
+def run(settings: Settings) -> list[Outcome]:
     """A row per estimator, in order."""
     if settings.evaluations < 2 or settings.evaluations % 2:
         raise InputError(f"--evaluations {settings.evaluations}: expected an even number, of at least 2")
@@ -78,10 +88,13 @@ def run(settings: Settings) -> list[Row]:
         begun = (folder / CONFIG).exists()
         if begun:
             check_same(folder, one)
-        if outcome(folder) is None:
+        found = outcome(name, one, folder)
+        if found is None:
             session.go_on(folder, one) if begun else session.start("sbn", one)
-        rows.append({"estimator": name, "k": one.estimation.k, **(outcome(folder) or {})})
-    files.write_rows(settings.out / "rows.jsonl", rows)
+            found = outcome(name, one, folder)
+            assert found is not None, f"{folder} has no report after its run"
+        rows.append(found)
+    files.write_rows(settings.out / "rows.jsonl", [row._asdict() for row in rows])
     return rows
 
 
@@ -112,23 +125,22 @@ def check_same(folder: Path, run: Sbn) -> None:
         raise InputError(f"{folder} {told}: choose another --out")
 
 
-def outcome(folder: Path) -> Row | None:
+def outcome(name: str, run: Sbn, folder: Path) -> Outcome | None:
     """What the run in the folder came to; None for one that has not left everything."""
     try:
-        report, timing = (files.read_json(folder / name, "train again") for name in (REPORT, TIMING))
-        return {**report["findings"]["test"][0], "training_s": timing["training_s"]}  # pyright: ignore
-    except (InputError, TypeError, KeyError, IndexError):
+        report, timing = (cast(Any, files.read_json(folder / each, "train again")) for each in (REPORT, TIMING))
+        (test,) = report["findings"]["test"]
+        return Outcome(name, run.estimation.k, test["elbo"], test["nll"], test["error"], timing["training_s"])
+    except (InputError, TypeError, KeyError, ValueError):
         return None
 
 
-def table(rows: Sequence[Row], settings: Settings) -> str:
+def table(rows: Sequence[Outcome], settings: Settings) -> str:
     """The test bounds, best NLL first."""
     head = f"{settings.units} linear units, {settings.evaluations} evaluations per datum, {settings.epochs} epochs"
     lines = [f"{head:<52}{'K':>4}{'−ELBO':>9}{'NLL':>9}{'training s':>12}"]
-    for row in sorted(rows, key=lambda row: row["nll"]):
-        lines.append(
-            f"  {row['estimator']:<50}{row['k']:>4}{-row['elbo']:>9.2f}{row['nll']:>9.2f}{row['training_s']:>12.0f}"
-        )
+    for row in sorted(rows, key=lambda row: row.nll):
+        lines.append(f"  {row.estimator:<50}{row.k:>4}{-row.elbo:>9.2f}{row.nll:>9.2f}{row.training_s:>12.0f}")
     return "\n".join(lines)
 
 

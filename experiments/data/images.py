@@ -1,6 +1,5 @@
 """Images as flat tensors in [0, 1]: scikit-learn's digits, or MNIST from OpenML or files."""
 
-import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -12,6 +11,7 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.experiments.data import mnist
 from jensen.experiments.data.pixels import binarise
+from jensen.experiments.run.config import FREE
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.settings import Run
 
@@ -34,7 +34,7 @@ class ImageData:
     data: Literal["digits", "mnist", "mnist-static"] = "digits"
     """digits ships with scikit-learn (1,797 images of 8 x 8); mnist is downloaded, or read from --data-dir.
     mnist-static, which is binarised once and for all, is read from there."""
-    data_dir: Path | None = field(default=None, metadata={"free": True})
+    data_dir: Path | None = field(default=None, metadata=FREE)
     """Folder of the four MNIST idx files, plain or .gz; for mnist-static, of binarized_mnist.npz."""
     pixels: Literal["auto", "dynamic", "static", "grey"] = "auto"
     """dynamic: binary, drawn anew at each step; static: binary, drawn once; grey: in [0, 1] as they are.
@@ -56,10 +56,6 @@ class ImageData:
             raise InputError("--data-dir holds MNIST's files and digits needs none: use --data mnist, or drop it")
         if self.data_dir is not None and not self.data_dir.is_dir():
             raise InputError(f"--data-dir {self.data_dir} is no folder")
-
-    def resolved(self) -> "ImageData":
-        """The same, with a folder that is found from anywhere."""
-        return dataclasses.replace(self, data_dir=self.data_dir.resolve() if self.data_dir else None)
 
     def load(self, run: Run) -> Images:
         """The images as the run takes them. InputError when files are missing or damaged, or nothing is downloaded."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from jensen.core import trees
-from jensen.core.contracts import Bound, Key, LogDensity, Relaxable
+from jensen.core.contracts import Bound, Distribution, Key, LogDensity, Relaxable
 from jensen.core.distributions import Bernoulli
 from jensen.core.nn import mlp
 from jensen.core.trees import Params
@@ -28,7 +28,9 @@ def prediction(params: Params, x: Tensor) -> Tensor:
     return x.shape[1] * _apply(params, x)
 
 
-def nvil(log_p: LogDensity, q: Relaxable, noise: Tensor, bound: Bound, params: Params, x: Tensor) -> tuple[Tensor, Tensor]:
+def nvil(
+    log_p: LogDensity, q: Distribution, noise: Tensor, bound: Bound, params: Params, x: Tensor
+) -> tuple[Tensor, Tensor]:
     """`score` with the prediction of a network for baseline, and the loss by which that learns to be the bound.
 
     It is that of Mnih and Gregor (2014) without their running mean and variance normalisation.
@@ -44,7 +46,9 @@ def init_control(key: Key, x: Tensor, latent: int, temperature: float) -> Params
     return {"log_temperature": (temperature * one).log(), "eta": one, "network": _init(key, latent, 0 * one)}
 
 
-def relax(log_p: LogDensity, frozen: LogDensity, q: Relaxable, noise: Tensor, params: Params) -> tuple[Tensor, Tensor]:
+def relax(
+    log_p: LogDensity, frozen: LogDensity, q: Distribution, noise: Tensor, params: Params
+) -> tuple[Tensor, Tensor]:
     """`relax`, and the second moment of its gradient in q, which its control variate learns to minimise.
 
     `frozen` is log_p without gradient for what it is made of.

@@ -27,7 +27,6 @@ from jensen.experiments.report.chunks import ROWS, over_data, posterior_means
 from jensen.experiments.report.evaluation import ELBO_SAMPLES, elbo_terms
 from jensen.experiments.report.inference import Inference, inference
 from jensen.experiments.run.errors import InputError, option
-from jensen.experiments.run.program import Row
 
 SCALING = 100  # draws of q whose standard deviations are the units of moves
 
@@ -59,7 +58,7 @@ class Budget:
 class Assessment(NamedTuple):
     """Of n test images and as many simulated ones, in nats per datum; None where z is discrete, or has no such term."""
 
-    bounds: list[Row]  # a row per bound and K
+    bounds: list[ladder.Value]
     samples: int  # of importance sampling, per image
     importance: Evidence
     annealed: Annealed | None
@@ -95,7 +94,7 @@ def assess(model: LatentModel, params: Params, test: Tensor, budget: Budget, key
             gaps = inference(model, params, few, importance, annealed, keys.fold_in(key, 0))
     rate, distortion = rate_and_distortion(model, params, test, terms_key)
     return Assessment(
-        against_k(log_w, budget.k),
+        ladder.against_k(log_w, budget.k),
         len(log_w),
         importance,
         annealed,
@@ -114,18 +113,6 @@ def log_weights(model: LatentModel, params: Params, x: Tensor, s: int, key: Key)
     chunk = max(1, ROWS // size)
     parts = [draw(log_p, q, min(chunk, s - i), keys.at(key, particle=i)) for i in range(0, s, chunk)]
     return torch.cat(parts).to(torch.promote_types(parts[0].dtype, torch.float32))
-
-
-def against_k(log_w: Tensor, ks: tuple[int, ...]) -> list[Row]:
-    """A row per bound and K, all from the same weights; the error is the Monte Carlo one."""
-    rows: list[Row] = []
-    for name, bound in ladder.BOUNDS.items():
-        for k in ks:
-            values = ladder.at(bound, log_w, k)
-            if values is not None:
-                value, error = ladder.mean(values)
-                rows.append({"of": "bound", "bound": name, "k": k, "value": value, "error": error})
-    return rows
 
 
 def both_sides(model: LatentModel, params: Params, n: int, chains: int, schedule: Tensor, key: Key) -> Sandwich:

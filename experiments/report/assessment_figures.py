@@ -16,9 +16,9 @@ def bounds(found: Assessment) -> Figure:
     figure, axes = panels(1, 1, 7, 4.4)
     axis = axes[0, 0]
     for style, name in enumerate(ladder.DRAWN):
-        rows = [row for row in found.bounds if row["bound"] == name]
-        errors = [2 * (row["error"] or 0) for row in rows]
-        line(axis, [row["k"] for row in rows], [row["value"] for row in rows], name, style, errors)
+        values = [each for each in found.bounds if each.bound == name]
+        errors = [2 * (each.error or 0.0) for each in values]
+        line(axis, [each.k for each in values], [each.value for each in values], name, style, errors)
     if found.annealed is not None:
         log_p, error = average(found.annealed.log_p, found.annealed.standard_error)
         axis.axhspan(log_p - 2 * error, log_p + 2 * error, color="0.8", zorder=0)

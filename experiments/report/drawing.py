@@ -3,11 +3,14 @@
 import io
 import math
 from collections.abc import Sequence
+from typing import Any, TypeGuard, cast
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.typing import ColorType
 
 MARKERS = "osD^vP*X<>"
@@ -34,7 +37,7 @@ def line(
     name: str,
     style: int,
     errors: Sequence[float | None] | None = None,
-    **options: object,
+    **options: Any,
 ) -> None:
     """y against x with a colour and a marker of its own; what is not finite is left out. Nothing where all is."""
     shown = [i for i, value in enumerate(y) if is_finite(value)]
@@ -42,7 +45,7 @@ def line(
         return
     bars = None if errors is None else [errors[i] or 0.0 for i in shown]
     look = {"marker": MARKERS[style % len(MARKERS)], "markersize": 3.5, "linewidth": 1.2, **options}
-    axis.errorbar([x[i] for i in shown], [y[i] for i in shown], bars, color=colour(style), label=name, **look)  # pyright: ignore[reportArgumentType]
+    axis.errorbar([x[i] for i in shown], [y[i] for i in shown], bars, color=colour(style), label=name, **look)
 
 
 def colour(style: int) -> ColorType:
@@ -54,12 +57,11 @@ def name_ends(axis: Axes) -> None:
     to_axes = axis.transScale + axis.transLimits
     ends = []
     for handle, name in zip(*axis.get_legend_handles_labels(), strict=True):
-        drawn = handle[0] if isinstance(handle, tuple) else handle
-        x, y = (values[-1] for values in drawn.get_data())
+        drawn = cast(Line2D, handle[0] if isinstance(handle, ErrorbarContainer) else handle)
+        x, y = (np.asarray(values)[-1] for values in drawn.get_data())
         ends.append((to_axes.transform((x, y))[1], (x, y), name, drawn.get_color()))
     ends.sort(key=lambda end: end[0])
-    figure = axis.get_figure()
-    height = 0.8 * figure.get_figheight() * axis.get_position().height if figure is not None else 3.0
+    height = 0.8 * cast(Figure, axis.get_figure(root=True)).get_figheight() * axis.get_position().height
     places = apart([end[0] for end in ends], NAME_HEIGHT / height)
     for place, (_, end, name, ink) in zip(places, ends, strict=True):
         lead = {"arrowstyle": "-", "color": ink, "linewidth": 0.5}
@@ -79,6 +81,6 @@ def apart(places: Sequence[float], gap: float) -> list[float]:
     return [mean + i * gap for i, mean in enumerate(means)]
 
 
-def is_finite(value: object) -> bool:
+def is_finite(value: object) -> TypeGuard[float]:
     """Whether it is a number that can be drawn: not None, NaN or infinite."""
     return isinstance(value, int | float) and math.isfinite(value)

@@ -104,7 +104,7 @@ def evaluate(
 
 
 def elbo_terms(model: LatentModel, params: Params, x: Tensor, key: Key) -> tuple[Tensor, Tensor]:
-    """mean_s log p(x | z) and KL(q || p(z)), (n,) each, of ELBO_SAMPLES draws: the KL in closed form where it has one."""
+    """mean_s log p(x | z) and KL(q || p(z)), (n,) each, of ELBO_SAMPLES draws; the KL in closed form if it has one."""
     q, p = model.posterior(params, x), model.prior(params, len(x))
     z = q.sample(q.noise(key, ELBO_SAMPLES))
     return model.likelihood(params, z).log_prob(x).mean(0), kl(q, p, z)

@@ -17,7 +17,12 @@ from jensen.experiments.run.program import Finding, Row
 def findings(found: Assessment, soft: bool = False) -> list[Finding]:
     """What was found, in the order of the report. `soft`: whether the likelihood is that of soft targets."""
     each = [
-        Finding("bounds", found.bounds, verdicts.of_bounds(found), figures.bounds(found)),
+        Finding(
+            "bounds",
+            [{"of": "bound", **each._asdict()} for each in found.bounds],
+            verdicts.of_bounds(found),
+            figures.bounds(found),
+        ),
         Finding("annealing", [], verdicts.of_annealing(found.annealed, found.importance), figures.annealing(found)),
     ]
     if found.sandwich is not None:
@@ -61,10 +66,10 @@ def columns(of: str, named: dict[str, Tensor]) -> list[Row]:
 
 def screen(title: str, found: Assessment, parts: Sequence[Finding]) -> str:
     """One screen: bounds against K, and verdicts in words."""
-    ks = sorted({row["k"] for row in found.bounds})
+    ks = sorted({each.k for each in found.bounds})
     lines = [title, "", f"{'test, nats per datum':<22}" + "".join(f"{f'K = {k}':>10}" for k in ks)]
     for name in ladder.BOUNDS:
-        by_k = {row["k"]: f"{row['value']:.3f}" for row in found.bounds if row["bound"] == name}
+        by_k = {each.k: f"{each.value:.3f}" for each in found.bounds if each.bound == name}
         lines.append(f"{name:<22}" + "".join(f"{by_k.get(k, ''):>10}" for k in ks))
     if found.annealed is not None:
         log_p, error = average(found.annealed.log_p, found.annealed.standard_error)

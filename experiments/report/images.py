@@ -81,7 +81,7 @@ def grid(
     bar: str = "",
 ) -> Figure:
     """Images in a grid, one tensor (columns, D) per row; `bar` is what a colour bar measures, if there is one."""
-    _, height, width = images.shape
+    height = images.shape[1]
     columns = max(map(len, rows))
     filled = torch.stack([F.pad(row.float(), (0, 0, 0, columns - len(row)), value=torch.nan) for row in rows])
     pictures = filled.reshape(len(rows), columns, *images.shape)[:, :, 0]

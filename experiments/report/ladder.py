@@ -1,6 +1,7 @@
 """Bounds at every K from one set of log weights, so that what differs between them is the bound and not the draws."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -32,6 +33,26 @@ BOUNDS: dict[str, Bound] = {
     "CUBO(2)": bounds.Cubo(2.0),
 }
 DRAWN = [name for name in BOUNDS if name != "VR-max"]  # which rises by nats with K, and would flatten the rest
+
+
+class Value(NamedTuple):
+    """A bound of K samples, in nats per datum, with its Monte Carlo error; None where that is not known."""
+
+    bound: str
+    k: int
+    value: float
+    error: float | None
+
+
+def against_k(log_w: Tensor, ks: tuple[int, ...]) -> list[Value]:
+    """Every bound at every K, all from the same weights log_w (s, n), averaged over data."""
+    found = []
+    for name, bound in BOUNDS.items():
+        for k in ks:
+            values = at(bound, log_w, k)
+            if values is not None:
+                found.append(Value(name, k, *mean(values)))
+    return found
 
 
 def at(bound: Bound, log_w: Tensor, k: int) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""What the latent variables stand for: a plane of posterior means, a walk along each dimension, the effect of a unit."""
+"""What latent variables stand for: a plane of posterior means, a walk along each dimension, the effect of a unit."""
 
 import torch
 from matplotlib.figure import Figure

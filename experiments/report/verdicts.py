@@ -17,7 +17,7 @@ SOFT = "soft targets: all these are cross-entropies, and bound no log p(x)"
 
 
 def of_bounds(found: Assessment) -> str:
-    value = {(row["bound"], row["k"]): row["value"] for row in found.bounds}
+    value = {(each.bound, each.k): each.value for each in found.bounds}
     ks = sorted({k for name, k in value if name == "IWAE"})
     last, error = ks[-1], average(found.importance.log_p, found.importance.standard_error)[1]
     gain = value["IWAE", last] - value["ELBO", last]

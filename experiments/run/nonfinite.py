@@ -37,9 +37,7 @@ def _term(terms: dict[str, Tensor], batch: Batch) -> str:
             where = f"row {row} of the batch"
             if isinstance(places, Tensor) and len(places) == len(term):
                 where = f"datum {int(places[row])} ({where}"
-                return (
-                    f"the term {name} is {term[row].item()} at {where}, {int(bad.sum())} of {len(bad)} data)"
-                )
+                return f"the term {name} is {term[row].item()} at {where}, {int(bad.sum())} of {len(bad)} data)"
             return f"the term {name} is {term[row].item()} at {where} ({int(bad.sum())} of {len(bad)} data)"
     return ""
 

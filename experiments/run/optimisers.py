@@ -1,7 +1,7 @@
 """Optimisers as settings: which of torch.optim's follows a group of parameters, and with what."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import torch
@@ -50,6 +50,10 @@ class Optimiser:
             raise InputError(f"--momentum is for sgd and rmsprop, and {self.kind} has --beta1: leave it out")
         if self.kind in ("sgd", "rmsprop") and self.beta1 != Optimiser.beta1:
             raise InputError(f"--beta1 is for adam and adamw, and {self.kind} has --momentum: leave it out")
+
+    def at(self, lr: float) -> "Optimiser":
+        """The same at another peak learning rate."""
+        return replace(self, lr=lr)
 
     def make(self, params: Params) -> torch.optim.Optimizer:
         """The optimiser of these leaves, matrices and the rest as two groups of its own."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from jensen.experiments.run.config import FREE, UNSAVED
 from jensen.experiments.run.errors import InputError, option
 from jensen.experiments.run.schedules import warmup_cosine
 
@@ -14,7 +15,7 @@ T = TypeVar("T")
 
 def free(default: T) -> T:
     """A field that does not decide the trained parameters' bits up to here: it may change when a run goes on."""
-    return field(default=default, metadata={"free": True})
+    return field(default=default, metadata=FREE)
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Run:
     """Steps between checkpoints, at which the figures are drawn anew."""
     keep: int = free(1)
     """How many of the latest checkpoints are kept."""
-    out: Path | None = free(None)
+    out: Path | None = field(default=None, metadata=UNSAVED)
     """The run folder; runs/<time>-<what is trained> unless given. It must not hold a run."""
 
     def check(self) -> None:
@@ -97,9 +98,7 @@ class Run:
         """Steps of the whole run, for epochs of so many. InputError where it ends within its warm-up."""
         total = self.steps if self.steps is not None else self.epochs * epoch
         if self.lr_warmup > total:
-            raise InputError(
-                f"--lr-warmup {self.lr_warmup} exceeds the {total} steps: shorten it, or train for longer"
-            )
+            raise InputError(f"--lr-warmup {self.lr_warmup} exceeds the {total} steps: shorten it, or train for longer")
         return total
 
     def rate(self, step: int, peak: float, total: int) -> float:

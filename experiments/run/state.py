@@ -13,6 +13,8 @@ from torch import Tensor
 
 from jensen.core import trees
 from jensen.core.trees import Params, Tree
+from jensen.experiments.run.errors import InputError
+from jensen.experiments.run.files import Json
 from jensen.experiments.run.optimisers import Optimiser, kept, would_keep
 
 
@@ -25,9 +27,24 @@ class Progress:
     sums: dict[str, float] = dataclasses.field(default_factory=dict)  # of the numbers of steps since the last row
     counts: dict[str, int] = dataclasses.field(default_factory=dict)
     best: float | None = None
-    best_step: int = 0
     stale: int = 0
     stopped: bool = False
+    rows: str | None = None  # the digest of the rows so far
+
+    def as_json(self) -> dict[str, Json]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Json]) -> "Progress":
+        """InputError for other fields, or fields of other types, than a checkpoint has."""
+        like = cls(best=0.0, rows="")
+        fields = {f.name: getattr(like, f.name) for f in dataclasses.fields(cls)}
+        odd = sorted(values.keys() ^ fields.keys())
+        odd += [name for name in fields.keys() & values.keys()
+                if type(values[name]) is not type(fields[name]) and not (name in ("best", "rows") and not values[name])]  # fmt: skip
+        if odd:
+            raise InputError(f"where the run stands is not as expected in {', '.join(odd)}")
+        return cls(**values)  # pyright: ignore[reportArgumentType]  (checked)
 
 
 class TrainState(NamedTuple):
@@ -53,12 +70,16 @@ def start(params: Params, state: Tree, settings: Mapping[str, Optimiser], averag
     return TrainState(params, state, optimisers, trees.map(torch.clone, params) if average else None)
 
 
+def weights(stand: TrainState) -> dict[str, Tensor]:
+    """The parameters that the run is judged by and the state that goes with them, by name."""
+    return _named("params", stand.judged) | _named("state", stand.state)
+
+
 def tensors(stand: TrainState) -> dict[str, Tensor]:
     """Every tensor by name."""
-    named = {f"params.{path}": leaf for path, leaf in trees.paths(stand.params).items()}
-    named |= {f"state.{path}": leaf for path, leaf in trees.paths(stand.state).items()}
+    named = _named("params", stand.params) | _named("state", stand.state)
     if stand.average is not None:
-        named |= {f"average.{path}": leaf for path, leaf in trees.paths(stand.average).items()}
+        named |= _named("average", stand.average)
     for group, optimiser in stand.optimisers.items():
         named |= {f"optimiser.{group}.{name}": t for name, t in kept(optimiser, stand.params[group]).items()}
     return named
@@ -76,22 +97,28 @@ def expected(stand: TrainState, settings: Mapping[str, Optimiser], stored: Mappi
 
 def restore(stand: TrainState, stored: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> TrainState:
     """The state a checkpoint holds, each tensor where its counterpart of `like`, which `expected` gave, is."""
-
-    def part(prefix: str) -> dict[str, Tensor]:
-        return {
-            name.removeprefix(prefix): stored[name].to(like[name].device) for name in like if name.startswith(prefix)
-        }
-
-    fill(stand.params, trees.from_paths(part("params."), stand.params))
+    placed = {name: stored[name].to(t.device) for name, t in like.items()}
+    fill(stand.params, part(placed, "params", stand.params))
     if stand.average is not None:
-        fill(stand.average, trees.from_paths(part("average."), stand.average))
+        fill(stand.average, part(placed, "average", stand.average))
     for group, optimiser in stand.optimisers.items():
         for path, leaf in trees.paths(stand.params[group]).items():
-            if fields := part(f"optimiser.{group}.{path}/"):
+            prefix = f"optimiser.{group}.{path}/"
+            fields = {name.removeprefix(prefix): t for name, t in placed.items() if name.startswith(prefix)}
+            if fields:
                 optimiser.state[leaf] = fields
-    return stand._replace(state=trees.from_paths(part("state."), stand.state))
+    return stand._replace(state=part(placed, "state", stand.state))
+
+
+def part(named: Mapping[str, Tensor], of: str, like: Tree) -> Tree:
+    """The tree that is stored under a prefix."""
+    return trees.from_paths({path: named[f"{of}.{path}"] for path in trees.paths(like)}, like)
 
 
 def fill(params: Params, values: Params) -> None:
     """Copies values into params, whose tensors stay the same."""
     trees.map(lambda leaf, value: leaf.copy_(value), params, values)
+
+
+def _named(of: str, tree: Tree) -> dict[str, Tensor]:
+    return {f"{of}.{path}": leaf for path, leaf in trees.paths(tree).items()}

@@ -79,7 +79,7 @@ def clipped(
     norms = {group: trees.norm(slope) for group, slope in slopes.items()}
     if clip is not None:
         slopes = {
-            group: trees.map(lambda g, norm=norms[group]: g * (clip / norm).clamp_max(1.0), slope)
+            group: trees.map(lambda g, factor=(clip / norms[group]).clamp_max(1.0): g * factor, slope)
             for group, slope in slopes.items()
         }
     numbers = {**terms, **{f"norm/{group}": norm for group, norm in norms.items()}}

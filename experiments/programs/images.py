@@ -1,0 +1,79 @@
+"""What every kind of latent-variable model of images shares: its settings' checks, its data and its program."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
+
+import tyro
+from torch import Tensor
+
+from jensen.core import keys
+from jensen.core.contracts import Distribution
+from jensen.experiments.data.batches import Epochs
+from jensen.experiments.data.images import ImageData, Images, split
+from jensen.experiments.programs.adapted import ImageModel
+from jensen.experiments.programs.estimation import Estimation
+from jensen.experiments.programs.latent import LatentProgram
+from jensen.experiments.run.errors import InputError
+from jensen.experiments.run.optimisers import Optimiser
+from jensen.experiments.run.settings import Run
+
+T = TypeVar("T")
+Flat = Annotated[T, tyro.conf.arg(name="")]  # --lr, not --optimiser.lr
+
+
+class Prepared(NamedTuple):
+    """A program with its data: what it trains on, what it is scored on at each epoch, and what it is judged by."""
+
+    program: LatentProgram
+    train: Tensor
+    held_out: Tensor
+    data: Images
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """The part that kinds share; each has these fields in an order of its own."""
+
+    if TYPE_CHECKING:
+        images: ImageData
+        estimation: Estimation
+        optimiser: Optimiser
+        run: Run
+        evidence_k: int
+
+    def check(self) -> None:
+        for part in (self.run, self.optimiser, self.images, self.estimation):
+            part.check()
+        if not 2 <= self.evidence_k < 2**31:
+            raise InputError(f"expected --evidence-k of at least 2, got {self.evidence_k}")
+
+    def model(self, images: Images) -> ImageModel:
+        raise NotImplementedError
+
+    def prepare(self) -> Prepared:
+        """Loads the data and builds the program. InputError for what does not go together."""
+        images = self.images.load(self.run)
+        train, held_out = split(images.train, self.run, self.images.treatment)
+        model, batches = self.model(images), Epochs(len(train), self.run.batch, self.run.keep_last)
+        name = self.estimation.chosen(self.example(model, train))
+        program = LatentProgram(
+            model=model, estimation=self.estimation, name=name, dynamic=self.images.treatment == "dynamic",
+            batches=batches, optimiser=self.optimiser, total=self.run.total(batches.steps), evidence_k=self.evidence_k,
+            compile=self.run.compile, title=self.title(images, self.run.total(batches.steps)),
+        )  # fmt: skip
+        return Prepared(program, train, images.test if held_out is None else held_out, images)
+
+    def title(self, images: Images, steps: int) -> str:
+        """What was trained on what, on one line."""
+        n, pixels = images.test.shape
+        of = f"{type(self).__name__.lower()} on {self.images.data}: {n} test images of {pixels} {self.images.treatment} pixels"
+        return ", ".join(filter(None, (of, self.words(), f"{steps} steps", self.estimation.words))) + "\n"
+
+    def words(self) -> str:
+        """What else the report's title says of the model."""
+        return ""
+
+    def example(self, model: ImageModel, train: Tensor) -> Distribution:
+        """A posterior of the kind that the model has."""
+        x = train[:2].round() if self.images.treatment == "dynamic" else train[:2]
+        return model.posterior(model.init(keys.key(0, train.device), train), x)

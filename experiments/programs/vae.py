@@ -1,0 +1,76 @@
+"""The variational autoencoder on images, as the command line has it."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+import tyro
+from torch.nn import functional as F
+
+from jensen.core.models.latent import vae
+from jensen.core.models.latent.likelihoods import LIKELIHOODS
+from jensen.experiments.data.images import ImageData, Images
+from jensen.experiments.programs.adapted import ImageModel
+from jensen.experiments.programs.estimation import Estimation
+from jensen.experiments.programs.images import Flat, ImageSettings
+from jensen.experiments.run.config import FREE
+from jensen.experiments.run.errors import InputError
+from jensen.experiments.run.optimisers import Optimiser
+from jensen.experiments.run.settings import Run
+
+
+@dataclass(frozen=True)
+class Vae(ImageSettings):
+    """Train a variational autoencoder on images, and report its bound, evidence and posterior on test images."""
+
+    images: Flat[ImageData] = ImageData()
+    likelihood: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(LIKELIHOODS) + "}")] = "bernoulli"
+    """p(x | z); soft-bernoulli is the cross-entropy to grey pixels, which is no density."""
+    network: Literal["mlp", "conv"] = "mlp"
+    """Encoder and decoder."""
+    hidden: tuple[int, ...] = (200, 200)
+    """Widths of the mlp's hidden layers."""
+    channels: tuple[int, ...] = (32, 64)
+    """Channels of the conv network's levels, each of which halves the image."""
+    activation: Literal["relu", "sigmoid", "tanh", "leaky_relu", "gelu"] = "tanh"
+    """Between layers."""
+    latent: int = 16
+    """Latent dimensions."""
+    estimation: Flat[Estimation] = Estimation()
+    optimiser: Flat[Optimiser] = Optimiser()
+    run: Flat[Run] = Run()
+    evidence_k: int = field(default=1000, metadata=FREE)
+    """Importance samples per test datum for the NLL."""
+
+    def check(self) -> None:
+        """Raises an InputError for the first setting that cannot work."""
+        super().check()
+        if self.likelihood not in LIKELIHOODS:
+            raise InputError(f"expected --likelihood of {', '.join(LIKELIHOODS)}, got {self.likelihood!r}")
+        binary, grey = LIKELIHOODS[self.likelihood].binary, self.images.treatment == "grey"
+        if grey and binary:
+            raise InputError(
+                f"a {self.likelihood} likelihood needs binary pixels and --pixels grey has none: binarise with "
+                "--pixels dynamic or static, or choose --likelihood continuous-bernoulli, gaussian or soft-bernoulli"
+            )
+        if not grey and not binary:
+            raise InputError(f"--likelihood {self.likelihood} is for grey pixels: add --pixels grey")
+        if min((*self.hidden, *self.channels, self.latent), default=1) < 1:
+            raise InputError("expected positive --hidden widths, --channels and --latent")
+        if self.network == "conv" and self.hidden != Vae.hidden:
+            raise InputError("the conv network has no --hidden: leave it out, or use --network mlp")
+        if self.network == "mlp" and self.channels != Vae.channels:
+            raise InputError("the mlp has no --channels: leave it out, or use --network conv")
+
+    def words(self) -> str:
+        return f"{self.likelihood} likelihood"
+
+    def model(self, images: Images) -> ImageModel:
+        """InputError for images that the network does not fit."""
+        activation, likelihood = getattr(F, self.activation), LIKELIHOODS[self.likelihood]
+        if self.network == "mlp":
+            return vae.mlp(math.prod(images.shape), self.hidden, self.latent, activation, likelihood)
+        try:
+            return vae.conv(images.shape, self.channels, self.latent, activation, likelihood)
+        except ValueError as error:
+            raise InputError(f"--channels {self.channels}: {error}") from error

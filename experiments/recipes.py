@@ -1,0 +1,34 @@
+"""Named recipes: functions that return the settings of a whole run, which the command line takes as commands."""
+
+from jensen.experiments.data.images import ImageData
+from jensen.experiments.programs import Sbn, Vae
+from jensen.experiments.programs.estimation import Estimation
+from jensen.experiments.run.optimisers import Optimiser
+from jensen.experiments.run.settings import Run
+
+
+def mnist_vae() -> Vae:
+    """784-200-200-50 on MNIST, 60 epochs: minutes on two CPU cores."""
+    return Vae(images=ImageData(data="mnist"), latent=50, run=Run(epochs=60))
+
+
+def mnist_iwae() -> Vae:
+    """IWAE of 50 samples on MNIST, the networks, batch and Adam of Burda et al. (2016), 60 epochs of their 3,280."""
+    return Vae(
+        images=ImageData(data="mnist"), latent=50, estimation=Estimation(bound="iwae", k=50),
+        optimiser=Optimiser(beta1=0.99, eps=1e-4), run=Run(epochs=60, batch=20),
+    )  # fmt: skip
+
+
+def delta_vae() -> Vae:
+    """A VAE whose posterior cannot collapse: every dimension keeps 0.1 nats (Razavi et al., 2019)."""
+    return Vae(estimation=Estimation(objective="committed(0.1)"))
+
+
+def static_sbn() -> Sbn:
+    """200 linear units on static MNIST by VIMCO, 20 epochs (Mnih and Rezende, 2016)."""
+    estimation = Estimation(bound="iwae", k=4, baseline="vimco")
+    return Sbn(images=ImageData(data="mnist-static"), estimation=estimation, run=Run(epochs=20))
+
+
+RECIPES = {"mnist-vae": mnist_vae, "mnist-iwae": mnist_iwae, "delta-vae": delta_vae, "static-sbn": static_sbn}

@@ -1,0 +1,114 @@
+"""A run from its settings to its report: whatever is trained, the folder, the progress bar and the report are these."""
+
+import time
+from dataclasses import Field
+from pathlib import Path
+from typing import ClassVar, Protocol, cast
+
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from jensen.core import keys, trees
+from jensen.core.trees import Params, Tree
+from jensen.experiments.report.drawing import png
+from jensen.experiments.report.curves import training
+from jensen.experiments.run import checkpoints, files, folder, metrics
+from jensen.experiments.run.command import echo
+from jensen.experiments.run.folder import RunFolder
+from jensen.experiments.run.loop import Watch, fit
+from jensen.experiments.run.program import Data, Finding, Program, Row
+from jensen.experiments.run.settings import Run
+
+FIGURES = "figures"
+
+
+class Prepared(Protocol):
+    """A program with its data: to train on, to be scored at each epoch, and to draw and report."""
+
+    @property
+    def program(self) -> Program: ...
+    @property
+    def train(self) -> Data: ...
+    @property
+    def held_out(self) -> Data: ...
+    @property
+    def data(self) -> Data: ...
+
+
+class Settings(Protocol):
+    """What a kind of run is set by: frozen dataclasses, as `programs.KINDS` has them."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[object]]]
+
+    @property
+    def run(self) -> Run: ...
+    def check(self) -> None: ...
+    def prepare(self) -> Prepared: ...
+
+
+def start(kind: str, settings: Settings) -> list[Finding]:
+    """A new run, in a folder of its own."""
+    prepared = settings.prepare()
+    path = settings.run.out or folder.default(kind)
+    with folder.created(path, settings, checkpoints.digest(prepared.train)) as run_folder:
+        return _carried_out(settings, prepared, run_folder)
+
+
+def go_on(path: Path, settings: Settings) -> list[Finding]:
+    """A run that a folder holds, under settings that may differ in what is free to change."""
+    prepared = settings.prepare()
+    with folder.resumed(path, settings, checkpoints.digest(prepared.train)) as run_folder:
+        return _carried_out(settings, prepared, run_folder)
+
+
+def _carried_out(settings: Settings, prepared: Prepared, where: RunFolder) -> list[Finding]:
+    console, began = Console(highlight=False, markup=False), time.monotonic()
+    echo(f"run folder {where.path}")
+    program, run, target = prepared.program, settings.run, where.path / FIGURES
+    device = trees.leaves(prepared.train)[0].device
+    draw_key, report_key = keys.split(keys.fold_in(keys.key(run.seed, device), 1))
+
+    def draw(params: Params, state: Tree) -> None:
+        figures = program.figures(params, state, prepared.data, draw_key)
+        rows = cast(list[Row], metrics.read(where.path))
+        _draw({"training": training(rows), **figures}, where)
+
+    with _bar(console) as bar:
+        task = bar.add_task("compiling" if run.compile else "starting", total=None, value="")
+
+        def show(step: int, total: int, row: Row) -> None:
+            loss = row.get("loss")
+            value = f"loss {loss:.2f}" if isinstance(loss, float) else ""
+            bar.update(task, description="training", completed=step, total=total, value=value)
+            bar.refresh()
+
+        bar.refresh()
+        fitted = fit(program, run, prepared.train, prepared.held_out, where, Watch(show, draw))
+    trained = time.monotonic() - began
+    with console.status("evaluating"):
+        findings = program.report(fitted.params, fitted.state, prepared.data, report_key)
+        draw(fitted.params, fitted.state)
+    _draw({finding.name: finding.figure for finding in findings if finding.figure is not None}, where)
+    text = "\n".join(finding.summary for finding in findings)
+    files.write_atomically(where.path / folder.REPORT_TEXT, text.encode(), where.onwards)
+    spent = where.add_seconds(training_s=trained, evaluation_s=time.monotonic() - began - trained)
+    numbers = {finding.name: finding.rows for finding in findings if finding.rows}
+    report = {"steps": fitted.progress.step, "findings": numbers}
+    files.write_json(where.path / folder.REPORT, report, where.onwards)  # the last: a run that has it has finished
+    seconds = f"{spent['training_s']:>9.1f} s training, {spent['evaluation_s']:.1f} s evaluation and figures"
+    echo(f"{text}{'time':<28}{seconds} (with compilation)\n{'figures':<28}{target}")
+    return findings
+
+
+def _draw(figures: dict[str, Figure], where: RunFolder) -> None:
+    target = where.path / FIGURES
+    files.make(target, f"move it away, {where.onwards}")
+    for name, figure in figures.items():
+        files.write_atomically(target / f"{name}.png", png(figure), where.onwards)
+
+
+def _bar(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+               TextColumn("{task.fields[value]}", markup=False), TimeElapsedColumn(), TimeRemainingColumn())  # fmt: skip
+    return Progress(*columns, console=console, auto_refresh=False)

@@ -2,23 +2,25 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
+ROOMS := core kernels estimators experiments tests/laws
 ARGS ?=
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --maxprocesses 4 --dist loadfile
+GPU := PYTHONPATH=$(CURDIR)/build/source:$(CURDIR) $(PYTHON)
 
-.PHONY: help demo test laws bench gpu lint format types clean
+.PHONY: help demo test laws bench bench-compare gpu gpu-test gpu-bench lint format types clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --constraint constraints.txt --editable '.[experiments,test,dev]'
 	mkdir -p .venv/source/jensen
-	ln -sfn $(CURDIR)/core $(CURDIR)/kernels $(CURDIR)/estimators $(CURDIR)/experiments .venv/source/jensen/
+	ln -sfn $(addprefix $(CURDIR)/,$(ROOMS)) .venv/source/jensen/
 	touch $@
 
 demo: $(INSTALLED) ## train a VAE on scikit-learn's digits and print the report
-	$(BIN)/python -m jensen.experiments.train --model vae --data digits $(ARGS)
+	$(BIN)/python -m jensen.experiments.train vae --data digits $(ARGS)
 
 test: $(INSTALLED) ## the whole test suite
 	$(PYTEST) $(ARGS)
@@ -26,16 +28,26 @@ test: $(INSTALLED) ## the whole test suite
 laws: $(INSTALLED) ## the slow proofs, and the property tests with many more examples and statistics
 	$(PYTEST) -m 'law or slow' --hypothesis-profile=laws --hypothesis-show-statistics --timeout=3600 $(ARGS)
 
-bench: $(INSTALLED) ## timings: the ELBO, the VAE step, the training loop's overhead
-	$(BIN)/python -m tests.bench $(ARGS)
+bench: $(INSTALLED) ## timings beside their baselines, kept in tests/bench/results.csv
+	mkdir -p build
+	$(BIN)/python -m pytest -q -o norecursedirs='.*' tests/bench --benchmark-quiet --timeout=600 --benchmark-json=build/bench.json $(ARGS)
+	$(BIN)/python -m tests.bench.record build/bench.json
 
-gpu: ## the suite's kernel tests and the benches on a CUDA device; says so where there is none
+bench-compare: $(INSTALLED) ## what got slower between the last two commits that `make bench` recorded on like machines
+	$(BIN)/python -m tests.bench.compare
+
+gpu: # a CUDA device, and the packages on PYTHON's path; says so where there is none
 	@$(PYTHON) -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2>/dev/null \
-	  || { echo 'make gpu: no CUDA device, or no CUDA build of torch in $(PYTHON): nothing was run (choose a python with PYTHON=...)'; exit 1; }
+	  || { echo 'no CUDA device, or no CUDA build of torch in $(PYTHON): nothing was run (choose a python with PYTHON=...)'; exit 1; }
 	mkdir -p build/source/jensen
-	ln -sfn $(CURDIR)/core $(CURDIR)/kernels $(CURDIR)/estimators $(CURDIR)/experiments build/source/jensen/
-	PYTHONPATH=$(CURDIR)/build/source:$(CURDIR) $(PYTHON) -m pytest -q -W default tests/core tests/kernels
-	PYTHONPATH=$(CURDIR)/build/source:$(CURDIR) $(PYTHON) -m tests.bench --device cuda $(ARGS)
+	ln -sfn $(addprefix $(CURDIR)/,$(ROOMS)) build/source/jensen/
+
+gpu-test: gpu ## the suite's operations and kernels on a CUDA device
+	$(GPU) -m pytest -q -W default tests/core tests/kernels \
+	  $$($(PYTHON) -c 'import xdist' 2>/dev/null && echo --numprocesses 8 --dist loadfile) $(ARGS)
+
+gpu-bench: gpu ## the kernels and the training steps on a CUDA device; needs torch and Triton alone
+	$(GPU) -m tests.bench.gpu $(ARGS)
 
 lint: $(INSTALLED) ## ruff check and format
 	$(BIN)/ruff check .

@@ -1,12 +1,15 @@
-"""Hypothesis profiles, and Triton's interpreter where there is no GPU: set before Triton is first imported."""
+"""Before torch compiles anything: one cache of compiled code, Triton's interpreter where there is no GPU, profiles."""
 
 import os
+from pathlib import Path
 
 import torch
 from hypothesis import HealthCheck, settings
 
+# Shared by all workers and by every run, and by the processes that tests start; `make clean` removes it.
+os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(__file__).parent.parent / "build" / "inductor"))
 if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"
+    os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is first imported
 
 quiet = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile("suite", max_examples=60, deadline=None, derandomize=True, suppress_health_check=quiet)

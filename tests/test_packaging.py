@@ -1,4 +1,5 @@
 import configparser
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -6,19 +7,25 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 CONFIG = configparser.ConfigParser()
 CONFIG.read(ROOT / "setup.cfg")
-FOLDERS = ("core", "estimators", "experiments", "kernels")
+PLACES = dict(line.split(" = ") for line in CONFIG["options"]["package_dir"].split("\n") if line)  # package: folder
+PACKAGES = CONFIG["options"]["packages"].split()
 
 
 def test_the_package_list_is_the_folder_tree():
-    listed = CONFIG["options"]["packages"].split()
     found = {
-        ".".join(("jensen", *path.parent.relative_to(ROOT).parts))
-        for folder in FOLDERS
+        ".".join((package, *path.parent.relative_to(ROOT / folder).parts)): path.parent
+        for package, folder in PLACES.items()
         for path in (ROOT / folder).rglob("*.py")
     }
-    assert sorted(found) == listed
-    for name in listed:
-        assert (ROOT.joinpath(*name.split(".")[1:]) / "__init__.py").is_file(), f"{name} has no __init__.py"
+    assert sorted(found) == PACKAGES
+    for name, folder in found.items():
+        assert (folder / "__init__.py").is_file(), f"{name} has no __init__.py"
+
+
+def test_every_package_ships_its_types():
+    assert dict(CONFIG["options.package_data"]) == dict.fromkeys(PLACES, "py.typed")
+    for folder in PLACES.values():
+        assert (ROOT / folder / "py.typed").is_file()
 
 
 def test_imports_run_one_way():
@@ -47,20 +54,22 @@ import jensen.core.bounds, jensen.core.models, jensen.estimators.gradients, jens
 def test_a_wheel_installed_elsewhere_imports(tmp_path):
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
     source = tmp_path / "source"  # a copy: building leaves nothing in the tree
-    tracked = [*FOLDERS, "setup.cfg", "pyproject.toml", "README.md", "LICENSE"]
-    source.mkdir()
-    subprocess.run(["cp", "-r", *(str(ROOT / name) for name in tracked), str(source)], check=True)
+    for folder in PLACES.values():
+        shutil.copytree(ROOT / folder, source / folder)
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
     build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(source)]
     subprocess.run(build, check=True, timeout=120, capture_output=True)
     (wheel,) = tmp_path.glob("jensen-*.whl")
     site = tmp_path / "site"
     subprocess.run([*pip, "install", "--no-deps", "--target", str(site), str(wheel)], check=True, timeout=120)
     assert sorted(p.name for p in site.iterdir() if p.suffix != ".dist-info") == ["jensen"]
-    modules = CONFIG["options"]["packages"].split()
+    for package in PLACES:
+        assert site.joinpath(*package.split("."), "py.typed").is_file()
     code = f"""
 import importlib, sys
 sys.path.insert(0, {str(site)!r})
-for name in {modules!r}:
+for name in {PACKAGES!r}:
     assert importlib.import_module(name).__file__.startswith({str(site)!r}), name
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, timeout=60)

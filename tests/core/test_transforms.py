@@ -140,7 +140,7 @@ def flat(f: Callable) -> Callable[..., Tensor]:
     return call
 
 
-def weighed(f: Callable) -> Callable[..., Tensor]:
+def weighted(f: Callable) -> Callable[..., Tensor]:
     """A scalar with a different upstream gradient for every output, none of them 1."""
 
     def call(*args):
@@ -162,12 +162,12 @@ def transforms(args) -> dict[str, Callable]:
     varied, dims = batch(args)
     return {
         "value": lambda f: flat(f)(*args),
-        "grad": lambda f: grad(weighed(f), every)(*args),
+        "grad": lambda f: grad(weighted(f), every)(*args),
         "vmap": lambda f: vmap(flat(f), dims)(*varied),
-        "vmap(grad)": lambda f: vmap(grad(weighed(f), every), dims)(*varied),
+        "vmap(grad)": lambda f: vmap(grad(weighted(f), every), dims)(*varied),
         "jacrev": lambda f: jacrev(flat(f), every)(*args),
         "grad(grad)": lambda f: grad(
-            lambda *a: sum(g.square().sum() for g in grad(weighed(f), every)(*a)), every
+            lambda *a: sum(g.square().sum() for g in grad(weighted(f), every)(*a)), every
         )(*args),
     }  # fmt: skip
 
@@ -177,7 +177,7 @@ def forward_transforms(args) -> dict[str, Callable]:
     dots = tuple(torch.full_like(a, 0.3) for a in args)
     return {
         "jvp": lambda f: jvp(flat(f), args, dots)[1],
-        "hessian": lambda f: hessian(weighed(f), every)(*args),
+        "hessian": lambda f: hessian(weighted(f), every)(*args),
         "vmap(jvp)": lambda f: vmap(lambda a: jvp(lambda t: flat(f)(t, *args[1:]), (a,), (a * 0.5,))[1])(
             torch.stack([args[0], 2 * args[0]])
         ),
@@ -185,6 +185,9 @@ def forward_transforms(args) -> dict[str, Callable]:
 
 
 CASES = cases()
+SAME = ("stein_direction imq", "stein_direction rbf chunked", "linear_categorical_log_prob")  # as their siblings
+ALIKE = [pytest.param(name, marks=pytest.mark.slow) if name in SAME else name for name in CASES]
+INDUCTOR = ("probe", "bernoulli_log_prob", "importance", "normal_sample", "nearest_code")
 
 
 @pytest.fixture(autouse=True)
@@ -205,15 +208,15 @@ def test_eager(name):
         torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-9, msg=lambda m, label=label: f"{label}: {m}")
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ALIKE)
 def test_compiled_by_aot_eager(name):
     """All transforms in one graph: the operations stay opaque to the compiler, and keep their backward."""
     check_compiled(CASES[name], "aot_eager", transforms(CASES[name].args))
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", INDUCTOR)
 def test_compiled_by_inductor(name):
-    """The transforms of training steps; the rest, which take minutes to compile, are in `make laws`."""
+    """The transforms of training steps, for one operation of each make; the rest are in `make laws`."""
     wanted = transforms(CASES[name].args)
     check_compiled(CASES[name], "inductor", {label: wanted[label] for label in ("grad", "vmap(grad)")})
 
@@ -242,7 +245,7 @@ torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-9)
 """
 
 
-@pytest.mark.parametrize("name", ["probe", "normal_log_prob"])
+@pytest.mark.parametrize("name", ["probe", pytest.param("normal_log_prob", marks=pytest.mark.slow)])
 def test_forward_mode_under_compile_raises_or_is_right(name):
     """torch does not compile forward mode through such an operation: it says so, and never gives zeros.
 

@@ -1,6 +1,8 @@
-"""Compiles every kernel ahead of time, with no GPU: python -m tests.kernels.aot, in a process without the interpreter.
+"""Compiles every kernel ahead of time, with no GPU, in a process without the interpreter.
 
-Prints a table of registers, shared memory and spills per kernel and architecture; `rows` returns it.
+    python -m tests.kernels.aot > tests/kernels/resources.jsonl    # for all architectures; or for those named, "80 90"
+
+Prints Triton's version, then registers, shared memory and spills per kernel and architecture.
 """
 
 import importlib
@@ -9,6 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,10 +86,10 @@ def narrow_offsets(ir: str) -> list[str]:
     return [line.strip() for line in ir.splitlines() if "tt.addptr" in line and re.search(r"tensor<[\dx]+xi32", line)]
 
 
-def rows() -> list[dict]:
+def rows(architectures: Sequence[int]) -> list[dict]:
     found = []
     for kernel in KERNELS:
-        for architecture in ARCHITECTURES:
+        for architecture in architectures:
             built = compiled(kernel, architecture)
             sizes = "x".join(str(v) for name, v in kernel.constants.items() if name.startswith("BLOCK"))
             found.append({
@@ -101,7 +104,8 @@ def rows() -> list[dict]:
 
 
 def main() -> None:
-    for row in rows():
+    architectures = [int(name) for name in sys.argv[1:]] or ARCHITECTURES
+    for row in [{"triton": triton.__version__}, *rows(architectures)]:
         print(json.dumps(row))
     sys.stdout.flush()
 

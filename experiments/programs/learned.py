@@ -47,7 +47,7 @@ def init_control(key: Key, x: Tensor, latent: int, temperature: float) -> Params
 
 
 def relax(
-    log_p: LogDensity, frozen: LogDensity, q: Distribution, noise: Tensor, params: Params
+    log_p: LogDensity, frozen: LogDensity, q: Relaxable, noise: Tensor, params: Params
 ) -> tuple[Tensor, Tensor]:
     """`relax`, and the second moment of its gradient in q, which its control variate learns to minimise.
 

@@ -1,0 +1,54 @@
+"""A finished run of a latent-variable model, as it is in its folder: its settings, model, parameters and data."""
+
+import dataclasses
+from pathlib import Path
+from typing import NamedTuple
+
+from jensen.core import keys, trees
+from jensen.core.trees import Params
+from jensen.experiments.data.images import Images
+from jensen.experiments.programs import KINDS
+from jensen.experiments.programs.adapted import ImageModel
+from jensen.experiments.programs.images import ImageSettings
+from jensen.experiments.run import checkpoints, state
+from jensen.experiments.run.errors import InputError
+from jensen.experiments.run.folder import BEST, REPORT, RunFolder, read_config
+
+
+class Finished(NamedTuple):
+    """The parameters are those that the run was judged by: the best on held-out data where it could stop early."""
+
+    folder: Path
+    settings: ImageSettings
+    model: ImageModel
+    params: Params
+    images: Images
+
+
+def read_finished(folder: Path, device: str | None = None) -> Finished:
+    """The run in a folder, on its own device unless given, and in float32 at least.
+
+    InputError for a folder that holds no run, an unfinished one, or damaged files. Nothing is unpickled.
+    """
+    settings = read_config(folder, tuple(KINDS.values()))
+    if not (folder / REPORT).is_file():
+        raise InputError(f"{folder} holds a run that has not finished: go on with experiments.train --resume {folder}")
+    dtype = "float32" if settings.run.dtype == "bfloat16" else settings.run.dtype
+    place = dataclasses.replace(settings.run, device=device or settings.run.device, dtype=dtype)
+    prepared = dataclasses.replace(settings, run=place).prepare()
+    trained = prepared if dtype == settings.run.dtype else settings.prepare()
+    where = RunFolder(folder, settings, checkpoints.digest(trained.train))
+    params, _ = prepared.program.init(keys.key(0, prepared.train.device), prepared.train)
+    path = folder / BEST if (folder / BEST).is_file() else where.latest()
+    if path is None:
+        raise InputError(f"{folder} has no checkpoint: restore it, or train again")
+    tensors, _ = where.load(path)
+    of = "average" if settings.run.average is not None and path.name != BEST else "params"
+    own = {name: t for name, t in tensors.items() if name.startswith(f"{of}.model.")}
+    where.check_finite(path, own)
+    like = {f"{of}.model.{name}": leaf for name, leaf in trees.paths(params["model"]).items()}
+    checkpoints.check_like(path, {n: t.to(dtype=like[n].dtype) if n in like else t for n, t in own.items()}, like,
+                           where.cure(path))  # fmt: skip
+    placed = {name: t.to(like[name]) for name, t in own.items()}
+    model = prepared.program.adapted
+    return Finished(folder, settings, model, state.part(placed, f"{of}.model", params["model"]), prepared.data)

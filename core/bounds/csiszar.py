@@ -55,7 +55,7 @@ class TailAdaptive:
 
     Side        lower: its value is the ELBO's
     Tight when  q is the posterior
-    Weights     t^beta / sum_s t^beta, held constant when differentiated once more: path coefficients of 1
+    Weights     t^beta / sum_s t^beta, constants when differentiated once more: path coefficients of 1
     Reference   Wang et al., 2018
     """
 

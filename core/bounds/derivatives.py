@@ -33,8 +33,19 @@ def additive(bound: Bound, log_w: Float[Tensor, "s n"] | int) -> bool | Bool[Ten
     rounding = torch.finfo(like.dtype).eps ** 0.5
     same = (u - again).abs() <= rounding * u.abs().amax()
     a_mean = (u.sum(0) - 1).abs() <= rounding
-    of_the_value = (bound(second) - (u * second).sum(0)).abs() <= 1e3 * rounding
+    value = bound(second)
+    check_value(value, second)
+    of_the_value = (value - (u * second).sum(0)).abs() <= 1e3 * rounding
     return same.all() & a_mean.all() & of_the_value.all()
+
+
+def check_value(value: Tensor, log_w: Float[Tensor, "s n"]) -> None:
+    """A bound's value has one entry per datum: ValueError."""
+    if value.shape != log_w.shape[1:]:
+        raise ValueError(
+            f"expected a bound (s, n) -> (n,), got {tuple(log_w.shape)} -> {tuple(value.shape)}: "
+            "reduce over samples alone, axis 0"
+        )
 
 
 def derivatives(bound: Bound, log_w: Float[Tensor, "s n"]) -> tuple[Float[Tensor, "s n"], Float[Tensor, "s n"]]:

@@ -7,6 +7,7 @@ from jensen.core.distributions.categorical import Categorical
 from jensen.core.distributions.continuous_bernoulli import ContinuousBernoulli
 from jensen.core.distributions.diag_normal import DiagNormal
 from jensen.core.distributions.dirichlet import Dirichlet
+from jensen.core.distributions.from_torch import FromTorch, from_torch
 from jensen.core.distributions.full_normal import FullNormal
 from jensen.core.distributions.gamma import Gamma
 from jensen.core.distributions.hierarchical import Hierarchical
@@ -21,6 +22,7 @@ __all__ = [
     "ContinuousBernoulli",
     "DiagNormal",
     "Dirichlet",
+    "FromTorch",
     "FullNormal",
     "Gamma",
     "Hierarchical",
@@ -30,4 +32,5 @@ __all__ = [
     "SoftBernoulli",
     "check_binary",
     "draw",
+    "from_torch",
 ]

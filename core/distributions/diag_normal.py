@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.concrete import is_concrete
 from jensen.core.distributions.shapes import check_fields, check_value, noise_shape
 from jensen.core.ops import bounded, normal_kl, normal_log_prob, normal_sample
 from jensen.core.ops.normal_log_prob import HALF_LOG_2PI
@@ -27,6 +28,13 @@ class DiagNormal(NamedTuple):
     def from_mean(cls, mean: Float[Tensor, "*n d"]) -> "DiagNormal":
         """The unit-scale normal of this mean."""
         return cls(mean, torch.zeros_like(mean))
+
+    @classmethod
+    def from_scale(cls, loc: Float[Tensor, "*n d"], scale: Float[Tensor, "..."]) -> "DiagNormal":
+        """The normal of this mean and standard deviation, expanded to loc's shape. ValueError unless scale > 0."""
+        if is_concrete(scale) and not (scale > 0).all():
+            raise ValueError(f"expected scales above 0, got {scale.min().item():.4g}: pass log_scale for any number")
+        return cls(loc, torch.log(scale).expand_as(loc))
 
     def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n d"]:
         """Standard normal noise (s, n, d) for `sample`."""

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.concrete import is_concrete
 from jensen.core.distributions.diag_normal import DiagNormal
 from jensen.core.distributions.shapes import check_value, noise_shape
 from jensen.core.ops import bounded, normal_kl
@@ -27,6 +28,28 @@ class FullNormal(NamedTuple):
     def from_diagonal(cls, q: DiagNormal) -> "FullNormal":
         """The same distribution, free to correlate."""
         return cls(q.loc, q.log_scale, q.loc.new_zeros(*q.loc.shape, q.loc.shape[-1]))
+
+    @classmethod
+    def from_covariance(cls, loc: Float[Tensor, "n d"], covariance: Float[Tensor, "*n d d"]) -> "FullNormal":
+        """The normal of this mean and covariance, one for all data or one per datum, as Laplace's method gives it.
+
+        ValueError for a covariance that is not positive definite.
+        """
+        factor, failed = torch.linalg.cholesky_ex(at_least_float32(covariance).expand(*loc.shape, loc.shape[-1]))
+        if is_concrete(failed) and failed.any():
+            raise ValueError("expected positive definite covariances (n, d, d): add a multiple of the identity to them")
+        log_scale = torch.log(factor.diagonal(dim1=-2, dim2=-1))
+        return cls(loc, log_scale.to(loc.dtype), torch.tril(factor, -1).to(loc.dtype))
+
+    @classmethod
+    def from_draws(cls, z: Float[Tensor, "s n d"]) -> "FullNormal":
+        """The normal of the draws' mean and unbiased covariance, for each datum. ValueError unless s > d."""
+        s, _, d = z.shape
+        if s <= d:
+            raise ValueError(f"expected more draws than components, got {s} of {d}: from_diagonal needs fewer")
+        mean = at_least_float32(z).mean(0)
+        off = at_least_float32(z) - mean
+        return cls.from_covariance(mean.to(z.dtype), torch.einsum("sni,snj->nij", off, off) / (s - 1))
 
     def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n d"]:
         """Standard normal noise (s, n, d) for `sample`."""

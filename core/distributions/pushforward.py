@@ -1,9 +1,11 @@
 """A base distribution seen through flows."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from jensen.core.contracts import Distribution, Flow
 
 
 class Pushforward(NamedTuple):
@@ -14,8 +16,8 @@ class Pushforward(NamedTuple):
     have no volume to change.
     """
 
-    base: Any
-    flows: tuple[Any, ...]
+    base: Distribution
+    flows: tuple[Flow, ...]
 
     @property
     def reparameterised(self) -> bool:

@@ -9,13 +9,15 @@ without the difference that vanishes near a = 0 and 1, and returned in q's type;
 import math
 from collections.abc import Callable
 from functools import reduce
-from typing import Any
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from jensen.core import trees
+from jensen.core.contracts import ClosedForm, Distribution
 from jensen.core.distributions import Bernoulli, Categorical, DiagNormal
 from jensen.core.distributions.shapes import check_fields, check_value
 from jensen.core.divergences import generators
@@ -24,9 +26,10 @@ from jensen.core.ops.log_scale import bounded, double, narrow
 from jensen.core.ops.normal_kl import exp_less_tangent
 
 MOST = 2**20  # values to sum over
+Family: TypeAlias = DiagNormal | Bernoulli | Categorical
 
 
-def reverse_kl(q: Any, p: Any) -> Float[Tensor, " n"]:
+def reverse_kl(q: ClosedForm, p: ClosedForm) -> Float[Tensor, " n"]:
     """KL(q || p) = E_q log(q / p) in nats per datum: the exclusive one, which the ELBO has.
 
     For every family with a `kl`; TypeError for another, or two.
@@ -35,7 +38,7 @@ def reverse_kl(q: Any, p: Any) -> Float[Tensor, " n"]:
     return q.kl(p)
 
 
-def forward_kl(q: Any, p: Any) -> Float[Tensor, " n"]:
+def forward_kl(q: ClosedForm, p: ClosedForm) -> Float[Tensor, " n"]:
     """KL(p || q) = E_p log(p / q) in nats per datum: the inclusive one, which wake-sleep has.
 
     For every family with a `kl`; TypeError for another, or two.
@@ -44,7 +47,7 @@ def forward_kl(q: Any, p: Any) -> Float[Tensor, " n"]:
     return p.kl(q)
 
 
-def renyi(q: Any, p: Any, alpha: float) -> Float[Tensor, " n"]:
+def renyi(q: Family, p: Family, alpha: float) -> Float[Tensor, " n"]:
     """D_alpha(q || p) = log sum_z q^alpha p^(1 - alpha) / (alpha - 1) in nats per datum (Renyi, 1961; Gil, 2013).
 
     alpha = 1 is KL(q || p). `bounds.Renyi(alpha)` is log p(x) less that of q from the posterior. inf where the
@@ -60,7 +63,7 @@ def renyi(q: Any, p: Any, alpha: float) -> Float[Tensor, " n"]:
     return narrow(alpha * _per_order(p, q, alpha), q[0])
 
 
-def alpha_divergence(q: Any, p: Any, alpha: float) -> Float[Tensor, " n"]:
+def alpha_divergence(q: Family, p: Family, alpha: float) -> Float[Tensor, " n"]:
     """(E_q[(p / q)^alpha] - 1) / (alpha (alpha - 1)) per datum (Amari, 1985; Minka, 2005).
 
     alpha -> 0 is KL(q || p), which seeks a mode; alpha -> 1 is KL(p || q), which covers; alpha = 1/2 is four times the
@@ -80,7 +83,7 @@ def alpha_divergence(q: Any, p: Any, alpha: float) -> Float[Tensor, " n"]:
     return narrow(torch.where(overflows, torch.inf, value), q[0])
 
 
-def chi2(q: Any, p: Any) -> Float[Tensor, " n"]:
+def chi2(q: Family, p: Family) -> Float[Tensor, " n"]:
     """E_q[(p / q)^2] - 1 per datum, the divergence that `bounds.Cubo(2)` contains (Dieng et al., 2017).
 
     inf, with no gradient, where it overflows or diverges: for normals, where q's variance is half of p's or less.
@@ -89,7 +92,7 @@ def chi2(q: Any, p: Any) -> Float[Tensor, " n"]:
     return 2 * alpha_divergence(q, p, 2.0)
 
 
-def jensen_shannon(q: Any, p: Any) -> Float[Tensor, " n"]:
+def jensen_shannon(q: Family, p: Family) -> Float[Tensor, " n"]:
     """(KL(q || m) + KL(p || m)) / 2, m = (q + p) / 2, in nats per datum, at most log 2 (Lin, 1991).
 
     Summed over all values: TypeError for normals, which have no closed form, ValueError for more than 2^20 values.
@@ -97,15 +100,13 @@ def jensen_shannon(q: Any, p: Any) -> Float[Tensor, " n"]:
     return f_divergence(generators.jensen_shannon, q, p)
 
 
-def f_divergence(f: Callable[[Tensor], Tensor], q: Any, p: Any) -> Float[Tensor, " n"]:
+def f_divergence(f: Callable[[Tensor], Tensor], q: Family, p: Family) -> Float[Tensor, " n"]:
     """E_q f(p / q) per datum, by a sum over all values; f is a function of log(p / q), as in `generators`.
 
     Where q = 0 the term is its limit, p times f's slope at infinity. For an f that is not in `generators`, ratios
     beyond e^700 count as e^700. TypeError for a q of infinitely many values, ValueError for more than 2^20.
     """
     check_families(q, p)
-    if isinstance(q, DiagNormal):
-        raise TypeError("expected distributions of finitely many values, got DiagNormal: average f over samples of q")
     log_q, log_p = _log_masses(q), _log_masses(p)
     d, k = log_q.shape[-2:]
     if k**d > MOST:
@@ -113,13 +114,15 @@ def f_divergence(f: Callable[[Tensor], Tensor], q: Any, p: Any) -> Float[Tensor,
     return narrow(_terms(f, _joint(log_q), _joint(log_p)).sum(-1), q[0])
 
 
-def _per_order(q: Any, p: Any, a: float) -> Tensor:
+def _per_order(q: Family, p: Family, a: float) -> Tensor:
     """J(a), (n,), in float64; +inf where the integral diverges."""
     if a > 0.5:
         q, p, a = p, q, 1 - a  # the same J, and 1 - a is exact where a -> 1
     if a == 0:
-        return q.kl(p)
-    return (_normal_per_order if isinstance(q, DiagNormal) else _finite_per_order)(q, p, a).sum(-1)
+        return reverse_kl(q, p)
+    if isinstance(q, DiagNormal) and isinstance(p, DiagNormal):
+        return _normal_per_order(q, p, a).sum(-1)
+    return _finite_per_order(q, p, a).sum(-1)
 
 
 def _normal_per_order(q: DiagNormal, p: DiagNormal, a: float) -> Tensor:
@@ -137,7 +140,7 @@ def _normal_per_order(q: DiagNormal, p: DiagNormal, a: float) -> Tensor:
     return torch.where(diverges, torch.inf, 0.5 * (torch.where(near, close, far) + u.square() / ratio))
 
 
-def _finite_per_order(q: Any, p: Any, a: float) -> Tensor:
+def _finite_per_order(q: Family, p: Family, a: float) -> Tensor:
     """log(1 + a (a - 1) E_q Alpha(a)) / (a (a - 1)) where I is small, I / (a (a - 1)) elsewhere."""
     log_q, log_p = _log_masses(q), _log_masses(p)
     never = log_q == -torch.inf
@@ -161,8 +164,10 @@ def _terms(f: Callable[[Tensor], Tensor], log_q: Tensor, log_p: Tensor) -> Tenso
     return root * values * root  # in halves: e^-800 is 0, and NaN times a value that overflows
 
 
-def _log_masses(d: Any) -> Tensor:
+def _log_masses(d: Family) -> Tensor:
     """(n, d, k) in float64."""
+    if isinstance(d, DiagNormal):
+        raise TypeError("expected distributions of finitely many values, got DiagNormal: average f over samples of q")
     logits = double(d.logits)
     if isinstance(d, Bernoulli):
         return torch.stack([F.logsigmoid(logits), F.logsigmoid(-logits)], -1)
@@ -175,21 +180,22 @@ def _joint(log_masses: Tensor) -> Tensor:
     return reduce(lambda joint, each: (joint[..., None] + each[..., None, :]).flatten(-2), log_masses.unbind(-2), none)
 
 
-def _check_kl(q: Any, p: Any) -> None:
-    if type(q) is not type(p) or not hasattr(q, "kl"):
+def _check_kl(q: ClosedForm, p: ClosedForm) -> None:
+    if type(q) is not type(p) or not isinstance(q, ClosedForm):
         raise TypeError(
             "expected two distributions of one family with a kl, "
             f"got {type(q).__name__} and {type(p).__name__}: average log(q / p) over samples instead"
         )
 
 
-def check_families(q: Any, p: Any, instead: str = "average over samples") -> None:
+def check_families(q: Distribution, p: Distribution, instead: str = "average over samples") -> None:
     """TypeError that says what to do instead, unless both are of one family that has closed forms."""
     if type(q) is not type(p) or not isinstance(q, DiagNormal | Bernoulli | Categorical):
         raise TypeError(
             "expected two normals, two Bernoullis or two categoricals, "
             f"got {type(q).__name__} and {type(p).__name__}: {instead} instead"
         )
-    for d in (q, p):
-        check_fields(d[0], d[-1])
-    check_value(q[0], p[0])
+    q_fields, p_fields = trees.leaves(q), trees.leaves(p)
+    for fields in (q_fields, p_fields):
+        check_fields(fields[0], fields[-1])
+    check_value(q_fields[0], p_fields[0])

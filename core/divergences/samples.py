@@ -40,13 +40,13 @@ def squared_mmd(
     if kernel not in ("rbf", "imq"):
         raise ValueError(f'expected kernel "rbf" or "imq", got {kernel!r}')
     both = at_least_float32(torch.cat([x, y])).movedim(1, 0)  # (n, s + t, d)
-    dtype, held = both.dtype, both.detach()
+    dtype, detached = both.dtype, both.detach()
     if bandwidth is None:
-        bandwidth = torch.stack([median_bandwidth(one) for one in held]) if len(held) else held.new_ones(0)
+        bandwidth = torch.stack([median_bandwidth(one) for one in detached]) if len(detached) else detached.new_ones(0)
     else:
-        _check_bandwidth(bandwidth, len(held))
+        _check_bandwidth(bandwidth, len(detached))
     h = torch.as_tensor(bandwidth, dtype=torch.float64, device=both.device)[..., None, None]
-    both = both.double() - held.double().mean(1, keepdim=True)  # squares less their product keep few digits
+    both = both.double() - detached.double().mean(1, keepdim=True)  # squares less their product keep few digits
     squares = both.square().sum(-1)
     distances = (squares[:, :, None] + squares[:, None] - 2 * both @ both.mT).clamp_min(0)
     k = torch.rsqrt(1 + distances / h) if kernel == "imq" else torch.exp(-distances / h)

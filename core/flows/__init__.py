@@ -1,4 +1,4 @@
-"""Invertible maps as values: forward(z) -> (z', log |det dz'/dz|), and inverse(z') -> (z, log |det dz/dz'|)."""
+"""Invertible maps as values: forward(z, context) -> (z', log |det dz'/dz|), inverse(z', context) -> (z, minus that)."""
 
 from jensen.core.flows.coupling import Coupling, Reverse, real_nvp
 

@@ -1,12 +1,13 @@
 """Affine couplings: one part of z moves by an affine map that the other part chooses."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.contracts import Flow
 
 
 class Coupling(NamedTuple):
@@ -14,7 +15,7 @@ class Coupling(NamedTuple):
 
     z1 is the first c of d components, z2 the rest; (shift, t) = out tanh(inner z1 + inner_bias) + out_bias and
     log_scale = 2 tanh(t / 2), so that one coupling stretches by e^2 at most. Fields without an axis n are one network
-    for all data, with it one per datum.
+    for all data, with it one per datum. A context has no part in it.
     """
 
     inner: Float[Tensor, "*n h c"]
@@ -36,12 +37,16 @@ class Coupling(NamedTuple):
         out, out_bias = inner.new_zeros(2 * (d - c), hidden), inner.new_zeros(2 * (d - c))
         return cls(*(t if n is None else t.expand(n, *t.shape).clone() for t in (inner, bias, out, out_bias)))
 
-    def forward(self, z: Float[Tensor, "*s n d"]) -> tuple[Float[Tensor, "*s n d"], Float[Tensor, "*s n"]]:
+    def forward(
+        self, z: Float[Tensor, "*s n d"], context: Tensor | None = None, /
+    ) -> tuple[Float[Tensor, "*s n d"], Float[Tensor, "*s n"]]:
         z1, z2 = self._split(z)
         shift, log_scale = self._affine(z1)
         return torch.cat([z1, shift + torch.exp(log_scale) * z2], -1), log_scale.sum(-1)
 
-    def inverse(self, z: Float[Tensor, "*s n d"]) -> tuple[Float[Tensor, "*s n d"], Float[Tensor, "*s n"]]:
+    def inverse(
+        self, z: Float[Tensor, "*s n d"], context: Tensor | None = None, /
+    ) -> tuple[Float[Tensor, "*s n d"], Float[Tensor, "*s n"]]:
         z1, z2 = self._split(z)
         shift, log_scale = self._affine(z1)
         return torch.cat([z1, torch.exp(-log_scale) * (z2 - shift)], -1), -log_scale.sum(-1)
@@ -61,10 +66,14 @@ class Coupling(NamedTuple):
 class Reverse(NamedTuple):
     """The components in reverse order, so that the next coupling moves those that the last one kept."""
 
-    def forward(self, z: Float[Tensor, "*s n d"]) -> tuple[Float[Tensor, "*s n d"], Float[Tensor, "*s n"]]:
+    def forward(
+        self, z: Float[Tensor, "*s n d"], context: Tensor | None = None, /
+    ) -> tuple[Float[Tensor, "*s n d"], Float[Tensor, "*s n"]]:
         return z.flip(-1), torch.zeros_like(z[..., 0])
 
-    def inverse(self, z: Float[Tensor, "*s n d"]) -> tuple[Float[Tensor, "*s n d"], Float[Tensor, "*s n"]]:
+    def inverse(
+        self, z: Float[Tensor, "*s n d"], context: Tensor | None = None, /
+    ) -> tuple[Float[Tensor, "*s n d"], Float[Tensor, "*s n"]]:
         return self.forward(z)
 
 
@@ -75,7 +84,7 @@ def real_nvp(
     hidden: int = 16,
     n: int | None = None,
     dtype: torch.dtype = torch.float32,
-) -> tuple[Any, ...]:
+) -> tuple[Flow, ...]:
     """Couplings with reversals after each, an even number of them, so that together they begin as the identity."""
     if couplings < 2 or couplings % 2:
         raise ValueError(f"expected an even number of couplings, 2 or more, got {couplings}: each moves half of z")

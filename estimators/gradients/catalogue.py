@@ -29,7 +29,7 @@ class Row:
 
     bounds      any; additive: the ELBO, however it is written; smooth: any that is twice differentiable; several: any
                 but the ELBO, of two samples or more
-    samples     the least
+    samples     the least, 0 where none are drawn
     evaluations of log_p, per sample, for an event of d components of k values
     relaxes     whether log_p is asked between q's values, or differentiated at them
     learns      what has parameters of its own beside theta's and phi's
@@ -87,7 +87,7 @@ ROWS: dict[str, Row] = {
     "measure_valued": Row(
         MEASURES, "Pflug, 1996; Rosca et al., 2019", "additive", evaluations="2 d + 1; 3 d + 1 for a normal"
     ),
-    "exact": Row(ENUMERABLE, "", "additive", evaluations="one per value, no samples", unbiased="always: it is exact"),
+    "exact": Row(ENUMERABLE, "", "additive", 0, evaluations="one per value", unbiased="always, without noise"),
     "sum_and_sample": Row(ENUMERABLE, "Liu et al., 2019", "additive", evaluations="1, and one per value summed"),
     "straight_through": Row(
         RELAXABLE, "Bengio et al., 2013", unbiased="for theta; for phi where log_w is linear in z", relaxes=True
@@ -106,7 +106,7 @@ ROWS: dict[str, Row] = {
     "wake_theta": Row(ANY, "Bornschein and Bengio, 2015", unbiased="for theta; phi has no gradient"),
     "wake_phi": Row(
         ANY, "Bornschein and Bengio, 2015; Le et al., 2019", "several", 2,
-        unbiased="as s → ∞, for −KL(p(z|x) ‖ q); theta has no gradient", instead="score, or sleep_phi",
+        unbiased="as s → ∞, for the inclusive KL; theta has no gradient", instead="score, or sleep_phi",
     ),
 }  # fmt: skip
 
@@ -129,18 +129,17 @@ TAKES = {
 }
 
 
-def check(name: str, q: Distribution, bound: Bound = bounds.elbo, s: int | None = None) -> None:
+def check(name: str, q: Distribution, bound: Bound | None = None, s: int | None = None) -> None:
     """Refuses what the estimator of this name cannot do, before any draw is made, and names what can.
 
     TypeError for q, and for a bound that is no function; ValueError for another bound than it takes, and for fewer
-    samples. Without s neither bounds nor samples are looked at. That a function of yours is the ELBO cannot be seen
-    under torch.compile, where the value is NaN if it is not.
+    samples; what is None is not looked at. That a function of yours is the ELBO cannot be seen under torch.compile,
+    where the value is NaN if it is not.
     """
     row = ROWS[name]
     if not row.q.met(q):
         raise TypeError(f"{name} needs {row.q.words}, got {type(q).__name__}: use {suited(q)}")
-    if s is not None or row.samples == 1:
-        _check_bound(name, row, bound, q, s)
+    _check_bound(name, row, q, bound, s if row.samples else None)
 
 
 def check_baseline(name: str, q: Distribution | None, bound: Bound, s: int) -> None:
@@ -148,7 +147,7 @@ def check_baseline(name: str, q: Distribution | None, bound: Bound, s: int) -> N
     row = BASELINES[name]
     if q is not None and not row.q.met(q):
         raise TypeError(f"{name} needs {row.q.words}, got {type(q).__name__}: use leave_one_out")
-    _check_bound(name, row, bound, q, s)
+    _check_bound(name, row, q, bound, s)
 
 
 def suited(q: Distribution) -> str:
@@ -172,15 +171,17 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def _check_bound(name: str, row: Row, bound: Bound, q: Distribution | None, s: int | None) -> None:
-    if isinstance(bound, type) or not callable(bound):
-        raise TypeError(f"expected a bound, such as bounds.iwae or bounds.Renyi(0.5), got {bound!r}")
+def _check_bound(name: str, row: Row, q: Distribution | None, bound: Bound | None, s: int | None) -> None:
     if s is not None and s < row.samples:
         raise ValueError(f"{name} needs at least {row.samples} samples, got {s}: draw more, or use {row.instead}")
+    if bound is None:
+        return
+    if isinstance(bound, type) or not callable(bound):
+        raise TypeError(f"expected a bound, such as bounds.iwae or bounds.Renyi(0.5), got {bound!r}")
     if row.bounds == "smooth" and bounds.vr_max == bound:
         raise ValueError(f"{name} needs {TAKES['smooth']}, and vr_max has a kink: use {row.instead}")
     if row.bounds in ("additive", "several"):
-        fits = _additive(bound, q, 2 if s is None else s)
+        fits = _additive(bound, q, s or 2)
         if fits is not None and fits != (row.bounds == "additive"):
             raise ValueError(f"{name} needs {TAKES[row.bounds]}, got {bound}: use {row.instead}")
 

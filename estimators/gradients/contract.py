@@ -5,6 +5,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from jensen.core import bounds, trees
+from jensen.core.bounds.derivatives import check_value
 from jensen.core.contracts import Bound, Derivatives, Event, LogDensity, Noise
 
 
@@ -34,14 +35,15 @@ def apply_bound(bound: Bound, log_w: Float[Tensor, "s n"]) -> Float[Tensor, " n"
     Whether a function of yours mixes data is tried at two fixed points, in eager mode alone.
     """
     value = bound(log_w)
-    if value.shape != log_w.shape[1:]:
-        raise ValueError(f"{_EXPECTED}, got {tuple(log_w.shape)} -> {tuple(value.shape)}: {_FIX}")
+    check_value(value, log_w)
     if not isinstance(bound, Derivatives) and not torch.compiler.is_compiling() and len(value) > 1:
         index = torch.arange(log_w.numel(), dtype=log_w.dtype, device=log_w.device).reshape(log_w.shape)
         point = torch.sin(index)
         apart = bound(torch.cat([point[:, :1], point[:, 1:] - 1], 1))[0]
         if not torch.isclose(bound(point)[0], apart):
-            raise ValueError(f"{_EXPECTED}, got one that mixes data: {_FIX}")
+            raise ValueError(
+                "expected a bound (s, n) -> (n,), got one that mixes data: reduce over samples alone, axis 0"
+            )
     return value
 
 
@@ -88,7 +90,3 @@ def over_events(weights: Shaped[Tensor, "s n"], z: Float[Tensor, "s n *d"]) -> T
 def event_sum(t: Float[Tensor, "s n *d"]) -> Float[Tensor, "s n"]:
     """The sum over event axes."""
     return t.flatten(2).sum(-1)
-
-
-_EXPECTED = "expected a bound (s, n) -> (n,)"
-_FIX = "reduce over samples alone, axis 0"

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import bounds, trees
-from jensen.core.contracts import Bound, Distribution, LogDensity, Noise
+from jensen.core.contracts import Bound, Derivatives, Distribution, LogDensity, Noise
 from jensen.estimators.gradients import catalogue
 from jensen.estimators.gradients.contract import apply_bound, carry, density, samples, scaled, weighted
 from jensen.estimators.gradients.pathwise import stl
@@ -37,7 +37,7 @@ def dreg(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound = 
     largest.
     """
     catalogue.check("dreg", q, bound, samples(noise))
-    if bounds.additive(bound, samples(noise)) is True:
+    if isinstance(bound, Derivatives) and bounds.additive(bound, samples(noise)):
         return stl(log_p, q, noise, bound=bound)
     z, stopped = q.sample(noise), trees.stop(q)
     with torch.no_grad():

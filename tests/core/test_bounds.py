@@ -35,9 +35,9 @@ def test_iwae_is_between_the_elbo_and_the_largest_weight(log_w):
 def test_weights_are_normalised_and_finite(log_w):
     """d iwae / d log_w is the normalised weight: it sums to 1, or to 0 where every weight is 0."""
     w = grad(lambda t: bounds.iwae(t).sum())(log_w)
-    dead = (log_w == -INF).all(0)
+    empty = (log_w == -INF).all(0)
     assert torch.isfinite(w).all()
-    torch.testing.assert_close(w.sum(0), (~dead).double())
+    torch.testing.assert_close(w.sum(0), (~empty).double())
     assert (w[log_w == -INF] == 0).all()
 
 
@@ -48,11 +48,11 @@ def test_values():
     assert torch.equal(bounds.iwae(log_w[:1]), log_w[0])
 
 
-def test_dead_particles_have_no_gradient_and_nan_is_not_hidden():
-    dead = torch.full((3, 2), -INF)
+def test_particles_outside_the_support_have_no_gradient_and_nan_is_not_hidden():
+    outside = torch.full((3, 2), -INF)
     for bound in (bounds.elbo, bounds.iwae):
-        assert (bound(dead) == -INF).all()
-        assert (grad(lambda t, b=bound: b(t).sum())(dead) == 0).all()
+        assert (bound(outside) == -INF).all()
+        assert (grad(lambda t, b=bound: b(t).sum())(outside) == 0).all()
         assert bound(torch.tensor([[math.nan], [0.0]])).isnan().all()
 
 

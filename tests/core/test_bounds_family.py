@@ -110,13 +110,13 @@ def test_thermodynamic_sums_enclose_their_area(log_w):
 @pytest.mark.law
 @given(strategies.log_weights(6))
 def test_values_are_no_nan_and_gradients_finite(log_w):
-    dead = (log_w == -INF).all(0)
+    empty = (log_w == -INF).all(0)
     for name, bound in ALL.items():
         value, slope = bound(log_w), grad(lambda t, f=bound: f(t).sum())(log_w)
         assert not value.isnan().any(), name
         assert torch.isfinite(slope).all(), name
-        assert (value[dead] == -INF).all(), name
-        assert (slope[:, dead] == 0).all(), name
+        assert (value[empty] == -INF).all(), name
+        assert (slope[:, empty] == 0).all(), name
         assert (slope[log_w == -INF] == 0).all(), name
     for name, bound in MEANS.items():
         assert (bound(log_w) <= log_w.amax(0) + 1e-8).all(), name
@@ -139,13 +139,13 @@ def test_identities(log_w):
     def same(a, b):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=rounding)
 
-    s, alive = len(log_w), (log_w != -INF).all(0)
+    s, inside = len(log_w), (log_w != -INF).all(0)
     elbo, iwae = bounds.elbo(log_w), bounds.iwae(log_w)
     for bound in (bounds.Renyi(0.0), bounds.Miwae(1, s), bounds.Ciwae(0.0), bounds.Cubo(1.0), bounds.Jackknife(0)):
         same(bound(log_w), iwae)
     for bound in (bounds.Renyi(1.0), bounds.Miwae(s, 1), bounds.Ciwae(1.0), bounds.Tvo((0.0, 1.0))):
         same(bound(log_w), elbo)
-    same(bounds.Csiszar(generators.reverse_kl)(log_w[:, alive]), elbo[alive])
+    same(bounds.Csiszar(generators.reverse_kl)(log_w[:, inside]), elbo[inside])
     same(bounds.Renyi(1 - 2.0)(log_w), bounds.Cubo(2.0)(log_w))
     pi = torch.softmax(log_w, 0)
     posterior = torch.where(pi > 0, pi * log_w, 0.0).sum(0)  # the self-normalised E_posterior log w

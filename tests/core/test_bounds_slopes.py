@@ -35,7 +35,7 @@ def test_slopes_are_differences(log_w):
     for name, bound in ALL.items():
         if name == "TailAdaptive" or (name == "vr_max" and tied):  # its weights are no derivative; nor has a tie one
             continue
-        u, path = bounds.slopes(bound, log_w)
+        u, path = bounds.derivatives(bound, log_w)
         laws.weights_are_slopes(bound, u, log_w)
         first = lambda t, f=bound: grad(lambda t: f(t).sum())(t)  # noqa: E731
         for s in range(6):
@@ -48,7 +48,7 @@ def test_slopes_are_differences(log_w):
 def test_closed_slopes_are_the_differentiated_ones():
     log_w = keys.normal(KEY, (6, 3), torch.float64)
     for bound in (bounds.Cubo(2.5), bounds.Miwae(3, 2), bounds.Renyi(-0.7)):
-        ours, generic = bounds.slopes(bound, log_w), bounds.slopes(lambda w, f=bound: f(w), log_w)
+        ours, generic = bounds.derivatives(bound, log_w), bounds.derivatives(lambda w, f=bound: f(w), log_w)
         for a, b in zip(ours, generic, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
 
@@ -63,7 +63,7 @@ def test_piwae_gives_each_its_own_gradient():
     torch.testing.assert_close(theta, torch.softmax(log_w, 0))
     groups = torch.softmax(log_w.unflatten(0, (2, 3)), 1).flatten(0, 1) / 2
     torch.testing.assert_close(phi[:, :2], groups[:, :2])
-    torch.testing.assert_close(phi[3:, 2], groups[3:, 2])  # the group that lives
+    torch.testing.assert_close(phi[3:, 2], groups[3:, 2])  # the group inside the support
     assert (phi[:3, 2] == 0).all()
     with pytest.raises(ValueError, match="of one shape"):
         bounds.piwae(log_w, log_w[:4], 2, 2)
@@ -75,10 +75,10 @@ def test_slopes_compile_in_one_graph(bound, backend):
     """Also of a view, and mapped over gradients."""
     log_w = keys.normal(KEY, (3, 6, 2), torch.float64)
     torch.compiler.reset()
-    both = torch.compile(lambda t: (bound(t), *bounds.slopes(bound, t)), fullgraph=True, backend=backend)
-    for found, expected in zip(both(log_w[1]), (bound(log_w[1]), *bounds.slopes(bound, log_w[1])), strict=True):
+    both = torch.compile(lambda t: (bound(t), *bounds.derivatives(bound, t)), fullgraph=True, backend=backend)
+    for found, expected in zip(both(log_w[1]), (bound(log_w[1]), *bounds.derivatives(bound, log_w[1])), strict=True):
         torch.testing.assert_close(found, expected)
-    mapped = vmap(grad(lambda t: bounds.slopes(bound, t)[1].sum()))
+    mapped = vmap(grad(lambda t: bounds.derivatives(bound, t)[1].sum()))
     compiled = torch.compile(mapped, fullgraph=True, backend=backend)
     torch.testing.assert_close(compiled(log_w), mapped(log_w))
 
@@ -86,7 +86,9 @@ def test_slopes_compile_in_one_graph(bound, backend):
 def test_slopes_of_half_precision_are_those_of_float32():
     log_w = (3 * keys.normal(KEY, (6, 4), torch.float32)).half()
     for bound in (bounds.iwae, bounds.Cubo(2.0), bounds.Miwae(3, 2), bounds.Tvo(bounds.log_betas(3))):
-        for found, expected in zip(bounds.slopes(bound, log_w), bounds.slopes(bound, log_w.float()), strict=True):
+        for found, expected in zip(
+            bounds.derivatives(bound, log_w), bounds.derivatives(bound, log_w.float()), strict=True
+        ):
             assert found.dtype == torch.float32
             assert torch.equal(found, expected)
 
@@ -95,11 +97,11 @@ def test_tail_adaptive_weights_are_the_shares_of_samples_as_heavy():
     """The heaviest of three has a share of 1/3, and beta = -1 its inverse."""
     log_w = torch.tensor([[3.0], [1.0], [2.0]], dtype=torch.float64)
     for beta, expected in ((-1.0, [3, 1, 1.5]), (1.0, [1, 3, 2])):
-        u = bounds.slopes(bounds.TailAdaptive(beta), log_w)[0][:, 0]
+        u = bounds.derivatives(bounds.TailAdaptive(beta), log_w)[0][:, 0]
         torch.testing.assert_close(u, torch.tensor(expected, dtype=torch.float64) / sum(expected))
 
 
 def test_slopes_are_finite_where_a_particle_has_no_weight():
     log_w = torch.tensor([[-INF, 0.0], [1.0, -INF], [0.5, 2.0]], dtype=torch.float64)
     for bound in (bounds.Tvo(bounds.log_betas(3), "right"), bounds.Csiszar(generators.chi2)):
-        assert all(torch.isfinite(t).all() for t in bounds.slopes(bound, log_w))
+        assert all(torch.isfinite(t).all() for t in bounds.derivatives(bound, log_w))

@@ -78,9 +78,9 @@ def test_learned_baselines_learn_and_do_not_leak():
         lambda t: baselines.Learned(prediction).loss(g.score(lambda z: z.sum(-1), Bernoulli(t), u)).sum()
     )
     assert (with_logits(q.logits) == 0).all()
-    dead = torch.tensor([-math.inf, 1.0, 2.0])
-    torch.testing.assert_close(baselines.Learned(prediction).loss(dead), torch.tensor([0.0, 1.0, 4.0]))
-    assert grad(lambda t: baselines.Learned(t).loss(dead).sum())(prediction)[0] == 0
+    infinite = torch.tensor([-math.inf, 1.0, 2.0])
+    torch.testing.assert_close(baselines.Learned(prediction).loss(infinite), torch.tensor([0.0, 1.0, 4.0]))
+    assert grad(lambda t: baselines.Learned(t).loss(infinite).sum())(prediction)[0] == 0
 
 
 def test_the_running_mean_forgets():

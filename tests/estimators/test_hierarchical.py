@@ -9,6 +9,7 @@ from torch.func import grad, vmap
 from jensen import laws
 from jensen.core import bounds, keys
 from jensen.core.distributions import Bernoulli, DiagNormal, Hierarchical
+from jensen.core.trees import Static
 from jensen.estimators import gradients as g
 from jensen.estimators.gradients import baselines
 from jensen.laws import gates
@@ -24,7 +25,7 @@ def conditional(params, z1):
 
 
 def posterior(phi):
-    return Hierarchical(DiagNormal(**phi["first"]), phi["second"], conditional, 1)
+    return Hierarchical(DiagNormal(**phi["first"]), phi["second"], Static(conditional), Static(1))
 
 
 def log_joint(theta, z):
@@ -66,12 +67,12 @@ def exact(bound, s, nodes=24):
     return grad(value)(PARAMS)
 
 
-def draws(estimate, s, reps=20_000):
+def draws(estimate, s, reps=20_000, key=KEY):
     def value(params, key):
         q = posterior(params["phi"])
         return estimate(partial(log_joint, params["theta"]), q, q.noise(key, s)).sum()
 
-    return vmap(grad(value), in_dims=(None, 0))(PARAMS, keys.split(KEY, reps))
+    return vmap(grad(value), in_dims=(None, 0))(PARAMS, keys.split(key, reps))
 
 
 def flat(tree, lead=0):
@@ -91,9 +92,7 @@ def flat(tree, lead=0):
     ids=["pathwise", "stl", "pathwise iwae", "dreg", "dreg renyi", "vimco"],
 )
 def test_both_layers_have_their_exact_gradient(estimate, bound, s):
-    truth, found = exact(bound, s), draws(estimate, s)
-    for group in truth:
-        laws.mean_is(flat(found[group], 1), flat(truth[group]))
+    laws.mean_is_exact(lambda key, reps: flat(draws(estimate, s, reps, key), 1), flat(exact(bound, s)), KEY)
 
 
 def test_the_gate_sees_a_conditional_whose_input_is_cut():
@@ -118,7 +117,9 @@ def test_discrete_layers_have_their_exact_gradient():
 
     def q_of(phi):
         second = {"slope": phi["slope"], "shift": phi["shift"]}
-        return Hierarchical(Bernoulli(phi["first"]), second, lambda p, z1: Bernoulli(p["slope"] * z1 + p["shift"]), 1)
+        return Hierarchical(
+            Bernoulli(phi["first"]), second, Static(lambda p, z1: Bernoulli(p["slope"] * z1 + p["shift"])), Static(1)
+        )
 
     def log_p(z):
         return torch.sin(3 * z[..., 0]) + 2 * z[..., 1] * (1 - z[..., 0]) - z.sum(-1) * X[:, 0]
@@ -132,9 +133,7 @@ def test_discrete_layers_have_their_exact_gradient():
 
     def estimate(phi, key):
         q = q_of(phi)
-        return g.score(log_p, q, q.noise(key, 2), bounds.iwae, baselines.vimco).sum()
+        return g.score(log_p, q, q.noise(key, 2), bound=bounds.iwae, baseline=baselines.vimco).sum()
 
-    found = vmap(grad(estimate), in_dims=(None, 0))(phi, keys.split(KEY, 20_000))
-    truth = grad(value)(phi)
-    for name in truth:
-        laws.mean_is(found[name], truth[name])
+    found = vmap(grad(estimate), in_dims=(None, 0))
+    laws.mean_is_exact(lambda key, reps: flat(found(phi, keys.split(key, reps)), 1), flat(grad(value)(phi)), KEY)

@@ -5,6 +5,7 @@ import torch
 
 from jensen.core import bounds, keys
 from jensen.core.distributions import Bernoulli, Categorical, DiagNormal, FullNormal, Gamma, Hierarchical
+from jensen.core.trees import Static
 from jensen.estimators import gradients as g
 from jensen.estimators.gradients import baselines
 
@@ -12,21 +13,24 @@ KEY = keys.key(3)
 NORMAL, BINARY = DiagNormal(torch.zeros(2, 3), torch.zeros(2, 3)), Bernoulli(torch.zeros(2, 3))
 CHOICE = Categorical(torch.zeros(2, 3, 4))
 GAMMA = Gamma(torch.ones(2, 3), torch.ones(2, 3))
-FULL = Hierarchical(FullNormal.from_diagonal(NORMAL), {}, lambda params, z: NORMAL, 3)
-MIXED = Hierarchical(NORMAL, {}, lambda params, z: Bernoulli(z), 3)
-TWO = Hierarchical(BINARY, {}, lambda params, z: Bernoulli(z[..., :2]), 2)
+FULL = Hierarchical(FullNormal.from_diagonal(NORMAL), {}, Static(lambda params, z: NORMAL), Static(3))
+MIXED = Hierarchical(NORMAL, {}, Static(lambda params, z: Bernoulli(z)), Static(3))
+TWO = Hierarchical(BINARY, {"w": torch.zeros(())}, Static(lambda params, z: Bernoulli(z[..., :2])), Static(2))
 
 
 @pytest.mark.parametrize(
     ("call", "error", "alternative"),
     [
-        (lambda p: g.stl(p, BINARY, BINARY.noise(KEY, 2)), TypeError, "use a score-function estimator"),
-        (lambda p: g.dreg(p, BINARY, BINARY.noise(KEY, 2)), TypeError, "use a score-function estimator"),
-        (lambda p: g.dreg(p, NORMAL, NORMAL.noise(KEY, 1)), ValueError, "use stl"),
-        (lambda p: g.dreg(p, NORMAL, NORMAL.noise(KEY, 2), bounds.elbo), ValueError, "use stl"),
+        (lambda p: g.stl(p, BINARY, BINARY.noise(KEY, 2)), TypeError, "use disarm, or score with a baseline"),
+        (lambda p: g.dreg(p, BINARY, BINARY.noise(KEY, 2)), TypeError, "use disarm, or score with a baseline"),
+        (lambda p: g.stl(p, NORMAL, NORMAL.noise(KEY, 2), bound=bounds.iwae), ValueError, "needs the ELBO.*use dreg"),
+        (lambda p: g.stl(p, NORMAL, NORMAL.noise(KEY, 2), bound=bounds.TailAdaptive()), ValueError, "use dreg"),
+        (lambda p: g.rebar(p, BINARY, BINARY.noise(KEY, 2), bound=bounds.Cubo()), ValueError, "use score"),
+        (lambda p: g.exact(p, BINARY, bound=bounds.iwae), ValueError, "use score"),
+        (lambda p: g.wake_phi(p, BINARY, BINARY.noise(KEY, 2), bound=bounds.elbo), ValueError, "use score"),
         (lambda p: g.score(p, BINARY, BINARY.noise(KEY, 1), baseline=baselines.vimco), ValueError, "draw more, or use"),
         (
-            lambda p: g.score(p, BINARY, BINARY.noise(KEY, 2), bounds.iwae, baselines.optimal),
+            lambda p: g.score(p, BINARY, BINARY.noise(KEY, 2), bound=bounds.iwae, baseline=baselines.optimal),
             ValueError,
             "use leave_one_out or vimco",
         ),
@@ -38,14 +42,14 @@ TWO = Hierarchical(BINARY, {}, lambda params, z: Bernoulli(z[..., :2]), 2)
         (lambda p: g.disarm(p, TWO, TWO.noise(KEY, 2)), TypeError, "use score"),
         (lambda p: g.rebar(p, TWO, TWO.noise(KEY, 2)), TypeError, "use score with a baseline"),
         (lambda p: g.vargrad(p, BINARY, BINARY.noise(KEY, 1)), ValueError, "draw more, or use score"),
-        (lambda p: g.wake_phi(p, BINARY, BINARY.noise(KEY, 1)), ValueError, "use sleep_phi"),
+        (lambda p: g.wake_phi(p, BINARY, BINARY.noise(KEY, 1)), ValueError, "sleep_phi"),
         (lambda p: g.muprop(p, NORMAL, NORMAL.noise(KEY, 2)), TypeError, "use pathwise, stl or dreg"),
         (lambda p: g.rebar(p, NORMAL, NORMAL.noise(KEY, 2)), TypeError, "use pathwise, stl or dreg"),
         (lambda p: g.concrete(p, BINARY, BINARY.noise(KEY, 2), temperature=0.0), ValueError, "above 0"),
         (lambda p: g.disarm(p, CHOICE, CHOICE.noise(KEY, 2)), TypeError, "use arsm"),
         (lambda p: g.arm(p, NORMAL, NORMAL.noise(KEY, 2)), TypeError, "use pathwise"),
         (lambda p: g.arsm(p, BINARY, BINARY.noise(KEY, 2)), TypeError, "use disarm"),
-        (lambda p: g.measure_valued(p, CHOICE, CHOICE.noise(KEY, 2)), TypeError, "use score"),
+        (lambda p: g.measure_valued(p, CHOICE, CHOICE.noise(KEY, 2)), TypeError, "or score with a baseline"),
         (lambda p: g.exact(p, NORMAL), TypeError, "use pathwise, stl or dreg"),
         (lambda p: g.exact(p, Bernoulli(torch.zeros(1, 30))), ValueError, "use disarm or score"),
         (lambda p: g.sum_and_sample(p, BINARY, BINARY.noise(KEY, 1), top=8), ValueError, "use exact"),
@@ -55,19 +59,21 @@ TWO = Hierarchical(BINARY, {}, lambda params, z: Bernoulli(z[..., :2]), 2)
             "one per datum",
         ),
         (lambda p: g.score(lambda z: z.sum(), BINARY, BINARY.noise(KEY, 1)), ValueError, "sum over event axes"),
-        (lambda p: g.dreg(p, NORMAL, NORMAL.noise(KEY, 2), bounds.vr_max), ValueError, "use pathwise"),
+        (lambda p: g.dreg(p, NORMAL, NORMAL.noise(KEY, 2), bound=bounds.vr_max), ValueError, "use pathwise"),
         (
-            lambda p: g.score(p, BINARY, BINARY.noise(KEY, 4), bounds.Miwae(2, 2), baselines.leave_one_out),
+            lambda p: g.score(
+                p, BINARY, BINARY.noise(KEY, 4), bound=bounds.Miwae(2, 2), baseline=baselines.leave_one_out
+            ),
             ValueError,
             "use vimco",
         ),
         (
-            lambda p: g.analytic_kl(p, GAMMA, GAMMA, GAMMA.noise(KEY, 2)),
+            lambda p: g.analytic_kl(p, GAMMA, GAMMA.noise(KEY, 2), prior=NORMAL),
             TypeError,
-            "use pathwise or stl",
+            "prior of q's family Gamma, got DiagNormal: use pathwise or stl",
         ),
-        (lambda p: g.stl(p, TWO, TWO.noise(KEY, 2)), TypeError, "use a score-function estimator$"),
-        (lambda p: g.sum_and_sample(p, BINARY, torch.zeros(5, 1, 3), 2), ValueError, "samples lead, then data"),
+        (lambda p: g.stl(p, TWO, TWO.noise(KEY, 2)), TypeError, "use score with a baseline$"),
+        (lambda p: g.sum_and_sample(p, BINARY, torch.zeros(5, 1, 3), top=2), ValueError, "samples lead, then data"),
         (lambda p: g.arsm(p, CHOICE, torch.zeros(5, 2, 3)), ValueError, "samples lead, then data"),
         (
             lambda p: g.pathwise(p, FULL, torch.zeros(2, 2, 6)),

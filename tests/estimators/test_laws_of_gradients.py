@@ -22,7 +22,7 @@ OF_ELBO = {
     "four Bernoullis": [
         g.score, partial(g.score, baseline=baselines.leave_one_out), g.vargrad, g.muprop, g.straight_through,
         g.gumbel_straight_through, g.concrete, g.rebar, g.arm, g.disarm, g.measure_valued,
-        lambda log_p, q, u: g.relax(log_p, q, u, lambda t: t.sum(-1)),
+        partial(g.relax, control=lambda t: t.sum(-1)),
     ],
     "three categoricals": [
         g.score, g.vargrad, g.muprop, g.straight_through, g.gumbel_straight_through, g.concrete, g.rebar, g.arsm,
@@ -97,7 +97,7 @@ def test_dreg_of_any_bound_differentiates_it_twice():
     """What is written down for IWAE and Renyi is what differentiating them gives."""
     log_w = gates.random(0, 5, 3)
     for bound in (bounds.elbo, bounds.iwae, bounds.Renyi(0.3), bounds.Renyi(1.0), bounds.Renyi(2.0)):
-        ours, generic = bounds.slopes(bound, log_w), bounds.slopes(lambda w, f=bound: f(w), log_w)
+        ours, generic = bounds.derivatives(bound, log_w), bounds.derivatives(lambda w, f=bound: f(w), log_w)
         for a, b in zip(ours, generic, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
 
@@ -181,15 +181,17 @@ def test_second_moment_is_that_of_relax_and_moves_its_control_alone():
         return lambda t: torch.tanh(scale * t).sum(-1)
 
     scale = torch.tensor(0.7, dtype=torch.float64)
-    found = g.second_moment(log_p, q, u, control(scale))
-    gradient = grad(lambda logits: g.relax(log_p, Bernoulli(logits), u, control(scale)).sum())(q.logits)
+    found = g.second_moment(log_p, q, u, control=control(scale))
+    gradient = grad(lambda logits: g.relax(log_p, Bernoulli(logits), u, control=control(scale)).sum())(q.logits)
     torch.testing.assert_close(found, gradient.square().sum(-1))
-    slope = grad(lambda scale: g.second_moment(log_p, q, u, control(scale)).sum())(scale)
+    slope = grad(lambda scale: g.second_moment(log_p, q, u, control=control(scale)).sum())(scale)
     step = 1e-6
-    ahead, behind = (g.second_moment(log_p, q, u, control(scale + d)).sum() for d in (step, -step))
+    ahead, behind = (g.second_moment(log_p, q, u, control=control(scale + d)).sum() for d in (step, -step))
     torch.testing.assert_close(slope, (ahead - behind) / (2 * step), rtol=1e-6, atol=1e-6)
-    assert grad(lambda scale: g.relax(log_p, q, u, control(scale)).sum())(scale) == 0
-    assert not grad(lambda logits: g.second_moment(log_p, Bernoulli(logits), u, control(scale)).sum())(q.logits).any()
+    assert grad(lambda scale: g.relax(log_p, q, u, control=control(scale)).sum())(scale) == 0
+    assert not grad(lambda logits: g.second_moment(log_p, Bernoulli(logits), u, control=control(scale)).sum())(
+        q.logits
+    ).any()
 
 
 def test_conditional_noise_is_the_same_number_with_another_slope():

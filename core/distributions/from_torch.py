@@ -1,0 +1,94 @@
+"""Distributions of torch.distributions as values here, with noise from our keys."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.distributions import Distribution as TorchDistribution
+from torch.distributions import Independent, MultivariateNormal, Normal
+
+from jensen.core import keys
+from jensen.core.contracts import Event, Key, Noise
+from jensen.core.trees import Params, Static
+
+
+class FromTorch(NamedTuple):
+    """A family of torch.distributions as a tree of its parameters: see `from_torch`.
+
+    Support     torch's; outside it the density is 0
+    Noise       standard normal for normals, (s, n, *event); else uniform
+    """
+
+    parameters: Params
+    family: Static[str]  # a name, since torch.compile does not see a class in a closure change
+    depth: Static[int]  # how many axes of its batch are an event
+
+    reparameterised = True
+
+    def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n *d"]:
+        d = self._made()
+        shape, dtype = (s, *d.batch_shape, *d.event_shape), d.mean.dtype
+        return (keys.normal if _is_normal(d) else keys.uniform)(key, shape, dtype)
+
+    def sample(self, noise: Noise, /) -> Event:
+        """loc + scale noise, or the quantile at noise; differentiable in the parameters."""
+        d = self._made()
+        base = d.base_dist if isinstance(d, Independent) else d
+        if isinstance(base, MultivariateNormal):
+            return base.loc + torch.einsum("...ij,...j->...i", base.scale_tril, noise)
+        if isinstance(base, Normal):
+            return base.loc + base.scale * noise
+        finfo = torch.finfo(noise.dtype)
+        return base.icdf(noise.clamp(finfo.tiny, 1 - finfo.eps / 2))
+
+    def log_prob(self, z: Event, /) -> Float[Tensor, "..."]:
+        """torch's, in nats per datum, and -inf outside the support: (s, n, *event) -> (s, n)."""
+        d = self._made()
+        support = d.support
+        assert support is not None  # of the families that from_torch takes
+        inside = support.check(z)
+        within = inside.reshape(*inside.shape, *[1] * len(d.event_shape))
+        anchor = self.sample(torch.full_like(z, 0.0 if _is_normal(d) else 0.5)).detach()
+        return torch.where(inside, d.log_prob(torch.where(within, z, anchor)), -torch.inf)
+
+    def _made(self) -> TorchDistribution:
+        d = getattr(torch.distributions, self.family.value)(**self.parameters, validate_args=False)
+        return Independent(d, self.depth.value, validate_args=False) if self.depth.value else d
+
+
+def from_torch(d: TorchDistribution) -> FromTorch:
+    """A value that samples and scores as d does: batch shape (n,), so `Independent(d, 1)` for (n, d) components.
+
+    TypeError for a d that is neither normal nor has a quantile function; ValueError for another batch shape.
+    """
+    if len(d.batch_shape) != 1:
+        raise ValueError(
+            f"expected a batch shape (n,), one row per datum, got {tuple(d.batch_shape)}: "
+            "make components an event with torch.distributions.Independent(d, 1)"
+        )
+    depth = d.reinterpreted_batch_ndims if isinstance(d, Independent) else 0
+    base = d.base_dist if isinstance(d, Independent) else d
+    if isinstance(base, MultivariateNormal):
+        names = ("loc", "scale_tril")
+    elif hasattr(torch.distributions, type(base).__name__) and base.has_rsample and _has_quantiles(base):
+        names = tuple(base.arg_constraints)
+    else:
+        raise TypeError(
+            f"expected a normal or a continuous distribution of torch with an icdf, got {type(base).__name__}: "
+            "write a NamedTuple with noise, sample and log_prob"
+        )
+
+    return FromTorch({name: getattr(base, name) for name in names}, Static(type(base).__name__), Static(depth))
+
+
+def _is_normal(d: TorchDistribution) -> bool:
+    return isinstance(d.base_dist if isinstance(d, Independent) else d, Normal | MultivariateNormal)
+
+
+def _has_quantiles(d: TorchDistribution) -> bool:
+    try:
+        d.icdf(d.mean.new_full((), 0.5))
+    except NotImplementedError:
+        return False
+    return True

@@ -14,7 +14,7 @@ from typing import Annotated
 import tyro
 
 from jensen.core import keys
-from jensen.experiments.programs.latent import read_finished
+from jensen.experiments.programs.finished import read_finished
 from jensen.experiments.report import Budget, check_alike, rate_distortion, write
 from jensen.experiments.report.judging import FOLDER, check_images, judge, scored
 from jensen.experiments.run.command import command, echo

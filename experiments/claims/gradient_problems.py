@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -29,6 +29,7 @@ from jensen.experiments.data.pixels import binarise
 KEY = keys.key(2024)
 HALVES = ("wake_theta", "wake_phi")  # `wake` is both
 Build: TypeAlias = Callable[[Params], tuple[Distribution, LogDensity]]
+Discrete: TypeAlias = Callable[[Params], tuple[Bernoulli, LogDensity]]
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Tuned(NamedTuple):
     """`relax` with a control variate fitted before anything is measured."""
 
     name: str
-    estimate: GradientEstimator
+    estimate: Callable[[LogDensity, Any, Tensor], Tensor]
     bound: Bound = bounds.elbo
 
     def can(self, q: Distribution, k: int) -> bool:
@@ -73,7 +74,9 @@ class Tuned(NamedTuple):
         return self.estimate(log_p, q, noise)
 
 
-def contenders(q: Distribution, without: tuple[str, ...] = (), of: tuple[Bound, ...] = (bounds.elbo, bounds.iwae)):
+def contenders(
+    q: Distribution, without: tuple[str, ...] = (), of: tuple[Bound, ...] = (bounds.elbo, bounds.iwae)
+) -> Iterator[Contender]:
     """Every row of the catalogue that takes q and needs no option beyond it, under its own bound and under IWAE."""
     for name, row in catalogue.ROWS.items():
         parameters = inspect.signature(getattr(g, name)).parameters.values()
@@ -211,7 +214,7 @@ def digits_vae(images: int = 10, steps: int = 300) -> Problem:
     return Problem("digits VAE", {"theta": fitted, "phi": fitted}, build, each, None, 500)
 
 
-def _enumerable(name: str, params: Params, build: Build, of: tuple[Bound, ...], tuning: int) -> Problem:
+def _enumerable(name: str, params: Params, build: Discrete, of: tuple[Bound, ...], tuning: int) -> Problem:
     def elbo(params: Params) -> Tensor:
         q, log_p = build(params)
         return g.exact(log_p, q).mean()
@@ -224,7 +227,7 @@ def _enumerable(name: str, params: Params, build: Build, of: tuple[Bound, ...], 
     return Problem(name, params, build, each, grad(elbo)(params))
 
 
-def tuned(params: Params, build: Build, hidden: int, steps: int) -> GradientEstimator:
+def tuned(params: Params, build: Discrete, hidden: int, steps: int) -> Callable[[LogDensity, Any, Tensor], Tensor]:
     """`relax` with eta log_w at t relaxed, and a small network of t where hidden > 0, fitted to the second moment.
 
     eta and the temperature start at 0.5; everything is fixed before anything is measured.
@@ -236,7 +239,7 @@ def tuned(params: Params, build: Build, hidden: int, steps: int) -> GradientEsti
         width = q.sample(q.noise(KEY, 1)).shape[-1]
         start["network"] = mlp.init(KEY, (width, hidden, 1), dtype=half.dtype)
 
-    def control(fitted: Params, log_p: LogDensity, q: Distribution) -> Control:
+    def control(fitted: Params, log_p: LogDensity, q: Bernoulli) -> Control:
         relaxed = g.relaxed_density(log_p, q, fitted["log_temperature"].exp(), fitted["eta"])
         if not hidden:
             return relaxed
@@ -245,7 +248,7 @@ def tuned(params: Params, build: Build, hidden: int, steps: int) -> GradientEsti
     def loss(fitted: Params, key: Key) -> Tensor:
         return g.second_moment(log_p, q, q.noise(key, 50), control=control(fitted, log_p, q)).mean()
 
-    def estimate(log_p: LogDensity, q: Distribution, noise: Tensor, /) -> Tensor:
+    def estimate(log_p: LogDensity, q: Bernoulli, noise: Tensor, /) -> Tensor:
         return g.relax(log_p, q, noise, control=control(start, log_p, q))
 
     adam = torch.optim.Adam(trees.leaves(start), lr=0.05)

@@ -40,12 +40,12 @@ def line(
     **options: Any,
 ) -> None:
     """y against x with a colour and a marker of its own; what is not finite is left out. Nothing where all is."""
-    shown = [i for i, value in enumerate(y) if is_finite(value)]
+    shown = [(x[i], value, i) for i, value in enumerate(y) if is_finite(value)]
     if not shown:
         return
-    bars = None if errors is None else [errors[i] or 0.0 for i in shown]
+    bars = None if errors is None else [errors[i] or 0.0 for _, _, i in shown]
     look = {"marker": MARKERS[style % len(MARKERS)], "markersize": 3.5, "linewidth": 1.2, **options}
-    axis.errorbar([x[i] for i in shown], [y[i] for i in shown], bars, color=colour(style), label=name, **look)
+    axis.errorbar([x for x, *_ in shown], [y for _, y, _ in shown], bars, color=colour(style), label=name, **look)
 
 
 def colour(style: int) -> ColorType:

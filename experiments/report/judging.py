@@ -6,7 +6,7 @@ from pathlib import Path
 from jensen.core.contracts import Key
 from jensen.core.models.latent.likelihoods import LIKELIHOODS, SOFT_BERNOULLI
 from jensen.core.objectives import Beta
-from jensen.experiments.programs.latent import Finished
+from jensen.experiments.programs.finished import Finished
 from jensen.experiments.report.assessment import Budget, assess
 from jensen.experiments.report.findings import findings, numbers, screen
 from jensen.experiments.report.rate_distortion import Point, Scored

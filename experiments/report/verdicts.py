@@ -2,6 +2,8 @@
 
 import math
 
+import torch
+
 from jensen.core.contracts import Estimate
 from jensen.estimators.diagnostics.wording import listed
 from jensen.estimators.evidence import Annealed, Sandwich
@@ -13,6 +15,7 @@ NOT_ANNEALED = (
     "none: it moves z along gradients, and these units are discrete: IWAE at the largest K is the best lower bound "
     "here, and nothing tells how far below log p(x) it is"
 )
+NOT_FINITE = "no verdict: log p(x) is not finite on some images, which rows.jsonl names"
 SOFT = "soft targets: all these are cross-entropies, and bound no log p(x)"
 
 
@@ -20,6 +23,8 @@ def of_bounds(found: Assessment) -> str:
     value = {(each.bound, each.k): each.value for each in found.bounds}
     ks = sorted({k for name, k in value if name == "IWAE"})
     last, error = ks[-1], average(found.importance.log_p, found.importance.standard_error)[1]
+    if not math.isfinite(value["IWAE", last]):
+        return NOT_FINITE
     gain = value["IWAE", last] - value["ELBO", last]
     text = f"{last} samples gain {gain:.2f} nats over the ELBO, to {value['IWAE', last]:.3f} ± {error:.3f}"
     if len(ks) > 1:
@@ -41,7 +46,7 @@ def of_annealing(annealed: Annealed | None, importance: Estimate) -> str:
     errors = (annealed.standard_error.square() + importance.standard_error.square()).sqrt()
     more, error = average(annealed.log_p - importance.log_p, errors)
     if not math.isfinite(more):
-        state = "no verdict: log p(x) is not finite on some images, which rows.jsonl names"
+        state = NOT_FINITE
     elif more > max(LEVEL, 2 * error):
         state = "importance sampling has not arrived: quote annealing, or draw more samples"
     elif more < -max(LEVEL, 2 * error):
@@ -57,7 +62,9 @@ def of_annealing(annealed: Annealed | None, importance: Estimate) -> str:
 def of_sandwich(sandwich: Sandwich) -> str:
     sides = sandwich.over_data()
     gap, gap_error = sides.gap.item(), sides.gap_error.item()
-    if abs(gap) + 2 * gap_error < CONVERGED:
+    if not math.isfinite(gap):
+        thin = NOT_FINITE
+    elif abs(gap) + 2 * gap_error < CONVERGED:
         thin = f"below {CONVERGED} nats, so that lower bounds by this annealing are log p(x) to that"
     else:
         thin = f"not surely below {CONVERGED} nats: raise --temperatures, --chains or --images"
@@ -71,7 +78,8 @@ def of_kl(found: Assessment) -> str:
     """Collapse by dimension, and what sets the two rules for unused units apart where they disagree."""
     if found.collapse is None:
         return "this q and prior have no KL by dimension in closed form, so collapse is not judged"
-    apart = ~found.units.active & ~found.collapse.collapsed
+    finite = torch.isfinite(found.units.variance) & torch.isfinite(found.collapse.kl)
+    apart = ~found.units.active & ~found.collapse.collapsed & finite
     if not apart.any():
         return found.collapse.verdict()
     return (

@@ -1,225 +1,248 @@
-"""The command on a finished run, and its measurements against models that are known."""
+"""The command on finished runs: what it prints and leaves, and that it leaves all of it or nothing."""
 
+import dataclasses
 import json
-import shutil
+import os
+import signal
+from typing import NamedTuple
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
-from jensen.core import bounds, keys
-from jensen.core.models import sbn
-from jensen.experiments import assessment, assessment_figures, evaluate, inference, ladder, runs, train, verdicts
-from jensen.experiments.assessment import assess
-from jensen.experiments.evaluate import Settings
-from jensen.experiments.finished import Finished, read
-from jensen.experiments.settings import InputError
-from jensen.experiments.settings import Settings as Run
-from tests.experiments.process import FEW, contents, rewrite
+from jensen.core import trees
+from jensen.experiments import evaluate
+from jensen.experiments.data.images import ImageData
+from jensen.experiments.programs import Vae
+from jensen.experiments.programs.estimation import Estimation
+from jensen.experiments.report import assessment_figures, inference, judging, written
+from jensen.experiments.run import files
+from tests.experiments.report.conftest import small_vae
 
-KEY = keys.key(5)
+FEW = ["--images", "6", "--k", "1", "10", "30", "--chains", "2", "--temperatures", "4", "--gap-images", "2"]
+LESS = [*FEW, "--gap-images", "0"]
+ENDS = {signal.SIGINT: (130, "interrupted; "), signal.SIGTERM: (143, "terminated; ")}
+
+
+class Run(NamedTuple):
+    """What is read of a finished run."""
+
+    folder: object
+    settings: Vae
+    model: object
+    params: dict
+    images: object
 
 
 @pytest.fixture(autouse=True)
 def quick_fits(monkeypatch):
     """Of q to single images: what they are worth is another test's."""
-    for name in ("MEAN_FIELD", "FLOW"):
-        monkeypatch.setattr(inference, name, {"steps": 2, "lr": 0.01})
+    for name in ("OWN", "FLOW"):
+        monkeypatch.setattr(inference, name, inference.Fit(2, 0.01))
 
 
-def command(monkeypatch, *args):
-    monkeypatch.setattr("sys.argv", ["evaluate", *map(str, args)])
-    evaluate.main()
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """Two run folders, of KL weights 1 and 4, as if trained: what reading them gives stands in for reading."""
+    made = {}
+    for name, objective, scale in (("one", "elbo", 1.0), ("two", "beta(4)", 0.5)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        model, params, images = small_vae(2)
+        params["encoder"] = trees.map(lambda t, scale=scale: scale * t, params["encoder"])
+        settings = Vae(hidden=(8,), latent=2, estimation=Estimation(objective=objective))
+        made[folder] = Run(folder, settings, model, params, images)
+    monkeypatch.setattr(evaluate, "read_finished", lambda folder, device: made[folder])
+    return made
 
 
-def elbo_error(run, s=200):
-    """The standard error of an ELBO by 10 samples of every test image; the KL is exact."""
-    x = run.images.test
-    q = run.model.posterior(run.params["encoder"], x)
-    values = run.model.log_likelihood(run.params["decoder"], x, q.sample(q.noise(KEY, s)))
-    return (values.var(0).sum() / 10).sqrt().item() / len(x)
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Figures are made, and stand for their files as a few bytes."""
+    monkeypatch.setattr(written, "png", lambda figure: b"a picture")
 
 
-def test_a_run_is_judged_and_the_report_left_in_its_folder(finished, monkeypatch, capsys):
-    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
-    command(monkeypatch, finished, *FEW)
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*")
+            if path.is_file() and path.name != ".lock"}  # fmt: skip
+
+
+def ended(capsys, *args, code=2):
+    """The one line on which the command says why it exits."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        evaluate.main([*map(str, args)])
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1, lines
+    assert stopped.value.code == code, lines
+    return lines[0]
+
+
+def test_a_run_is_judged_and_the_report_left_in_its_folder(runs, capsys):
+    folder, before = next(iter(runs)), contents(next(iter(runs)))
+    evaluate.main([str(folder), *FEW])
     printed = capsys.readouterr().out
-    target = finished / "evaluation"
-    names = {"report.txt", "report.json", "rows.jsonl", "bounds.png", "weights.png", "dimensions.png", "evidence.png"}
-    assert {path.name for path in target.iterdir()} == names
+    target = folder / "evaluation"
+    figures = {f"{name}.png" for name in ("bounds", "annealing", "sandwich", "gaps", "weights", "units")}
+    assert {path.name for path in target.iterdir()} == figures | {
+        "report.txt", "report.json", "rows.jsonl", "manifest.json",
+    }  # fmt: skip
     assert (target / "report.txt").read_text() in printed
+    assert printed.startswith("vae on digits: the first 6 of 30 test images, bernoulli likelihood\n")
     assert len(printed.splitlines()) < 40
-    assert max(map(len, printed.splitlines())) <= 120
-    for start in ("ELBO", "IWAE", "CUBO(2)", "annealing", "sandwich", "gaps", "weights", "units", "KL", "terms"):
-        assert f"\n{start} " in printed
-    told = json.loads((target / "report.json").read_text())
-    saved = json.loads((finished / "report.json").read_text())
-    assert abs(told["rate"] + told["distortion"] + saved["elbo"]) < 4 * 2**0.5 * elbo_error(read(finished))
-    assert told["annealed"] == pytest.approx(told["importance"], abs=5 * told["annealed_error"] + 0.1)
-    assert told["active_units"] == saved["active_units"]
+    assert json.loads((target / "report.json").read_text())["images"] == 6
     rows = [json.loads(line) for line in (target / "rows.jsonl").read_text().splitlines()]
     assert {row["of"] for row in rows} == {"bound", "image", "simulated image", "dimension", "gap"}
-    assert sum(row["of"] == "image" for row in rows) == 6
-    assert sum(row["of"] == "gap" for row in rows) == told["gaps"]["images"] == 2
-    assert all(path.read_bytes() == content for path, content in before.items())
+    assert all(contents(folder)[name] == content for name, content in before.items())
 
 
-def test_one_command_gives_the_same_bits_twice(finished, monkeypatch):
-    found = []
+def test_one_command_gives_the_same_bits_twice_and_another_seed_others(runs):
+    folder, found = next(iter(runs)), []
     for _ in range(2):
-        command(monkeypatch, finished, *FEW)
-        found.append(contents(finished / "evaluation"))
-    assert len(found[0]) == 7
-    assert [name for name in found[0] if found[0][name] != found[1].get(name)] == []
+        evaluate.main([str(folder), *FEW])
+        found.append(contents(folder / "evaluation"))
+    assert found[0] == found[1]
+    evaluate.main([str(folder), *LESS, "--seed", "1"])
+    assert contents(folder / "evaluation")["rows.jsonl"] != found[0]["rows.jsonl"]
 
 
-def test_bounds_from_one_set_of_weights_stand_in_order(finished):
-    """ELBO <= TVO, Rényi <= IWAE <= CUBO at every K and, where each K is a multiple of the last, IWAE rising with K."""
-    run = read(finished)
-    log_w = assessment.log_weights(run.model, run.params, run.images.test[:20], 100, KEY)
-    value = {(row["bound"], row["k"]): row["value"] for row in assessment.against_k(log_w, (1, 5, 10, 50, 100))}
-    for k in (1, 5, 10, 50, 100):
-        order = ["ELBO", "Rényi(0.5)", "IWAE", "CUBO(2)"]
-        assert [value[name, k] for name in order] == sorted(value[name, k] for name in order)
-        assert value["ELBO", k] <= value["TVO, 5 intervals", k] + 1e-5
-        assert value["TVO, 5 intervals", k] <= value["IWAE", k] + 1e-5
-    rising = [value["IWAE", k] for k in (1, 5, 10, 50, 100)]
-    assert rising == sorted(rising)
-    torch.testing.assert_close(torch.tensor(value["IWAE", 100]), bounds.iwae(log_w).mean(), rtol=1e-5, atol=1e-5)
-
-
-def test_chunks_change_no_log_weight(finished, monkeypatch):
-    run = read(finished)
-    whole = assessment.log_weights(run.model, run.params, run.images.test[:7], 40, KEY)
-    monkeypatch.setattr(assessment, "ROWS", 21)
-    torch.testing.assert_close(assessment.log_weights(run.model, run.params, run.images.test[:7], 40, KEY), whole)
-
-
-def test_groups_are_of_neighbours_and_the_jackknife_knows_its_limits():
-    log_w = keys.normal(KEY, (23, 3), torch.float64)
-    values = ladder.at(bounds.iwae, log_w, 5)
-    assert values is not None
-    assert values.shape == (4, 3)
-    torch.testing.assert_close(values[2], bounds.iwae(log_w[10:15]))
-    jackknife = ladder.at(bounds.Jackknife(1), log_w, 5)
-    assert jackknife is not None
-    torch.testing.assert_close(jackknife[3], bounds.Jackknife(1)(log_w[15:20]))
-    assert ladder.at(bounds.Jackknife(1), log_w, 1) is None
-    groups = ladder.at(ladder.Groups(2), log_w, 6)
-    assert groups is not None
-    torch.testing.assert_close(groups[1], bounds.Miwae(2, 3)(log_w[6:12]))
-    assert ladder.at(ladder.Groups(2), log_w, 5) is None
-    mean, error = ladder.mean(values)
-    assert mean == pytest.approx(values.mean().item())
-    assert error == pytest.approx((values.var(0) / 4).sum().sqrt().item() / 3)
-    assert ladder.mean(values[:1])[1] is None
-
-
-@pytest.mark.parametrize("layers", [1, 2])
-def test_discrete_units_are_not_annealed(layers, tmp_path):
-    model = sbn.build(8, 3, layers)
-    x = (keys.uniform(KEY, (30, 8)) < 0.4).float()
-    params = model.init(KEY, x.mean(0))
-    images = train.Images(x, x, torch.zeros(30), (1, 2, 4))
-    run = Finished(tmp_path, Run(model="sbn", units=3, layers=layers), model, params, images)
-    settings = Settings(runs=(tmp_path,), images=10, k=(1, 40))
-    found = assess(run, 10, settings.k, 4, 5, 3, KEY)
-    assert found.annealed is None
-    assert found.sandwich is None
-    assert found.inference is None
-    text = " ".join(evaluate.report(run, found, settings).split())
-    assert "it moves z along gradients, and these units are discrete" in text
-    assert ("collapse is not judged" in text) == (layers == 2)
-    assert "its limit is finite on every image, for a discrete q has bounded weights" in text
-    assert "for ever" not in text
-    heavy = found._replace(importance=found.importance._replace(k_hat=torch.full((10,), 0.9)), samples=5000)
-    assert "wider tails" not in verdicts.verdicts(run, heavy, settings.k)["weights"]
-    legend = assessment_figures.weights(heavy).axes[0].get_legend()
-    assert legend is not None
-    assert not [label for label in legend.get_texts() if "no variance" in label.get_text()]
-    truth = model.log_joint(params["decoder"], x[:10], _support(3 * layers).expand(-1, 10, -1)).logsumexp(0)
-    error = found.importance.standard_error.square().sum().sqrt() / 10
-    assert abs(found.importance.log_p.mean() - truth.mean()) < 4 * error + 0.05
-    assert {row["of"] for row in evaluate.rows(found)} == {"bound", "image", "dimension"}
-
-
-def _support(d):
-    return torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * d)[:, None]
-
-
-def test_several_runs_make_a_rate_distortion_curve(finished, monkeypatch, capsys):
-    other = finished.parent / "other"
-    shutil.copytree(finished, other)
-    reweigh(other, kl_weight=4.0)
-    weight = load_file(other / runs.LAST)["params.encoder.1.weight"]
-    rewrite(other, **{"params.encoder.1.weight": weight * 0.5})
-    command(monkeypatch, finished, other, *FEW)
+@pytest.mark.usefixtures("undrawn")
+def test_several_runs_make_a_rate_distortion_curve(runs, capsys):
+    one, two = runs
+    evaluate.main([str(two), str(one), *LESS])
     printed = capsys.readouterr().out
-    assert "KL weight      rate  distortion" in printed
-    assert "the best ELBO is that of KL weight" in printed
-    names = {path.name for path in (finished / "evaluation").iterdir()}
-    assert {"rate-distortion.txt", "rate-distortion.jsonl", "rate-distortion.png"} < names
-    assert not (other / "evaluation" / "rate-distortion.png").exists()
-    rows = [json.loads(line) for line in (finished / "evaluation/rate-distortion.jsonl").read_text().splitlines()]
-    assert [row["kl_weight"] for row in rows] == [1.0, 4.0]
-    assert "trained with KL weight 4" in (other / "evaluation/report.txt").read_text()
-    for folder, row in zip((finished, other), rows, strict=True):
-        told = json.loads((folder / "evaluation/report.json").read_text())
-        assert [row[name] for name in ("rate", "distortion")] == [told[name] for name in ("rate", "distortion")]
+    assert "the best ELBO is that of β = " in printed
+    assert "bernoulli likelihood, trained with objective beta(4)" in printed
+    target = two / "rate-distortion"
+    assert {path.name for path in target.iterdir()} == {
+        "report.txt", "report.json", "rows.jsonl", "rate-distortion.png", "manifest.json",
+    }  # fmt: skip
+    assert not (one / "rate-distortion").exists()
+    rows = [json.loads(line) for line in (target / "rows.jsonl").read_text().splitlines()]
+    assert [(row["beta"], row["run"]) for row in rows] == [(1.0, str(one)), (4.0, str(two))]
+    for folder, row in zip((one, two), rows, strict=True):
+        found = json.loads((folder / "evaluation/report.json").read_text())
+        assert [row[name] for name in ("rate", "distortion")] == [found[name] for name in ("rate", "distortion")]
     assert rows[0]["rate"] > rows[1]["rate"]
 
 
-def reweigh(folder, **changes):
-    """The run as if it had been trained with other settings."""
-    config = json.loads((folder / runs.CONFIG).read_text()) | changes
-    (folder / runs.CONFIG).write_text(json.dumps(config))
-    rewrite(folder)
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ((), "name one or more"),
+        (("nowhere",), "nowhere holds no run: pass the folder"),
+        ((__file__,), "holds no run: pass the folder"),
+        (("a", "a"), "named twice"),
+        (("a", "--k", "10", "5"), "expected rising counts of samples"),
+        (("a", "--k", "0", "5"), "expected rising counts of samples"),
+        (("a", "--images", "1"), "expected --images of at least 2, got 1"),
+        (("a", "--chains", "1"), "expected --chains of at least 2, got 1"),
+        (("a", "--temperatures", "0"), "expected --temperatures of at least 1, got 0"),
+        (("a", "--gap-images", "-1"), "expected --gap-images of at least 0, got -1"),
+        (("a", "--seed", "-1"), "expected --seed in [0, 2^63), got -1"),
+    ],
+)
+def test_bad_input_is_one_clear_line(args, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert message in ended(capsys, *args)
+    assert not list(tmp_path.iterdir())
 
 
-def test_verdicts_say_what_to_do(finished):
-    run = read(finished)
-    settings = Settings(runs=(finished,), images=4, k=(2, 20))
-    found = assess(run, 4, settings.k, 2, 2, 0, KEY)
-    assert found.inference is None
-    assert "gaps" not in verdicts.verdicts(run, found, settings.k)
-    assert found.annealed is not None
-    assert found.sandwich is not None
-    low = found._replace(annealed=found.annealed._replace(log_p=found.importance.log_p - 3))
-    high = found._replace(annealed=found.annealed._replace(log_p=found.importance.log_p + 3))
-    wide = found._replace(sandwich=found.sandwich._replace(upper=found.sandwich.lower + torch.arange(1.0, 5.0)))
-    assert "annealing has not arrived: raise --temperatures" in verdicts.of_evidence(low)["annealing"]
-    assert "importance sampling has not arrived: quote annealing" in verdicts.of_evidence(high)["annealing"]
-    assert "not surely below 0.1 nats: raise --temperatures" in verdicts.of_evidence(wide)["sandwich"]
-    falls = verdicts.curve([(0.5, 5.0, 20.0, "a"), (1.0, 4.0, 20.5, "b")])
-    assert "the rate falls as the KL weight rises; the best ELBO is that of KL weight 1" in falls
-    assert "does not fall" in verdicts.curve([(0.5, 4.0, 20.0, "a"), (1.0, 5.0, 20.5, "b")])
+def test_runs_of_different_data_are_refused_before_anything_is_done(runs, capsys):
+    one, two = runs
+    grey = dataclasses.replace(runs[two].settings, images=ImageData(pixels="grey"), likelihood="gaussian")
+    runs[two] = runs[two]._replace(settings=grey)
+    line = ended(capsys, one, two, *FEW)
+    assert "has --pixels grey where" in line
+    assert "--likelihood gaussian where" in line
+    assert line.endswith("evaluate them apart")
+    assert not (one / "evaluation").exists()
 
 
-def test_units_on_which_the_rules_disagree_are_named(finished):
-    """A unit whose mean stays while its width does not is unused by the one rule and has not collapsed by the other."""
-    run = read(finished)
-    run.params["encoder"]["1"]["weight"][1] = 0
-    found = assess(run, 2, (1, 2), 2, 1, 0, KEY)
-    assert found.units.active.tolist() == [True, False]
-    assert "The two rules disagree on 1: not active" in verdicts.verdicts(run, found, (1, 2))["KL"]
-    fine = assess(read(finished), 2, (1, 2), 2, 1, 0, KEY)
-    assert "disagree" not in verdicts.verdicts(run, fine, (1, 2))["KL"]
+def test_more_images_than_there_are_and_what_is_in_the_way(runs, capsys):
+    folder = next(iter(runs))
+    assert "exceeds the 30 test images" in ended(capsys, folder, "--images", 31)
+    (folder / "evaluation").write_text("")
+    assert "there is a file" in ended(capsys, folder, *LESS)
+    assert (folder / "evaluation").is_file()
 
 
-def test_what_has_no_json_number_is_null():
-    assert evaluate.finite({"a": float("inf"), "b": {"c": float("nan"), "d": 1.5}, "e": "x"}) == {
-        "a": None, "b": {"c": None, "d": 1.5}, "e": "x",
-    }  # fmt: skip
+@pytest.mark.usefixtures("undrawn")
+def test_a_users_own_file_in_the_folder_stays(runs, capsys):
+    folder = next(iter(runs))
+    evaluate.main([str(folder), *LESS])
+    (folder / "evaluation/notes.txt").write_text("mine")
+    before = contents(folder)
+    assert "evaluation holds notes.txt" in ended(capsys, folder, *LESS)
+    assert contents(folder) == before
 
 
-def test_a_run_that_stopped_early_is_judged_by_its_best_parameters(finished):
-    tensors = load_file(finished / runs.LAST)
-    settings = runs.read_settings(finished)
-    best = {name.removeprefix("params."): t for name, t in tensors.items() if name.startswith("params.")}
-    best["encoder.0.bias"] = best["encoder.0.bias"] + 7
-    runs.save_checkpoint(finished / runs.BEST, best, {"step": 60}, settings)
-    rewrite(finished, {"step": 100, "best": -20.0})
-    assert torch.equal(read(finished).params["encoder"]["0"]["bias"], best["encoder.0.bias"])
-    (finished / runs.BEST).unlink()
-    with pytest.raises(InputError, match=r"is damaged or no checkpoint .*: restore it, or train again"):
-        read(finished)
+def test_a_folder_that_another_command_is_at_is_refused(runs, capsys):
+    folder = next(iter(runs))
+    with evaluate.opened(folder):
+        assert "is in use by" in ended(capsys, folder, *LESS)
+    assert not (folder / "evaluation").exists()
+
+
+def killed(signum):
+    """In the place of a function: the signal arrives there."""
+    return lambda *args, **options: os.kill(os.getpid(), signum)
+
+
+@pytest.fixture
+def interruptible():
+    """What a shell starts in the background ignores SIGINT, and hands that on."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible", "undrawn")
+@pytest.mark.parametrize(
+    ("place", "signum"),
+    [
+        ((judging, "assess"), signal.SIGINT),
+        ((assessment_figures, "weights"), signal.SIGTERM),
+        ((files, "write_rows"), signal.SIGTERM),
+    ],
+    ids=["measuring", "drawing", "writing"],
+)
+def test_an_evaluation_is_left_whole_or_not_at_all(place, signum, runs, monkeypatch, capsys):
+    folder, (code, says) = next(iter(runs)), ENDS[signum]
+    fresh = contents(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(*place, killed(signum))
+        assert ended(capsys, folder, *LESS, code=code) == f"{says}run it again"
+    assert contents(folder) == fresh
+    evaluate.main([str(folder), *LESS])
+    old = contents(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(*place, killed(signum))
+        ended(capsys, folder, *LESS, "--seed", 1, code=code)
+    assert contents(folder) == old
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_full_disk_leaves_the_old_evaluation(runs, monkeypatch, capsys):
+    folder = next(iter(runs))
+    evaluate.main([str(folder), *LESS])
+    before = contents(folder)
+
+    def full(path, *_):
+        raise files.unwritten(path, OSError(28, "No space left on device"), files.AGAIN)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(written.files, "write_atomically", full)
+        line = ended(capsys, folder, *LESS, "--seed", 1)
+    assert line.endswith("make room, then run the command again")
+    assert contents(folder) == before
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_what_is_not_finite_is_null_in_the_files(runs):
+    """An encoder that gives NaN: no number is hidden, and none breaks the JSON."""
+    folder = next(iter(runs))
+    runs[folder].params["encoder"]["1"]["bias"][0] = torch.nan
+    evaluate.main([str(folder), *LESS])
+    found = json.loads((folder / "evaluation/report.json").read_text(), parse_constant=pytest.fail)
+    assert found["importance"] is found["rate"] is None

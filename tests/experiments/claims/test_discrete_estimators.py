@@ -18,7 +18,7 @@ def trained(monkeypatch):
     def leave(path):
         nll = 100.0 + len(calls) % 3
         files.write_json(path / folder.TIMING, {"training_s": 1.0})
-        files.write_json(path / folder.REPORT, {"findings": {"test": [{"nll": nll, "elbo": -nll - 1}]}})
+        files.write_json(path / folder.REPORT, {"findings": {"test": [{"nll": nll, "elbo": -nll - 1, "error": 0.1}]}})
 
     def start(kind, settings):
         calls.append(("start", settings.run.out))
@@ -46,7 +46,9 @@ def test_every_run_can_work_and_has_the_budget():
 def test_rows_are_in_the_folder_and_the_table_is_sorted(trained, tmp_path):
     settings = Settings(out=tmp_path / "all")
     rows = run(settings)
-    assert [json.loads(line) for line in (tmp_path / "all/rows.jsonl").read_text().splitlines()] == rows
+    assert [json.loads(line) for line in (tmp_path / "all/rows.jsonl").read_text().splitlines()] == [
+        row._asdict() for row in rows
+    ]
     assert len(trained) == len(EACH) == len(rows)
     lines = table(rows, settings).splitlines()[1:]
     found = [float(line.split()[-2]) for line in lines]

@@ -10,7 +10,7 @@ from jensen.experiments.report.drawing import apart
 
 def rows(n=100, shift=0.0, every=10):
     train = [
-        {"kind": "train", "step": 10 * i, "epoch": i // every, "loss": 30.0 - i / 50, "objective": -30.0 + i / 50 + shift,
+        {"kind": "train", "step": 10 * i, "epoch": i // every, "loss": 30.0 - i, "objective": shift - 30.0 + i / 50,
          "reconstruction": -27.0 + i / 50, "kl": 3.0 + i / 100, "penalty": 0.0, "norm/model": 1.0, "norm/baseline": 2.0,
          "lr/model": 1e-3, "skipped": 0}
         for i in range(1, n + 1)

@@ -110,7 +110,7 @@ def test_bounds_are_named_at_their_ends_and_annealing_has_a_band_of_two_errors(f
 def test_no_drawing_fails_where_nothing_is_finite(found):
     nan = torch.full((4,), torch.nan)
     broken = found._replace(
-        bounds=[row | {"value": torch.nan, "error": None} for row in found.bounds],
+        bounds=[each._replace(value=torch.nan, error=None) for each in found.bounds],
         importance=found.importance._replace(log_p=nan, standard_error=nan, k_hat=nan),
         annealed=found.annealed._replace(log_p=nan, standard_error=nan),
         sandwich=found.sandwich._replace(lower=nan, upper=nan),
@@ -118,7 +118,11 @@ def test_no_drawing_fails_where_nothing_is_finite(found):
         collapse=found.collapse._replace(kl=nan[:3]),
         inference=found.inference._replace(own=type(found.inference.own)(*[nan[:2]] * 6)),
     )
-    drawn = [each.figure for each in report.findings(broken) if each.figure is not None]
+    findings = report.findings(broken)
+    summary = {each.name: each.summary for each in findings}
+    assert all("no verdict" in summary[name] for name in ("bounds", "annealing", "sandwich", "weights", "units", "KL"))
+    assert "disagree" not in summary["KL"]
+    drawn = [each.figure for each in findings if each.figure is not None]
     assert len(drawn) == 6
     assert all(report.png(figure).startswith(b"\x89PNG") for figure in drawn)
 
@@ -148,7 +152,7 @@ def test_runs_that_score_other_data_are_refused():
     ours = report.Scored(Path("one"), x, {"data": "digits", "pixels": "grey"})
     report.check_alike([ours, ours._replace(folder=Path("two"))])
     with pytest.raises(
-        ValueError, match="the run in two has --pixels dynamic where one has grey: .* evaluate them apart"
+        ValueError, match=r"the run in two has --pixels dynamic where one has grey: .* evaluate them apart"
     ):
         report.check_alike([ours, report.Scored(Path("two"), x, {"data": "digits", "pixels": "dynamic"})])
     with pytest.raises(ValueError, match="have other test images"):

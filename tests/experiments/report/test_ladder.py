@@ -12,7 +12,7 @@ def test_bounds_from_one_set_of_weights_stand_in_order():
     """ELBO <= TVO, Rényi <= IWAE <= CUBO at every K and, where each K is a multiple of the last, IWAE rising with K."""
     model, params, images = small_vae()
     log_w = assessment.log_weights(model, params, images.test[:20], 100, KEY)
-    value = {(row["bound"], row["k"]): row["value"] for row in assessment.against_k(log_w, (1, 5, 10, 50, 100))}
+    value = {(each.bound, each.k): each.value for each in ladder.against_k(log_w, (1, 5, 10, 50, 100))}
     for k in (1, 5, 10, 50, 100):
         order = ["ELBO", "Rényi(0.5)", "IWAE", "CUBO(2)"]
         assert [value[name, k] for name in order] == sorted(value[name, k] for name in order)

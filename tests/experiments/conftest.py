@@ -2,16 +2,14 @@ import shutil
 
 import pytest
 
-from tests.experiments.process import FAST, start
+from tests.experiments.process import FAST, run
 
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory):
     """One uninterrupted run, and what it printed."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    done = start(*FAST, "--out", folder)
-    assert done.returncode == 0, done.stderr
-    return folder, done.stdout
+    return folder, run(*FAST, "--out", folder)
 
 
 @pytest.fixture
@@ -22,18 +20,17 @@ def finished(whole, tmp_path):
 
 
 @pytest.fixture
-def refused(monkeypatch, capsys):
-    """refused(main, *args): the one line on which a command in this process tells why it exits with a code, 2."""
+def refused(capsys):
+    """refused(main, *args): the one line on which a command in this process says why it exits with a code, 2."""
 
-    def told(main, *args, code=2):
-        monkeypatch.setattr("sys.argv", ["command", *map(str, args)])
+    def line(main, *args, code=2):
         capsys.readouterr()
         with pytest.raises(SystemExit) as stopped:
-            main()
+            main(list(map(str, args)))
         lines = capsys.readouterr().err.splitlines()
         assert len(lines) == 1, lines
         assert stopped.value.code == code, lines
         assert code != 2 or lines[0].startswith("error: ")
         return lines[0]
 
-    return told
+    return line

@@ -1,12 +1,14 @@
-"""The command in processes of its own, sabotaged or not, and what it leaves."""
+"""The command in this process or in one of its own, sabotaged or not, and what it leaves."""
 
+import contextlib
+import io
 import json
 import subprocess
 import sys
 
-from safetensors.torch import load_file, save_file
-
-from jensen.experiments import runs
+from jensen.experiments import train
+from jensen.experiments.programs import KINDS
+from jensen.experiments.run import checkpoints, folder
 
 FAST = [
     "--no-compile", "--steps", "100", "--batch", "20", "--hidden", "16", "--latent", "2", "--evidence-k", "5",
@@ -15,7 +17,15 @@ FAST = [
 FEW = [  # of an evaluation
     "--images", "6", "--k", "1", "10", "30", "--chains", "2", "--temperatures", "4", "--gap-images", "2",
 ]  # fmt: skip
-VARIES = {"timing.json"}  # the only file that may differ between two runs of one configuration
+VARIES = {"timing.json", ".lock"}  # the only files that may differ between two runs of one configuration
+
+
+def run(*args):
+    """The command in this process; what it printed."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        train.main(list(map(str, args)))
+    return printed.getvalue()
 
 
 def command(*args, before=""):
@@ -29,10 +39,10 @@ def start(*args, before="", **options):
     return subprocess.run(command(*args, before=before), capture_output=True, text=True, timeout=120, **options)
 
 
-def contents(folder):
+def contents(path):
     """Every file's bytes but those that vary, by its name inside the folder."""
-    files = (p for p in folder.rglob("*") if p.is_file() and p.name not in VARIES)
-    return {str(p.relative_to(folder)): p.read_bytes() for p in files}
+    files = (p for p in path.rglob("*") if p.is_file() and p.name not in VARIES)
+    return {str(p.relative_to(path)): p.read_bytes() for p in files}
 
 
 def same_files(a, b):
@@ -41,23 +51,30 @@ def same_files(a, b):
     assert [name for name in ours if ours[name] != theirs[name]] == []
 
 
-def rewrite(folder, state=None, config=None, **tensors):
-    """The folder's last checkpoint with other metadata, or with some of its tensors replaced."""
-    stored = load_file(folder / runs.LAST) | tensors
-    run = {
-        "state": {"step": 100, "best": None} if state is None else state,
-        "config": runs.read_settings(folder).config() if config is None else config,
-    }
-    save_file(stored, folder / runs.LAST, {"run": json.dumps(run)})
+def last(path):
+    """The newest checkpoint's file, and what it holds."""
+    where = folder.series(path)[-1]
+    return where, checkpoints.load(where)
+
+
+def rewrite(path, state=None, **tensors):
+    """The newest checkpoint with another state or with some of its tensors replaced, and a right checksum."""
+    where, found = last(path)
+    state = json.loads(json.dumps(dict(found.state))) if state is None else state
+    checkpoints.save(where, found._replace(tensors={**found.tensors, **tensors}, state=state))
+
+
+def settings(path):
+    return folder.read_config(path, tuple(KINDS.values()))
 
 
 KILL = """
 import os, signal
-from jensen.experiments import loop
-original = loop.warmup_cosine
-def stop_at(step, *rest):
-    if step == {step}:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return original(step, *rest)
-loop.warmup_cosine = stop_at
+from jensen.experiments.run.loop import Loop
+original = Loop.step
+def step(self):
+    if self.progress.step == {step}:
+        os.kill(os.getpid(), signal.SIG{name})
+    original(self)
+Loop.step = step
 """

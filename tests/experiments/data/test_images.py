@@ -8,8 +8,11 @@ import pytest
 import torch
 
 from jensen.core import keys
-from jensen.experiments import data
-from jensen.experiments.settings import InputError
+from jensen.experiments.data import mnist
+from jensen.experiments.data.images import ImageData, digits, split
+from jensen.experiments.data.pixels import binarise
+from jensen.experiments.run.errors import InputError
+from jensen.experiments.run.settings import Run
 
 KEY = keys.key(0)
 
@@ -33,20 +36,20 @@ def write_mnist(folder, n=6, test=4, zipped=True):
 
 
 def test_digits_split_is_fixed_and_complete():
-    images = data.digits()
+    images = digits()
     assert images.train.shape == (1437, 64)
     assert images.test.shape == (360, 64)
     assert images.train.min() == 0
     assert images.train.max() == 1
     assert images.shape == (1, 8, 8)
-    assert torch.equal(images.test, data.digits().test)
+    assert torch.equal(images.test, digits().test)
     assert images.test_labels.bincount().min() > 20
 
 
 @pytest.mark.parametrize("zipped", [True, False])
 def test_idx_files_are_read(tmp_path, zipped):
     write_mnist(tmp_path, zipped=zipped)
-    images = data.load("mnist", tmp_path)
+    images = ImageData("mnist", tmp_path).read()
     assert images.train.shape == (6, 784)
     assert images.shape == (1, 28, 28)
     assert images.test_labels.tolist() == [0, 1, 2, 3]
@@ -79,7 +82,7 @@ def test_damaged_files_are_one_clear_line(tmp_path, name):
     damage, message = DAMAGE[name]
     damage(tmp_path / TRAIN)
     with pytest.raises(InputError, match=message) as caught:
-        data.load("mnist", tmp_path)
+        ImageData("mnist", tmp_path).read()
     assert "\n" not in str(caught.value)
 
 
@@ -88,19 +91,19 @@ def write_static(folder, n=6, test=4, labels=True):
     bits = (np.arange(784)[None] % (np.arange(n)[:, None] + 2) == 0).astype(np.uint8)
     packed = np.packbits(bits, axis=1)
     more = {"test_label_matched": np.arange(test, dtype=np.uint8)} if labels else {}
-    np.savez_compressed(folder / data.STATIC, train=packed, valid=packed[:1], test=packed[:test], **more)
+    np.savez_compressed(folder / mnist.STATIC, train=packed, valid=packed[:1], test=packed[:test], **more)
     return torch.from_numpy(bits).float()
 
 
 @pytest.mark.parametrize("labels", [True, False])
 def test_binarised_mnist_is_read_bit_by_bit(tmp_path, labels):
     bits = write_static(tmp_path, labels=labels)
-    images = data.load("mnist-static", tmp_path)
+    images = ImageData("mnist-static", tmp_path).read()
     assert torch.equal(images.train, bits)
     assert torch.equal(images.test, bits[:4])
     assert images.test_labels.tolist() == ([0, 1, 2, 3] if labels else [0, 0, 0, 0])
     assert images.shape == (1, 28, 28)
-    prepared = data.prepare(images, "static", 0)
+    prepared = ImageData("mnist-static", tmp_path).load(Run())
     assert torch.equal(prepared.train, bits)
     assert torch.equal(prepared.test, bits[:4])
 
@@ -137,9 +140,9 @@ STATIC_DAMAGE = {
 def test_damaged_binarised_mnist_is_one_clear_line(tmp_path, name):
     write_static(tmp_path)
     damage, message = STATIC_DAMAGE[name]
-    damage(tmp_path / data.STATIC)
+    damage(tmp_path / mnist.STATIC)
     with pytest.raises(InputError, match=message) as caught:
-        data.load("mnist-static", tmp_path)
+        ImageData("mnist-static", tmp_path).read()
     assert "\n" not in str(caught.value)
 
 
@@ -149,31 +152,48 @@ def test_no_network_names_the_way_out(monkeypatch):
 
     monkeypatch.setattr("sklearn.datasets.fetch_openml", fail)
     with pytest.raises(InputError, match=r"could not be downloaded.*pass --data-dir"):
-        data.load("mnist")
+        ImageData("mnist").read()
 
 
 def test_binarise_draws_each_pixel_at_its_grey_and_keeps_nan():
     grey = torch.tensor([0.0, 0.25, 0.9, 1.0]).repeat(20_000, 1)
-    drawn = data.binarise(KEY, grey)
+    drawn = binarise(KEY, grey)
     assert set(drawn.unique().tolist()) == {0.0, 1.0}
     assert drawn[:, 0].sum() == 0
     assert drawn[:, 3].sum() == 20_000
     error = (grey[0] * (1 - grey[0]) / 20_000).sqrt()
     assert ((drawn.mean(0) - grey[0]).abs() <= 4 * error).all()
     grey[3, 1] = torch.nan
-    assert data.binarise(KEY, grey).isnan().nonzero().tolist() == [[3, 1]]
+    assert binarise(KEY, grey).isnan().nonzero().tolist() == [[3, 1]]
 
 
 def test_binarised_data_chunks_hold_the_draws_of_the_whole():
     grey = keys.uniform(keys.key(1), (10, 64))
-    rest = data.binarise(keys.at(KEY, datum=6), grey[6:])
-    assert torch.equal(data.binarise(KEY, grey)[6:], rest)
+    rest = binarise(keys.at(KEY, datum=6), grey[6:])
+    assert torch.equal(binarise(KEY, grey)[6:], rest)
 
 
 def test_test_pixels_do_not_depend_on_the_seed():
-    images = data.digits()
-    static = [data.prepare(images, "static", seed) for seed in (0, 1)]
+    images = digits()
+    static = [ImageData(pixels="static").load(Run(seed=seed)) for seed in (0, 1)]
     assert torch.equal(static[0].test, static[1].test)
-    assert torch.equal(static[0].test, data.prepare(images, "dynamic", 5).test)
+    assert torch.equal(static[0].test, ImageData(pixels="dynamic").load(Run(seed=5)).test)
     assert not torch.equal(static[0].train, static[1].train)
-    assert torch.equal(data.prepare(images, "grey", 0).test, images.test)
+    assert torch.equal(ImageData(pixels="grey").load(Run()).test, images.test)
+
+
+def test_pixels_are_drawn_before_they_are_rounded_to_a_type():
+    assert torch.equal(ImageData().load(Run(dtype="bfloat16")).test.float(), ImageData().load(Run()).test)
+
+
+def test_held_out_data_are_the_last_of_the_training_data():
+    train = torch.arange(20.0)[:, None] / 20
+    assert split(train, Run(batch=5), "grey")[1] is None
+    kept, held_out = split(train, Run(batch=5, held_out=0.25), "grey")
+    assert torch.equal(torch.cat([kept, held_out]), train)
+    assert len(held_out) == 5
+    assert len(split(train, Run(batch=5, patience=1), "grey")[1]) == 2
+    once = split(train, Run(batch=5, held_out=0.25), "dynamic")[1]
+    assert set(once.unique().tolist()) <= {0.0, 1.0}
+    with pytest.raises(InputError, match="--batch 16 exceeds the 15 training data: pass at most that many"):
+        split(train, Run(batch=16, held_out=0.25), "grey")

@@ -5,8 +5,8 @@ from torch.func import grad
 from torch.nn import functional as F
 
 from jensen.core import keys
-from jensen.experiments.bias_last import BiasLast, aten
-from jensen.experiments.compilation import compiled
+from jensen.experiments.run.bias_last import BiasLast, aten
+from jensen.experiments.run.compilation import compiled
 
 KEY = keys.key(9)
 X, WEIGHT, BIAS = (keys.normal(k, shape) for k, shape in zip(keys.split(KEY, 3), ((6, 5), (4, 5), (1, 4)), strict=True))

@@ -3,12 +3,20 @@ from itertools import pairwise
 import pytest
 import torch
 
-from jensen.experiments.schedules import cyclical, geometric, warmup, warmup_cosine
+from jensen.experiments.run.schedules import cyclical, geometric, warmup, warmup_cosine
+from jensen.experiments.run.settings import Run
 
 
 def test_warmup():
     assert [warmup(t, 2.0, 4) for t in (0, 1, 3, 4, 9)] == [0, 0.5, 1.5, 2, 2]
     assert warmup(0, 2.0, 0) == 2
+    assert [warmup(t, 2.0, 4, delay=3) for t in (0, 2, 3, 4, 6, 7, 9)] == [0, 0, 0, 0.5, 1.5, 2, 2]
+    assert [warmup(t, 2.0, 0, delay=3) for t in (2, 3)] == [0, 2]
+
+
+def test_a_rate_decays_to_a_fraction_or_to_a_minimum():
+    last = [Run(lr_final=final, lr_min=low).rate(99, 0.5, 100) for final, low in ((0.1, 0.0), (0.1, 0.2), (0.0, 1.0))]
+    assert last == pytest.approx([0.05, 0.2, 0.5])
 
 
 def test_warmup_cosine():

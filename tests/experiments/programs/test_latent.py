@@ -1,0 +1,357 @@
+"""Every bound, objective and estimator as a run uses it: values, exact mean gradients, and groups that do not leak."""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from torch.func import grad, vmap
+
+from jensen import laws
+from jensen.core import bounds, keys, objectives, trees
+from jensen.core.distributions import Bernoulli
+from jensen.core.models.latent import sbn, vae
+from jensen.estimators import gradients
+from jensen.estimators.gradients import baselines
+from jensen.experiments.data.batches import Epochs
+from jensen.experiments.programs import learned
+from jensen.experiments.programs.estimation import OFFERED, Estimation
+from jensen.experiments.programs.latent import LatentProgram
+from jensen.experiments.run.errors import InputError
+from jensen.experiments.run.optimisers import Optimiser
+
+KEY = keys.key(6)
+TWO = Estimation(k=2)
+IWAE = Estimation(k=2, bound="iwae")
+UNBIASED = {
+    "score": TWO,
+    "score, no baseline": Estimation(k=1),
+    "score of iwae": IWAE,
+    "vimco": replace(IWAE, baseline="vimco"),
+    "nvil": replace(TWO, baseline="nvil"),
+    "muprop": replace(TWO, estimator="muprop"),
+    "rebar": replace(TWO, estimator="rebar"),
+    "relax": replace(TWO, estimator="relax"),
+    "arm": replace(TWO, estimator="arm"),
+    "disarm": replace(TWO, estimator="disarm"),
+    "measure-valued": replace(TWO, estimator="measure-valued"),
+    "vargrad": replace(TWO, estimator="vargrad"),
+    "two layers": TWO,
+    "two layers, nvil of iwae": replace(IWAE, baseline="nvil"),
+    "renyi": replace(IWAE, bound="renyi(0.5)"),
+}
+BIASED = {name: replace(TWO, estimator=name) for name in ("straight-through", "concrete", "gumbel-straight-through")}
+BIASED["wake"] = replace(IWAE, estimator="wake")
+VAES = {
+    "pathwise": Estimation(k=3, estimator="pathwise"),
+    "stl": Estimation(k=3, estimator="stl"),
+    "dreg": Estimation(k=3, estimator="dreg", bound="iwae"),
+    "normal score": Estimation(k=3, estimator="score"),
+    "normal wake": Estimation(k=3, estimator="wake", bound="iwae"),
+}
+BOUNDS = (
+    "renyi(0.5)", "vr-max", "tvo(3)", "miwae(2, 3)", "ciwae(0.5)", "jackknife(1)", "sumo(2)",
+    "csiszar(jensen-shannon)", "tail-adaptive(-1)", "cubo(2)",
+)  # fmt: skip
+OBJECTIVES = (
+    "beta(4)", "capacity(10, 2)", "free-bits(0.2)", "free-bits-per-datum(0.2)", "geco(-2)", "committed(0.1)",
+    "beta-tc(6)",
+)  # fmt: skip
+ANY = ("beta(4)", "capacity(10, 2)", "geco(-2)")  # for other than normal posteriors too
+
+
+def data(n=3, dtype=torch.float64):
+    return (keys.uniform(KEY, (n, 4), dtype) < 0.4).to(dtype)
+
+
+def program(estimation, model, dynamic=False, n=3):
+    q = model.posterior(model.init(KEY, data(40)), data())
+    return LatentProgram(
+        model=model, estimation=estimation, name=estimation.chosen(q), dynamic=dynamic, batches=Epochs(n, n),
+        optimiser=Optimiser(), total=100, evidence_k=5, compile=False, title="",
+    )  # fmt: skip
+
+
+def prepared(name, estimation):
+    """A small program, and its parameters away from their start."""
+    belief_net = name not in VAES
+    model = sbn.build(4, 2, 2 if "two layers" in name else 1) if belief_net else vae.mlp(4, (3,), 2)
+    made = program(estimation, model)
+    params, state = made.init(KEY, data(40))
+    vector, unravel = trees.ravel(params)
+    return made, unravel(vector + 0.3 * keys.normal(keys.key(8), (len(vector),), torch.float64)), state
+
+
+def out(made, params, state, key=KEY, weights=None, x=None):
+    x = data() if x is None else x
+    batch = {"datum": torch.arange(len(x)), "data": x}
+    return made.loss(params, state, batch, key, weights or {})
+
+
+@pytest.mark.parametrize("name", {**UNBIASED, **BIASED, **VAES})
+def test_the_objective_is_the_bound_and_terms_are_the_elbos(name):
+    estimation = {**UNBIASED, **BIASED, **VAES}[name]
+    made, params, state = prepared(name, estimation)
+    terms = out(made, params, state).terms
+    q, x = made.model.posterior(params["model"], data()), data()
+    z = q.sample(q.noise(keys.split(KEY)[1], estimation.k))
+    log_w = made.model.log_joint(params["model"], x, z) - q.log_prob(z)
+    torch.testing.assert_close(terms["objective"], estimation.the_bound(log_w))
+    torch.testing.assert_close(terms["reconstruction"], made.model.likelihood(params["model"], z).log_prob(x).mean(0))
+    torch.testing.assert_close(terms["kl"], objectives.kl(q, made.model.prior(params["model"], 3), z))
+    total = terms["reconstruction"] - terms["kl"] - terms["penalty"]
+    torch.testing.assert_close(total, terms["objective"])
+
+
+def exact(made, params, x):
+    """The expected bound by enumeration of every z, or pair of them, differentiable in the parameters."""
+    q, bound = made.model.posterior(params, x), made.estimation.the_bound
+    z = Bernoulli(x.new_zeros(len(x), made.model.latent)).support()
+    log_q = q.log_prob(z)
+    log_w = made.model.log_joint(params, x, z) - log_q
+    if bound == bounds.elbo:
+        return (log_q.exp() * log_w).sum(0)
+    pairs = torch.stack(torch.broadcast_tensors(log_w[:, None], log_w)).flatten(1, 2)
+    return ((log_q[:, None] + log_q).flatten(0, 1).exp() * bound(pairs.flatten(1)).unflatten(0, (-1, len(x)))).sum(0)
+
+
+@pytest.mark.parametrize("name", UNBIASED)
+def test_the_mean_gradient_is_the_exact_one(name):
+    made, params, state = prepared(name, UNBIASED[name])
+
+    def loss(model, key):
+        return out(made, {**params, "model": model}, state, key).loss * 3
+
+    draws = vmap(grad(loss), in_dims=(None, 0))(params["model"], keys.split(KEY, 4000))
+    truth = trees.paths(grad(lambda model: -exact(made, model, data()).sum())(params["model"]))
+    for path, slopes in trees.paths(draws).items():
+        laws.mean_is(slopes, truth[path])
+
+
+@pytest.mark.parametrize("text", BOUNDS)
+def test_every_bound_trains_a_vae(text):
+    """Terms sum, gradients are finite, and a step up the gradient raises what is maximised, on the same noise."""
+    estimation = Estimation(k=6, bound=text)
+    estimation.check()
+    made = program(estimation, vae.mlp(4, (3,), 2))
+    params, state = made.init(KEY, data(40))
+    slopes = grad(lambda params: out(made, params, state).loss)(params)
+    assert all(leaf.isfinite().all() for leaf in trees.leaves(slopes))
+    if not bounds.upper(estimation.the_bound):
+        moved = trees.map(lambda p, g: p - 1e-4 * g, params, slopes)
+        assert out(made, moved, state).loss < out(made, params, state).loss
+    terms = out(made, params, state).terms
+    torch.testing.assert_close(terms["reconstruction"] - terms["kl"] - terms["penalty"], terms["objective"])
+
+
+def test_an_upper_bound_is_lowered_by_the_posterior_while_the_model_raises_iwae():
+    made = program(Estimation(k=6, bound="cubo(2)"), vae.mlp(4, (3,), 2))
+    params, state = made.init(KEY, data(40))
+    slopes = grad(lambda params: out(made, params, state).loss)(params)["model"]
+    q = made.model.posterior(params["model"], data())
+    noise = q.noise(keys.split(KEY)[1], 6)
+
+    def value(model, bound):
+        q = made.model.posterior(model, data())
+        log_p = partial(made.model.log_joint, model, data())
+        return gradients.pathwise(log_p, q, noise, bound=bound).mean()
+
+    upper = grad(lambda model: value(model, bounds.Cubo(2.0)))(params["model"])
+    torch.testing.assert_close(slopes["encoder"], upper["encoder"])
+    log_p = partial(made.model.log_joint, data())
+    theta = grad(lambda m: gradients.wake_theta(partial(made.model.log_joint, m, data()), trees.stop(q), noise).mean())
+    torch.testing.assert_close(slopes["decoder"], trees.map(torch.neg, theta(params["model"])["decoder"]))
+    assert log_p
+
+
+@pytest.mark.parametrize(("kind", "text"), [*(("vae", text) for text in OBJECTIVES), *(("sbn", text) for text in ANY)])
+def test_every_objective_trains(text, kind):
+    estimation = Estimation(k=2, objective=text)
+    estimation.check()
+    model = vae.mlp(4, (3,), 2) if kind == "vae" else sbn.build(4, 2)
+    made = program(estimation, model)
+    params, state = made.init(KEY, data(40))
+    found = out(made, params, state)
+    terms = found.terms
+    torch.testing.assert_close(terms["reconstruction"] - terms["kl"] - terms["penalty"], terms["objective"])
+    assert (terms["kl"] >= 0).all() or text.startswith("beta-tc")  # whose KL is that of its sampled parts
+    parts = [t for name, t in terms.items() if name not in ("objective", "reconstruction", "kl", "penalty")]
+    assert not parts or torch.allclose(torch.stack(parts).sum(0), terms["kl"])
+    slopes = grad(lambda params: out(made, params, state).loss)(params)
+    assert all(leaf.isfinite().all() for leaf in trees.leaves(slopes))
+    changed = any(not torch.equal(a, b) for a, b in zip(trees.leaves(found.state), trees.leaves(state), strict=True))
+    assert changed == text.startswith("geco")
+
+
+def test_objectives_of_a_belief_net_have_the_reconstructions_exact_gradient():
+    """With a closed-form KL beside it: against enumeration."""
+    made = program(Estimation(k=2, objective="beta(3)"), sbn.build(4, 2))
+    params, state = made.init(KEY, data(40))
+    vector, unravel = trees.ravel(params)
+    params, x = unravel(vector + 0.3 * keys.normal(keys.key(8), (len(vector),), torch.float64)), data()
+
+    def truth(model):
+        q, prior = made.model.posterior(model, x), made.model.prior(model, 3)
+        z = q.support()
+        reconstruction = (q.log_prob(z).exp() * made.model.likelihood(model, z).log_prob(x)).sum(0)
+        return -(reconstruction - 3 * q.kl(prior)).mean()
+
+    draws = vmap(grad(lambda m, k: out(made, {"model": m}, state, k).loss), in_dims=(None, 0))(
+        params["model"], keys.split(KEY, 4000)
+    )
+    exact_slopes = trees.paths(grad(truth)(params["model"]))
+    for path, slopes in trees.paths(draws).items():
+        laws.mean_is(slopes, exact_slopes[path])
+
+
+@pytest.mark.parametrize("name", ["pathwise", "dreg", "normal score", "score", "disarm", "nvil"])
+def test_a_kl_weight_makes_the_weighted_bound_for_every_estimator(name):
+    estimation = {**UNBIASED, **VAES}[name]
+    made, params, state = prepared(name, estimation)
+    weights = {"kl": torch.tensor(0.3)}
+    terms = out(made, params, state, weights=weights).terms
+    q, x = made.model.posterior(params["model"], data()), data()
+    z = q.sample(q.noise(keys.split(KEY)[1], estimation.k))
+    likelihood = made.model.likelihood(params["model"], z).log_prob(x)
+    log_w = likelihood + 0.3 * (made.model.log_prior(params["model"], z) - q.log_prob(z))
+    torch.testing.assert_close(terms["objective"], estimation.the_bound(log_w), rtol=1e-6, atol=1e-6)
+
+
+def test_a_kl_weight_has_the_weighted_bounds_exact_gradient():
+    made, params, state = prepared("score", TWO)
+    weights, x = {"kl": torch.tensor(0.3, dtype=torch.float64)}, data()
+
+    def truth(model):
+        q = made.model.posterior(model, x)
+        z = q.support()
+        log_q, likelihood = q.log_prob(z), made.model.likelihood(model, z).log_prob(x)
+        return -(log_q.exp() * (likelihood + 0.3 * (made.model.log_prior(model, z) - log_q))).sum(0).mean()
+
+    draws = vmap(grad(lambda m, k: out(made, {"model": m}, state, k, weights).loss), in_dims=(None, 0))(
+        params["model"], keys.split(KEY, 4000)
+    )
+    exact_slopes = trees.paths(grad(truth)(params["model"]))
+    for path, slopes in trees.paths(draws).items():
+        laws.mean_is(slopes, exact_slopes[path])
+
+
+def test_a_posterior_temperature_takes_the_root_of_the_model():
+    made, params, state = prepared("pathwise", replace(VAES["pathwise"], posterior_temperature=2.0))
+    weights = {"posterior_temperature": torch.tensor(2.0)}
+    q, x = made.model.posterior(params["model"], data()), data()
+    z = q.sample(q.noise(keys.split(KEY)[1], 3))
+    log_w = made.model.log_joint(params["model"], x, z) / 2 - q.log_prob(z)
+    torch.testing.assert_close(out(made, params, state, weights=weights).terms["objective"], log_w.mean(0))
+    schedule = made.schedules["posterior_temperature"]
+    assert (schedule(0), schedule(99)) == (2.0, 1.0)
+
+
+def test_sumo_of_a_step_ends_where_its_samples_do():
+    """Its mean over roulettes is IWAE's at k, on the same samples."""
+    estimation = Estimation(k=6, bound="sumo(2)")
+    log_w = keys.normal(KEY, (6, 1), torch.float64)
+    draws = torch.stack([estimation.bound_at(key, 1)(log_w) for key in keys.split(KEY, 2000)])
+    laws.mean_is(draws, bounds.iwae(log_w))
+
+
+def test_nvil_trains_its_network_on_the_squared_error_and_on_nothing_else():
+    made, params, state = prepared("nvil", UNBIASED["nvil"])
+    x = data()
+    slopes = grad(lambda params: out(made, params, state).loss * 3)(params)
+    q, log_p = made.model.posterior(params["model"], x), partial(made.model.log_joint, params["model"], x)
+    noise = q.noise(keys.split(KEY)[1], 2)
+    value = gradients.score(log_p, q, noise)
+    error = grad(lambda network: (value - learned.prediction(network, x)).square().sum())(params["baseline"])
+    fixed = baselines.Learned(learned.prediction(params["baseline"], x))
+
+    def bound(model):
+        q, log_p = made.model.posterior(model, x), partial(made.model.log_joint, model, x)
+        return -gradients.score(log_p, q, noise, baseline=fixed).sum()
+
+    for path, slope in trees.paths({"model": grad(bound)(params["model"]), "baseline": error}).items():
+        torch.testing.assert_close(trees.paths(slopes)[path], slope)
+
+
+def test_relax_trains_its_control_on_the_second_moment_and_on_nothing_else():
+    made, params, state = prepared("relax", UNBIASED["relax"])
+    x = data()
+    slopes = grad(lambda params: out(made, params, state).loss * 3)(params)
+    log_p, q = partial(made.model.log_joint, params["model"], x), made.model.posterior(params["model"], x)
+    noise = q.noise(keys.split(KEY)[1], 2)
+
+    def spread(control):
+        return gradients.second_moment(log_p, q, noise, control=partial(learned.control, control, log_p, q)).sum()
+
+    def bound(model):
+        own, control = made.model.posterior(model, x), partial(learned.control, params["control"], log_p, q)
+        log_joint = partial(made.model.log_joint, model, x)
+        return -gradients.relax(log_joint, own, noise, control=control).sum()
+
+    own = {"model": grad(bound)(params["model"]), "control": grad(spread)(params["control"])}
+    for path, slope in trees.paths(own).items():
+        assert path == "model.encoder.mean" or slope.abs().max() > 0, path
+        torch.testing.assert_close(trees.paths(slopes)[path], slope)
+
+
+@pytest.mark.parametrize("u", [0.0, 2**-24, 1 - 2**-24])
+def test_relax_is_finite_at_the_ends_of_the_noise(u):
+    """Of 20,000 uniforms a step, one in a thousand steps is the largest below 1."""
+    model, x = sbn.build(4, 3), torch.ones(2, 4)
+    params = {"model": model.init(KEY, data(40).float()), "control": learned.init_control(KEY, x, 3, 0.5)}
+
+    def objective(params):
+        q, log_p = model.posterior(params["model"], x), partial(model.log_joint, params["model"], x)
+        frozen = partial(model.log_joint, trees.stop(params["model"]), x)
+        return sum(t.sum() for t in learned.relax(log_p, frozen, q, torch.full((1, 2, 3), u), params["control"]))
+
+    slopes = trees.paths(grad(objective)(params))
+    assert [path for path, slope in slopes.items() if not torch.isfinite(slope).all()] == []
+
+
+def test_what_is_learned_starts_where_its_forerunner_stands():
+    """NVIL's prediction at the bound of independent pixels, RELAX at REBAR."""
+    x, train = data(), data(40)
+    entropy = Bernoulli.from_mean(train.mean(0)).entropy()
+    torch.testing.assert_close(learned.prediction(learned.init_baseline(KEY, train), x), -entropy.expand(3))
+    made, params, _ = prepared("rebar", UNBIASED["rebar"])
+    q, log_p = made.model.posterior(params["model"], x), partial(made.model.log_joint, params["model"], x)
+    u, control = q.noise(KEY, 2), learned.init_control(KEY, x, 2, 0.7)
+    value, _ = learned.relax(log_p, log_p, q, u, control)
+    torch.testing.assert_close(value, gradients.rebar(log_p, q, u, temperature=0.7))
+    relaxed = gradients.relaxed_density(log_p, q, temperature=0.7)
+    t = q.perturbed(u)
+    torch.testing.assert_close(learned.control(control, log_p, q, t), relaxed(t))
+
+
+def test_what_is_learned_is_a_group_with_an_optimiser_of_its_own():
+    made, params, _ = prepared("nvil", replace(UNBIASED["nvil"], learned_lr=0.01))
+    assert made.turns[0].groups == tuple(params) == ("model", "baseline")
+    assert made.optimisers["baseline"].lr == 0.01
+    assert made.optimisers["model"].lr == 1e-3
+
+
+def test_dynamic_pixels_are_drawn_for_each_step_and_datum():
+    made = program(TWO, sbn.build(4, 2), dynamic=True)
+    params, state = made.init(KEY, data(40))
+    grey = torch.full((3, 4), 0.5, dtype=torch.float64)
+    first, again, other = (out(made, params, state, key, x=grey).loss for key in (KEY, KEY, keys.key(9)))
+    assert first == again
+    assert first != other
+
+
+def test_every_estimator_on_offer_trains_or_says_what_to_use():
+    for name in OFFERED:
+        estimation = Estimation(k=2, estimator=name.replace("_", "-"))
+        trained = 0
+        for model in (vae.mlp(4, (3,), 2), sbn.build(4, 2)):
+            for bound in ("elbo", "iwae"):
+                try:
+                    made = program(replace(estimation, bound=bound), model)
+                except InputError as refusal:
+                    assert "use " in str(refusal), refusal
+                    continue
+                params, state = made.init(KEY, data(40))
+                slopes = grad(lambda p, made=made, state=state: out(made, p, state).loss)(params)
+                assert all(leaf.isfinite().all() for leaf in trees.leaves(slopes)), (name, bound)
+                trained += 1
+        assert trained or name == "arsm", name

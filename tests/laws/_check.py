@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 
 from jensen.core.contracts import Distribution, Flow, LatentModel
 from jensen.laws._law import LAWS, Law, Subject
@@ -70,7 +71,7 @@ class Trial:
 
 
 def parametrize(
-    instances: Mapping[str, object] | Iterable[object],
+    instances: Mapping[str, object] | Sequence[object],
     *,
     kind: str | None = None,
     examples: Mapping[str, object] | None = None,
@@ -87,7 +88,7 @@ def parametrize(
     """
     import pytest
 
-    named = dict(instances) if isinstance(instances, Mapping) else {_name(value): value for value in instances}
+    named = _named(instances)
     examples, expected_failures = examples or {}, expected_failures or {}
     for name in [*examples, *expected_failures]:
         if name not in named:
@@ -125,6 +126,10 @@ def kind_of(value: object) -> str:
         f"expected a distribution, flow, bound, gradient estimator, latent model, operation or program, got "
         f"{_name(value)}: see the contracts' methods in jensen.core.contracts, or give its kind="
     )
+
+
+def _named(instances: Mapping[str, object] | Sequence[object]) -> Mapping[str, object]:
+    return instances if isinstance(instances, Mapping) else {_name(value): value for value in instances}
 
 
 def _subject(value: object, kind: str, example: object) -> Subject:
@@ -165,6 +170,6 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _name(value: object) -> str:
-    if hasattr(value, "func"):
+    if isinstance(value, partial):
         return _name(value.func)
     return getattr(value, "__name__", type(value).__name__)

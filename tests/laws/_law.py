@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import SearchStrategy
 
+PHASES = [Phase.generate, Phase.shrink]
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
 
@@ -60,9 +61,16 @@ class Law:
         if self.given is None:
             self.function(*arguments)
             return
-        many = {} if max_examples is None else {"max_examples": max_examples}
+        many = max_examples or settings().max_examples
 
-        @settings(deadline=None, derandomize=True, database=None, suppress_health_check=QUIET, **many)
+        @settings(
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=QUIET,
+            phases=PHASES,
+            max_examples=many,
+        )
         @given(self.given(subject.value))
         def holds(drawn: object) -> None:
             self.function(*arguments, drawn)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.contracts import Flow
 
 
 def kl_is_nonnegative(kl: Tensor) -> None:
@@ -79,7 +80,7 @@ def mean_is_at_most(draws: Tensor, exact: Tensor, errors: float = 4.0) -> None:
     assert (draws.mean(0) <= exact + errors * error + 1e-9).all(), ((draws.mean(0) - exact) / error).max()
 
 
-def is_invertible(flow: object, z: Tensor, tolerance: float = 1e-8) -> None:
+def is_invertible(flow: Flow, z: Tensor, tolerance: float = 1e-8) -> None:
     """The inverse undoes forward, and each log_det is that of autograd's Jacobian, for every sample of z (s, n, d)."""
     there, log_det = flow.forward(z)
     back, opposite = flow.inverse(there)

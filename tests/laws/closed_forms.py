@@ -46,7 +46,7 @@ def entropy_is_that_of_samples(q: ClosedForm) -> None:
     needs=ClosedForm,
     planted=lambda: [
         spoiled(NORMAL, kl=lambda q, p: DiagNormal.kl(p, q)),
-        spoiled(COINS, kl=lambda q, p: 0.9 * Bernoulli.kl(q, p)),
+        spoiled(COINS, kl=lambda q, p: 0.5 * Bernoulli.kl(q, p)),
     ],
 )
 def kl_is_that_of_samples(q: ClosedForm) -> None:

@@ -6,6 +6,7 @@ a probability of 7e-6 per component. Fields whose first axis is n have one row p
 
 import math
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from jensen.laws.assertions import mean_is_exact
 from jensen.laws.regions import boxes, flat, is_discrete, values
 from jensen.laws.transforms import compiled
 
+Q = TypeVar("Q", bound=Distribution)
 KEY = keys.key(20)
 ZERO = torch.zeros((), dtype=torch.float64)
 
@@ -36,26 +38,26 @@ def data(q: Distribution) -> int:
     return trees.leaves(q.noise(KEY, 1))[0].shape[1]
 
 
-def rows(q: Distribution, start: int) -> Distribution:
+def rows(q: Q, start: int) -> Q:
     """The distribution of the data from `start` on."""
     n = data(q)
     return trees.map(lambda t: t[start:] if t.ndim and t.shape[0] == n else t, q)
 
 
-def partner(q: Distribution, n: int) -> Distribution:
+def partner(q: Q, n: int) -> Q:
     """Another member of the family: each of the n data has its neighbour's row."""
     return trees.map(lambda t: t.roll(1, 0) if t.ndim and t.shape[0] == n else t, q)
 
 
-def per_sample(f: Callable[[Distribution, Event], Tensor], q: Distribution, *each: Event) -> Tensor:
+def per_sample(f: Callable[[Q, Event], Tensor], q: Q, each: Event) -> Tensor:
     """The gradient of f(q, each sample with its axis of length 1) in q's fields: (s, all fields)."""
     vector, unravel = trees.ravel(q)
 
-    def one(*sample: Event) -> Tensor:
+    def one(sample: Event) -> Tensor:
         alone = trees.map(lambda t: t[None], sample)
-        return grad(lambda v: f(unravel(v), *alone).sum())(vector)
+        return grad(lambda v: f(unravel(v), alone).sum())(vector)
 
-    return vmap(one)(*each)
+    return vmap(one)(each)
 
 
 @law("distribution", planted=lambda: [spoiled(NORMAL, log_prob=lambda q, z: DiagNormal.log_prob(q, z).sum(-1))])
@@ -205,7 +207,7 @@ def everything(q: Distribution, noise: Event) -> Tensor:
 
 
 def _branches(q: DiagNormal, z: Tensor) -> Tensor:
-    return DiagNormal.log_prob(q, z) if z.max() > 0 else DiagNormal.log_prob(q, z)
+    return DiagNormal.log_prob(q, z) if z.max() > 0 else DiagNormal.log_prob(q, 1 * z)
 
 
 @law("distribution", planted=lambda: [spoiled(NORMAL, log_prob=_branches)])

@@ -138,8 +138,8 @@ class Doubled(torch.autograd.Function):
         pass
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, g: Tensor) -> Tensor:
-        return 2 * g
+    def backward(ctx: torch.autograd.function.FunctionCtx, *grad_outputs: Tensor) -> Tensor:
+        return 2 * grad_outputs[0]
 
 
 def backward_dropped(log_p: LogDensity, q: Distribution, noise: Noise, /) -> Tensor:
@@ -205,7 +205,11 @@ def gradients_are_per_datum(estimator: GradientEstimator) -> None:
     """A datum's value has no gradient in another's q, and an upstream gradient scales it: nothing is summed over n."""
     for oracle, s in taken(estimator).values():
         noise, value = noise_of(oracle, s), with_noise(oracle, estimator)
-        one, three = (grad(lambda p, c=c: c * value(p, noise)[0])(oracle.params) for c in (1.0, 3.0))
+
+        def first(params: gates.Params, scale: float, value: Any = value, noise: Noise = noise) -> Tensor:
+            return scale * value(params, noise)[0]
+
+        one, three = (grad(first)(oracle.params, scale) for scale in (1.0, 3.0))
         for t, scaled in zip(trees.leaves(one), trees.leaves(three), strict=True):
             torch.testing.assert_close(3 * t, scaled, rtol=1e-9, atol=1e-9)
         for t in one["phi"].values():

@@ -67,7 +67,7 @@ def samples_do_not_mix(flow: Flow, z: Tensor) -> None:
 
 
 def _branches(q: Stretch, z: Tensor) -> tuple[Tensor, Tensor]:
-    return Stretch.forward(q, z) if z.sum() > 0 else Stretch.forward(q, z)
+    return Stretch.forward(q, z) if z.sum() > 0 else Stretch.forward(q, 1 * z)
 
 
 @law("flow", planted=lambda: of(forward=_branches))

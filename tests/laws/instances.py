@@ -5,12 +5,23 @@ that it breaks by design, with the reason; EXAMPLES what the laws of flows and m
 """
 
 from functools import partial
+from typing import Protocol, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
 
 from jensen.core import bounds, keys, trees
-from jensen.core.contracts import Bound, Distribution, Flow, GradientEstimator, LatentModel, LogDensity, Noise
+from jensen.core.contracts import (
+    Bound,
+    Distribution,
+    Enumerable,
+    Flow,
+    GradientEstimator,
+    LatentModel,
+    LogDensity,
+    Noise,
+    Relaxable,
+)
 from jensen.core.distributions import (
     Bernoulli,
     Beta,
@@ -31,6 +42,17 @@ from jensen.core.models.latent import likelihoods, sbn, vae
 from jensen.core.trees import Params, Static
 from jensen.estimators import gradients
 from jensen.estimators.gradients import baselines
+
+Kind = TypeVar("Kind", contravariant=True)
+
+
+class Of(Protocol[Kind]):
+    """A gradient estimator for one kind of q; it refuses the others."""
+
+    def __call__(self, log_p: LogDensity, q: Kind, noise: Noise, /) -> Tensor: ...
+
+
+Special: TypeAlias = Of[Relaxable] | Of[Enumerable] | Of[Bernoulli] | Of[Categorical] | Of[DiagNormal]
 
 
 def noise(seed: int, *shape: int) -> Tensor:
@@ -96,10 +118,9 @@ BOUNDS: dict[str, Bound] = {
     "Csiszar": bounds.Csiszar(generators.reverse_kl),
     "TailAdaptive": bounds.TailAdaptive(),
 }
-ESTIMATORS: dict[str, GradientEstimator] = {
+OF_ANY_Q: dict[str, GradientEstimator] = {
     "pathwise": gradients.pathwise,
     "pathwise, iwae": partial(gradients.pathwise, bound=bounds.iwae),
-    "analytic_kl": analytic_kl,
     "stl": gradients.stl,
     "dreg": gradients.dreg,
     "dreg, Renyi(0.5)": partial(gradients.dreg, bound=bounds.Renyi(0.5)),
@@ -108,6 +129,12 @@ ESTIMATORS: dict[str, GradientEstimator] = {
     "score, iwae, vimco": partial(gradients.score, bound=bounds.iwae, baseline=baselines.vimco),
     "score, optimal": partial(gradients.score, baseline=baselines.optimal),
     "vargrad": gradients.vargrad,
+    "wake": gradients.wake,
+    "wake_theta": gradients.wake_theta,
+    "wake_phi": gradients.wake_phi,
+}
+OF_ONE_KIND: dict[str, Special] = {
+    "analytic_kl": analytic_kl,
     "muprop": gradients.muprop,
     "rebar": gradients.rebar,
     "relax": partial(gradients.relax, control=control),
@@ -120,10 +147,8 @@ ESTIMATORS: dict[str, GradientEstimator] = {
     "straight_through": gradients.straight_through,
     "concrete": gradients.concrete,
     "gumbel_straight_through": gradients.gumbel_straight_through,
-    "wake": gradients.wake,
-    "wake_theta": gradients.wake_theta,
-    "wake_phi": gradients.wake_phi,
 }
+ESTIMATORS = {**OF_ANY_Q, **OF_ONE_KIND}
 MODELS: dict[str, LatentModel] = {
     **{
         f"vae, {name}": vae.mlp(6, (5,), 2, likelihood=likelihood)

@@ -65,8 +65,8 @@ class WrongBackward(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, g: Tensor) -> Tensor:
-        return 3 * ctx.saved_tensors[0] * g  # type: ignore[attr-defined]
+    def backward(ctx: torch.autograd.function.FunctionCtx, *grad_outputs: Tensor) -> Tensor:
+        return 3 * ctx.saved_tensors[0] * grad_outputs[0]  # type: ignore[attr-defined]
 
 
 T = torch.linspace(-1, 2, 6, dtype=torch.float64).reshape(2, 3)

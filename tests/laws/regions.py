@@ -87,7 +87,8 @@ def boxes(q: Distribution, inside: bool) -> Boxes:
         tail = torch.arange(free.shape[-1]) == j
         sides.append((torch.where(tail, free.amin(0) - width, low), torch.where(tail, low, high)))
         sides.append((torch.where(tail, high, low), torch.where(tail, free.amax(0) + width, high)))
-    return Boxes(*(torch.stack(side) for side in zip(*sides, strict=True)), _event(z, simplex), False)
+    lower, upper = (torch.stack(side) for side in zip(*sides, strict=True))
+    return Boxes(lower, upper, _event(z, simplex), False)
 
 
 def _event(like: Event, simplex: bool) -> Callable[[Tensor], Event]:

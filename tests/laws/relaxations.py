@@ -45,7 +45,7 @@ def perturbed_given_its_sample_is_the_same_number(q: Relaxable) -> None:
     ],
 )
 def perturbed_given_has_the_conditional_path(q: Relaxable) -> None:
-    """grad E[g(t)] = E[grad g(t given z) + g(t) grad log q(z)], t given z = perturbed_given(noise, z) (Tucker, 2017)."""
+    """grad E[g(t)] = E[grad g(t given z) + g(t) grad log q(z)], t given z = perturbed_given(noise, z)."""
 
     def g(t: Tensor) -> Tensor:
         return torch.tanh(flat(t)).sum(-1)

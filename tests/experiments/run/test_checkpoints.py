@@ -48,6 +48,7 @@ def path(tmp_path):
 def test_a_checkpoint_comes_back_as_it_was(path):
     found = load(path, like=TENSORS, settings=Vae(log_every=3), data=SAVED.data)
     assert same(found, SAVED)
+    assert list(found.tensors) == sorted(TENSORS)
     for name, t in TENSORS.items():
         assert torch.equal(found.tensors[name], t)
         assert (found.tensors[name].dtype, found.tensors[name].shape) == (t.dtype, t.shape)

@@ -130,8 +130,9 @@ def _define(
 
     def call(x: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         check(x, h, weight, bias)
-        small = h.shape[0] * h.shape[1] * len(bias) <= INLINE
-        return reference(x, h, weight, bias) if small and not uses_kernel(h) else op(x, h, weight, bias)
+        if uses_kernel(h) or h.shape[0] * h.shape[1] * len(bias) > INLINE:
+            return op(x, h, weight, bias)
+        return density(x, F.linear(*(at_least_float32(t) for t in (h, weight, bias))))
 
     return Likelihood(call, op, reference)
 

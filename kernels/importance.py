@@ -37,11 +37,11 @@ def _forward(
         squares = squares * decay * decay + tl.sum(w * w, 0)
         peak = higher
     shift = tl.where(peak == float("-inf"), 0.0, peak)
-    dead = total == 0.0
-    safe = tl.where(dead, 1.0, total)
-    bound = tl.where(dead, float("-inf"), tl.log(safe) + shift - tl.log(tl.cast(s, ACC)))
+    empty = total == 0.0
+    safe = tl.where(empty, 1.0, total)
+    bound = tl.where(empty, float("-inf"), tl.log(safe) + shift - tl.log(tl.cast(s, ACC)))
     tl.store(bound_ptr + column, bound + bad, mask=live)
-    tl.store(ess_ptr + column, tl.where(dead, 0.0, safe * safe / tl.where(dead, 1.0, squares)) + bad, mask=live)
+    tl.store(ess_ptr + column, tl.where(empty, 0.0, safe * safe / tl.where(empty, 1.0, squares)) + bad, mask=live)
     for start in range(0, s, BLOCK_S):
         row = (start + tl.arange(0, BLOCK_S)).to(tl.int64)
         mask = (row < s)[:, None] & live[None, :]

@@ -1,4 +1,4 @@
-"""What is maximised when the two terms of the ELBO do not weigh the same; named terms, (n,) each, in nats per datum.
+"""What is maximised when the two terms of the ELBO have different weights; named terms, (n,) each, in nats per datum.
 
 As functions of a reconstruction and a KL, and as values of one signature that a trainer takes: see `objective`.
 """

@@ -38,10 +38,10 @@ def importance(
 def reference(log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     log_w = at_least_float32(log_p) - at_least_float32(log_q)
     total = log_sum_exp(log_w, -2)
-    dead = total == -torch.inf
-    weights = torch.exp(log_w - torch.where(dead, 0.0, total).unsqueeze(-2))
+    empty = total == -torch.inf
+    weights = torch.exp(log_w - torch.where(empty, 0.0, total).unsqueeze(-2))
     squares = weights.square().sum(-2)
-    ess = torch.where(dead, 0.0, 1 / torch.where(dead, 1.0, squares))
+    ess = torch.where(empty, 0.0, 1 / torch.where(empty, 1.0, squares))
     return total - math.log(log_w.shape[-2]), weights, ess
 
 

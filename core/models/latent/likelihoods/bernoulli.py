@@ -13,7 +13,7 @@ from jensen.core.trees import Params, check_keys
 
 @dataclass(frozen=True)
 class BernoulliLikelihood:
-    """P(x = 1) = sigmoid(output). For grey x, where it is let in, minus a cross-entropy and no density of x."""
+    """P(x = 1) = sigmoid(output). For grey x, as soft targets, minus a cross-entropy and no density of x."""
 
     binary: bool
 

@@ -9,7 +9,9 @@ from jensen.experiments.report.drawing import MARKERS, is_finite, name_ends, pan
 from jensen.experiments.run.program import Row
 
 COUNTS = ("step", "epoch", "skipped")
-UNITLESS = ("norm", "weight", "lr")
+FIRST = ("objective", "score", "loss", "reconstruction", "kl", "penalty")  # then other terms
+NATS = ("objective", "reconstruction", "kl", "penalty")
+LAST = ("norm", "weight", "lr")  # of prefixes, without a unit
 TITLES = {"kl": "KL", "norm": "gradient norm", "lr": "learning rate"}
 COLUMNS = 3
 Series = dict[str, tuple[list[float], list[float]]]  # by name: steps and values
@@ -20,7 +22,8 @@ def training(rows: Sequence[Row]) -> Figure:
 
     rows: of kind "train", means over the steps since the last, and of kind "held-out", the score at each epoch's end.
     A term has an axis of its own, for a KL of 3 is flat beside a reconstruction of 90; "norm/model" and
-    "norm/baseline" share one. What is 0 throughout has none, nor has the loss where it is minus the objective.
+    "norm/baseline" share one. What is 0 throughout has none, nor has the loss where it is minus the objective. An
+    objective that is not the ELBO, for it has a penalty, is drawn beside the ELBO, which held-out scores compare with.
     """
     found = collected(rows)
     height = -(-max(1, len(found)) // COLUMNS)
@@ -33,31 +36,39 @@ def training(rows: Sequence[Row]) -> Figure:
 
 
 def collected(rows: Sequence[Row]) -> dict[str, Series]:
-    """By panel, each series' steps and finite values; the objective's panel is the first."""
-    first = (
-        "objective" if any("objective" in row for row in rows) or not any("loss" in row for row in rows) else "score"
-    )
+    """By panel, each series' steps and finite values; the panel of the held-out score is the first."""
+    names = {key for row in rows for key in row}
+    first = "score" if "loss" in names and "objective" not in names else "objective"
     found: dict[str, Series] = {first: {}}
+
+    def add(title: str, name: str, step: object, value: object) -> None:
+        if is_finite(step) and is_finite(value):
+            steps, values = found.setdefault(title, {}).setdefault(name, ([], []))
+            steps.append(step)
+            values.append(value)
+
     for row in rows:
         for key, value in row.items():
-            if key in COUNTS or (key == "loss" and first == "objective") or not is_finite(value):
-                continue
-            title, name = (first, "held-out") if key == "score" else placed(key)
-            steps, values = found.setdefault(title, {}).setdefault(name, ([], []))
-            steps.append(row["step"])  # pyright: ignore[reportArgumentType]
-            values.append(value)  # pyright: ignore[reportArgumentType]
-    return {
-        title: series
-        for title, series in found.items()
-        if title == first or any(any(values) for _, values in series.values())
-    }
+            if key == "score":
+                add(first, "held-out", row["step"], value)
+            elif key == "objective":
+                add(first, "training", row["step"], value)
+            elif "/" in key:
+                add(*key.split("/", 1), row["step"], value)
+            elif key not in COUNTS and not (key == "loss" and first == "objective"):
+                add(key, key, row["step"], value)
+        objective, penalty = row.get("objective"), row.get("penalty")
+        if is_finite(objective) and is_finite(penalty) and penalty:
+            add(first, "training ELBO", row["step"], objective + penalty)
+    kept = [title for title in found if title == first or any(any(values) for _, values in found[title].values())]
+    return {title: found[title] for title in sorted(kept, key=place)}
 
 
-def placed(key: str) -> tuple[str, str]:
-    """The panel and the name of a row's entry."""
-    if "/" in key:
-        return tuple(key.split("/", 1))  # pyright: ignore[reportReturnType]
-    return (key, "training") if key == "objective" else (key, key)
+def place(title: str) -> int:
+    """Where a panel stands among the others."""
+    if title in LAST:
+        return len(FIRST) + 1 + LAST.index(title)
+    return FIRST.index(title) if title in FIRST else len(FIRST)
 
 
 def panel(axis: Axes, title: str, series: Mapping[str, tuple[list[float], list[float]]]) -> None:
@@ -70,8 +81,8 @@ def panel(axis: Axes, title: str, series: Mapping[str, tuple[list[float], list[f
         axis.set_yscale("log")
     elif title in ("objective", "score", "reconstruction") and drawn:
         axis.set_ylim(bottom=min(low(values) for _, values in series.values()))
-    unit = "" if title in UNITLESS else "nats per datum"
-    alone = f": {next(iter(series))}" if title in UNITLESS and len(series) == 1 else ""
+    unit = "nats per datum" if title in NATS else ""
+    alone = f": {next(iter(series))}" if title in LAST and len(series) == 1 else ""
     axis.set(title=f"{TITLES.get(title, title)}{alone}", xlabel="step", ylabel=unit)
     axis.grid(alpha=0.25)
     axis.locator_params(axis="x", nbins=5)

@@ -45,6 +45,16 @@ def test_each_term_has_its_own_axis_and_groups_share_one():
     assert {text.get_text() for text in drawn["gradient norm"].texts} == {"model", "baseline"}
 
 
+def test_an_objective_with_a_penalty_is_drawn_beside_the_elbo():
+    """Held-out scores are ELBOs: beside an objective that charges more for the KL they would look too good."""
+    weighted = [row | {"penalty": 2.0} if row["kind"] == "train" else row for row in rows(shift=-2.0)]
+    drawn = axes(training(weighted))
+    assert list(drawn) == ["objective", "reconstruction", "KL", "penalty", "gradient norm", "learning rate: model"]
+    elbo = lines(drawn["objective"])["training ELBO"]
+    assert list(elbo.get_ydata()) == pytest.approx([row["objective"] for row in rows()[:100]])
+    assert "training ELBO" not in lines(axes(training(rows()))["objective"])
+
+
 @pytest.mark.parametrize("shift", [-9.0, 0.0, 9.0])
 def test_no_curve_is_below_the_axis(shift):
     """The objective, which weights move, and the held-out score are both seen, but for the first steps of long runs."""

@@ -15,6 +15,7 @@ TABLES = {
     "bound": instances.BOUNDS,
     "estimator": instances.ESTIMATORS,
     "model": instances.MODELS,
+    "program": instances.programs(),
 }
 
 
@@ -51,6 +52,11 @@ def test_estimators(value, law):
 
 @of("model")
 def test_models(value, law):
+    law(value)
+
+
+@of("program")
+def test_programs(value, law):
     law(value)
 
 

@@ -40,11 +40,20 @@ def test_imports_run_one_way():
             assert folder == "kernels" or "from jensen.kernels" not in text, f"{path} imports a kernel eagerly"
 
 
+def test_the_laws_stand_above_the_library_and_beside_its_tests():
+    """Nothing that is installed imports `jensen.laws`, and they import no test."""
+    for package, folder in PLACES.items():
+        for path in (ROOT / folder).rglob("*.py"):
+            text = path.read_text()
+            assert package == "jensen.laws" or ("import laws" not in text and "from jensen.laws" not in text), path
+            assert "from tests" not in text, path
+
+
 def test_the_library_imports_without_extras():
     """core and estimators need nothing but what setup.cfg requires, and Triton is not imported."""
     code = """
 import sys
-for name in ("sklearn", "matplotlib", "rich", "tyro", "safetensors", "scipy", "triton"):
+for name in ("sklearn", "matplotlib", "rich", "tyro", "safetensors", "scipy", "triton", "hypothesis"):
     sys.modules[name] = None
 import jensen.core.bounds, jensen.core.models, jensen.estimators.gradients, jensen.estimators.evidence
 """

@@ -5,7 +5,7 @@ that it breaks by design, with the reason; EXAMPLES what the laws of flows and m
 """
 
 from functools import partial
-from typing import Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -42,6 +42,10 @@ from jensen.core.models.latent import likelihoods, sbn, vae
 from jensen.core.trees import Params, Static
 from jensen.estimators import gradients
 from jensen.estimators.gradients import baselines
+
+if TYPE_CHECKING:
+    from jensen.experiments.programs.adapted import ImageModel
+    from jensen.experiments.programs.latent import LatentProgram
 
 Kind = TypeVar("Kind", contravariant=True)
 
@@ -158,10 +162,30 @@ MODELS: dict[str, LatentModel] = {
     "sbn of two layers": sbn.build(6, 3, 2),
 }
 
+
+def programs() -> "dict[str, LatentProgram]":
+    """Training programs: a pathwise one, one that learns a baseline, and one whose objective has a state."""
+    from jensen.experiments.data.batches import Epochs
+    from jensen.experiments.programs.estimation import Estimation
+    from jensen.experiments.programs.latent import LatentProgram
+    from jensen.experiments.run.optimisers import Optimiser
+
+    def program(model: "ImageModel", name: str, estimation: Estimation) -> LatentProgram:
+        batches, optimiser = Epochs(12, 4), Optimiser()
+        return LatentProgram(model, estimation, name, False, batches, optimiser, 6, 5, False, "")
+
+    return {
+        "vae, pathwise": program(vae.mlp(6, (5,), 2), "pathwise", Estimation(k=2)),
+        "vae, geco": program(vae.mlp(6, (5,), 2), "pathwise", Estimation(k=1, objective="geco(-2)")),
+        "sbn, nvil": program(sbn.build(6, 3), "score", Estimation(k=2, baseline="nvil")),
+    }
+
+
 PIXELS = (noise(30, 5, 6) > 0).double()
 EXAMPLES: dict[str, object] = {
     **dict.fromkeys(FLOWS, noise(31, 4, 2, 3)),
     **dict.fromkeys(MODELS, PIXELS),
+    **dict.fromkeys(("vae, pathwise", "vae, geco", "sbn, nvil"), (noise(32, 12, 6) > 0).float()),
 }
 ABOVE = "at_most_the_log_mean_weight"
 ORDER = "order_does_not_matter"

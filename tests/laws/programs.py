@@ -54,8 +54,8 @@ class Location:
         error = (batch["data"] - params["location"]["mean"] - 0.1 * keys.normal(key, (2,))).square().sum(-1)
         return Out(error.mean(), {"error": error}, {"steps": state["steps"] + 1})
 
-    def score(self, params: Params, state: Tree, batch: Tree, key: Tensor) -> Tensor:
-        return -(batch["data"] - params["location"]["mean"]).square().sum(-1)
+    def score(self, params: Params, state: Tree, batch: Tensor, key: Tensor) -> Tensor:
+        return -(batch - params["location"]["mean"]).square().sum(-1)
 
     def figures(self, params: Params, state: Tree, data: Tensor, key: Tensor) -> dict[str, Any]:
         return {}
@@ -170,12 +170,11 @@ def batches_are_of_key_and_step(program: "Program", data: Tree) -> None:
         assert not all(same(batch, program.batch(data, KEY, step)) for step in (1, 2)), "every step has the same batch"
 
 
-@law("program", planted=lambda: of(score=lambda program, params, state, batch, key: batch["data"].sum()))
+@law("program", planted=lambda: of(score=lambda program, params, state, batch, key: batch.sum()))
 def scores_are_per_datum(program: "Program", data: Tree) -> None:
-    """score (n,), finite."""
+    """score of n data is (n,), finite."""
     params, state = program.init(KEY, data)
-    batch = program.batch(data, KEY, 0)
-    score, n = program.score(params, state, batch, KEY), len(trees.leaves(batch)[0])
+    score, n = program.score(params, state, data, KEY), len(trees.leaves(data)[0])
     assert score.shape == (n,), f"expected a score ({n},), got {tuple(score.shape)}"
     assert torch.isfinite(score).all(), score
 

@@ -126,8 +126,9 @@ def _bound_of_others(bound: Bound, log_w: Tensor) -> Tensor:
     if bounds.iwae == bound:
         return bounds.leave_one_out_iwae(log_w)
     s, n = log_w.shape
-    others = torch.arange(s, device=log_w.device).expand(s, s)[~torch.eye(s, dtype=torch.bool, device=log_w.device)]
-    subsets = log_w[others].reshape(s, s - 1, n).movedim(1, 0).reshape(s - 1, s * n)
+    index = torch.arange(s, device=log_w.device)
+    others = index[:-1, None] + (index[:-1, None] >= index)  # (s - 1, s), column s without s
+    subsets = log_w[others].reshape(s - 1, s * n)
     try:
         return apply_bound(bound, subsets).reshape(s, n)
     except ValueError as error:

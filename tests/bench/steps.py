@@ -1,6 +1,6 @@
 """The ELBO's arithmetic and the VAE's training step, in the forms that users choose between."""
 
-import math
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -11,15 +11,15 @@ from torch.nn import functional as F
 
 from jensen.core import keys, trees
 from jensen.core.distributions import Bernoulli, DiagNormal
-from jensen.core.models import vae
+from jensen.core.models.latent import vae
 from jensen.estimators.gradients import analytic_kl
-from jensen.experiments.compilation import compiled
-from tests.bench.timing import medians, table
+from jensen.experiments.run.compilation import compiled
+from tests.bench.race import Call, Race
 
 KEY = keys.key(0)
 
 
-def elbo(device: str) -> None:
+def elbo(device: str) -> Race:
     """Reconstruction less KL, (128,), from logits (128, 784) and a posterior (128, 20)."""
     n, pixels, latent = 128, 784, 20
     logits, x = keys.normal(KEY, (n, pixels)), (keys.uniform(keys.key(1), (n, pixels)) < 0.3).float()
@@ -37,14 +37,13 @@ def elbo(device: str) -> None:
         return Bernoulli(logits).log_prob(x) - DiagNormal(loc, log_scale).kl(DiagNormal(zero, zero))
 
     tensors = [t.to(device) for t in (logits, x, loc, log_scale)]
-    fused = compiled(functional)
-    np.testing.assert_allclose(fused(*tensors).cpu(), in_numpy(), rtol=1e-5)
-    rows = medians({
+    np.testing.assert_allclose(functional(*tensors).cpu(), in_numpy(), rtol=1e-5)
+    candidates: dict[str, Call] = {
+        "compiled": partial(compiled(functional), *tensors),
+        "eager": partial(functional, *tensors),
         "NumPy float64": in_numpy,
-        "eager": lambda: functional(*tensors),
-        "compiled": lambda: fused(*tensors),
-    })  # fmt: skip
-    table(f"ELBO of ({n}, {pixels}, {latent})", rows, "compiled")
+    }
+    return Race(f"ELBO of ({n}, {pixels}, {latent})", "compiled", candidates)
 
 
 class Module(nn.Module):
@@ -63,8 +62,8 @@ class Module(nn.Module):
         return (F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(-1) + kl).mean()
 
 
-def vae_step(device: str) -> None:
-    """A step of the 784-400-20 VAE at batch 128, with fused Adam."""
+def vae_step(device: str) -> Race:
+    """A step of the 784-400-20 VAE at batch 128, with fused Adam, beside the matrix products of its gradient."""
     x = (keys.uniform(KEY, (128, 784)) < 0.3).float().to(device)
     module = Module().to(device)
     module_adam = torch.optim.Adam(module.parameters(), lr=1e-3, fused=True)
@@ -77,23 +76,42 @@ def vae_step(device: str) -> None:
     model, key = vae.mlp(784, (400,), 20), KEY.to(device)
 
     def loss(params: trees.Params, x: Tensor, key: Tensor) -> Tensor:
-        q = model.posterior(params["encoder"], x)
-        log_likelihood = partial(model.log_likelihood, params["decoder"], x)
-        return -analytic_kl(log_likelihood, q, model.prior(x), q.noise(key, 1))[0].mean()
+        q = model.posterior(params, x)
 
-    def step(gradient, params, optimizer) -> None:
-        g, _ = gradient(params, x, key)
-        for leaf, slope in zip(trees.leaves(params), trees.leaves(g), strict=True):
+        def log_likelihood(z: Tensor) -> Tensor:
+            return model.likelihood(params, z).log_prob(x)
+
+        return -analytic_kl(log_likelihood, q, q.noise(key, 1), prior=model.prior(params, len(x))).mean()
+
+    def step(gradient: Callable, params: trees.Params, optimizer: torch.optim.Optimizer) -> None:
+        slopes, _ = gradient(params, x, key)
+        for leaf, slope in zip(trees.leaves(params), trees.leaves(slopes), strict=True):
             leaf.grad = slope
         optimizer.step()
 
-    candidates = {"nn.Module, eager": module_step}
-    for name, gradient in (
-        ("functional, eager", grad_and_value(loss)),
-        ("functional, compiled", compiled(grad_and_value(loss))),
-    ):
-        params = model.init(key, x.mean(0))
-        optimizer = torch.optim.Adam(trees.leaves(params), lr=1e-3, fused=True)
-        candidates[name] = partial(step, gradient, params, optimizer)
-    table("training step, 784-400-20, batch 128", medians(candidates), "functional, compiled")
-    assert math.isfinite(loss(params, x, key).item())
+    def candidate(gradient: Callable) -> Call:
+        params = model.init(key, x)
+        return partial(step, gradient, params, torch.optim.Adam(trees.leaves(params), lr=1e-3, fused=True))
+
+    params = model.init(key, x)
+    z = keys.normal(keys.key(1), (len(x), 20)).to(device)
+    candidates: dict[str, Call] = {
+        "the matrix products alone": lambda: [
+            products(params["encoder"], x, inputs=False),
+            products(params["decoder"], z),
+        ],
+        "functional, compiled": candidate(compiled(grad_and_value(loss))),
+        "functional, eager": candidate(grad_and_value(loss)),
+        "nn.Module, eager": module_step,
+    }
+    return Race("training step, 784-400-20, batch 128", "the matrix products alone", candidates)
+
+
+def products(layers: trees.Params, h: Tensor, inputs: bool = True) -> None:
+    """A perceptron's products (rows, in) @ (in, out), and those of its gradient, that of its inputs by choice."""
+    for i, layer in enumerate(layers.values()):
+        out = h @ layer["weight"].T
+        if i > 0 or inputs:
+            out @ layer["weight"]
+        out.T @ h
+        h = out

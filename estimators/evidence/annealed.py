@@ -15,18 +15,18 @@ Reference     Neal, 2001; Wu et al., 2017, for q the encoder's posterior
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.contracts import Distribution, LogDensity
 from jensen.core.ops.log_scale import at_least_float32
 from jensen.estimators.evidence.importance import check_counts, from_log_weights
 from jensen.estimators.evidence.moves import Hamiltonian, hmc, tune
 from jensen.estimators.evidence.paths import Geometric, Point, check_schedule
-from jensen.estimators.gradients.contract import LogDensity
 
 
 class Annealed(NamedTuple):
@@ -55,7 +55,7 @@ class Walk(NamedTuple):
 @torch.no_grad()
 def annealed_importance(
     log_p: LogDensity,
-    q: Any,
+    q: Distribution,
     key: Int[Tensor, "3"],
     k: int,
     schedule: Float[Tensor, " t"],

@@ -11,17 +11,17 @@ Reference     Grosse et al., 2015; Grosse et al., 2016; Wu et al., 2017
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.contracts import Distribution, LogDensity
 from jensen.estimators.evidence.annealed import Walk, chains, check_run
 from jensen.estimators.evidence.moves import Hamiltonian, hmc, tune
 from jensen.estimators.evidence.paths import Geometric
-from jensen.estimators.gradients.contract import LogDensity
 
 
 class Averages(NamedTuple):
@@ -38,8 +38,8 @@ class Averages(NamedTuple):
 class Sandwich(NamedTuple):
     """Bounds per datum in nats, with the error of each that comes from its k chains, all (n,).
 
-    The chains of the upper bound share one z, whose luck their spread does not show: a single upper bound may be off
-    by more than upper_error. The errors of `over_data` are whole.
+    The chains of the upper bound share one z, whose variance upper_error does not include: a single upper bound may
+    be off by more. The errors of `over_data` include it.
     """
 
     lower: Float[Tensor, " n"]
@@ -56,8 +56,8 @@ class Sandwich(NamedTuple):
     def over_data(self) -> Averages:
         """Means over the data, whose gap bounds how far either side is off on average.
 
-        A datum whose chains all died has a lower bound of -inf, and so has the mean, with an error of inf:
-        (sandwich.lower == -inf).nonzero() tells which. To leave such data out would bias the rest.
+        A datum whose chains all end outside the support has a lower bound of -inf, and so has the mean, with an error
+        of inf: (sandwich.lower == -inf).nonzero() are the data. To leave them out would bias the mean.
         """
         return Averages(*(t for column in (self.lower, self.upper, self.gap) for t in _mean(column)))
 
@@ -65,14 +65,14 @@ class Sandwich(NamedTuple):
 def _mean(column: Tensor) -> tuple[Tensor, Tensor]:
     """The mean of (n,) and its standard error: inf for one datum, and where the mean is infinite."""
     mean, n = column.mean(), len(column)
-    unknown = n == 1 or bool(mean.abs() == torch.inf)
+    unknown = n == 1 or bool(mean.isinf())
     return mean, torch.full_like(mean, torch.inf) if unknown else column.std() / n**0.5
 
 
 @torch.no_grad()
 def bdmc(
     log_p: LogDensity,
-    q: Any,
+    q: Distribution,
     z: Float[Tensor, "1 n *d"],
     key: Int[Tensor, "3"],
     k: int,
@@ -85,9 +85,10 @@ def bdmc(
 
     z (1, n, *d) are draws of the prior, x is drawn from p(x | z), and log_p and q are made for that x:
 
-        z = model.sample_prior(decoder, key, n)
-        x = ...  # a draw of model.observation(decoder, z)
-        sandwich = bdmc(partial(model.log_joint, decoder, x), model.posterior(encoder, x), z, key, 16, linear(1000))
+        prior = model.prior(params, n)
+        z = prior.sample(prior.noise(z_key, 1))
+        x = ...  # a draw of model.likelihood(params, z), (n, *event)
+        sandwich = bdmc(partial(model.log_joint, params, x), model.posterior(params, x), z, key, 16, linear(1000))
 
     Both directions use the step sizes of one pilot, as `annealed_importance` does, whose other arguments these are.
     """

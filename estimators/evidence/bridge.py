@@ -6,30 +6,30 @@ With          c = log r, the fixed point of Meng and Wong's r <- mean_q[p / (s1 
               by bisection
 Requires      draws of p(z | x), in the chain's order, and a q that overlaps it and was fitted to other draws
 Unbiased when never; consistent as both numbers of draws grow, with the least asymptotic error of all bridges
-Cost          one evaluation of log_p and q per draw, `chunk` at a time; two numbers kept per draw
+Cost          one evaluation of log_p and q per draw, `chunk` at a time; two numbers stored per draw
 Reference     Meng and Wong, 1996; Frühwirth-Schnatter, 2004, for the error
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.contracts import Distribution, LogDensity
 from jensen.core.ops.log_scale import at_least_float32
 from jensen.estimators.evidence.importance import check_counts, draw, draw_at
-from jensen.estimators.gradients.contract import LogDensity
 
-FEW = 5  # below so many effective draws on a side an error bar is luck: one of 1.2 nats may be 20 off
+FEW = 5  # with fewer effective draws on a side the error is not estimated: one of 1.2 nats may be 20 off
 
 
 class Bridge(NamedTuple):
     """log_p with its standard error in nats per datum, and how far the two densities overlap, each (n,).
 
-    The error is inf where too little bridges the densities to tell: where, on either side, the draws that count are
-    effectively fewer than five, (sum f)^2 / sum f^2 < 5 for f the probability of having come from the other side, or
+    The error is inf where the overlap is too small to estimate it: where, on either side, the effective number of
+    draws is below five, (sum f)^2 / sum f^2 < 5 for f the probability of having come from the other side, or
     where not even one draw could have, sum f < 1. It is inf too where a side has no finite ratio; log_p is then -inf
     if all draws of q lie outside the posterior's support, and else inf.
     """
@@ -42,7 +42,7 @@ class Bridge(NamedTuple):
 @torch.no_grad()
 def bridge(
     log_p: LogDensity,
-    q: Any,
+    q: Distribution,
     z: Float[Tensor, "s n *d"],
     key: Int[Tensor, "3"],
     k: int,

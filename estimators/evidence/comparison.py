@@ -10,22 +10,13 @@ Reference     Kass and Raftery, 1995; Schwarz, 1978, for BIC
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-
-@runtime_checkable
-class Estimate(Protocol):
-    """What `importance`, `annealed_importance`, `smc` and `bridge` return."""
-
-    @property
-    def log_p(self) -> Tensor: ...
-
-    @property
-    def standard_error(self) -> Tensor: ...
+from jensen.core.contracts import Estimate
 
 
 class BayesFactor(NamedTuple):
@@ -54,7 +45,7 @@ def bayes_factor(first: Estimate, second: Estimate) -> BayesFactor:
 
 
 def posterior_probabilities(models: Sequence[Estimate], log_prior: Float[Tensor, " m"] | None = None) -> Probabilities:
-    """p(M_i | x) = softmax_i(log p(x | M_i) + log p(M_i)), models equally likely beforehand unless told.
+    """p(M_i | x) = softmax_i(log p(x | M_i) + log p(M_i)), models equally likely a priori by default.
 
     The error is first order: p_i sqrt(sum_j (1[i = j] - p_j)^2 e_j^2). A model of evidence 0 has probability 0; NaN
     where all have.
@@ -74,7 +65,7 @@ def bic(log_likelihood: Float[Tensor, "..."], parameters: int, observations: int
     """Schwarz's criterion, parameters log(observations) - 2 log_likelihood: lower is better.
 
     log_likelihood is the maximised one of all observations together, in nats. -bic / 2 approximates the log evidence
-    to O(1) for a prior worth one observation; models compare by their difference.
+    to O(1) for a unit-information prior; models compare by their difference.
     """
     if observations < 1 or parameters < 0:
         raise ValueError(f"expected observations >= 1 and parameters >= 0, got {observations} and {parameters}")

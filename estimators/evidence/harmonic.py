@@ -11,19 +11,17 @@ Reference     Newton and Raftery, 1994; Neal, 2008, "The harmonic mean of the li
               ever"; Gelfand and Dey, 1994, for a light-tailed q
 """
 
-from typing import Any
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.contracts import Distribution, LogDensity
 from jensen.estimators.evidence.importance import Evidence, draw_at, from_log_weights
-from jensen.estimators.gradients.contract import LogDensity
 
 
 @torch.no_grad()
-def harmonic(log_p: LogDensity, q: Any, z: Float[Tensor, "s n *d"]) -> Evidence:
+def harmonic(log_p: LogDensity, q: Distribution, z: Float[Tensor, "s n *d"]) -> Evidence:
     """The harmonic mean's "evidence" from draws z of the posterior, (n,) each; q is the prior. Never use it.
 
     Its mean is carried by regions where the likelihood is tiny, which the posterior all but never visits: a draw at

@@ -11,16 +11,18 @@ Reference     Rezende et al., 2014, appendix E; Burda et al., 2016
 from collections.abc import Callable
 from functools import partial
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from jensen.core import keys
+from jensen.core import distributions, keys
+from jensen.core.contracts import Distribution, Event, LogDensity
 from jensen.core.ops.log_scale import at_least_float32
+from jensen.estimators.evidence.chunks import chunk_size
 from jensen.estimators.evidence.tail import smooth_tail, tail_size
-from jensen.estimators.gradients.contract import LogDensity, check_density
+from jensen.estimators.gradients.contract import check_density
 
 
 class Evidence(NamedTuple):
@@ -32,28 +34,36 @@ class Evidence(NamedTuple):
     k_hat: Float[Tensor, " n"]
 
 
-def importance(log_p: LogDensity, q: Any, key: Int[Tensor, "3"], k: int, chunk: int = 64) -> Evidence:
+def importance(log_p: LogDensity, q: Distribution, key: Int[Tensor, "3"], k: int, chunk: int | None = None) -> Evidence:
     """Evidence from k samples of q, `chunk` at a time; the chunk changes neither draws nor, to rounding, results.
 
-    log_p: z (s, n, d) -> (s, n), the log joint density. Nothing is differentiated.
+    log_p: z (s, n, *event) -> (s, n), the log joint density. Nothing is differentiated. Without a chunk it is as large
+    as keeps the largest tensor of an evaluation within `chunks.BUDGET`, 4 MiB.
     standard_error is that of log mean w by the delta method, sd(w) / (sqrt(k) mean w); it is inf for k = 1.
     ess is (sum w)^2 / sum w^2, in [1, k], and 0 where every weight is 0. An infinite weight, a log weight of +inf,
     gives log_p = +inf with an infinite error, and ess counts such weights; one of NaN gives NaN.
-    k_hat is the Pareto shape of the largest weights, the only ones kept: above min(1 - 1 / log10(k), 0.7) neither log_p
-    nor its error can be trusted (`diagnostics.reliability` says so in words); inf for fewer than 21 samples.
+    k_hat is the Pareto shape of the largest weights, the only ones stored: above min(1 - 1 / log10(k), 0.7) neither
+    log_p nor its error can be trusted (`diagnostics.reliability` says so in words); inf for fewer than 21 samples.
     """
-    check_counts(k=k, chunk=chunk)
-    return from_log_weights(partial(draw, log_p, q, min(chunk, k)), key, k)
+    check_counts(k=k, chunk=1 if chunk is None else chunk)
+    log_weights = partial(draw, log_p, q)
+    size = chunk_size(log_weights, key, k) if chunk is None else min(chunk, k)
+    return from_log_weights(partial(log_weights, size), key, k)
 
 
-def draw(log_p: LogDensity, q: Any, s: int, key: Int[Tensor, "3"]) -> Float[Tensor, "s n"]:
-    """Log weights of the s particles at the key's place."""
-    return draw_at(log_p, q, q.sample(q.noise(key, s)))
+def draw(log_p: LogDensity, q: Distribution, s: int, key: Int[Tensor, "3"]) -> Float[Tensor, "s n"]:
+    """Log weights log p(x, z) - log q(z) of the s particles at the key's place."""
+    z, log_q_z = distributions.draw(q, key, s)
+    return _log_weights(log_p, z, log_q_z)
 
 
-def draw_at(log_p: LogDensity, q: Any, z: Float[Tensor, "s n *d"]) -> Float[Tensor, "s n"]:
-    """Log weights log p(x, z) - log q(z) of given particles."""
-    log_p_z, log_q_z = log_p(z), q.log_prob(z)
+def draw_at(log_p: LogDensity, q: Distribution, z: Event) -> Float[Tensor, "s n"]:
+    """Log weights of given particles z (s, n, *event)."""
+    return _log_weights(log_p, z, q.log_prob(z))
+
+
+def _log_weights(log_p: LogDensity, z: Event, log_q_z: Tensor) -> Tensor:
+    log_p_z = log_p(z)
     check_density(log_p_z, log_q_z.shape)
     return log_p_z - log_q_z
 
@@ -67,15 +77,15 @@ def from_log_weights(log_weights: Callable[[Tensor], Float[Tensor, "s n"]], key:
     """
     check_counts(k=k)
     tail = tail_size(k) + 1
-    moments, largest, held, start = None, [], [], 0
+    moments, largest, waiting, start = None, [], [], 0
     while start < k:
         log_w = log_weights(keys.at(key, particle=start))
         if log_w.ndim != 2 or log_w.shape[0] == 0:
             raise ValueError(f"expected log weights (s, n) with s >= 1, got {tuple(log_w.shape)}")
         start += len(log_w)
-        held.append(at_least_float32(log_w[: len(log_w) - max(0, start - k)]))
-        if start >= k or sum(map(len, held)) >= 2 * tail:  # many at once: each step below is many small operations
-            log_w, held = torch.cat(held), []
+        waiting.append(at_least_float32(log_w[: len(log_w) - max(0, start - k)]))
+        if start >= k or sum(map(len, waiting)) >= 2 * tail:  # many at once: each step below is many small operations
+            log_w, waiting = torch.cat(waiting), []
             moments = _Moments.of(log_w) if moments is None else moments.merge(_Moments.of(log_w))
             log_w = torch.cat([*largest, log_w])
             largest = [log_w.topk(min(tail, len(log_w)), 0).values]
@@ -84,7 +94,7 @@ def from_log_weights(log_weights: Callable[[Tensor], Float[Tensor, "s n"]], key:
     return Evidence(*moments.estimates(), k_hat.to(moments.mean.dtype))
 
 
-def check_counts(**counts: Any) -> None:
+def check_counts(**counts: object) -> None:
     """Numbers of samples, chains, moves: whole, and at least 1."""
     for name, count in counts.items():
         if not isinstance(count, Integral) or int(count) < 1:

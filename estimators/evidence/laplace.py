@@ -16,7 +16,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.estimators.gradients.contract import LogDensity, density
+from jensen.core.contracts import LogDensity
+from jensen.core.distributions import FullNormal
+from jensen.estimators.gradients.contract import density
 
 
 class Laplace(NamedTuple):
@@ -29,6 +31,16 @@ class Laplace(NamedTuple):
     mode: Float[Tensor, "n d"]
     covariance: Float[Tensor, "n d d"]
     climb: Float[Tensor, " n"]
+
+    @property
+    def standard_error(self) -> Float[Tensor, " n"]:
+        """NaN: the approximation's error is not estimated."""
+        return torch.full_like(self.log_p, torch.nan)
+
+    @property
+    def posterior(self) -> FullNormal:
+        """N(mode, covariance) as a value: a q to start inference from, or to sample importance weights with."""
+        return FullNormal.from_covariance(self.mode, self.covariance)
 
 
 @torch.no_grad()
@@ -58,7 +70,7 @@ def find_mode(
     """A local mode of log_p from a start z (n, d), by damped Newton steps, each datum at its own damping.
 
     A step solves (-H + damping) step = slope; one that would lower log_p is not taken, and its damping grows tenfold.
-    Ends when no datum's step promises more than `tolerance` nats, or after `steps`: `laplace` tells what is left.
+    Ends when no datum's step promises more than `tolerance` nats, or after `steps`: `Laplace.climb` is what is left.
     A start without slope, at a minimum or a saddle, is where it stays, and `laplace` refuses it: start elsewhere.
     """
     z = z.detach()

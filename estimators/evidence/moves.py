@@ -10,7 +10,7 @@ Reference     Duane et al., 1987; Roberts and Tweedie, 1996; Neal, 2011
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -55,9 +55,9 @@ class Hamiltonian(NamedTuple):
         log_accept = proposal.log_density(beta) - log_density + kinetic
         u = keys.uniform(accept_key, tuple(point.log_p.shape), dtype)
         moved = torch.log(u) < log_accept  # never where it is NaN
-        kept = Point(*(torch.where(spread(moved, new), new, old) for new, old in zip(proposal, point, strict=True)))
+        after = Point(*(torch.where(spread(moved, new), new, old) for new, old in zip(proposal, point, strict=True)))
         accept = torch.exp(log_accept.clamp_max(0)).nan_to_num(nan=0.0)
-        return kept, torch.where(log_density.isfinite(), accept, torch.nan)
+        return after, torch.where(log_density.isfinite(), accept, torch.nan)
 
     def trajectory(
         self, path: Geometric, point: Point, momentum: Tensor, beta: Tensor, stride: Tensor
@@ -80,15 +80,15 @@ def adapted(
     """One step of Robbins and Monro: log step + rate (acceptance - target).
 
     The acceptance is that of the particles in the support: the others, whose log density is not finite, would shrink
-    the step to nothing. Where no particle counts, the step stays.
+    the step to 0. Where no particle is in the support, the step stays.
     """
     return log_step + rate * (accept.to(log_step.dtype).nanmean(0) - target).nan_to_num(nan=0.0)
 
 
-def tune(path: Geometric, schedule: Tensor, move: Any, key: Int[Tensor, "3"]) -> Float[Tensor, "t n"]:
+def tune(path: Geometric, schedule: Tensor, move: Hamiltonian, key: Int[Tensor, "3"]) -> Float[Tensor, "t n"]:
     """Step sizes per temperature schedule[1:-1] and datum, (t, n), from a run of `PILOT` chains with its own key.
 
-    The pilot's particles are thrown away, so that to the run that uses its steps they are constants: what that run
+    The pilot's particles are discarded, so that its steps are constants to the run that uses them: what that run
     estimates stays unbiased, and chains stay independent, which adapting along the run itself would not allow.
     """
     if len(schedule) == 2:

@@ -25,7 +25,7 @@ def fit_pareto(
     """(k, sigma), each (n,), of the exceedances x >= 0 in falling order, of which the first `count` are used.
 
     With b = -theta, the profile log likelihood is l(b) = m (log(b / k(b)) - k(b) - 1), k(b) = mean log(1 + b x).
-    (inf, NaN) where fewer than five exceedances are positive: no tail can be told from them.
+    (inf, NaN) where fewer than five exceedances are positive, too few to fit.
     """
     m, n = x.shape
     count = torch.full((n,), m, device=x.device) if count is None else count

@@ -9,14 +9,15 @@ Reference     Gelman and Meng, 1998; Neal, 2001; Grosse et al., 2015, for the si
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from jensen.core import trees
-from jensen.estimators.gradients.contract import LogDensity, check_density
+from jensen.core.contracts import Distribution, Enumerable, LogDensity
+from jensen.estimators.gradients.contract import check_density
 
 
 class Point(NamedTuple):
@@ -47,15 +48,15 @@ class Geometric(NamedTuple):
     With the model's prior for q this anneals the likelihood; with the encoder's posterior the way is shorter.
     """
 
-    q: Any
+    q: Distribution
     log_p: LogDensity
 
     @classmethod
-    def of(cls, log_p: LogDensity, q: Any) -> "Geometric":
+    def of(cls, log_p: LogDensity, q: Distribution) -> "Geometric":
         if not q.reparameterised:
             raise TypeError(
-                f"annealing moves z along gradients, and {type(q).__name__} is discrete: "
-                "use importance, or sum over q.support()"
+                f"annealing moves z along gradients, and {type(q).__name__} is discrete: use importance"
+                + (", or sum over q.support()" if isinstance(q, Enumerable) else "")
             )
         return cls(trees.stop(q), log_p)
 

@@ -5,7 +5,7 @@ With          log mean over islands of Z, Z = prod_i mean_m w_i, the incremental
               beta_{i-1}); particles are resampled by them (systematically) and moved at beta_i. A pilot population
               finds the temperatures, each rise of beta keeping a given effective sample size, and the step sizes
 Requires      a continuous z, q > 0 wherever p(x, z) > 0, and several islands for a standard error
-Unbiased when never on the log scale; mean Z is unbiased for p(x), since the pilot's particles are thrown away and its
+Unbiased when never on the log scale; mean Z is unbiased for p(x), since the pilot's particles are discarded and its
               temperatures and steps are constants to the islands
 Cost          `repeats` moves of k particles per temperature, and the pilot, 8 moves of k / islands particles per
               temperature; memory for k particles
@@ -13,18 +13,18 @@ Reference     Del Moral et al., 2006; Jasra et al., 2011, for the temperatures; 
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.contracts import Distribution, LogDensity
 from jensen.core.ops.importance import log_sum_exp
 from jensen.estimators.evidence.importance import check_counts, from_log_weights
 from jensen.estimators.evidence.moves import FIRST, WARM, Hamiltonian, adapted, hmc
 from jensen.estimators.evidence.paths import Geometric, Point, spread
-from jensen.estimators.gradients.contract import LogDensity
 
 LEAST = 1e-10  # the smallest rise of beta: even where only a few particles lie in the support of p, it rises
 SETTLE = 8  # the pilot's moves at each temperature after the first
@@ -34,7 +34,7 @@ class Smc(NamedTuple):
     """Evidence in nats per datum, each (n,), and equally weighted draws of the posterior.
 
     The standard error is that of a mean over islands: for an interval take Student's t with islands - 1 degrees of
-    freedom. ± 1.96 of it hold 94 % for 20 islands, 91 % for 8, 70 % for 2.
+    freedom. ± 1.96 of it cover 94 % for 20 islands, 91 % for 8, 70 % for 2.
     """
 
     log_p: Float[Tensor, " n"]
@@ -42,13 +42,13 @@ class Smc(NamedTuple):
     ess: Float[Tensor, " n"]  # how many islands the estimate rests on, in [1, islands]
     acceptance: Float[Tensor, " n"]
     temperatures: Int[Tensor, " n"]  # how many the pilot found
-    z: Float[Tensor, "s n *d"]  # whole islands, drawn by their Z: some twice, the dead never unless all are
+    z: Float[Tensor, "s n *d"]  # whole islands, resampled by their Z: one of Z = 0 only where all are
 
 
 @torch.no_grad()
 def smc(
     log_p: LogDensity,
-    q: Any,
+    q: Distribution,
     key: Int[Tensor, "3"],
     k: int,
     islands: int = 20,
@@ -120,7 +120,7 @@ def systematic(log_w: Float[Tensor, "r m n"], key: Int[Tensor, "3"]) -> Int[Tens
     """Ancestors of m particles per island r and datum: each appears floor(m w) or ceil(m w) times, w its share.
 
     One uniform number per island and datum places m points, (i + u) / m. Where no weight is positive, or one is NaN
-    or infinite, everyone is their own ancestor.
+    or infinite, each particle is its own ancestor.
     """
     r, m, n = log_w.shape
     u = keys.uniform(key, (r, n), torch.float64)[..., None]
@@ -133,7 +133,7 @@ def systematic(log_w: Float[Tensor, "r m n"], key: Int[Tensor, "3"]) -> Int[Tens
 
 
 def _increment(point: Point, rise: Tensor) -> Tensor:
-    """rise (log p - log q), (s, n), in float64; a datum that stays where it is gains nothing."""
+    """rise (log p - log q), (s, n), in float64; 0 where beta does not rise."""
     return torch.where(rise == 0, 0.0, rise * point.log_ratio().double())
 
 
@@ -144,8 +144,8 @@ def _rise(log_ratio: Tensor, left: Tensor, target: float) -> Tensor:
         middle = (low + high) / 2
         enough = _ess(log_ratio, middle) >= target
         low, high = torch.where(enough, middle, low), torch.where(enough, high, middle)
-    hopeless = ~torch.isfinite(log_ratio.amax(0))  # all dead, or infinite, or NaN: the result says so
-    whole = (_ess(log_ratio, left) >= target) | hopeless
+    broken = ~torch.isfinite(log_ratio.amax(0))  # none in the support, or infinite, or NaN: the result says so
+    whole = (_ess(log_ratio, left) >= target) | broken
     return torch.where(whole, left, torch.minimum(low.clamp_min(LEAST), left))
 
 

@@ -29,7 +29,7 @@ def smooth_tail(largest: Float[Tensor, "m n"]) -> tuple[Float[Tensor, " n"], Flo
     not smoothed. The i-th smallest of t tail weights becomes cutoff + F^-1((i - 1/2) / t), F the fit, at most the
     largest raw weight; a weight of 0 stays 0. k_hat is inf where no tail can be fitted (fewer than five weights in it,
     all 0, or one that dwarfs the rest), -inf where all m are equal, as with an exact q, and NaN for NaN or infinite
-    weights, whose smoothed weights mean nothing.
+    weights, whose smoothed weights are undefined.
     """
     peak = largest[0]
     broken = peak.isnan() | (peak == torch.inf)

@@ -8,6 +8,7 @@ from jensen.core import keys
 from jensen.core.bounds import iwae
 from jensen.core.distributions import DiagNormal
 from jensen.estimators.evidence import draw, from_log_weights, importance
+from jensen.estimators.evidence.chunks import BUDGET
 from tests.estimators.normalisers import untouched
 from tests.estimators.test_pathwise import model, parameters
 
@@ -22,6 +23,37 @@ def test_particle_chunks_change_nothing(chunk):
     chunked = importance(ORACLE.log_joint, Q, KEY, 1000, chunk=chunk)
     for a, b in zip(whole, chunked, strict=True):
         assert (a - b).abs().max() <= 1e-12 * max(1, a.abs().max())
+
+
+@pytest.mark.parametrize("hidden", [1, 500, 10**6])
+def test_the_default_chunk_follows_the_bytes_of_the_density(hidden):
+    """What the density makes of a particle decides; all calls are of one size, and results those of any chunk."""
+    sizes = []
+
+    def log_p(z):
+        wide = z.new_ones(len(z), 6, hidden)
+        sizes.append(wide.nbytes)
+        return ORACLE.log_joint(z) + 0 * wide.sum(-1)
+
+    k = 2000 if hidden == 500 else 2
+    estimate = importance(log_p, Q, KEY, k)
+    assert len(set(sizes[1:])) == 1
+    assert sizes[1] <= BUDGET or sizes[1] == sizes[0] > BUDGET
+    assert len(sizes) == 1 + math.ceil(k / min(k, max(1, BUDGET // sizes[0])))
+    for a, b in zip(estimate, importance(ORACLE.log_joint, Q, KEY, k, chunk=3), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
+def test_many_particles_of_a_small_problem_are_few_calls():
+    calls = []
+    importance(lambda z: calls.append(len(z)) or -z.square().sum(-1), DiagNormal(*torch.zeros(2, 1, 2)), KEY, 100_000)
+    assert calls == [1, 50_000, 50_000]
+
+
+def test_it_compiles():
+    compiled = torch.compile(lambda key: importance(ORACLE.log_joint, Q, key, 100), backend="eager", fullgraph=True)
+    for a, b in zip(compiled(KEY), importance(ORACLE.log_joint, Q, KEY, 100), strict=True):
+        torch.testing.assert_close(a, b)
 
 
 @pytest.mark.parametrize("size", [1, 4, 5])

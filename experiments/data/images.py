@@ -54,8 +54,6 @@ class ImageData:
             )
         if self.data == "digits" and self.data_dir is not None:
             raise InputError("--data-dir holds MNIST's files and digits needs none: use --data mnist, or drop it")
-        if self.data_dir is not None and not self.data_dir.is_dir():
-            raise InputError(f"--data-dir {self.data_dir} is no folder")
 
     def load(self, run: Run) -> Images:
         """The images as the run takes them. InputError when files are missing or damaged, or nothing is downloaded."""
@@ -68,6 +66,8 @@ class ImageData:
 
     def read(self) -> Images:
         """The images as they are stored."""
+        if self.data_dir is not None and not self.data_dir.is_dir():
+            raise InputError(f"--data-dir {self.data_dir} is no folder")
         if self.data == "digits":
             return digits()
         if self.data == "mnist":

@@ -1,4 +1,4 @@
-"""What a latent-variable model is trained by: a bound and an estimator of its gradient, or an objective of two terms."""
+"""What a latent-variable model is trained by: a bound and an estimator of its gradient, or an objective."""
 
 import difflib
 import math
@@ -6,12 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from torch import Tensor
-
 from jensen.core import bounds, objectives
 from jensen.core.contracts import Bound, Distribution, Key
 from jensen.core.objectives import Objective
-from jensen.estimators import gradients
 from jensen.estimators.gradients import baselines, catalogue
 from jensen.experiments.run.errors import InputError, option
 from jensen.experiments.run.program import Schedule, Weights

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
 
+import torch
 import tyro
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.contracts import Distribution
 from jensen.experiments.data.batches import Epochs
 from jensen.experiments.data.images import ImageData, Images, split
 from jensen.experiments.programs.adapted import ImageModel
@@ -55,25 +55,41 @@ class ImageSettings:
         images = self.images.load(self.run)
         train, held_out = split(images.train, self.run, self.images.treatment)
         model, batches = self.model(images), Epochs(len(train), self.run.batch, self.run.keep_last)
-        name = self.estimation.chosen(self.example(model, train))
+        params = model.init(keys.key(0, train.device), train)
+        name = self.estimation.chosen(model.posterior(params, self.example(train)))
+        total = self.run.total(batches.steps)
         program = LatentProgram(
             model=model, estimation=self.estimation, name=name, dynamic=self.images.treatment == "dynamic",
-            batches=batches, optimiser=self.optimiser, total=self.run.total(batches.steps), evidence_k=self.evidence_k,
-            compile=self.run.compile, title=self.title(images, self.run.total(batches.steps)),
+            batches=batches, optimiser=self.optimiser, total=total, evidence_k=self.evidence_k,
+            compile=self.run.compile, title=self.title(images, total),
         )  # fmt: skip
+        self.attempt(program, train)
         return Prepared(program, train, images.test if held_out is None else held_out, images)
+
+    def attempt(self, program: LatentProgram, train: Tensor) -> None:
+        """InputError where a bound, an objective or an estimator cannot take what it would get."""
+        key = keys.key(0, train.device)
+        params, state = program.init(key, train)
+        x = self.example(train)
+        weights = {name: torch.tensor(f(0)) for name, f in program.schedules.items()}
+        try:
+            program.loss(params, state, {"datum": torch.arange(len(x)), "data": x}, key, weights)
+        except (TypeError, ValueError) as error:
+            option = "--objective" if self.estimation.weighs_terms else "--bound"
+            asked = self.estimation.objective if self.estimation.weighs_terms else self.estimation.bound
+            raise InputError(f"{option} {asked} at --k {self.estimation.k}: {error}") from error
 
     def title(self, images: Images, steps: int) -> str:
         """What was trained on what, on one line."""
         n, pixels = images.test.shape
-        of = f"{type(self).__name__.lower()} on {self.images.data}: {n} test images of {pixels} {self.images.treatment} pixels"
+        kind, treatment = type(self).__name__.lower(), self.images.treatment
+        of = f"{kind} on {self.images.data}: {n} test images of {pixels} {treatment} pixels"
         return ", ".join(filter(None, (of, self.words(), f"{steps} steps", self.estimation.words))) + "\n"
 
     def words(self) -> str:
         """What else the report's title says of the model."""
         return ""
 
-    def example(self, model: ImageModel, train: Tensor) -> Distribution:
-        """A posterior of the kind that the model has."""
-        x = train[:2].round() if self.images.treatment == "dynamic" else train[:2]
-        return model.posterior(model.init(keys.key(0, train.device), train), x)
+    def example(self, train: Tensor) -> Tensor:
+        """Two data as the loss gets them."""
+        return train[:2].round() if self.images.treatment == "dynamic" else train[:2]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 
 import torch
 from matplotlib.figure import Figure
@@ -40,14 +40,14 @@ class LatentProgram:
     compile: bool  # the evaluation
     title: str  # of the report
 
-    @cached_property
+    @property
     def learned(self) -> str | None:
         """The group of parameters that the estimator learns."""
         if self.name == "relax":
             return "control"
         return "baseline" if self.name == "score" and self.estimation.the_baseline == "nvil" else None
 
-    @cached_property
+    @property
     def turns(self) -> tuple[Turn, ...]:
         groups = ("model",) if self.learned is None else ("model", self.learned)
         return (Turn(self.loss, groups),)
@@ -58,7 +58,7 @@ class LatentProgram:
         own = {"model": self.optimiser}
         return own if self.learned is None else own | {self.learned: self.optimiser.at(rate)}
 
-    @cached_property
+    @property
     def schedules(self) -> Mapping[str, Schedule]:
         return self.estimation.schedules(self.total)
 
@@ -125,7 +125,7 @@ class LatentProgram:
         reconstruction, kl = density.recorded() if self.records else density.evaluated(noise)
         return Terms(value, reconstruction, kl, reconstruction - kl - value.detach(), {}), extra
 
-    @cached_property
+    @property
     def records(self) -> bool:
         """Whether the estimator's one evaluation of log p is at q's samples, so that the terms need no second one."""
         return catalogue.ROWS[self.name].evaluations == "1"

@@ -46,9 +46,7 @@ def init_control(key: Key, x: Tensor, latent: int, temperature: float) -> Params
     return {"log_temperature": (temperature * one).log(), "eta": one, "network": _init(key, latent, 0 * one)}
 
 
-def relax(
-    log_p: LogDensity, frozen: LogDensity, q: Relaxable, noise: Tensor, params: Params
-) -> tuple[Tensor, Tensor]:
+def relax(log_p: LogDensity, frozen: LogDensity, q: Relaxable, noise: Tensor, params: Params) -> tuple[Tensor, Tensor]:
     """`relax`, and the second moment of its gradient in q, which its control variate learns to minimise.
 
     `frozen` is log_p without gradient for what it is made of.

@@ -65,7 +65,8 @@ class Loop:
         wrap = compiled if run.compile else lambda f: f
         if run.compile:
             torch.compiler.reset()  # the compiler allows one function few closures: a sweep would run out
-        self.gradients = {turn: self.gradient(turn, wrap) for turn in dict.fromkeys(program.turns)}
+        self.turns, self.schedules = program.turns, program.schedules
+        self.gradients = {turn: self.gradient(turn, wrap) for turn in dict.fromkeys(self.turns)}
         self.score = wrap(program.score)
         self.peaks = {group: setting.lr for group, setting in program.optimisers.items()}
         self.metrics = Metrics(folder.path, self.progress.step, self.progress.rows, folder.onwards)
@@ -100,10 +101,10 @@ class Loop:
 
     def step(self) -> None:
         """One turn, and the update that follows it where all its numbers are finite."""
-        step, turns = self.progress.step, self.program.turns
-        turn = turns[step % len(turns)]
+        step = self.progress.step
+        turn = self.turns[step % len(self.turns)]
         batch = self.program.batch(self.train, self.data_key, step)
-        weights = {name: torch.tensor(f(step)) for name, f in self.program.schedules.items()}
+        weights = {name: torch.tensor(f(step)) for name, f in self.schedules.items()}
         slopes, new, names, numbers = self.gradients[turn](
             self.stand.params, self.stand.state, batch, self.step_key, torch.tensor(step), weights
         )
@@ -165,7 +166,7 @@ class Loop:
         progress, step = self.progress, self.progress.step - 1
         means = {name: total / progress.counts[name] for name, total in sorted(progress.sums.items())}
         progress.sums, progress.counts = {}, {}
-        scheduled = {name: f(step) for name, f in self.program.schedules.items()}
+        scheduled = {name: f(step) for name, f in self.schedules.items()}
         rates = {f"lr/{group}": self.run.rate(step, peak, self.total) for group, peak in self.peaks.items()}
         row: Row = {"kind": "train", "step": progress.step, "epoch": self.epoch(), **means, **scheduled, **rates}
         self.metrics.append({**row, "skipped": progress.skipped})

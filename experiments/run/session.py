@@ -1,6 +1,8 @@
 """A run from its settings to its report: whatever is trained, the folder, the progress bar and the report are these."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import Field
 from pathlib import Path
 from typing import ClassVar, Protocol, cast
@@ -11,10 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from jensen.core import keys, trees
 from jensen.core.trees import Params, Tree
-from jensen.experiments.report.drawing import png
 from jensen.experiments.report.curves import training
+from jensen.experiments.report.drawing import png
 from jensen.experiments.run import checkpoints, files, folder, metrics
 from jensen.experiments.run.command import echo
+from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.folder import RunFolder
 from jensen.experiments.run.loop import Watch, fit
 from jensen.experiments.run.program import Data, Finding, Program, Row
@@ -63,7 +66,7 @@ def go_on(path: Path, settings: Settings) -> list[Finding]:
 
 
 def _carried_out(settings: Settings, prepared: Prepared, where: RunFolder) -> list[Finding]:
-    console, began = Console(highlight=False, markup=False), time.monotonic()
+    console = Console(highlight=False, markup=False)
     echo(f"run folder {where.path}")
     program, run, target = prepared.program, settings.run, where.path / FIGURES
     device = trees.leaves(prepared.train)[0].device
@@ -74,7 +77,7 @@ def _carried_out(settings: Settings, prepared: Prepared, where: RunFolder) -> li
         rows = cast(list[Row], metrics.read(where.path))
         _draw({"training": training(rows), **figures}, where)
 
-    with _bar(console) as bar:
+    with _bar(console) as bar, _timed(where, "training_s"):
         task = bar.add_task("compiling" if run.compile else "starting", total=None, value="")
 
         def show(step: int, total: int, row: Row) -> None:
@@ -85,20 +88,30 @@ def _carried_out(settings: Settings, prepared: Prepared, where: RunFolder) -> li
 
         bar.refresh()
         fitted = fit(program, run, prepared.train, prepared.held_out, where, Watch(show, draw))
-    trained = time.monotonic() - began
-    with console.status("evaluating"):
+    with console.status("evaluating"), _timed(where, "evaluation_s"):
         findings = program.report(fitted.params, fitted.state, prepared.data, report_key)
         draw(fitted.params, fitted.state)
-    _draw({finding.name: finding.figure for finding in findings if finding.figure is not None}, where)
+        _draw({finding.name: finding.figure for finding in findings if finding.figure is not None}, where)
     text = "\n".join(finding.summary for finding in findings)
     files.write_atomically(where.path / folder.REPORT_TEXT, text.encode(), where.onwards)
-    spent = where.add_seconds(training_s=trained, evaluation_s=time.monotonic() - began - trained)
     numbers = {finding.name: finding.rows for finding in findings if finding.rows}
     report = {"steps": fitted.progress.step, "findings": numbers}
     files.write_json(where.path / folder.REPORT, report, where.onwards)  # the last: a run that has it has finished
+    spent = where.add_seconds(training_s=0.0, evaluation_s=0.0)
     seconds = f"{spent['training_s']:>9.1f} s training, {spent['evaluation_s']:.1f} s evaluation and figures"
     echo(f"{text}{'time':<28}{seconds} (with compilation)\n{'figures':<28}{target}")
     return findings
+
+
+@contextmanager
+def _timed(where: RunFolder, name: str) -> Iterator[None]:
+    """Adds the time that is spent within to the run's, however it ends."""
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        with suppress(InputError):  # a disk that is full has an error of its own
+            where.add_seconds(**{name: time.monotonic() - began})
 
 
 def _draw(figures: dict[str, Figure], where: RunFolder) -> None:
@@ -109,6 +122,6 @@ def _draw(figures: dict[str, Figure], where: RunFolder) -> None:
 
 
 def _bar(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
-               TextColumn("{task.fields[value]}", markup=False), TimeElapsedColumn(), TimeRemainingColumn())  # fmt: skip
+    texts = [TextColumn(field, markup=False) for field in ("{task.description}", "{task.fields[value]}")]
+    columns = (texts[0], BarColumn(), MofNCompleteColumn(), texts[1], TimeElapsedColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, auto_refresh=False)

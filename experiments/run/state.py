@@ -37,11 +37,12 @@ class Progress:
     @classmethod
     def from_json(cls, values: Mapping[str, Json]) -> "Progress":
         """InputError for other fields, or fields of other types, than a checkpoint has."""
-        like = cls(best=0.0, rows="")
-        fields = {f.name: getattr(like, f.name) for f in dataclasses.fields(cls)}
-        odd = sorted(values.keys() ^ fields.keys())
-        odd += [name for name in fields.keys() & values.keys()
-                if type(values[name]) is not type(fields[name]) and not (name in ("best", "rows") and not values[name])]  # fmt: skip
+        like = dataclasses.asdict(cls(best=0.0, rows=""))
+        may_be_none = ("best", "rows")
+        odd = sorted(values.keys() ^ like.keys())
+        for name in sorted(values.keys() & like.keys()):
+            if type(values[name]) is not type(like[name]) and not (name in may_be_none and values[name] is None):
+                odd.append(name)
         if odd:
             raise InputError(f"where the run stands is not as expected in {', '.join(odd)}")
         return cls(**values)  # pyright: ignore[reportArgumentType]  (checked)

@@ -43,8 +43,8 @@ def accumulated(turn: Turn, clip: float | None, parts: int, compiled: Callable[[
         total, sums = None, {}
         for first, part in chunks(batch, -(-n // parts)):
             slopes, state, terms = each(params, state, part, keys.at(key, datum=first), weights)
-            share = length(part) / n
-            scaled = trees.map(lambda g, share=share: g * share, slopes)
+            share = torch.tensor(length(part) / n, dtype=torch.float64, device=key.device)
+            scaled = _scaled(slopes, share)
             total = scaled if total is None else trees.map(torch.add, total, scaled)
             sums = {name: sums.get(name, 0.0) + share * value for name, value in terms.items()}
         return finish(total, state, sums, clip)
@@ -78,12 +78,13 @@ def clipped(
     """Gradients scaled down to a norm of `clip` in each group, and the numbers: a state's norm among them."""
     norms = {group: trees.norm(slope) for group, slope in slopes.items()}
     if clip is not None:
-        slopes = {
-            group: trees.map(lambda g, factor=(clip / norms[group]).clamp_max(1.0): g * factor, slope)
-            for group, slope in slopes.items()
-        }
+        slopes = {group: _scaled(slope, (clip / norms[group]).clamp_max(1.0)) for group, slope in slopes.items()}
     numbers = {**terms, **{f"norm/{group}": norm for group, norm in norms.items()}}
     moved = [t for t in trees.leaves(new) if t.is_floating_point()]
     if moved:
         numbers["norm/state"] = trees.norm(moved)
     return slopes, new, tuple(numbers), torch.stack([t.to(torch.float64) for t in numbers.values()])
+
+
+def _scaled(tree: Tree, factor: Tensor) -> Tree:
+    return trees.map(lambda t: t * factor, tree)

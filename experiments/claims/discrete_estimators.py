@@ -118,11 +118,11 @@ def evaluations(estimation: Estimation) -> int:
 def check_same(folder: Path, run: Sbn) -> None:
     """InputError where the run in the folder is another one."""
     saved = read_config(folder, Sbn)
-    told = config.differences(saved, run)
-    if not told and saved.run.epochs != run.run.epochs:
-        told = f"has --epochs {saved.run.epochs} where this run has {run.run.epochs}"
-    if told:
-        raise InputError(f"{folder} {told}: choose another --out")
+    apart = config.differences(saved, run)
+    if not apart and saved.run.epochs != run.run.epochs:
+        apart = f"has --epochs {saved.run.epochs} where this run has {run.run.epochs}"
+    if apart:
+        raise InputError(f"{folder} {apart}: choose another --out")
 
 
 def outcome(name: str, run: Sbn, folder: Path) -> Outcome | None:

@@ -54,7 +54,8 @@ def collected(rows: Sequence[Row]) -> dict[str, Series]:
             elif key == "objective":
                 add(first, "training", row["step"], value)
             elif "/" in key:
-                add(*key.split("/", 1), row["step"], value)
+                title, _, name = key.partition("/")
+                add(title, name, row["step"], value)
             elif key not in COUNTS and not (key == "loss" and first == "objective"):
                 add(key, key, row["step"], value)
         objective, penalty = row.get("objective"), row.get("penalty")

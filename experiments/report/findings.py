@@ -58,7 +58,7 @@ def of_dimensions(found: Assessment) -> dict[str, Tensor]:
 
 
 def columns(of: str, named: dict[str, Tensor]) -> list[Row]:
-    """A row per entry of tensors (n,), which `of` tells from the rows of other kinds."""
+    """A row per entry of tensors (n,), with `of`, the kind of thing that it is about."""
     lists = {name: t.tolist() for name, t in named.items()}
     return [{"of": of, "index": i, **dict(zip(lists, each, strict=True))}
             for i, each in enumerate(zip(*lists.values(), strict=True))]  # fmt: skip

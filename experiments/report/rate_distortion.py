@@ -42,11 +42,11 @@ def check_alike(runs: Sequence[Scored]) -> None:
     for other in rest:
         apart = [name for name in first.units if other.units[name] != first.units[name]]
         if apart:
-            told = " and ".join(
+            differing = " and ".join(
                 f"{option(n)} {other.units[n]} where {first.folder} has {first.units[n]}" for n in apart
             )
             raise InputError(
-                f"the run in {other.folder} has {told}: rates and distortions compare on the same data alone, so "
+                f"the run in {other.folder} has {differing}: rates and distortions compare on the same data alone, so "
                 "evaluate them apart"
             )
         if not torch.equal(other.test, first.test):

@@ -13,7 +13,7 @@ from jensen.experiments.report.chunks import average
 CONVERGED, LEVEL = 0.1, 0.05  # nats: a sandwich this thin, and a last rise of IWAE this small, say that it is done
 NOT_ANNEALED = (
     "none: it moves z along gradients, and these units are discrete: IWAE at the largest K is the best lower bound "
-    "here, and nothing tells how far below log p(x) it is"
+    "here, and how far below log p(x) it is remains unknown"
 )
 NOT_FINITE = "no verdict: log p(x) is not finite on some images, which rows.jsonl names"
 SOFT = "soft targets: all these are cross-entropies, and bound no log p(x)"

@@ -5,7 +5,7 @@ import pytest
 def refused(capsys):
     """refused(main, *args): the one line on which a command in this process says why it exits with a code, 2."""
 
-    def told(main, *args, code=2):
+    def message(main, *args, code=2):
         capsys.readouterr()
         with pytest.raises(SystemExit) as stopped:
             main([*map(str, args)])
@@ -15,4 +15,4 @@ def refused(capsys):
         assert code != 2 or lines[0].startswith("error: ")
         return lines[0]
 
-    return told
+    return message

@@ -78,12 +78,12 @@ def test_a_run_without_a_checkpoint_or_without_all_its_reports_goes_on(trained, 
 
 
 @pytest.mark.parametrize(
-    ("other", "told"), [({"epochs": 3}, "--epochs 20 where this run has 3"), ({"units": 3}, "units")]
+    ("other", "message"), [({"epochs": 3}, "--epochs 20 where this run has 3"), ({"units": 3}, "units")]
 )
-def test_another_run_in_the_folder_is_one_clear_line(trained, tmp_path, other, told):
+def test_another_run_in_the_folder_is_one_clear_line(trained, tmp_path, other, message):
     run(Settings(out=tmp_path / "all"))
     before = len(trained)
-    with pytest.raises(InputError, match=f"{told}.*: choose another --out"):
+    with pytest.raises(InputError, match=f"{message}.*: choose another --out"):
         run(Settings(out=tmp_path / "all", **other))
     assert len(trained) == before
 

@@ -10,7 +10,8 @@ from jensen.core import bounds, keys, trees
 from jensen.estimators import gradients as g
 from jensen.estimators.gradients import catalogue
 from jensen.experiments.claims import gradient_variance
-from jensen.experiments.claims.gradient_problems import Contender, digits_vae, eight_bernoullis, linear_gaussian, toy
+from jensen.experiments.claims.contenders import Contender
+from jensen.experiments.claims.gradient_problems import digits_vae, eight_bernoullis, linear_gaussian, toy
 from jensen.experiments.claims.gradient_variance import Settings, measure, run, table
 from jensen.experiments.run import files
 from jensen.experiments.run.errors import InputError

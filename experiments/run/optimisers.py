@@ -37,7 +37,7 @@ class Optimiser:
         """Raises an InputError for what cannot work."""
         if not 0 < self.lr < math.inf:
             raise InputError(f"expected a positive --lr, got {self.lr}")
-        if not 2.0**-126 <= self.lr:
+        if not self.lr >= 2.0**-126:
             raise InputError(f"--lr {self.lr} is 0 in float32: pass at least 1e-37")
         for name in ("beta1", "beta2", "momentum"):
             if not 0 <= getattr(self, name) < 1:

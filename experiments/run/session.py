@@ -1,7 +1,7 @@
 """A run from its settings to its report: whatever is trained, the folder, the progress bar and the report are these."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import Field
 from pathlib import Path
@@ -24,6 +24,7 @@ from jensen.experiments.run.program import Data, Finding, Program, Row
 from jensen.experiments.run.settings import Run
 
 FIGURES = "figures"
+SHARE = 0.1  # of the time that drawing at checkpoints may take
 
 
 class Prepared(Protocol):
@@ -77,6 +78,8 @@ def _carried_out(settings: Settings, prepared: Prepared, where: RunFolder) -> li
         rows = cast(list[Row], metrics.read(where.path))
         _draw({"training": training(rows), **figures}, where)
 
+    watched = Sparingly(draw, SHARE)
+
     with _bar(console) as bar, _timed(where, "training_s"):
         task = bar.add_task("compiling" if run.compile else "starting", total=None, value="")
 
@@ -87,7 +90,7 @@ def _carried_out(settings: Settings, prepared: Prepared, where: RunFolder) -> li
             bar.refresh()
 
         bar.refresh()
-        fitted = fit(program, run, prepared.train, prepared.held_out, where, Watch(show, draw))
+        fitted = fit(program, run, prepared.train, prepared.held_out, where, Watch(show, watched))
     with console.status("evaluating"), _timed(where, "evaluation_s"):
         findings = program.report(fitted.params, fitted.state, prepared.data, report_key)
         draw(fitted.params, fitted.state)
@@ -101,6 +104,20 @@ def _carried_out(settings: Settings, prepared: Prepared, where: RunFolder) -> li
     seconds = f"{spent['training_s']:>9.1f} s training, {spent['evaluation_s']:.1f} s evaluation and figures"
     echo(f"{text}{'time':<28}{seconds} (with compilation)\n{'figures':<28}{target}")
     return findings
+
+
+class Sparingly:
+    """A function that is called where its calls have taken less than a share of the time since the first was asked."""
+
+    def __init__(self, f: Callable[[Params, Tree], None], share: float):
+        self.f, self.share = f, share
+        self.began, self.spent = time.monotonic(), 0.0
+
+    def __call__(self, params: Params, state: Tree) -> None:
+        now = time.monotonic()
+        if self.spent <= self.share * (now - self.began):
+            self.f(params, state)
+            self.spent += time.monotonic() - now
 
 
 @contextmanager

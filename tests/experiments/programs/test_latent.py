@@ -341,17 +341,22 @@ def test_dynamic_pixels_are_drawn_for_each_step_and_datum():
 
 def test_every_estimator_on_offer_trains_or_says_what_to_use():
     for name in OFFERED:
-        estimation = Estimation(k=2, estimator=name.replace("_", "-"))
         trained = 0
         for model in (vae.mlp(4, (3,), 2), sbn.build(4, 2)):
             for bound in ("elbo", "iwae"):
-                try:
-                    made = program(replace(estimation, bound=bound), model)
-                except InputError as refusal:
-                    assert "use " in str(refusal), refusal
+                made = made_or_refused(Estimation(k=2, estimator=name.replace("_", "-"), bound=bound), model)
+                if isinstance(made, str):
+                    assert "use " in made, made
                     continue
                 params, state = made.init(KEY, data(40))
                 slopes = grad(lambda p, made=made, state=state: out(made, p, state).loss)(params)
                 assert all(leaf.isfinite().all() for leaf in trees.leaves(slopes)), (name, bound)
                 trained += 1
         assert trained or name == "arsm", name
+
+
+def made_or_refused(estimation, model):
+    try:
+        return program(estimation, model)
+    except InputError as refusal:
+        return str(refusal)

@@ -112,6 +112,8 @@ def elbo_terms(model: LatentModel, params: Params, x: Tensor, key: Key) -> tuple
 
 def independent(model: LatentModel, train: Tensor, x: Tensor) -> Tensor:
     """log p(x) (n,) of the model's likelihood fitted to each component of train by itself; NaN where it has none."""
-    if not isinstance(model, Independent):
-        return torch.full((len(x),), torch.nan)
-    return model.independent(train).log_prob(x)
+    match model:
+        case Independent():
+            return model.independent(train).log_prob(x)
+        case _:
+            return torch.full((len(x),), torch.nan)

@@ -6,7 +6,7 @@ a probability of 7e-6 per component. Fields whose first axis is n have one row p
 
 import math
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -197,11 +197,12 @@ def path_has_the_gradient_of_the_expectation(q: Distribution) -> None:
         assert (path == 0).all(), "a sample that is not reparameterised has a gradient"
 
 
-def everything(q: Distribution, noise: Event) -> Tensor:
-    """Samples and every function of q, as one vector."""
+def everything(q: Distribution, noise: Event, closed: bool) -> Tensor:
+    """Samples and every function of q, as one vector; `closed` says whether q is a `ClosedForm`."""
     z, n = q.sample(noise), trees.leaves(noise)[0].shape[1]
     found = [flat(z).sin(), q.log_prob(trees.stop(z))]
-    if isinstance(q, ClosedForm):
+    if closed:
+        q = cast(ClosedForm, q)
         found += [q.entropy(), q.kl(partner(q, n)), *trees.leaves(q.mean())]
     return torch.cat([t.reshape(-1) for t in found])
 
@@ -214,11 +215,11 @@ def _branches(q: DiagNormal, z: Tensor) -> Tensor:
 def transforms_agree(q: Distribution) -> None:
     """Gradients mapped by vmap, or compiled as one graph, are what eager calls give."""
     vector, unravel = trees.ravel(q)
-    noise = q.noise(KEY, 2)
-    weights = torch.linspace(-1, 2, len(everything(q, noise)), dtype=vector.dtype)
+    noise, closed = q.noise(KEY, 2), isinstance(q, ClosedForm)  # asked before: a graph cannot ask a property
+    weights = torch.linspace(-1, 2, len(everything(q, noise, closed)), dtype=vector.dtype)
 
     def gradient(v: Tensor, noise: Event) -> Tensor:
-        return grad(lambda v: (weights * everything(unravel(v), noise)).sum())(v)
+        return grad(lambda v: (weights * everything(unravel(v), noise, closed)).sum())(v)
 
     batch, both = torch.stack([vector, 0.9 * vector]), trees.map(lambda t: torch.stack([t, t.flip(0)]), noise)
     eager = torch.stack([gradient(batch[i], trees.map(lambda t, i=i: t[i], both)) for i in range(2)])

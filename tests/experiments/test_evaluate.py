@@ -16,9 +16,9 @@ from jensen.experiments.programs import Vae
 from jensen.experiments.programs.estimation import Estimation
 from jensen.experiments.report import assessment_figures, inference, judging, written
 from jensen.experiments.run import files
+from tests.experiments.process import FEW, contents
 from tests.experiments.report.conftest import small_vae
 
-FEW = ["--images", "6", "--k", "1", "10", "30", "--chains", "2", "--temperatures", "4", "--gap-images", "2"]
 LESS = [*FEW, "--gap-images", "0"]
 ENDS = {signal.SIGINT: (130, "interrupted; "), signal.SIGTERM: (143, "terminated; ")}
 
@@ -60,22 +60,6 @@ def runs(tmp_path, monkeypatch):
 def undrawn(monkeypatch):
     """Figures are made, and stand for their files as a few bytes."""
     monkeypatch.setattr(written, "png", lambda figure: b"a picture")
-
-
-def contents(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*")
-            if path.is_file() and path.name != ".lock"}  # fmt: skip
-
-
-def ended(capsys, *args, code=2):
-    """The one line on which the command says why it exits."""
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as stopped:
-        evaluate.main([*map(str, args)])
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1, lines
-    assert stopped.value.code == code, lines
-    return lines[0]
 
 
 def test_a_run_is_judged_and_the_report_left_in_its_folder(runs, capsys):
@@ -142,45 +126,45 @@ def test_several_runs_make_a_rate_distortion_curve(runs, capsys):
         (("a", "--seed", "-1"), "expected --seed in [0, 2^63), got -1"),
     ],
 )
-def test_bad_input_is_one_clear_line(args, message, tmp_path, monkeypatch, capsys):
+def test_bad_input_is_one_clear_line(args, message, tmp_path, monkeypatch, refused):
     monkeypatch.chdir(tmp_path)
-    assert message in ended(capsys, *args)
+    assert message in refused(evaluate.main, *args)
     assert not list(tmp_path.iterdir())
 
 
-def test_runs_of_different_data_are_refused_before_anything_is_done(runs, capsys):
+def test_runs_of_different_data_are_refused_before_anything_is_done(runs, refused):
     one, two = runs
     grey = dataclasses.replace(runs[two].settings, images=ImageData(pixels="grey"), likelihood="gaussian")
     runs[two] = runs[two]._replace(settings=grey)
-    line = ended(capsys, one, two, *FEW)
+    line = refused(evaluate.main, one, two, *FEW)
     assert "has --pixels grey where" in line
     assert "--likelihood gaussian where" in line
     assert line.endswith("evaluate them apart")
     assert not (one / "evaluation").exists()
 
 
-def test_more_images_than_there_are_and_what_is_in_the_way(runs, capsys):
+def test_more_images_than_there_are_and_what_is_in_the_way(runs, refused):
     folder = next(iter(runs))
-    assert "exceeds the 30 test images" in ended(capsys, folder, "--images", 31)
+    assert "exceeds the 30 test images" in refused(evaluate.main, folder, "--images", 31)
     (folder / "evaluation").write_text("")
-    assert "there is a file" in ended(capsys, folder, *LESS)
+    assert "there is a file" in refused(evaluate.main, folder, *LESS)
     assert (folder / "evaluation").is_file()
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_users_own_file_in_the_folder_stays(runs, capsys):
+def test_a_users_own_file_in_the_folder_stays(runs, refused):
     folder = next(iter(runs))
     evaluate.main([str(folder), *LESS])
     (folder / "evaluation/notes.txt").write_text("mine")
     before = contents(folder)
-    assert "evaluation holds notes.txt" in ended(capsys, folder, *LESS)
+    assert "evaluation holds notes.txt" in refused(evaluate.main, folder, *LESS)
     assert contents(folder) == before
 
 
-def test_a_folder_that_another_command_is_at_is_refused(runs, capsys):
+def test_a_folder_that_another_command_is_at_is_refused(runs, refused):
     folder = next(iter(runs))
     with evaluate.opened(folder):
-        assert "is in use by" in ended(capsys, folder, *LESS)
+        assert "is in use by" in refused(evaluate.main, folder, *LESS)
     assert not (folder / "evaluation").exists()
 
 
@@ -207,23 +191,23 @@ def interruptible():
     ],
     ids=["measuring", "drawing", "writing"],
 )
-def test_an_evaluation_is_left_whole_or_not_at_all(place, signum, runs, monkeypatch, capsys):
+def test_an_evaluation_is_left_whole_or_not_at_all(place, signum, runs, monkeypatch, refused):
     folder, (code, says) = next(iter(runs)), ENDS[signum]
     fresh = contents(folder)
     with monkeypatch.context() as patch:
         patch.setattr(*place, killed(signum))
-        assert ended(capsys, folder, *LESS, code=code) == f"{says}run it again"
+        assert refused(evaluate.main, folder, *LESS, code=code) == f"{says}run it again"
     assert contents(folder) == fresh
     evaluate.main([str(folder), *LESS])
     old = contents(folder)
     with monkeypatch.context() as patch:
         patch.setattr(*place, killed(signum))
-        ended(capsys, folder, *LESS, "--seed", 1, code=code)
+        refused(evaluate.main, folder, *LESS, "--seed", 1, code=code)
     assert contents(folder) == old
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_full_disk_leaves_the_old_evaluation(runs, monkeypatch, capsys):
+def test_a_full_disk_leaves_the_old_evaluation(runs, monkeypatch, refused):
     folder = next(iter(runs))
     evaluate.main([str(folder), *LESS])
     before = contents(folder)
@@ -233,7 +217,7 @@ def test_a_full_disk_leaves_the_old_evaluation(runs, monkeypatch, capsys):
 
     with monkeypatch.context() as patch:
         patch.setattr(written.files, "write_atomically", full)
-        line = ended(capsys, folder, *LESS, "--seed", 1)
+        line = refused(evaluate.main, folder, *LESS, "--seed", 1)
     assert line.endswith("make room, then run the command again")
     assert contents(folder) == before
 

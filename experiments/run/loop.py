@@ -166,7 +166,7 @@ class Loop:
         progress, step = self.progress, self.progress.step - 1
         means = {name: total / progress.counts[name] for name, total in sorted(progress.sums.items())}
         progress.sums, progress.counts = {}, {}
-        scheduled = {name: f(step) for name, f in self.schedules.items()}
+        scheduled = {f"weight/{name}": f(step) for name, f in self.schedules.items()}
         rates = {f"lr/{group}": self.run.rate(step, peak, self.total) for group, peak in self.peaks.items()}
         row: Row = {"kind": "train", "step": progress.step, "epoch": self.epoch(), **means, **scheduled, **rates}
         self.metrics.append({**row, "skipped": progress.skipped})

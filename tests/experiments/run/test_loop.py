@@ -267,7 +267,7 @@ def test_compiled_training_agrees_with_eager_and_resumes_to_the_bit(tmp_path):
 def test_rows_hold_terms_norms_rates_and_schedules(tmp_path):
     fit(Gan(), RUN, points(), points(), folder(tmp_path))
     row = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
-    assert {"loss", "gap", "gp", "value", "norm/critic", "norm/generator", "norm/state", "penalty"} <= row.keys()
+    assert {"loss", "gap", "gp", "value", "norm/critic", "norm/generator", "norm/state", "weight/penalty"} <= row.keys()
     assert {"lr/critic", "lr/generator", "epoch", "step", "skipped"} <= row.keys()
 
 

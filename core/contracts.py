@@ -2,15 +2,16 @@
 
 They are Protocols with positional-only parameters. A part of your own fulfils one by having its methods, and inherits
 nothing; the type checker checks ours against them, and `jensen.laws` checks yours. What a part can do beyond the
-least is a capability, a Protocol that `isinstance` asks for.
+least is a capability, a Protocol that `can` asks for.
 
 Axes: s samples first, then n data, then event axes. Every density, KL, entropy and bound is in nats per datum.
 """
 
 from collections.abc import Callable
-from typing import Protocol, Self, TypeAlias, runtime_checkable
+from typing import Protocol, Self, TypeAlias, TypeVar, runtime_checkable
 
 from torch import Tensor
+from typing_extensions import TypeIs
 
 from jensen.core.trees import Params, Tree
 
@@ -146,3 +147,25 @@ class LatentModel(Protocol):
     def likelihood(self, params: Params, z: Event, /) -> Distribution: ...
     def log_prior(self, params: Params, z: Event, /) -> Tensor: ...
     def log_joint(self, params: Params, x: Tensor, z: Event, /) -> Tensor: ...
+
+
+C = TypeVar("C")
+
+
+def can(value: object, capability: type[C]) -> TypeIs[C]:
+    """Whether the value's class has all that a Protocol names: `isinstance`, without asking a property for its value.
+
+    A compiler can answer it while it traces, where a value's fields are not there yet.
+    """
+    return all(hasattr(type(value), name) for name in _names(capability))
+
+
+def _names(capability: type) -> tuple[str, ...]:
+    """The methods and properties of a Protocol and of those it extends."""
+    return tuple(
+        name
+        for kind in capability.__mro__
+        if kind.__dict__.get("_is_protocol") and kind is not Protocol
+        for name in kind.__dict__
+        if not name.startswith("_") or name == "__call__"
+    )

@@ -3,7 +3,7 @@
 from jaxtyping import Int
 from torch import Tensor
 
-from jensen.core.contracts import Distribution, Drawable, Event
+from jensen.core.contracts import Distribution, Drawable, Event, can
 
 
 def draw(q: Distribution, key: Int[Tensor, "3"], s: int) -> tuple[Event, Tensor]:
@@ -12,7 +12,7 @@ def draw(q: Distribution, key: Int[Tensor, "3"], s: int) -> tuple[Event, Tensor]
     The same as z = q.sample(q.noise(key, s)) and q.log_prob(z), up to rounding: a `Drawable` makes both in one pass,
     and stores no noise on its way.
     """
-    if isinstance(q, Drawable):
+    if can(q, Drawable):
         return q.draw(key, s)
     z = q.sample(q.noise(key, s))
     return z, q.log_prob(z)

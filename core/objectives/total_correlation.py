@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import trees
-from jensen.core.contracts import Dimensional, Distribution
+from jensen.core.contracts import Dimensional, Distribution, can
 from jensen.core.objectives.terms import Terms, charged, check_scalar, checked, scaled
 from jensen.core.ops.importance import log_sum_exp
 from jensen.core.ops.log_scale import at_least_float32
@@ -70,7 +70,7 @@ def decompose(
     over the minibatch, up for MI where `stratified`; with n = data it is exact in expectation. Memory s n^2 d.
     TypeError for a q without independent dimensions. ValueError for z of another shape, and see `batch_weights`.
     """
-    if not (isinstance(q, Dimensional) and isinstance(prior, Dimensional)):
+    if not (can(q, Dimensional) and can(prior, Dimensional)):
         raise TypeError(
             f"decompose needs a q and a prior of independent dimensions, such as diagonal normals, got "
             f"{type(q).__name__} and {type(prior).__name__}: its densities are those of one dimension at a time"

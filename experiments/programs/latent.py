@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from jensen.core import bounds, keys, objectives, trees
-from jensen.core.contracts import Distribution, Key, LatentModel, LogDensity, Noise, Relaxable
+from jensen.core.contracts import Distribution, Key, LatentModel, LogDensity, Noise, Relaxable, can
 from jensen.core.objectives import Terms
 from jensen.core.trees import Params, Tree
 from jensen.estimators import gradients
@@ -139,7 +139,7 @@ class LatentProgram:
         bound = bounds.elbo if noise_key is None else estimation.bound_at(noise_key, len(x))
         if self.learned == "baseline":
             return learned.nvil(log_p, q, noise, bound, params["baseline"], x)
-        if self.learned == "control" and isinstance(q, Relaxable):
+        if self.learned == "control" and can(q, Relaxable):
             frozen = partial(self.model.log_joint, trees.stop(params["model"]), x)
             return learned.relax(log_p, frozen, q, noise, params["control"])
         estimate = partial(getattr(gradients, self.name), **estimation.options(self.name, weights))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.contracts import Dimensional, Distribution, Enumerable, Key, LatentModel
+from jensen.core.contracts import Dimensional, Distribution, Enumerable, Key, LatentModel, can
 from jensen.core.trees import Params
 from jensen.estimators.diagnostics import ActiveUnits, Collapse, active_units, collapse
 from jensen.estimators.evidence import (
@@ -134,7 +134,7 @@ def moves(q: Distribution, key: Key) -> Hamiltonian:
 def collapsed(model: LatentModel, params: Params, x: Tensor) -> Collapse | None:
     """None where the KL has no terms by dimension: of two layers of units, or where prior and q differ in family."""
     q, p = model.posterior(params, x), model.prior(params, len(x))
-    apart = isinstance(q, Dimensional | Enumerable)  # the components of what can be enumerated are independent
+    apart = can(q, Dimensional) or can(q, Enumerable)  # the components of what can be enumerated are independent
     return collapse(q, p) if apart and type(p) is type(q) else None
 
 

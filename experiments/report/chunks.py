@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.contracts import ClosedForm, Enumerable, Key, LatentModel
+from jensen.core.contracts import ClosedForm, Enumerable, Key, LatentModel, can
 from jensen.core.trees import Params
 
 Rows: TypeAlias = tuple[Tensor, ...]  # a row per datum each
@@ -45,7 +45,7 @@ def posterior_means(model: LatentModel, params: Params, x: Tensor) -> Tensor:
 
     def means(x: Tensor, key: Key) -> Rows:
         q = model.posterior(params, x)
-        closed = isinstance(q, ClosedForm | Enumerable)
+        closed = can(q, ClosedForm) or can(q, Enumerable)
         return ((q.mean() if closed else q.sample(q.noise(key, 100)).mean(0)).flatten(1).float(),)
 
     return over_data(means, x, keys.key(0, x.device), 250)[0]

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import keys
-from jensen.core.contracts import ClosedForm, Event, LatentModel
+from jensen.core.contracts import ClosedForm, Event, LatentModel, can
 from jensen.core.trees import Params
 from jensen.experiments.report.drawing import panels
 
@@ -42,7 +42,7 @@ def reconstructions(model: LatentModel, params: Params, images: Images, count: i
     """Test data above their reconstructions: from the posterior's mean, or the mean over samples of discrete units."""
     x = spread(images.test, count)
     q = model.posterior(params, x)
-    if isinstance(q, ClosedForm) and q.reparameterised:
+    if can(q, ClosedForm) and q.reparameterised:
         z = q.mean()[None]
     else:
         z = q.sample(q.noise(keys.key(0, x.device), SAMPLES))

@@ -13,6 +13,7 @@ from jensen.core.ops.nearest_code import nearest_code
 from jensen.core.ops.normal_kl import normal_kl
 from jensen.core.ops.normal_log_prob import normal_log_prob
 from jensen.core.ops.normal_sample import normal_sample
+from jensen.core.ops.path_scale import path_scale
 from jensen.core.ops.stein_direction import median_bandwidth, stein_direction
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "normal_kl",
     "normal_log_prob",
     "normal_sample",
+    "path_scale",
     "stein_direction",
     "use",
 ]

@@ -69,7 +69,7 @@ ROWS: dict[str, Row] = {
     "analytic_kl": Row(KL, "Kingma and Welling, 2014", "additive", instead="pathwise"),
     "stl": Row(PATH, "Roeder et al., 2017", "additive", instead="dreg"),
     "dreg": Row(
-        PATH, "Tucker et al., 2019; Bauer and Mnih, 2021", "smooth", evaluations="2, one without gradients",
+        PATH, "Tucker et al., 2019; Bauer and Mnih, 2021", "smooth", 
         instead="pathwise",
     ),
     "score": Row(ANY, "Williams, 1992; Mnih and Rezende, 2016", baseline=True),

@@ -70,11 +70,6 @@ def difference(first: Float[Tensor, "..."], second: Float[Tensor, "..."]) -> Flo
     return torch.where((first == -torch.inf) | (second == -torch.inf), 0.0, first - second)
 
 
-def scaled(z: Event, weights: Float[Tensor, "s n"]) -> Event:
-    """z, bit for bit, with its gradient multiplied by a weight per sample."""
-    return trees.map(lambda t: t.detach() + (over_events(weights.detach(), t) * carry(t)).to(t.dtype), z)
-
-
 def weighted(weights: Float[Tensor, "s n"], log_w: Float[Tensor, "s n"]) -> Float[Tensor, " n"]:
     """sum_s weights log_w, where a weight of 0 leaves out even a log weight of -inf; else -inf has gradient 0."""
     outside = log_w == -torch.inf

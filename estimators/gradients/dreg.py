@@ -9,18 +9,18 @@ With          z = q.sample(noise), u = d bound / d log_w and h = the diagonal of
 Requires      a reparameterised q, a twice differentiable bound
 Unbiased when always, for the bound at this number of samples, for theta and phi each; not for the weights of
               `bounds.TailAdaptive`, which are those of no function
-Cost          one backward pass through log_p per sample, and one more evaluation of log_p without gradients
+Cost          one backward pass through log_p per sample, as for `pathwise`
 Reference     Tucker et al., 2019; for several layers and other bounds Bauer and Mnih, 2021
 """
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import bounds, trees
 from jensen.core.contracts import Bound, Derivatives, Distribution, LogDensity, Noise
+from jensen.core.ops.path_scale import path_scale
 from jensen.estimators.gradients import catalogue
-from jensen.estimators.gradients.contract import apply_bound, carry, density, samples, scaled, weighted
+from jensen.estimators.gradients.contract import apply_bound, carry, density, samples, weighted
 from jensen.estimators.gradients.pathwise import stl
 
 
@@ -33,16 +33,14 @@ def dreg(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound = 
     noisier. For an additive bound, or one sample, it is `stl`; with `bounds.TailAdaptive`, whose path coefficients are
     1, it is the tail-adaptive gradient.
 
-    TypeError for a discrete q. ValueError for `vr_max`, whose derivative jumps where another particle becomes the
-    largest.
+    It is differentiated once, in reverse mode: see `ops.path_scale`. TypeError for a discrete q. ValueError for
+    `vr_max`, whose derivative jumps where another particle becomes the largest.
     """
     catalogue.check("dreg", q, bound, samples(noise))
     if isinstance(bound, Derivatives) and bounds.additive(bound, samples(noise)):
         return stl(log_p, q, noise, bound=bound)
-    z, stopped = q.sample(noise), trees.stop(q)
-    with torch.no_grad():
-        log_w = density(log_p, z) - stopped.log_prob(z)
+    z, first, second = path_scale(q.sample(noise))
+    log_w = density(log_p, z) - trees.stop(q).log_prob(z)
     u, path = bounds.derivatives(bound, log_w.detach())
-    z = scaled(z, path)
-    log_w = density(log_p, z) - stopped.log_prob(z)
-    return apply_bound(bound, log_w.detach()) + carry(weighted(u, log_w))
+    scale = (path.detach() * first + second).sum(0)  # the path coefficients go back along the path
+    return apply_bound(bound, log_w.detach()) + carry(weighted(u, log_w) + scale)

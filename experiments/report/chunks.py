@@ -45,7 +45,8 @@ def posterior_means(model: LatentModel, params: Params, x: Tensor) -> Tensor:
 
     def means(x: Tensor, key: Key) -> Rows:
         q = model.posterior(params, x)
-        closed = can(q, ClosedForm) or can(q, Enumerable)
-        return ((q.mean() if closed else q.sample(q.noise(key, 100)).mean(0)).flatten(1).float(),)
+        if can(q, ClosedForm) or can(q, Enumerable):
+            return (q.mean().flatten(1).float(),)
+        return (q.sample(q.noise(key, 100)).mean(0).flatten(1).float(),)
 
     return over_data(means, x, keys.key(0, x.device), 250)[0]

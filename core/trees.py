@@ -43,6 +43,19 @@ def leaves(tree: Tree) -> list[Tensor]:
     return pytree.tree_leaves(tree)
 
 
+def set_grads(params: Tree, grads: Tree) -> None:
+    """leaf.grad = its gradient, for every leaf of params: what an optimiser over `leaves(params)` steps along.
+
+        optimiser = torch.optim.Adam(trees.leaves(params))
+        trees.set_grads(params, torch.func.grad(loss)(params))
+        optimiser.step()
+
+    Gradients are detached. Missing, unknown and misshapen ones raise, as in `from_paths`.
+    """
+    for leaf, gradient in zip(leaves(params), leaves(from_paths(paths(grads), params)), strict=True):
+        leaf.grad = gradient.detach()
+
+
 def norm(tree: Tree) -> Tensor:
     """The Euclidean norm of all leaves together, a 0-d tensor."""
     rows = [torch.linalg.vector_norm(torch.atleast_1d(t), dim=-1).reshape(-1) for t in leaves(tree)]

@@ -1,4 +1,4 @@
-"""What estimates are worth: gradients, weights, posteriors, and when to stop. Each says its verdict in words."""
+"""How good estimates are: gradients, weights, posteriors, and when to stop. Each gives its verdict in words."""
 
 from jensen.estimators.diagnostics.activity import ActiveUnits, Collapse, active_units, collapse, kl_per_dimension
 from jensen.estimators.diagnostics.calibration import (

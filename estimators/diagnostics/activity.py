@@ -1,6 +1,6 @@
 """Which latent dimensions are used: active units, KL per dimension, and posterior collapse by name.
 
-Approximates  the latent dimensions that tell data apart
+Approximates  the latent dimensions that depend on the data
 With          the variance over data of posterior means (`active_units`), or the share of data on which a
               dimension's KL to the prior is negligible (`collapse`)
 Requires      a mean for each datum; for `collapse`, a q and a prior with independent dimensions
@@ -9,13 +9,14 @@ Cost          the encoder's outputs, and no samples
 Reference     Burda et al., 2016, section 5.1; Lucas et al., 2019, for (epsilon, delta)-collapse
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from jensen.core.distributions import Dirichlet, Hierarchical
+from jensen.core import trees
+from jensen.core.contracts import ClosedForm, Dimensional, Distribution, Enumerable
 from jensen.estimators.diagnostics.wording import counted, listed, no_verdict
 
 
@@ -50,27 +51,27 @@ class Collapse(NamedTuple):
     def verdict(self) -> str:
         if not torch.isfinite(self.kl).all():
             return no_verdict(~torch.isfinite(self.kl), "KLs of dimensions", "the encoder's outputs and the prior")
-        gone, d = int(self.collapsed.sum()), len(self.collapsed)
+        count, d = int(self.collapsed.sum()), len(self.collapsed)
         rule = f"KL below {self.epsilon.item():g} nats on at least {1 - self.delta.item():.3g} of the data"
-        kept = torch.where(self.collapsed, torch.inf, self.kl)
-        least = f"{kept.min().item():.3g} nats, dimension {int(kept.argmin())}"
-        if not gone:
+        others = torch.where(self.collapsed, torch.inf, self.kl)
+        least = f"{others.min().item():.3g} nats, dimension {int(others.argmin())}"
+        if not count:
             return f"no dimension of {d} has collapsed ({rule}): the least mean KL is {least}"
         cure = "warm the KL up, give it free bits, or train the encoder further before taking the latent space smaller"
-        rest = f"; the least mean KL of the others is {least}" if gone < d else ""
+        rest = f"; the least mean KL of the others is {least}" if count < d else ""
         named = listed(self.collapsed)
-        return f"{gone} of {counted(d, 'dimension')} collapsed to the prior ({rule}): {named}: {cure}{rest}"
+        return f"{count} of {counted(d, 'dimension')} collapsed to the prior ({rule}): {named}: {cure}{rest}"
 
 
 @torch.no_grad()
-def active_units(q: Any, threshold: float = 0.01) -> ActiveUnits:
+def active_units(q: Distribution | Float[Tensor, "n *d"], threshold: float = 0.01) -> ActiveUnits:
     """A unit is active where the variance over data of E_q[z | x] exceeds the threshold, in squared units of z.
 
-    q: any value with mean() (n, d), or the means themselves, for a q whose mean has no closed form. Of a categorical
+    q: a value with mean() (n, d), or the means themselves, for a q whose mean has no closed form. Of a categorical
     (n, d, k), a dimension's variance is the largest of its k classes'. ValueError for one datum.
     """
-    if isinstance(q, Hierarchical):
-        raise TypeError("expected a q with a mean, got Hierarchical: pass q.sample(q.noise(key, 100)).mean(0) instead")
+    if not isinstance(q, Tensor | ClosedForm | Enumerable):
+        raise TypeError(f"expected a q with a mean, got {type(q).__name__}: pass q.sample(q.noise(key, 100)).mean(0)")
     means = q if isinstance(q, Tensor) else q.mean()
     if means.ndim not in (2, 3) or len(means) < 2:
         raise ValueError(
@@ -82,33 +83,30 @@ def active_units(q: Any, threshold: float = 0.01) -> ActiveUnits:
 
 
 @torch.no_grad()
-def collapse(q: Any, p: Any, epsilon: float = 0.01, delta: float = 0.01) -> Collapse:
+def collapse(q: Distribution, p: Distribution, epsilon: float = 0.01, delta: float = 0.01) -> Collapse:
     """Dimension d has collapsed where KL(q(z_d | x) || p(z_d)) < epsilon for a share of data of at least 1 - delta.
 
-    q and p: values of one family with independent dimensions and fields of one shape, such as `model.prior(x)`.
+    q and p: values of one family with independent dimensions, such as `model.prior(params, n)` for p.
     """
     kl = kl_per_dimension(q, p)
     negligible = (kl < epsilon).to(kl.dtype).mean(0)
     return Collapse(kl.mean(0), negligible, negligible >= 1 - delta, kl.new_tensor(epsilon), kl.new_tensor(delta))
 
 
-def kl_per_dimension(q: Any, p: Any) -> Float[Tensor, "n d"]:
+def kl_per_dimension(q: Distribution, p: Distribution) -> Float[Tensor, "n d"]:
     """The terms of q.kl(p) by dimension, in nats: (n, d), which sum to it over d.
 
-    TypeError for families whose dimensions depend on each other, a Dirichlet's and a hierarchy's.
+    The dimensions of a `Dimensional` q are its own affair; those of an `Enumerable` one are its components. TypeError
+    for any other, and for two families.
     """
-    if isinstance(q, Dirichlet | Hierarchical) or not hasattr(q, "kl"):
+    if not isinstance(q, Dimensional | Enumerable) or not isinstance(q, ClosedForm):
         raise TypeError(
             f"expected a q with independent dimensions and a kl in closed form, got {type(q).__name__}: "
-            "its KL has no terms by dimension"
+            "give it a kl_per_dimension, if its KL is a sum over dimensions"
         )
-    if type(q) is not type(p):
+    if not isinstance(p, type(q)):
         raise TypeError(f"expected q and p of one family, got {type(q).__name__} and {type(p).__name__}")
-    if hasattr(q, "kl_per_dimension"):
+    if isinstance(q, Dimensional):
         return q.kl_per_dimension(p)
-    return _apart(q).kl(_apart(p))
-
-
-def _apart(q: Any) -> Any:
-    """Each dimension as an event of its own: fields (n, d, 1), or (n, d, 1, k) for classes."""
-    return type(q)(*(t.unsqueeze(2) for t in q))
+    alone, prior = (trees.map(lambda t: t.unsqueeze(2), each) for each in (q, p))
+    return alone.kl(prior)

@@ -11,7 +11,7 @@ Reference     Talts et al., 2018, for the ranks; Yao et al., 2018, for the symme
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int, Integer
@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from jensen.core.keys import split
+from jensen.core.trees import Tree
 from jensen.estimators.diagnostics.wording import listed
 
 LEVEL = 0.01  # of a verdict, over all parameters together
@@ -81,7 +82,7 @@ class Coverage(NamedTuple):
         row, column = divmod(int(p.argmin()), p.shape[1])
         nominal, covered = self.nominal[row].item(), self.covered[row, column].item()
         text = (
-            f"{100 * nominal:.3g} % intervals hold the truth in {100 * covered:.3g} % of {self.n} simulations in "
+            f"{100 * nominal:.3g} % intervals cover the truth in {100 * covered:.3g} % of {self.n} simulations in "
             f"parameter {column}, p-value {p[row, column].item():.2g} against a limit of {limit:.2g}"
         )
         if p[row, column] >= limit:
@@ -100,8 +101,8 @@ class Coverage(NamedTuple):
 
 
 def simulation_based_calibration(
-    simulate: Callable[[Tensor], tuple[Tensor, Any]],
-    posterior_draws: Callable[[Tensor, Any], Tensor],
+    simulate: Callable[[Tensor], tuple[Tensor, Tree]],
+    posterior_draws: Callable[[Tensor, Tree], Tensor],
     keys: Int[Tensor, "n 3"],
     chunk: int | None = None,
 ) -> Calibration:
@@ -135,7 +136,7 @@ def ranks(theta: Float[Tensor, "n d"], draws: Float[Tensor, "s n d"]) -> Int[Ten
             f"expected theta (n, d) and draws (s, n, d), got {tuple(theta.shape)} and {tuple(draws.shape)}"
         )
     if theta.isnan().any() or draws.isnan().any():
-        raise ValueError("expected numbers, got NaN in theta or draws: a rank among NaN means nothing")
+        raise ValueError("expected numbers, got NaN in theta or draws: a rank among NaN is undefined")
     return (draws < theta).sum(0)
 
 

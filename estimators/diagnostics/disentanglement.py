@@ -1,6 +1,6 @@
-"""How far each known factor of variation sits in one latent dimension of its own: MIG, SAP and DCI.
+"""How far each known factor of variation is encoded by one latent dimension of its own: MIG, SAP and DCI.
 
-Approximates  three scores in [0, 1]; 1 where every factor is told by exactly one dimension
+Approximates  three scores in [0, 1]; 1 where every factor is encoded by exactly one dimension
 With          histograms of each dimension in bins of equal counts, and for the informativeness of `dci` one linear
               discriminant of all dimensions
 Requires      codes, as posterior means, of data whose factors are known as classes, integers or booleans; bin
@@ -23,7 +23,7 @@ from jensen.estimators.diagnostics.wording import listed
 BINS = 20
 LEVEL = 0.01  # of dci's tests, over all pairs or all factors together
 Classes = Integer[Tensor, "n f"] | Bool[Tensor, "n f"]
-GOOD = 0.5  # of what can be reached: what a verdict calls separated
+SEPARATED = 0.5  # of what can be reached: the least score that a verdict calls separated
 
 
 class Mig(NamedTuple):
@@ -61,12 +61,12 @@ class Sap(NamedTuple):
 class Dci(NamedTuple):
     """0-d scores; informativeness (f,) is the accuracy on held-out data, importance (d, f) >= 0.
 
-    chance (f,) is what codes that tell nothing reach in all factors but with probability LEVEL: the share of the
+    chance (f,) is what codes independent of the factors reach in any with probability LEVEL at most: the share of the
     largest class, and a normal quantile of its standard errors more.
     """
 
-    disentanglement: Float[Tensor, ""]  # each dimension tells one factor
-    completeness: Float[Tensor, ""]  # each factor is told by one dimension
+    disentanglement: Float[Tensor, ""]  # each dimension encodes one factor
+    completeness: Float[Tensor, ""]  # each factor is encoded by one dimension
     informativeness: Float[Tensor, " f"]
     importance: Float[Tensor, "d f"]
     chance: Float[Tensor, " f"]
@@ -78,15 +78,15 @@ class Dci(NamedTuple):
         if lost.any():
             k = int((self.informativeness - self.chance).argmin())
             return (
-                f"{text}: a linear discriminant of the codes tells factors {listed(lost)} of {len(lost)} no better "
-                f"than chance (accuracy {self.informativeness[k].item():.2f} in {k}, not above "
+                f"{text}: a linear discriminant of the codes predicts factors {listed(lost)} of {len(lost)} no "
+                f"better than chance (accuracy {self.informativeness[k].item():.2f} in {k}, not above "
                 f"{self.chance[k].item():.2f}): train longer, or with less weight on the KL, before asking which "
-                "dimension tells what"
+                "dimension encodes what"
             )
-        if min(d, c) >= GOOD:
-            return f"{text}: dimensions and factors pair off, each score being at least {GOOD}"
-        mixed = "dimensions mix factors" if d < GOOD else "factors are spread over dimensions"
-        return f"{text}: {mixed}, by a score below {GOOD}: do not read single dimensions as factors"
+        if min(d, c) >= SEPARATED:
+            return f"{text}: dimensions and factors pair off, each score being at least {SEPARATED}"
+        mixed = "dimensions mix factors" if d < SEPARATED else "factors are spread over dimensions"
+        return f"{text}: {mixed}, by a score below {SEPARATED}: do not read single dimensions as factors"
 
 
 @torch.no_grad()
@@ -132,8 +132,8 @@ def dci(
         raise ValueError(f"expected two factors or more for DCI, got {f}: with one there is nothing to disentangle")
     scale, order = codes.std(0), keys.permutation(keys.key(0), len(codes)).to(codes.device)
     x = (codes - codes.mean(0)) / torch.where(scale == 0, 1.0, scale)
-    fit, held = order[0::2], order[1::2]
-    accuracy = torch.stack([_accuracy(x[fit], v[fit], x[held], v[held], ridge) for v in factors.T])
+    fit, test = order[0::2], order[1::2]
+    accuracy = torch.stack([_accuracy(x[fit], v[fit], x[test], v[test], ridge) for v in factors.T])
     r = _importance(codes, factors) if importance is None else importance.double()
     if r.shape != (d, f) or not (r >= 0).all():
         raise ValueError(f"expected importance ({d}, {f}) without negative entries, got {tuple(r.shape)}")
@@ -143,10 +143,10 @@ def dci(
     total = rows.sum()
     disentanglement = (rows / torch.where(total == 0, 1.0, total) * by_dimension).sum()
     completeness = torch.where(columns == 0, 0.0, by_factor).mean()
-    return Dci(disentanglement, completeness, accuracy, r, _chance(factors, len(held)))
+    return Dci(disentanglement, completeness, accuracy, r, _chance(factors, len(test)))
 
 
-def _accuracy(x: Tensor, v: Tensor, held: Tensor, truth: Tensor, ridge: float) -> Tensor:
+def _accuracy(x: Tensor, v: Tensor, test: Tensor, truth: Tensor, ridge: float) -> Tensor:
     """Of the discriminant x . W^-1 mu_c - mu_c . W^-1 mu_c / 2 + log pi_c, W the covariance within classes c."""
     one_hot = (v[:, None] == torch.arange(int(v.max()) + 1, device=v.device)).double()
     size = one_hot.sum(0)
@@ -154,24 +154,24 @@ def _accuracy(x: Tensor, v: Tensor, held: Tensor, truth: Tensor, ridge: float) -
     within = x - mean[v]
     w = within.T @ within / len(x) + ridge * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
     direction = torch.linalg.solve(w, mean.T)  # (d, classes)
-    score = held @ direction - 0.5 * (mean.T * direction).sum(0) + torch.log(size / len(x))
+    score = test @ direction - 0.5 * (mean.T * direction).sum(0) + torch.log(size / len(x))
     return (score.argmax(1) == truth).double().mean()
 
 
-def _chance(factors: Tensor, held: int) -> Tensor:
+def _chance(factors: Tensor, n: int) -> Tensor:
     largest = torch.stack([torch.bincount(v).amax() for v in factors.T]).double() / len(factors)
     z = -torch.special.ndtri(largest.new_tensor(LEVEL / len(largest)))
-    return largest + z * torch.sqrt(largest * (1 - largest) / held)
+    return largest + z * torch.sqrt(largest * (1 - largest) / n)
 
 
 def _importance(codes: Tensor, factors: Tensor) -> Tensor:
-    """The share of each factor's entropy that a dimension tells, (d, f), by 2 n I ~ chi^2 under independence."""
+    """The share of each factor's entropy that a dimension encodes, (d, f), by 2 n I ~ chi^2 under independence."""
     joint = _joint(codes, factors, BINS)
     information, n = _information(joint), len(codes)
     freedom = torch.stack([((p.sum(2) > 0).sum(1) - 1) * (p.shape[2] - 1) for p in joint], 1).double()
     p_value = torch.special.gammaincc(freedom.clamp_min(1) / 2, n * information)
-    told = (information - freedom / (2 * n)).clamp_min(0) / _entropies(factors)
-    return torch.where(p_value < LEVEL / information.numel(), told, 0.0)
+    encoded = (information - freedom / (2 * n)).clamp_min(0) / _entropies(factors)
+    return torch.where(p_value < LEVEL / information.numel(), encoded, 0.0)
 
 
 def _information(joint: list[Tensor]) -> Tensor:
@@ -215,9 +215,9 @@ def _two_best(scores: Tensor) -> Tensor:
 
 def _verdict(name: str, what: str, gap: Tensor, best: Tensor, most: float = 1.0) -> str:
     pairs = ", ".join(f"{k} in {j} ({g:.2f})" for k, (j, g) in enumerate(zip(best.tolist(), gap.tolist(), strict=True)))
-    score, good = gap.mean().item(), GOOD * most
-    word = "factors sit in dimensions of their own" if score >= good else "factors are shared between dimensions"
-    return f"{name} {score:.2f}, {what}, against {good:.2g} for separation: {word}; each factor in its best: {pairs}"
+    score, least = gap.mean().item(), SEPARATED * most
+    word = "factors have dimensions of their own" if score >= least else "factors are shared between dimensions"
+    return f"{name} {score:.2f}, {what}, against {least:.2g} for separation: {word}; each factor in its best: {pairs}"
 
 
 def _check(codes: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:

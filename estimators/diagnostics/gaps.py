@@ -11,17 +11,20 @@ Reference     Cremer et al., 2018
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from jensen.core import keys, trees
+from jensen.core import distributions, keys, trees
+from jensen.core.contracts import Distribution, LogDensity
 from jensen.estimators.diagnostics.wording import no_verdict
 from jensen.estimators.gradients import catalogue
-from jensen.estimators.gradients.contract import LogDensity, density
+from jensen.estimators.gradients.contract import density
 from jensen.estimators.gradients.pathwise import stl
+
+Q = TypeVar("Q", bound=Distribution)
 
 
 class Gaps(NamedTuple):
@@ -58,10 +61,10 @@ class Gaps(NamedTuple):
 
 def inference_gaps(
     log_p: LogDensity,
-    q: Any,
+    q: Distribution,
     log_evidence: Float[Tensor, " n"],
     key: Int[Tensor, "3"],
-    start: Any = None,
+    start: Distribution | None = None,
     steps: int = 500,
     s: int = 10,
     lr: float = 0.05,
@@ -95,30 +98,27 @@ def inference_gaps(
         )
 
 
-def fit_each(
-    log_p: LogDensity, start: Any, key: Int[Tensor, "3"], steps: int = 500, s: int = 10, lr: float = 0.05
-) -> Any:
+def fit_each(log_p: LogDensity, start: Q, key: Int[Tensor, "3"], steps: int = 500, s: int = 10, lr: float = 0.05) -> Q:
     """The value of `start`'s family with the highest ELBO for each datum, by `steps` of Adam, lr falling to 0.
 
-    Data share nothing if no leaf of `start` is for all of them; each is then fitted as if alone.
+    Where every leaf of `start` has a row per datum, each datum is fitted as if alone.
     """
     if steps < 1 or s < 1:
         raise ValueError(f"expected steps >= 1 and s >= 1, got {steps} and {s}: without a step q* is `start`")
     catalogue.check("stl", start)
-    q = trees.map(lambda leaf: leaf.detach().clone().requires_grad_() if isinstance(leaf, Tensor) else leaf, start)
-    fields = [leaf for leaf in trees.leaves(q) if isinstance(leaf, Tensor)]
+    q = trees.map(lambda leaf: leaf.detach().clone().requires_grad_(), start)
+    fields = trees.leaves(q)
     optimiser = torch.optim.Adam(fields, lr)
     schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 1 / steps, steps)
     with torch.enable_grad():
         for step in range(steps):
             loss = -stl(log_p, q, q.noise(keys.fold_in(key, step), s)).sum()
-            for field, gradient in zip(fields, torch.autograd.grad(loss, fields), strict=True):
-                field.grad = gradient
+            trees.set_grads(fields, torch.autograd.grad(loss, fields))
             optimiser.step()
             schedule.step()
     return trees.stop(q)
 
 
-def _log_weights(log_p: LogDensity, q: Any, key: Tensor, s: int) -> Tensor:
-    z = q.sample(q.noise(key, s))
-    return density(log_p, z) - q.log_prob(z)
+def _log_weights(log_p: LogDensity, q: Distribution, key: Tensor, s: int) -> Tensor:
+    z, log_q = distributions.draw(q, key, s)
+    return density(log_p, z) - log_q

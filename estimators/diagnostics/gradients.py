@@ -2,7 +2,8 @@
 
 Approximates  the bias, variance and signal-to-noise ratio of a gradient estimator
 With          independent gradients, one per key, drawn together by vmap
-Requires      gradient(key) -> a tree of gradients, pure; for the bias and the cosine, the exact gradient
+Requires      gradient(key) -> a tree of gradients, pure, its groups the keys of a dict at its top; for the bias and the
+              cosine, the exact gradient
 Unbiased when always for the variance and the bias; ratios of them as the number of keys grows
 Cost          one gradient per key, `chunk` of them at a time
 Reference     Rainforth et al., 2018, for the signal-to-noise ratio
@@ -10,7 +11,7 @@ Reference     Rainforth et al., 2018, for the signal-to-noise ratio
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -18,9 +19,9 @@ from torch import Tensor
 from torch.func import vmap
 
 from jensen.core import trees
+from jensen.core.trees import Tree
 from jensen.estimators.diagnostics.student import student
 
-Tree = Any  # a tree of tensors; the keys of a dict at its top are the groups
 LEVEL = 0.01  # of a verdict, over all elements of a group together
 
 

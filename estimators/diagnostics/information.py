@@ -11,16 +11,18 @@ Reference     Hoffman and Johnson, 2016; for the two bounds Poole et al., 2019
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from jensen.core import distributions, trees
+from jensen.core.contracts import ClosedForm, Distribution
 from jensen.core.ops.importance import log_sum_exp
 
 CHUNK = 2**22  # elements of z against every datum, at once
-_NEAR = 0.9  # of log n: there the first estimate is full
+_NEAR = 0.9  # of log n, which the first estimate cannot exceed
 
 
 class Information(NamedTuple):
@@ -43,7 +45,7 @@ class Information(NamedTuple):
         lower, upper = sorted(max(0.0, t.item()) for t in (self.lower, self.upper))  # noise may turn them round
         most = math.log(self.n)
         text = (
-            f"z holds between {lower:.2f} and {upper:.2f} nats about x (± {self.error.item():.2f}) of a mean KL of "
+            f"z carries between {lower:.2f} and {upper:.2f} nats about x (± {self.error.item():.2f}) of a mean KL of "
             f"{self.kl.item():.2f}; the aggregate posterior is up to {self.marginal_kl.item():.2f} nats from the prior"
         )
         if lower > _NEAR * most:
@@ -54,23 +56,25 @@ class Information(NamedTuple):
 
 
 @torch.no_grad()
-def aggregate_information(q: Any, p: Any, key: Int[Tensor, "3"], s: int = 1, chunk: int = CHUNK) -> Information:
+def aggregate_information(
+    q: Distribution, p: Distribution, key: Int[Tensor, "3"], s: int = 1, chunk: int = CHUNK
+) -> Information:
     """From s samples of each datum's q: fields (n, d) or (n, d, k), and the prior p of the same family.
 
     lower = mean log q(z | x_i) - log mean_j q(z | x_j), z from q(z | x_i); upper leaves j = i out of the mean.
     q: any value with log_prob and kl whose fields are tensors of n rows, which a Pushforward and a Hierarchical are
     not. ValueError for fewer than two data.
     """
-    if not isinstance(q[0], Tensor) or not hasattr(q, "kl") or type(q) is not type(p):
+    fields = trees.leaves(q)
+    if not isinstance(q, ClosedForm) or not isinstance(p, type(q)) or {len(t) for t in fields} != {len(fields[0])}:
         raise TypeError(
             "expected q and p of one family, with tensors as fields and a kl in closed form, got "
             f"{type(q).__name__} and {type(p).__name__}"
         )
-    n = len(q[0])
+    n = len(fields[0])
     if n < 2:
         raise ValueError(f"expected q for n >= 2 data, got {n}: the aggregate posterior is a mean over data")
-    z = q.sample(q.noise(key, s))
-    own = q.log_prob(z)
+    z, own = distributions.draw(q, key, s)
     rows, width = z.flatten(0, 1), max(1, chunk // max(1, z[0].numel()))
     index = torch.arange(n, device=z.device).repeat(s)
     both = [_aggregate(q, part, i) for part, i in zip(rows.split(width), index.split(width), strict=True)]
@@ -81,9 +85,9 @@ def aggregate_information(q: Any, p: Any, key: Int[Tensor, "3"], s: int = 1, chu
     )
 
 
-def _aggregate(q: Any, z: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+def _aggregate(q: Distribution, z: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     """log q(z) of z (r, *d) that came from the data `index` (r,): over all data, and over all others."""
-    n = len(q[0])
+    n = len(trees.leaves(q)[0])
     log_q = q.log_prob(z[:, None].expand(-1, n, *z.shape[1:]))
     others = log_q.scatter(1, index[:, None], -torch.inf)
     return log_sum_exp(log_q, 1) - math.log(n), log_sum_exp(others, 1) - math.log(n - 1)

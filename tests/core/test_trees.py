@@ -26,6 +26,26 @@ def test_paths_and_back():
     assert isinstance(back["b"]["q"], DiagNormal)
 
 
+def test_an_optimiser_steps_along_the_gradients_that_are_set():
+    """One step of SGD is params - lr * gradient; keys may come in another order."""
+    params = trees.map(torch.clone, TREE)
+    grads = trees.map(torch.cos, {"b": TREE["b"], "a": TREE["a"]})
+    trees.set_grads(params, trees.map(lambda t: t.requires_grad_(), grads))
+    assert not any(leaf.grad.requires_grad for leaf in trees.leaves(params))
+    torch.optim.SGD(trees.leaves(params), 0.1).step()
+    for path, leaf in trees.paths(params).items():
+        torch.testing.assert_close(leaf, trees.paths(TREE)[path] - 0.1 * trees.paths(grads)[path].detach())
+
+
+def test_gradients_of_another_structure_raise():
+    params = trees.map(torch.clone, TREE)
+    with pytest.raises(KeyError, match="missing 'a'"):
+        trees.set_grads(params, {"b": params["b"]})
+    with pytest.raises(ValueError, match=r"expected a \(2, 3\), got \(3,\)"):
+        trees.set_grads(params, {**params, "a": torch.ones(3)})
+    assert all(leaf.grad is None for leaf in trees.leaves(params))
+
+
 def test_stop_cuts_the_gradient():
     grad = torch.func.grad(lambda t: (trees.stop({"t": t})["t"] * t).sum())(torch.ones(2))
     assert torch.equal(grad, torch.ones(2))

@@ -1,4 +1,4 @@
-"""What estimators of the evidence are held against: densities with known normalisers, and where to start from."""
+"""What estimators of the evidence are tested against: densities with known normalisers, and where to start from."""
 
 import math
 from collections import Counter

@@ -62,9 +62,9 @@ def test_averages_over_data_have_the_error_of_the_spread():
 
 def test_a_datum_whose_chains_all_died_makes_the_averages_infinite_and_not_nan():
     q = gates.normal(3, 1)
-    dead = torch.tensor([0.0, -torch.inf, 0.0], dtype=F64)
+    hole = torch.tensor([0.0, -torch.inf, 0.0], dtype=F64)
     z = q.sample(q.noise(KEY, 1))
-    sandwich = bdmc(lambda t: q.log_prob(t) + torch.where(t == z, 0.0, dead[:, None])[..., 0], q, z, KEY, 4, linear(4))
+    sandwich = bdmc(lambda t: q.log_prob(t) + torch.where(t == z, 0.0, hole[:, None])[..., 0], q, z, KEY, 4, linear(4))
     assert (sandwich.lower == -torch.inf).nonzero()[:, 0].tolist() == [1]
     averages = sandwich.over_data()
     assert averages.lower == -torch.inf

@@ -90,8 +90,8 @@ def test_a_proposal_that_often_leaves_the_support():
 
 def test_densities_that_do_not_meet():
     ratios = torch.linspace(0, 1, 10, dtype=F64)[:, None]
-    dead = from_log_ratios(ratios, torch.full_like(ratios, -torch.inf))
-    assert (dead.log_p, dead.standard_error, dead.overlap) == (-torch.inf, torch.inf, 0)
+    outside = from_log_ratios(ratios, torch.full_like(ratios, -torch.inf))
+    assert (outside.log_p, outside.standard_error, outside.overlap) == (-torch.inf, torch.inf, 0)
     apart = from_log_ratios(ratios + 500, ratios - 500)
     assert torch.isfinite(apart.log_p)
     assert apart.standard_error == torch.inf
@@ -131,8 +131,8 @@ def test_infinite_ratios_say_so():
         assert (estimate.log_p, estimate.standard_error, estimate.overlap) == (torch.inf, torch.inf, 0)
     plain = importance(lambda z: infinite, gates.normal(1, 1), KEY, 400, chunk=400)
     assert (plain.log_p, plain.standard_error) == (torch.inf, torch.inf)
-    dead = from_log_ratios(infinite, -infinite)
-    assert (dead.log_p, dead.standard_error, dead.overlap) == (-torch.inf, torch.inf, 0)
+    outside = from_log_ratios(infinite, -infinite)
+    assert (outside.log_p, outside.standard_error, outside.overlap) == (-torch.inf, torch.inf, 0)
     mixed = from_log_ratios(finite, torch.cat([infinite[:1], finite[1:]]))
     assert torch.isfinite(mixed.log_p)
     assert torch.isfinite(mixed.standard_error)

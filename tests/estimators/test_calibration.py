@@ -92,7 +92,7 @@ def test_the_spread_and_the_shift_are_their_formulas():
     torch.testing.assert_close(found.shift, torch.as_tensor(r.mean(0) / 9 - 0.5))
 
 
-def told(p_uniform=1.0, p_symmetric=1.0, spread=1.0, shift=0.0, n=1000, d=1):
+def verdict(p_uniform=1.0, p_symmetric=1.0, spread=1.0, shift=0.0, n=1000, d=1):
     """The verdict on parameter 0 of d with these numbers; the others are exact."""
     numbers = torch.ones(4, d, dtype=torch.float64) * torch.tensor([[1.0], [1.0], [1.0], [0.0]])
     numbers[:, 0] = torch.tensor([p_uniform, p_symmetric, spread, shift])
@@ -100,20 +100,20 @@ def told(p_uniform=1.0, p_symmetric=1.0, spread=1.0, shift=0.0, n=1000, d=1):
 
 
 def test_verdicts_name_what_is_significant_alone():
-    assert told(p_symmetric=1e-6, shift=0.1).startswith("not calibrated: ranks are not uniform in parameters 0 of 1")
-    assert "too low (shift +0.10)" in told(p_symmetric=1e-6, shift=0.1, spread=0.5)
-    assert "too high (shift -0.10)" in told(1e-6, 1e-6, shift=-0.1, spread=2.0)
-    assert "too narrow (spread of ranks 1.20" in told(1e-6, spread=1.2)
-    assert "too wide (spread of ranks 0.80" in told(1e-6, spread=0.8)
+    assert verdict(p_symmetric=1e-6, shift=0.1).startswith("not calibrated: ranks are not uniform in parameters 0 of 1")
+    assert "too low (shift +0.10)" in verdict(p_symmetric=1e-6, shift=0.1, spread=0.5)
+    assert "too high (shift -0.10)" in verdict(1e-6, 1e-6, shift=-0.1, spread=2.0)
+    assert "too narrow (spread of ranks 1.20" in verdict(1e-6, spread=1.2)
+    assert "too wide (spread of ranks 0.80" in verdict(1e-6, spread=0.8)
     for shape in ({"spread": 1.03}, {"p_symmetric": 1e-6, "shift": 0.01, "spread": 1.5}):
-        assert "the posterior is of the wrong shape" in told(1e-6, **shape)
+        assert "the posterior is of the wrong shape" in verdict(1e-6, **shape)
 
 
 def test_the_level_is_shared_by_both_tests_of_all_parameters():
     """0.01 / (2 d): 5e-3 for one parameter and 2.5e-4 for twenty."""
     for p, d, flagged in ((4e-3, 1, True), (6e-3, 1, False), (4e-3, 20, False), (2e-4, 20, True)):
         for name in ("p_uniform", "p_symmetric"):
-            assert told(**{name: p}, d=d).startswith("not calibrated") == flagged
+            assert verdict(**{name: p}, d=d).startswith("not calibrated") == flagged
 
 
 @pytest.mark.parametrize("n", [20, 100, 2000])

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from jensen.core import keys
+from jensen.core.contracts import Estimate
 from jensen.core.distributions import DiagNormal
 from jensen.estimators.evidence import (
     Evidence,
@@ -101,6 +102,17 @@ def test_laplace_is_exact_for_a_normal_posterior():
     torch.testing.assert_close(found.mode, mean, atol=1e-5, rtol=0)
     torch.testing.assert_close(found.covariance, covariance.expand(6, 2, 2))
     assert (found.climb < 1e-9).all()
+
+
+def test_a_normal_posterior_is_laplaces_posterior():
+    """Importance sampling with it then has no error; Laplace's own error is unknown, and so is what rests on it."""
+    found = laplace(ORACLE.log_joint, find_mode(ORACLE.log_joint, torch.zeros(6, 2, dtype=F64)))
+    estimate = importance(ORACLE.log_joint, found.posterior, KEY, 50)
+    torch.testing.assert_close(estimate.log_p, ORACLE.log_evidence())
+    assert (estimate.standard_error < 1e-6).all()
+    assert isinstance(found, Estimate)
+    assert found.standard_error.isnan().all()
+    assert bayes_factor(found, estimate).standard_error.isnan().all()
 
 
 def test_off_the_mode_laplace_says_how_far():

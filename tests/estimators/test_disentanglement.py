@@ -43,7 +43,7 @@ def test_factors_in_dimensions_of_their_own_score_near_one():
     assert m.information.argmax(0).tolist() == [2, 0]
     assert min(c.disentanglement, c.completeness) > 0.9
     assert c.verdict().endswith("each score being at least 0.5")
-    assert "in dimensions of their own" in m.verdict()
+    assert "factors have dimensions of their own" in m.verdict()
     assert "0 in 2 (" in m.verdict()
     assert "1 in 0 (" in s.verdict()
 
@@ -98,7 +98,7 @@ def test_one_factor_that_is_told_does_not_hide_one_that_is_not():
     z = codes("noise")
     z[:, 2] += FACTORS[:, 0]
     text = dci(z, FACTORS).verdict()
-    assert "tells factors 1 of 2 no better than chance (accuracy 0." in text
+    assert "predicts factors 1 of 2 no better than chance (accuracy 0." in text
     assert "pair off" not in text
 
 
@@ -119,7 +119,7 @@ def test_perfect_codes_of_ordered_classes_are_perfectly_informative(classes):
         assert (dci(z, factors).informativeness == 1).all()
 
 
-def test_data_in_factorial_order_are_told_as_well():
+def test_data_in_factorial_order_are_predicted_as_well():
     i = torch.arange(4096)
     factors = torch.stack([i // 2 % 3, i % 2], 1)
     found = dci(factors + 0.01 * keys.normal(KEY, (4096, 2)), factors)
@@ -129,11 +129,11 @@ def test_data_in_factorial_order_are_told_as_well():
 
 def test_discriminants_are_scikit_learns():
     z, half = codes("rotated").double() + NOISE, keys.permutation(keys.key(0), N)
-    fit, held = half[0::2], half[1::2]
+    fit, test = half[0::2], half[1::2]
     found = dci(z, FACTORS, ridge=0.0).informativeness
     for k in range(2):
         other = LinearDiscriminantAnalysis(solver="lsqr").fit(z[fit].numpy(), FACTORS[fit, k].numpy())
-        assert abs(found[k].item() - other.score(z[held].numpy(), FACTORS[held, k].numpy())) < 2e-3
+        assert abs(found[k].item() - other.score(z[test].numpy(), FACTORS[test, k].numpy())) < 2e-3
 
 
 def test_sap_of_noise_is_chance_however_rare_a_class_is():

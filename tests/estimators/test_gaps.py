@@ -129,5 +129,5 @@ def test_bad_input_raises():
         fit_each(ORACLE.log_joint, ENCODER, KEY, steps=0)
     with pytest.raises(ValueError, match=r"expected log_evidence \(4,\), one per datum, got \(4, 1\)"):
         inference_gaps(ORACLE.log_joint, ENCODER, torch.zeros(4, 1), KEY, steps=1)
-    with pytest.raises(TypeError, match="need a reparameterised q"):
+    with pytest.raises(TypeError, match="needs a reparameterised q, got Bernoulli"):
         fit_each(ORACLE.log_joint, Bernoulli(torch.zeros(4, 2)), KEY)

@@ -99,8 +99,8 @@ def test_the_exact_posterior_has_no_error_and_full_sample_size():
 
 def test_extreme_weights():
     columns = {
-        "dead": [-math.inf] * 6,
-        "one alive": [-math.inf, -math.inf, -math.inf, -900.0, -math.inf, -math.inf],
+        "no support": [-math.inf] * 6,
+        "one in the support": [-math.inf, -math.inf, -math.inf, -900.0, -math.inf, -math.inf],
         "one dominant": [0.0, 1000.0, 0.0, 0.0, 0.0, 0.0],
         "far below": [-1e5] * 6,
     }

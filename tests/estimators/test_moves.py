@@ -86,12 +86,12 @@ def test_a_particle_outside_the_support_has_no_acceptance_and_may_come_back():
     path = Geometric.of(lambda z: torch.where(z[..., 0] > 0, q.log_prob(z), -torch.inf), q)
     point = path.at(torch.linspace(-1, 1, 200, dtype=F64)[:, None, None])
     moved, accept = hmc(path, point, torch.tensor(0.5), torch.full((1,), 0.3, dtype=F64), KEY)
-    dead = point.log_p == -torch.inf
-    assert torch.equal(accept.isnan(), dead)
-    back = dead & (moved.z > 0)[..., 0]
+    outside = point.log_p == -torch.inf
+    assert torch.equal(accept.isnan(), outside)
+    back = outside & (moved.z > 0)[..., 0]
     assert back.any()
-    assert torch.equal(moved.z[dead & ~back], point.z[dead & ~back])
-    assert (moved.z[~dead] > 0).all()
+    assert torch.equal(moved.z[outside & ~back], point.z[outside & ~back])
+    assert (moved.z[~outside] > 0).all()
 
 
 def test_jitter_breaks_the_orbits_of_a_round_normal():

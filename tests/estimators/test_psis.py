@@ -131,9 +131,9 @@ def test_smoothing_brings_the_evidence_closer_where_weights_are_heavy():
 
 def test_extreme_weights():
     columns = {
-        "dead": (torch.full((100,), -math.inf), math.inf, 0),
+        "no support": (torch.full((100,), -math.inf), math.inf, 0),
         "one dominant": (torch.tensor([1000.0] + [0.0] * 99), math.inf, 1),
-        "one alive": (torch.tensor([-math.inf] * 99 + [-900.0]), math.inf, 1),
+        "one in the support": (torch.tensor([-math.inf] * 99 + [-900.0]), math.inf, 1),
         "steep": (-20.0 * torch.arange(100), None, 1),
         "nan": (torch.tensor([math.nan] + [0.0] * 99), math.nan, math.nan),
         "infinite": (torch.tensor([math.inf] + [0.0] * 99), math.nan, math.nan),

@@ -45,7 +45,7 @@ def test_its_particles_are_draws_of_the_posterior():
     laws.mean_is((islands - mean).square().mean(1), covariance.diagonal().expand_as(mean))
 
 
-def test_dead_islands_leave_no_particles():
+def test_islands_without_support_leave_no_particles():
     """N(0, 1) beyond 2, which most islands of ten particles never find: the rest's particles are its draws.
 
     Each datum is one replication; the mean is that of scipy's truncated normal.

@@ -133,7 +133,7 @@ def check(name: str, q: Distribution, bound: Bound | None = None, s: int | None 
     """Refuses what the estimator of this name cannot do, before any draw is made, and names what can.
 
     TypeError for q, and for a bound that is no function; ValueError for another bound than it takes, and for fewer
-    samples; what is None is not looked at. That a function of yours is the ELBO cannot be seen under torch.compile,
+    samples; without both q alone is looked at. That a function of yours is the ELBO cannot be seen under torch.compile,
     where the value is NaN if it is not.
     """
     row = ROWS[name]
@@ -174,7 +174,7 @@ def table() -> str:
 def _check_bound(name: str, row: Row, q: Distribution | None, bound: Bound | None, s: int | None) -> None:
     if s is not None and s < row.samples:
         raise ValueError(f"{name} needs at least {row.samples} samples, got {s}: draw more, or use {row.instead}")
-    if bound is None:
+    if bound is None and s is None:
         return
     if isinstance(bound, type) or not callable(bound):
         raise TypeError(f"expected a bound, such as bounds.iwae or bounds.Renyi(0.5), got {bound!r}")

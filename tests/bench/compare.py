@@ -17,7 +17,7 @@ Row = dict[str, str]
 
 
 def main() -> None:
-    print(report(RESULTS))
+    print(report(RESULTS) if RESULTS.exists() else "nothing is recorded yet: run `make bench` at two commits")
 
 
 def report(results: Path) -> str:

@@ -22,7 +22,7 @@ def parse(text: str, table: Mapping[str, Callable[..., T]], kind: str) -> T:
     call = CALL.fullmatch(text)
     if call is None:
         raise ValueError(f"expected the {kind} as name or name(argument, ...), got {text!r}")
-    name = call["name"]
+    name = call["name"].lower()
     if name not in table:
         near = difflib.get_close_matches(name, table, n=1)
         meant = f" (the nearest is {near[0]!r})" if near else ""

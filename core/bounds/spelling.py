@@ -1,11 +1,9 @@
-"""Bounds by name: `parse("renyi(0.5)")` is `Renyi(0.5)`, for command lines and settings."""
+"""The bounds by name, as the command line has them: one row each."""
 
-import difflib
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
+from jensen.core import spelling
 from jensen.core.bounds.csiszar import Csiszar, TailAdaptive
 from jensen.core.bounds.debiased import Jackknife, Sumo
 from jensen.core.bounds.nested import Ciwae, Miwae
@@ -24,57 +22,36 @@ GENERATORS = {
 }
 
 
-@dataclass(frozen=True)
-class Spelling:
-    """A name with its arguments, as in "renyi(alpha)", and the bound of arguments that are text."""
-
-    usage: str
-    make: Callable[..., Bound]
-
-    @property
-    def name(self) -> str:
-        return self.usage.partition("(")[0]
+def _tvo(intervals: int, side: Literal["left", "right"] = "left") -> Bound:
+    return Tvo(log_betas(intervals), side)
 
 
-def _tvo(intervals: str, side: str = "left") -> Bound:
-    return Tvo(log_betas(int(intervals)), cast(Literal["left", "right"], side))  # checked by Tvo
+def _csiszar(generator: str) -> Bound:
+    if generator not in GENERATORS:
+        raise ValueError(f"expected a generator, one of {', '.join(GENERATORS)}, got {generator!r}")
+    return Csiszar(GENERATORS[generator])
 
 
-ROWS = {
-    row.name: row
-    for row in (
-        Spelling("elbo", lambda: elbo),
-        Spelling("iwae", lambda: iwae),
-        Spelling("vr-max", lambda: vr_max),
-        Spelling("renyi(alpha)", lambda alpha: Renyi(float(alpha))),
-        Spelling("cubo(n)", lambda n: Cubo(float(n))),
-        Spelling("tvo(intervals[, left|right])", _tvo),
-        Spelling("miwae(m, k)", lambda m, k: Miwae(int(m), int(k))),
-        Spelling("ciwae(beta)", lambda beta: Ciwae(float(beta))),
-        Spelling("jackknife(m)", lambda m: Jackknife(int(m))),
-        Spelling("sumo(first)", lambda first: Sumo(int(first))),
-        Spelling(f"csiszar({'|'.join(GENERATORS)})", lambda f: Csiszar(GENERATORS[f])),
-        Spelling("tail-adaptive(beta)", lambda beta: TailAdaptive(float(beta))),
-    )
+ROWS: dict[str, Callable[..., Bound]] = {
+    "elbo": lambda: elbo,
+    "iwae": lambda: iwae,
+    "vr-max": lambda: vr_max,
+    "renyi": Renyi,
+    "cubo": Cubo,
+    "tvo": _tvo,
+    "miwae": Miwae,
+    "ciwae": Ciwae,
+    "jackknife": Jackknife,
+    "sumo": Sumo,
+    "csiszar": _csiszar,
+    "tail-adaptive": TailAdaptive,
 }
-NAMES = tuple(row.usage for row in ROWS.values())
+NAMES = tuple(spelling.forms(ROWS))
 
 
 def parse(text: str) -> Bound:
-    """The bound of a name with its arguments; NAMES lists them.
+    """The bound of a name with its arguments, as in "renyi(0.5)"; NAMES lists them.
 
-    ValueError for an unknown name, with the nearest, for other arguments than the name takes, and for values that the
-    bound refuses.
+    ValueError for an unknown name or arguments that do not fit, with how they are spelled.
     """
-    found = re.fullmatch(r"\s*([\w-]+)\s*(?:\((.*)\))?\s*", text.lower())
-    name = found[1] if found else text.partition("(")[0].strip().lower()
-    if name not in ROWS:
-        near = difflib.get_close_matches(name, ROWS, n=1)
-        hint = f"; the nearest is {ROWS[near[0]].usage!r}" if near else ""
-        raise ValueError(f"expected a bound, one of {', '.join(NAMES)}, got {text!r}{hint}")
-    arguments = [part.strip() for part in found[2].split(",")] if found and found[2] else []
-    try:
-        return ROWS[name].make(*arguments)
-    except (TypeError, KeyError, ValueError) as error:
-        detail = f": {error}" if str(error).startswith("expected") else ""
-        raise ValueError(f"expected {ROWS[name].usage}, got {text!r}{detail}") from error
+    return spelling.parse(text, ROWS, "bound")

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from jensen.core import trees
-from jensen.core.contracts import ClosedForm, Dimensional, Distribution, Enumerable
+from jensen.core.contracts import ClosedForm, Dimensional, Distribution, Enumerable, can
 from jensen.estimators.diagnostics.wording import counted, listed, no_verdict
 
 
@@ -70,7 +70,7 @@ def active_units(q: Distribution | Float[Tensor, "n *d"], threshold: float = 0.0
     q: a value with mean() (n, d), or the means themselves, for a q whose mean has no closed form. Of a categorical
     (n, d, k), a dimension's variance is the largest of its k classes'. ValueError for one datum.
     """
-    if not isinstance(q, Tensor | ClosedForm | Enumerable):
+    if not (isinstance(q, Tensor) or can(q, ClosedForm) or can(q, Enumerable)):
         raise TypeError(f"expected a q with a mean, got {type(q).__name__}: pass q.sample(q.noise(key, 100)).mean(0)")
     means = q if isinstance(q, Tensor) else q.mean()
     if means.ndim not in (2, 3) or len(means) < 2:
@@ -99,14 +99,14 @@ def kl_per_dimension(q: Distribution, p: Distribution) -> Float[Tensor, "n d"]:
     The dimensions of a `Dimensional` q are its own affair; those of an `Enumerable` one are its components. TypeError
     for any other, and for two families.
     """
-    if not isinstance(q, Dimensional | Enumerable) or not isinstance(q, ClosedForm):
+    if not (can(q, ClosedForm) and (can(q, Dimensional) or can(q, Enumerable))):
         raise TypeError(
             f"expected a q with independent dimensions and a kl in closed form, got {type(q).__name__}: "
             "give it a kl_per_dimension, if its KL is a sum over dimensions"
         )
-    if not isinstance(p, type(q)):
+    if type(p) is not type(q):
         raise TypeError(f"expected q and p of one family, got {type(q).__name__} and {type(p).__name__}")
-    if isinstance(q, Dimensional):
+    if can(q, Dimensional) and can(p, Dimensional):
         return q.kl_per_dimension(p)
     alone, prior = (trees.map(lambda t: t.unsqueeze(2), each) for each in (q, p))
     return alone.kl(prior)

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core import distributions, trees
-from jensen.core.contracts import ClosedForm, Distribution
+from jensen.core.contracts import ClosedForm, Distribution, can
 from jensen.core.ops.importance import log_sum_exp
 
 CHUNK = 2**22  # elements of z against every datum, at once
@@ -66,7 +66,7 @@ def aggregate_information(
     not. ValueError for fewer than two data.
     """
     fields = trees.leaves(q)
-    if not isinstance(q, ClosedForm) or not isinstance(p, type(q)) or {len(t) for t in fields} != {len(fields[0])}:
+    if not can(q, ClosedForm) or not isinstance(p, type(q)) or {len(t) for t in fields} != {len(fields[0])}:
         raise TypeError(
             "expected q and p of one family, with tensors as fields and a kl in closed form, got "
             f"{type(q).__name__} and {type(p).__name__}"

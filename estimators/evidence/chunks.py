@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from jensen.core import trees
 from jensen.core.contracts import Key
 
 BUDGET = 2**22  # bytes of one tensor: what a core keeps near, and small beside any memory
@@ -37,6 +36,6 @@ class _Largest(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         if not func.is_view:
-            made = [t.nbytes for t in trees.leaves(out) if isinstance(t, Tensor)]
+            made = [t.nbytes for t in (out if isinstance(out, tuple | list) else (out,)) if isinstance(t, Tensor)]
             self.bytes = max([self.bytes, *made])
         return out

@@ -16,7 +16,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from jensen.core import trees
-from jensen.core.contracts import Distribution, Enumerable, LogDensity
+from jensen.core.contracts import Distribution, Enumerable, LogDensity, can
 from jensen.estimators.gradients.contract import check_density
 
 
@@ -56,7 +56,7 @@ class Geometric(NamedTuple):
         if not q.reparameterised:
             raise TypeError(
                 f"annealing moves z along gradients, and {type(q).__name__} is discrete: use importance"
-                + (", or sum over q.support()" if isinstance(q, Enumerable) else "")
+                + (", or sum over q.support()" if can(q, Enumerable) else "")
             )
         return cls(trees.stop(q), log_p)
 

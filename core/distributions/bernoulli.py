@@ -71,10 +71,14 @@ class Bernoulli(NamedTuple):
 
     def kl(self, p: "Bernoulli") -> Float[Tensor, "..."]:
         """KL(self || p) in nats per datum: (n,). Exact for tiny values, and never negative."""
+        return self.kl_per_dimension(p).sum(-1)
+
+    def kl_per_dimension(self, p: "Bernoulli") -> Float[Tensor, "... d"]:
+        """The terms of `kl`: (n, d)."""
         check_value(self.logits, p.logits)
         q, p_logits = at_least_float32(self.logits), at_least_float32(p.logits)
         terms = (kl_terms(F.logsigmoid(sign * q), F.logsigmoid(sign * p_logits)) for sign in (1, -1))
-        return sum(terms, torch.zeros_like(q)).sum(-1)
+        return sum(terms, torch.zeros_like(q))
 
     def support(self) -> Float[Tensor, "m n d"]:
         """All 2^d values, (2^d, n, d), for exact expectations. ValueError for more than 2^20."""

@@ -64,8 +64,12 @@ class Beta(NamedTuple):
 
     def kl(self, p: "Beta") -> Float[Tensor, "..."]:
         """KL(self || p) in nats per datum: (n,), the Dirichlet's, summed over d."""
+        return self.kl_per_dimension(p).sum(-1)
+
+    def kl_per_dimension(self, p: "Beta") -> Float[Tensor, "... d"]:
+        """The terms of `kl`: (n, d)."""
         check_value(self.concentration1, p.concentration1)
-        return self._pairs().kl(p._pairs()).sum(-1)
+        return self._pairs().kl(p._pairs())
 
     def _pairs(self) -> Dirichlet:
         """(z, 1 - z) as d Dirichlets of two: field (n, d, 2)."""

@@ -73,9 +73,13 @@ class Categorical(NamedTuple):
 
     def kl(self, p: "Categorical") -> Float[Tensor, "..."]:
         """KL(self || p) in nats per datum: (n,). Exact for tiny values, and never negative."""
+        return self.kl_per_dimension(p).sum(-1)
+
+    def kl_per_dimension(self, p: "Categorical") -> Float[Tensor, "... d"]:
+        """The terms of `kl`: (n, d)."""
         check_value(self.logits, p.logits)
         log_q, log_p = (torch.log_softmax(at_least_float32(d.logits), -1) for d in (self, p))
-        return kl_terms(log_q, log_p).sum((-2, -1))
+        return kl_terms(log_q, log_p).sum(-1)
 
     def support(self) -> Float[Tensor, "m n d k"]:
         """All k^d values, (k^d, n, d, k), for exact expectations. ValueError for more than 2^20."""

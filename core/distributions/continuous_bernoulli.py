@@ -60,9 +60,13 @@ class ContinuousBernoulli(NamedTuple):
 
     def kl(self, p: "ContinuousBernoulli") -> Float[Tensor, "..."]:
         """KL(self || p) in nats per datum: (n,), with the rounding error of a difference of log normalisers."""
+        return self.kl_per_dimension(p).sum(-1)
+
+    def kl_per_dimension(self, p: "ContinuousBernoulli") -> Float[Tensor, "... d"]:
+        """The terms of `kl`: (n, d)."""
         check_value(self.logits, p.logits)
         a, b = at_least_float32(self.logits), at_least_float32(p.logits)
-        return (log_normaliser_slope(a) * (a - b) - log_normaliser(a) + log_normaliser(b)).sum(-1)
+        return log_normaliser_slope(a) * (a - b) - log_normaliser(a) + log_normaliser(b)
 
 
 def _near_uniform(a: Tensor, u: Tensor) -> Tensor:

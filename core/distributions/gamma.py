@@ -66,13 +66,19 @@ class Gamma(NamedTuple):
 
         sum_d a (e^t - 1 - t) + (a - a_p) t + D(a_p, a), with t = log(b_p / b) and D of `log_gamma_divergence`.
         """
+        return narrow(self._kl_terms(p).sum(-1), self.concentration)
+
+    def kl_per_dimension(self, p: "Gamma") -> Float[Tensor, "... d"]:
+        """The terms of `kl`: (n, d)."""
+        return narrow(self._kl_terms(p), self.concentration)
+
+    def _kl_terms(self, p: "Gamma") -> Tensor:
         self._check()
         p._check()
         check_value(self.concentration, p.concentration)
         a, b, a_p, b_p = (double(t) for t in (*self, *p))
         t = torch.log(b_p) - torch.log(b)
-        terms = a * exp_less_tangent(t) + (a - a_p) * t + log_gamma_divergence(a_p, a)
-        return narrow(terms.sum(-1), self.concentration)
+        return a * exp_less_tangent(t) + (a - a_p) * t + log_gamma_divergence(a_p, a)
 
     def _check(self) -> None:
         check_fields(self.concentration, self.rate)

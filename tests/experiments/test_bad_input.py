@@ -54,7 +54,7 @@ WRONG = {
     "baseline of arm": ([*SBN, "--estimator", "arm", "--baseline", "nvil"], "nvil is for --estimator score"),
     "baseline of a vae": (["--baseline", "nvil"], "nvil is for --estimator score"),
     "objective and another estimator": (["--objective", "beta(2)", "--estimator", "stl"], "leave --estimator out"),
-    "free bits of an sbn": ([*SBN, "--objective", "free-bits(0.1)"], "a sum over dimensions"),
+    "free bits of two layers": ([*SBN, "--layers", "2", "--objective", "free-bits(0.1)"], "a sum over dimensions"),
     "cycles and warm-up": (["--kl-cycles", "4", "--kl-warmup", "9"], "leave out --kl-warmup"),
     "capacity of what has none": (["--capacity-warmup", "9"], "is for --objective capacity"),
     "average": (["--average", "1"], "expected --average in (0, 1)"),

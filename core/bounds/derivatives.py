@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from jensen.core.bounds.weights import check_log_weights
-from jensen.core.contracts import Bound, Derivatives
+from jensen.core.contracts import Bound, Derivatives, can
 from jensen.core.ops.log_scale import at_least_float32
 
 
@@ -22,7 +22,7 @@ def additive(bound: Bound, log_w: Float[Tensor, "s n"] | int) -> bool | Bool[Ten
     False. Of another function the gradient is compared at two fixed points of different order and size: a 0-d boolean
     tensor, which `choose` takes under every transform.
     """
-    if isinstance(bound, Derivatives):
+    if can(bound, Derivatives):
         return bound.additive or (log_w if isinstance(log_w, int) else len(log_w)) == 1
     like = torch.zeros(log_w, 1) if isinstance(log_w, int) else at_least_float32(log_w.detach())
     index = torch.arange(like.numel(), dtype=like.dtype, device=like.device).reshape(like.shape)
@@ -55,7 +55,7 @@ def derivatives(bound: Bound, log_w: Float[Tensor, "s n"]) -> tuple[Float[Tensor
     gradients multiply a sample's path by. Half precision comes out as float32.
     """
     check_log_weights(log_w)
-    return bound.derivatives(log_w) if isinstance(bound, Derivatives) else differentiated(bound, log_w)
+    return bound.derivatives(log_w) if can(bound, Derivatives) else differentiated(bound, log_w)
 
 
 def differentiated(bound: Bound, log_w: Float[Tensor, "s n"]) -> tuple[Float[Tensor, "s n"], Float[Tensor, "s n"]]:

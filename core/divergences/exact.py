@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import trees
-from jensen.core.contracts import ClosedForm, Distribution
+from jensen.core.contracts import ClosedForm, Distribution, can
 from jensen.core.distributions import Bernoulli, Categorical, DiagNormal
 from jensen.core.distributions.shapes import check_fields, check_value
 from jensen.core.divergences import generators
@@ -181,7 +181,7 @@ def _joint(log_masses: Tensor) -> Tensor:
 
 
 def _check_kl(q: ClosedForm, p: ClosedForm) -> None:
-    if type(q) is not type(p) or not isinstance(q, ClosedForm):
+    if type(q) is not type(p) or not can(q, ClosedForm):
         raise TypeError(
             "expected two distributions of one family with a kl, "
             f"got {type(q).__name__} and {type(p).__name__}: average log(q / p) over samples instead"

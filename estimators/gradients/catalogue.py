@@ -11,7 +11,7 @@ import torch
 
 from jensen.core import bounds, trees
 from jensen.core.concrete import is_concrete
-from jensen.core.contracts import Bound, ClosedForm, Distribution, Enumerable, Relaxable
+from jensen.core.contracts import Bound, ClosedForm, Distribution, Enumerable, Relaxable, can
 from jensen.core.distributions import Bernoulli, Categorical, DiagNormal
 
 
@@ -56,9 +56,9 @@ def _a_row_per_datum(q: Distribution) -> bool:
 
 ANY = Need("a q with a log density", lambda q: True)
 PATH = Need("a reparameterised q", lambda q: q.reparameterised)
-KL = Need("a reparameterised q with a KL in closed form", lambda q: q.reparameterised and isinstance(q, ClosedForm))
-RELAXABLE = Need("a discrete q that can be relaxed", lambda q: isinstance(q, Relaxable))
-ENUMERABLE = Need("a discrete q whose values can be enumerated", lambda q: isinstance(q, Enumerable))
+KL = Need("a reparameterised q with a KL in closed form", lambda q: q.reparameterised and can(q, ClosedForm))
+RELAXABLE = Need("a discrete q that can be relaxed", lambda q: can(q, Relaxable))
+ENUMERABLE = Need("a discrete q whose values can be enumerated", lambda q: can(q, Enumerable))
 BERNOULLI = Need("a Bernoulli q", lambda q: isinstance(q, Bernoulli))
 CATEGORICAL = Need("a categorical q", lambda q: isinstance(q, Categorical))
 MEASURES = Need("a Bernoulli q or a diagonal normal one", lambda q: isinstance(q, Bernoulli | DiagNormal))
@@ -158,7 +158,7 @@ def suited(q: Distribution) -> str:
         return "disarm, or score with a baseline"
     if isinstance(q, Categorical):
         return "arsm, or score with a baseline"
-    return "exact, or score with a baseline" if isinstance(q, Enumerable) else "score with a baseline"
+    return "exact, or score with a baseline" if can(q, Enumerable) else "score with a baseline"
 
 
 def table() -> str:

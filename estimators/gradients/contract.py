@@ -6,7 +6,7 @@ from torch import Tensor
 
 from jensen.core import bounds, trees
 from jensen.core.bounds.derivatives import check_value
-from jensen.core.contracts import Bound, Derivatives, Event, LogDensity, Noise
+from jensen.core.contracts import Bound, Derivatives, Event, LogDensity, Noise, can
 
 
 def density(log_p: LogDensity, z: Event) -> Float[Tensor, "s n"]:
@@ -36,7 +36,7 @@ def apply_bound(bound: Bound, log_w: Float[Tensor, "s n"]) -> Float[Tensor, " n"
     """
     value = bound(log_w)
     check_value(value, log_w)
-    if not isinstance(bound, Derivatives) and not torch.compiler.is_compiling() and len(value) > 1:
+    if not can(bound, Derivatives) and not torch.compiler.is_compiling() and len(value) > 1:
         index = torch.arange(log_w.numel(), dtype=log_w.dtype, device=log_w.device).reshape(log_w.shape)
         point = torch.sin(index)
         apart = bound(torch.cat([point[:, :1], point[:, 1:] - 1], 1))[0]

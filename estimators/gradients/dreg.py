@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import bounds, trees
-from jensen.core.contracts import Bound, Derivatives, Distribution, LogDensity, Noise
+from jensen.core.contracts import Bound, Derivatives, Distribution, LogDensity, Noise, can
 from jensen.core.ops.path_scale import path_scale
 from jensen.estimators.gradients import catalogue
 from jensen.estimators.gradients.contract import apply_bound, carry, density, samples, weighted
@@ -37,7 +37,7 @@ def dreg(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound = 
     `vr_max`, whose derivative jumps where another particle becomes the largest.
     """
     catalogue.check("dreg", q, bound, samples(noise))
-    if isinstance(bound, Derivatives) and bounds.additive(bound, samples(noise)):
+    if can(bound, Derivatives) and bounds.additive(bound, samples(noise)):
         return stl(log_p, q, noise, bound=bound)
     z, first, second = path_scale(q.sample(noise))
     log_w = density(log_p, z) - trees.stop(q).log_prob(z)

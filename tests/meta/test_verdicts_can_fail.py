@@ -184,7 +184,7 @@ PLANTS = [
         DISENTANGLEMENT.keys,
         "permutation",
         order_of_the_data,
-        disentangled.test_data_in_factorial_order_are_told_as_well,
+        disentangled.test_data_in_factorial_order_are_predicted_as_well,
     ),
     (
         module("gradients"),

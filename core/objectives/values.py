@@ -137,6 +137,11 @@ class BetaTc(Stateless):
         self, reconstruction: Float[Tensor, " n"], q: Distribution, prior: Distribution, z: Tensor, /, *,
         data: int, weights: Weights, state: Tree,
     ) -> tuple[Terms, Tree]:  # fmt: skip
+        if not q.reparameterised:
+            raise TypeError(
+                f"beta-tc needs a reparameterised q, whose samples carry the gradient of its terms, got "
+                f"{type(q).__name__}: choose an objective of the whole KL, such as beta"
+            )
         parts = total_correlation.decompose(q, prior, z, data)
         beta, alpha, gamma = (weight * weights.get("kl", 1.0) for weight in (self.beta, self.alpha, self.gamma))
         return total_correlation.beta_tc(reconstruction, parts, beta, alpha, gamma), state

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from jensen.core import bounds, keys, objectives, trees
-from jensen.core.contracts import Distribution, Key, LatentModel, LogDensity, Noise, Relaxable, can
+from jensen.core.contracts import ClosedForm, Distribution, Key, LatentModel, LogDensity, Noise, Relaxable, can
 from jensen.core.objectives import Terms
 from jensen.core.trees import Params, Tree
 from jensen.estimators import gradients
@@ -103,6 +103,11 @@ class LatentProgram:
     ) -> tuple[Terms, Tree]:
         """The objective's terms: the reconstruction by the estimator, the KL in closed form where there is one."""
         model, prior = params["model"], self.model.prior(params["model"], len(x))
+        if not (q.reparameterised or (can(q, ClosedForm) and type(q) is type(prior))):
+            raise TypeError(
+                f"an objective needs a KL in closed form, or samples that carry its gradient, and "
+                f"{type(q).__name__} has neither: use a bound in its place"
+            )
         z = q.sample(noise)
         if self.name == "analytic_kl":
             reconstruction = self.model.likelihood(model, z).log_prob(x).mean(0)

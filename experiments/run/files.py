@@ -86,12 +86,17 @@ def unwritten(path: Path, error: OSError, onwards: str) -> InputError:
     return InputError(f"{path} could not be written ({reason(error)}): {cure}, {onwards}")
 
 
-def sweep(folder: Path) -> None:
-    """Removes what killed processes left half-written, and puts back what they had moved away to replace it."""
+def sweep(folder: Path, alone: bool = False) -> None:
+    """Removes what killed processes left half-written, and puts back what they had moved away to replace it.
+
+    `alone`: no other process writes there or below, so that a process that lives cannot have left anything.
+    """
     with suppress(OSError):
-        for path in folder.iterdir():
+        for path in list(folder.rglob(".*") if alone else folder.iterdir()):
             found = LEFTOVER.fullmatch(path.name)
-            if found is None or int(found["started"]) == STARTED or lives(int(found["pid"])):
+            if found is None or (not alone and lives(int(found["pid"]))):
+                continue
+            if (int(found["pid"]), int(found["started"])) == (os.getpid(), STARTED):
                 continue
             whole = path.with_name(found["name"])
             if path.suffix == ".old" and not whole.exists():

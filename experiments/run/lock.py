@@ -37,7 +37,7 @@ def locked(folder: Path) -> Iterator[None]:
         raise files.unwritten(path, error, files.AGAIN) from error
     try:
         os.write(descriptor, str(os.getpid()).encode())
-        files.sweep(folder)
+        files.sweep(folder, alone=True)
         yield
     finally:
         with suppress(OSError):

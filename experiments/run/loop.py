@@ -69,6 +69,7 @@ class Loop:
         self.gradients = {turn: self.gradient(turn, wrap) for turn in dict.fromkeys(self.turns)}
         self.score = wrap(program.score)
         self.peaks = {group: setting.lr for group, setting in program.optimisers.items()}
+        self.leaves = {group: trees.leaves(leaves) for group, leaves in self.stand.params.items()}
         self.metrics = Metrics(folder.path, self.progress.step, self.progress.rows, folder.onwards)
 
     def gradient(self, turn: Turn, wrap: Callable) -> Callable:
@@ -127,7 +128,8 @@ class Loop:
             optimiser, rate = self.stand.optimisers[group], self.run.rate(step, self.peaks[group], self.total)
             for each in optimiser.param_groups:
                 each["lr"] = rate
-            trees.set_grads(self.stand.params[group], slopes[group])
+            for leaf, slope in zip(self.leaves[group], trees.leaves(slopes[group]), strict=True):
+                leaf.grad = slope
             optimiser.step()
         if self.run.average is not None and self.stand.average is not None:
             decay = min(self.run.average, (1 + step) / (10 + step))  # early on the start must weigh little

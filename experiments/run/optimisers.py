@@ -56,14 +56,12 @@ class Optimiser:
         return replace(self, lr=lr)
 
     def make(self, params: Params) -> torch.optim.Optimizer:
-        """The optimiser of these leaves, matrices and the rest as two groups of its own."""
+        """The optimiser of these leaves; where weights decay, they are a group of its own beside the rest."""
         leaves = trees.leaves(params)
-        parts = [[t for t in leaves if t.ndim >= 2], [t for t in leaves if t.ndim < 2]]
-        groups = [
-            {"params": part, "weight_decay": decay}
-            for part, decay in zip(parts, (self.weight_decay, 0.0), strict=True)
-            if part
-        ]
+        decaying = [t for t in leaves if self.weight_decay and t.ndim >= 2]
+        rest = [t for t in leaves if not (self.weight_decay and t.ndim >= 2)]
+        parts = ((decaying, self.weight_decay), (rest, 0.0))
+        groups = [{"params": part, "weight_decay": decay} for part, decay in parts if part]
         if self.kind == "sgd":
             return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, fused=True)
         if self.kind == "rmsprop":

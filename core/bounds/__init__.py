@@ -9,10 +9,10 @@ NaN is never hidden. Half precision is computed and returned in float32.
 of its name.
 """
 
+from jensen.core.bounds._free_bits import free_bits
 from jensen.core.bounds.csiszar import Csiszar, TailAdaptive
 from jensen.core.bounds.debiased import Jackknife, Sumo
 from jensen.core.bounds.derivatives import additive, choose, derivatives
-from jensen.core.bounds.free_bits import free_bits
 from jensen.core.bounds.nested import Ciwae, Miwae, piwae
 from jensen.core.bounds.spelling import NAMES, parse
 from jensen.core.bounds.thermodynamic import Tvo, linear_betas, log_betas

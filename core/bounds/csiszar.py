@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core.bounds.weights import check_log_weights, elbo, iwae
-from jensen.core.ops.log_scale import at_least_float32
+from jensen.core.numerics import at_least_float32
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,7 @@ from jensen.core import keys
 from jensen.core.bounds.derivatives import differentiated
 from jensen.core.bounds.weights import check_log_weights, iwae, leave_one_out_iwae
 from jensen.core.concrete import is_concrete
-from jensen.core.ops.importance import log_sum_exp
-from jensen.core.ops.log_scale import at_least_float32
+from jensen.core.numerics import at_least_float32, log_cumulative_sum_exp, log_sum_exp
 
 MOST = 2**16  # subsets
 
@@ -131,7 +130,7 @@ class Sumo:
         log_w = at_least_float32(log_w)
         head = log_sum_exp(log_w[: self.first], 0)
         empty = (head == -torch.inf) & ~log_w.isnan().any(0)
-        sums = _log_cumulative(torch.cat([torch.where(empty, 0.0, head)[None], log_w[self.first :]]))
+        sums = log_cumulative_sum_exp(torch.cat([torch.where(empty, 0.0, head)[None], log_w[self.first :]]))
         counts = torch.arange(self.first, s + 1, dtype=log_w.dtype, device=log_w.device)
         levels = sums - torch.log(counts)[:, None]
         k = torch.arange(1, s - self.first + 1, device=log_w.device)
@@ -166,12 +165,3 @@ def _check_terms(terms: Tensor, n: int) -> None:
         )
     if is_concrete(terms) and (terms < 1).any():
         raise ValueError(f"expected terms of at least 1, got {int(terms.min())}: draw them with sumo.draw(key, n)")
-
-
-def _log_cumulative(t: Tensor) -> Tensor:
-    """log sum_{i <= k} exp(t_i) for every k, by doubling: torch.logcumsumexp has NaN for its third derivative."""
-    reach = 1
-    while reach < len(t):
-        t = torch.cat([t[:reach], log_sum_exp(torch.stack([t[reach:], t[:-reach]]), 0)])
-        reach *= 2
-    return t

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from jensen.core.bounds.weights import check_log_weights
 from jensen.core.contracts import Bound, Derivatives, can
-from jensen.core.ops.log_scale import at_least_float32
+from jensen.core.numerics import at_least_float32
 
 
 def additive(bound: Bound, log_w: Float[Tensor, "s n"] | int) -> bool | Bool[Tensor, ""]:

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from jensen.core.bounds.derivatives import path
 from jensen.core.bounds.weights import check_log_weights, elbo, iwae
-from jensen.core.ops.importance import log_sum_exp
-from jensen.core.ops.log_scale import at_least_float32
+from jensen.core.numerics import at_least_float32, log_sum_exp
 
 
 @dataclass(frozen=True)

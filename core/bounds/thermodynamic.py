@@ -15,7 +15,7 @@ from torch import Tensor
 
 from jensen.core.bounds.derivatives import differentiated
 from jensen.core.bounds.weights import check_log_weights, elbo
-from jensen.core.ops.log_scale import at_least_float32
+from jensen.core.numerics import at_least_float32
 
 
 @dataclass(frozen=True)

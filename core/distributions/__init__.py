@@ -1,13 +1,13 @@
 """Distributions as values: NamedTuples of tensors with pure methods."""
 
 from jensen.core.distributions._draw import draw
+from jensen.core.distributions._from_torch import FromTorch, from_torch
 from jensen.core.distributions.bernoulli import Bernoulli, SoftBernoulli, check_binary
 from jensen.core.distributions.beta import Beta
 from jensen.core.distributions.categorical import Categorical
 from jensen.core.distributions.continuous_bernoulli import ContinuousBernoulli
 from jensen.core.distributions.diag_normal import DiagNormal
 from jensen.core.distributions.dirichlet import Dirichlet
-from jensen.core.distributions.from_torch import FromTorch, from_torch
 from jensen.core.distributions.full_normal import FullNormal
 from jensen.core.distributions.gamma import Gamma
 from jensen.core.distributions.hierarchical import Hierarchical

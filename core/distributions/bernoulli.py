@@ -10,9 +10,8 @@ from torch.nn import functional as F
 
 from jensen.core import keys
 from jensen.core.distributions.shapes import check_enumerable, check_value, noise_shape
+from jensen.core.numerics import at_least_float32, kl_terms
 from jensen.core.ops import bernoulli_log_prob
-from jensen.core.ops.log_scale import at_least_float32
-from jensen.core.ops.normal_kl import kl_terms
 
 
 class Bernoulli(NamedTuple):

@@ -10,7 +10,7 @@ from jensen.core import keys
 from jensen.core.distributions.dirichlet import Dirichlet
 from jensen.core.distributions.shapes import check_fields, check_value, noise_shape
 from jensen.core.distributions.standard_gamma import log_standard_gamma
-from jensen.core.ops.log_scale import at_least_float32, double, narrow
+from jensen.core.numerics import at_least_float32, double, narrow
 
 
 class Beta(NamedTuple):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.distributions.shapes import check_value, noise_shape
-from jensen.core.ops.log_scale import at_least_float32
+from jensen.core.numerics import at_least_float32, bisect
 
 
 class ContinuousBernoulli(NamedTuple):
@@ -21,11 +21,8 @@ class ContinuousBernoulli(NamedTuple):
     @classmethod
     def from_mean(cls, mean: Float[Tensor, "*n d"]) -> "ContinuousBernoulli":
         """The logits of this mean in (0, 1), by bisection on [-1e4, 1e4]: its maximum-likelihood fit."""
-        low, high = torch.full_like(mean, -1e4), torch.full_like(mean, 1e4)
-        for _ in range(80):
-            middle = (low + high) / 2
-            below = log_normaliser_slope(middle) < mean
-            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        edge = torch.full_like(mean, 1e4)
+        low, high = bisect(lambda logits: log_normaliser_slope(logits) < mean, -edge, edge, 80)
         return cls((low + high) / 2)
 
     def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n d"]:

@@ -9,14 +9,15 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.concrete import is_concrete
 from jensen.core.distributions.shapes import check_fields, check_value, noise_shape
-from jensen.core.ops import bounded, normal_kl, normal_log_prob, normal_sample
-from jensen.core.ops.normal_log_prob import HALF_LOG_2PI
+from jensen.core.numerics import bounded
+from jensen.core.ops import normal_kl, normal_log_prob, normal_sample
+from jensen.core.ops._normal_log_prob import HALF_LOG_2PI
 
 
 class DiagNormal(NamedTuple):
     """N(loc, exp(log_scale)^2) with independent components, one per datum: fields (n, d).
 
-    Scales lie in [e^-20, e^20] (float16: [e^-4, e^4]); log_scale is levelled off beyond, see `ops.bounded`.
+    Scales lie in [e^-20, e^20] (float16: [e^-4, e^4]); log_scale is levelled off beyond, see `numerics.bounded`.
     """
 
     loc: Float[Tensor, "*n d"]

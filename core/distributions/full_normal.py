@@ -10,9 +10,9 @@ from jensen.core import keys
 from jensen.core.concrete import is_concrete
 from jensen.core.distributions.diag_normal import DiagNormal
 from jensen.core.distributions.shapes import check_value, noise_shape
-from jensen.core.ops import bounded, normal_kl
-from jensen.core.ops.log_scale import at_least_float32
-from jensen.core.ops.normal_log_prob import HALF_LOG_2PI
+from jensen.core.numerics import at_least_float32, bounded
+from jensen.core.ops import normal_kl
+from jensen.core.ops._normal_log_prob import HALF_LOG_2PI
 
 
 class FullNormal(NamedTuple):

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core.ops.log_scale import double
+from jensen.core.numerics import double
 
 _LEAST = 1e-38  # uniform noise is 0 with probability 2^-31, and a draw is never 0
 _TINY = -40.0  # log z where z itself no longer changes log P(a, z) - a log z, in float64

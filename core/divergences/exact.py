@@ -21,9 +21,7 @@ from jensen.core.contracts import ClosedForm, Distribution, can
 from jensen.core.distributions import Bernoulli, Categorical, DiagNormal
 from jensen.core.distributions.shapes import check_fields, check_value
 from jensen.core.divergences import generators
-from jensen.core.ops.importance import log_sum_exp
-from jensen.core.ops.log_scale import bounded, double, narrow
-from jensen.core.ops.normal_kl import exp_less_tangent
+from jensen.core.numerics import bounded, double, exp_less_tangent, log_sum_exp, narrow
 
 MOST = 2**20  # values to sum over
 Family: TypeAlias = DiagNormal | Bernoulli | Categorical

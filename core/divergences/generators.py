@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from jensen.core.ops.normal_kl import exp_less_tangent
+from jensen.core.numerics import exp_less_tangent
 
 
 def reverse_kl(t: Float[Tensor, "..."]) -> Float[Tensor, "..."]:

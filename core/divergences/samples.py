@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core.concrete import is_concrete
+from jensen.core.numerics import at_least_float32
 from jensen.core.ops import median_bandwidth
-from jensen.core.ops.log_scale import at_least_float32
 
 
 def squared_mmd(

@@ -7,7 +7,7 @@ from torch import Tensor
 from jensen.core import trees
 from jensen.core.distributions import DiagNormal
 from jensen.core.divergences.exact import Family, check_families
-from jensen.core.ops.log_scale import at_least_float32, bounded
+from jensen.core.numerics import at_least_float32, bounded
 
 
 def squared_wasserstein2(q: Family, p: Family) -> Float[Tensor, " n"]:

@@ -10,9 +10,8 @@ from torch.nn import functional as F
 
 from jensen.core.contracts import Distribution
 from jensen.core.distributions import DiagNormal
+from jensen.core.numerics import at_least_float32, bounded
 from jensen.core.objectives.terms import Terms, check_scalar, checked, scaled
-from jensen.core.ops import bounded
-from jensen.core.ops.log_scale import at_least_float32
 
 
 class Multiplier(NamedTuple):

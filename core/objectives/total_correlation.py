@@ -16,9 +16,8 @@ from torch import Tensor
 
 from jensen.core import trees
 from jensen.core.contracts import Dimensional, Distribution, can
+from jensen.core.numerics import at_least_float32, log_sum_exp
 from jensen.core.objectives.terms import Terms, charged, check_scalar, checked, scaled
-from jensen.core.ops.importance import log_sum_exp
-from jensen.core.ops.log_scale import at_least_float32
 
 
 class Decomposition(NamedTuple):

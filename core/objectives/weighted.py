@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.func import vmap
 
 from jensen.core import bounds
+from jensen.core.numerics import at_least_float32
 from jensen.core.objectives.terms import Terms, charged, check_scalar, checked, scaled
-from jensen.core.ops.log_scale import at_least_float32
 
 
 def beta(reconstruction: Float[Tensor, " n"], kl: Float[Tensor, " n"], weight: float | Tensor) -> Terms:

@@ -9,11 +9,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from jensen.core.ops._op import differentiable, fitted, launch, over_batch, uses_kernel
-from jensen.core.ops.bernoulli_log_prob import reference as bernoulli_reference
-from jensen.core.ops.categorical_log_prob import log_p
-from jensen.core.ops.categorical_log_prob import reference as categorical_reference
-from jensen.core.ops.log_scale import at_least_float32
+from jensen.core.numerics import at_least_float32
+from jensen.core.operation import differentiable, fitted, launch, over_batch, uses_kernel
+from jensen.core.ops._bernoulli_log_prob import reference as bernoulli_reference
+from jensen.core.ops._categorical_log_prob import log_p
+from jensen.core.ops._categorical_log_prob import reference as categorical_reference
 
 CHUNK = 2**19  # logits at once inside the operation: 2 MiB of float32
 INLINE = 2**22  # up to so many in all, plain torch is as small, and a compiler can fuse it

@@ -1,7 +1,6 @@
 """How good estimates are: gradients, weights, posteriors, and when to stop. Each gives its verdict in words."""
 
-from jensen.estimators.diagnostics.activity import ActiveUnits, Collapse, active_units, collapse, kl_per_dimension
-from jensen.estimators.diagnostics.calibration import (
+from jensen.estimators.diagnostics._calibration import (
     Calibration,
     Coverage,
     calibration,
@@ -9,12 +8,13 @@ from jensen.estimators.diagnostics.calibration import (
     ranks,
     simulation_based_calibration,
 )
+from jensen.estimators.diagnostics._stopping import Stop, stopping
+from jensen.estimators.diagnostics._two_sample import PredictiveCheck, TwoSample, predictive_check, two_sample
+from jensen.estimators.diagnostics.activity import ActiveUnits, Collapse, active_units, collapse, kl_per_dimension
 from jensen.estimators.diagnostics.disentanglement import Dci, Mig, Sap, dci, mig, sap
 from jensen.estimators.diagnostics.gaps import Gaps, fit_each, inference_gaps
 from jensen.estimators.diagnostics.gradients import Quality, cost, quality
 from jensen.estimators.diagnostics.information import Information, aggregate_information
-from jensen.estimators.diagnostics.stopping import Stop, stopping
-from jensen.estimators.diagnostics.two_sample import PredictiveCheck, TwoSample, predictive_check, two_sample
 from jensen.estimators.diagnostics.weights import Psis, ess, k_hat_threshold, psis, reliability
 
 __all__ = [

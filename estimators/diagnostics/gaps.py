@@ -21,8 +21,8 @@ from jensen.core import distributions, keys, trees
 from jensen.core.contracts import Distribution, LogDensity
 from jensen.estimators.diagnostics.wording import no_verdict
 from jensen.estimators.gradients import catalogue
+from jensen.estimators.gradients._pathwise import stl
 from jensen.estimators.gradients.contract import density
-from jensen.estimators.gradients.pathwise import stl
 
 Q = TypeVar("Q", bound=Distribution)
 

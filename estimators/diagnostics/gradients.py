@@ -20,7 +20,7 @@ from torch.func import vmap
 
 from jensen.core import trees
 from jensen.core.trees import Tree
-from jensen.estimators.diagnostics.student import student
+from jensen.estimators.diagnostics._student import student
 
 LEVEL = 0.01  # of a verdict, over all elements of a group together
 

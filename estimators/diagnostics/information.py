@@ -19,7 +19,7 @@ from torch import Tensor
 
 from jensen.core import distributions, trees
 from jensen.core.contracts import ClosedForm, Distribution, can
-from jensen.core.ops.importance import log_sum_exp
+from jensen.core.numerics import log_sum_exp
 
 CHUNK = 2**22  # elements of z against every datum, at once
 _NEAR = 0.9  # of log n, which the first estimate cannot exceed

@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core.ops.importance import importance, log_sum_exp
-from jensen.core.ops.log_scale import at_least_float32
+from jensen.core.numerics import at_least_float32, log_sum_exp
+from jensen.core.ops._importance import importance
 from jensen.estimators.diagnostics.wording import listed, no_verdict
 from jensen.estimators.evidence.pareto import LEAST
 from jensen.estimators.evidence.tail import smooth_tail, tail_size

@@ -1,8 +1,12 @@
 """Estimators of log p(x)."""
 
+from jensen.estimators.evidence._bdmc import Sandwich, bdmc
+from jensen.estimators.evidence._bridge import Bridge, bridge, from_log_ratios
+from jensen.estimators.evidence._harmonic import harmonic
+from jensen.estimators.evidence._importance import Evidence, draw, draw_at, from_log_weights, importance
+from jensen.estimators.evidence._laplace import Laplace, find_mode, laplace
+from jensen.estimators.evidence._smc import Smc, smc, systematic
 from jensen.estimators.evidence.annealed import Annealed, annealed_importance
-from jensen.estimators.evidence.bdmc import Sandwich, bdmc
-from jensen.estimators.evidence.bridge import Bridge, bridge, from_log_ratios
 from jensen.estimators.evidence.comparison import (
     BayesFactor,
     Probabilities,
@@ -10,13 +14,9 @@ from jensen.estimators.evidence.comparison import (
     bic,
     posterior_probabilities,
 )
-from jensen.estimators.evidence.harmonic import harmonic
-from jensen.estimators.evidence.importance import Evidence, draw, draw_at, from_log_weights, importance
-from jensen.estimators.evidence.laplace import Laplace, find_mode, laplace
 from jensen.estimators.evidence.moves import Hamiltonian, hmc, langevin
 from jensen.estimators.evidence.pareto import fit_pareto, pareto_quantile
 from jensen.estimators.evidence.paths import linear, sigmoidal
-from jensen.estimators.evidence.smc import Smc, smc, systematic
 from jensen.estimators.evidence.tail import smooth_tail, tail_size
 
 __all__ = [

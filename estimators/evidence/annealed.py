@@ -23,8 +23,8 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.contracts import Distribution, LogDensity
-from jensen.core.ops.log_scale import at_least_float32
-from jensen.estimators.evidence.importance import check_counts, from_log_weights
+from jensen.core.numerics import at_least_float32
+from jensen.estimators.evidence._importance import check_counts, from_log_weights
 from jensen.estimators.evidence.moves import Hamiltonian, hmc, tune
 from jensen.estimators.evidence.paths import Geometric, Point, check_schedule
 

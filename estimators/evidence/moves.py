@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.ops.log_scale import at_least_float32
+from jensen.core.numerics import at_least_float32
 from jensen.estimators.evidence.paths import Geometric, Point, spread
 from jensen.estimators.gradients.contract import event_sum
 

@@ -1,15 +1,15 @@
 """Estimators of a bound's gradient: `estimator(log_p, q, noise, *, bound=...) -> (n,)`."""
 
 from jensen.estimators.gradients import baselines, catalogue
+from jensen.estimators.gradients._dreg import dreg
+from jensen.estimators.gradients._measure_valued import measure_valued
+from jensen.estimators.gradients._pathwise import analytic_kl, log_weights, pathwise, stl
+from jensen.estimators.gradients._score import muprop, score, vargrad
 from jensen.estimators.gradients.antithetic import arm, arsm, disarm
 from jensen.estimators.gradients.control_variates import rebar, relax, relaxed_density, second_moment
-from jensen.estimators.gradients.dreg import dreg
 from jensen.estimators.gradients.enumeration import exact, sum_and_sample
 from jensen.estimators.gradients.local import local_reparameterisation
-from jensen.estimators.gradients.measure_valued import measure_valued
-from jensen.estimators.gradients.pathwise import analytic_kl, log_weights, pathwise, stl
 from jensen.estimators.gradients.relaxation import concrete, gumbel_straight_through, straight_through
-from jensen.estimators.gradients.score import muprop, score, vargrad
 from jensen.estimators.gradients.wake_sleep import sleep_phi, wake, wake_phi, wake_theta
 
 __all__ = [

@@ -15,8 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from jensen.core.ops import bounded
-from jensen.core.ops.log_scale import at_least_float32
+from jensen.core.numerics import at_least_float32, bounded
 
 
 def local_reparameterisation(
@@ -24,9 +23,9 @@ def local_reparameterisation(
 ) -> Float[Tensor, "s n o"]:
     """The pre-activations W x of W ~ N(loc, exp(log_scale)^2) at standard normal noise eps, (s, n, o).
 
-    Differentiable in x, loc and log_scale, which passes through `ops.bounded`. Where the variance is 0, as for x = 0,
-    y is the mean and the scale's gradient 0. A layer above, whose inputs have samples already, takes them as data:
-    x (s n, i) and eps (1, s n, o). ValueError for shapes that do not fit.
+    Differentiable in x, loc and log_scale, which passes through `numerics.bounded`. Where the variance is 0, as for
+    x = 0, y is the mean and the scale's gradient 0. A layer above, whose inputs have samples already, takes them as
+    data: x (s n, i) and eps (1, s n, o). ValueError for shapes that do not fit.
     """
     _check(x, loc, log_scale, eps)
     x, dtype = at_least_float32(x), loc.dtype

@@ -176,7 +176,7 @@ def test_what_overflows_is_infinite_without_a_gradient(dtype):
 
 @pytest.mark.parametrize("edge", [-100.0, 100.0])
 def test_scales_are_bounded_as_in_the_kl(edge):
-    """log_scale = 100 counts as 20 + 0.5 80 / 80.5, see `ops.bounded`; of zero means, I(1/2) has a closed form."""
+    """log_scale = 100 counts as 20 + 0.5 80 / 80.5, see `numerics.bounded`; of zero means, I(1/2) has a closed form."""
     level = math.copysign(20 + 0.5 * 80 / 80.5, edge)
     zero = torch.zeros(1, 1)
     q, p = DiagNormal(zero, torch.full((1, 1), edge)), DiagNormal(zero, zero)

@@ -15,7 +15,7 @@ assert not heavy, f"imported: {heavy}"
 FIRST_MEETING = """
 import torch
 from torch.func import grad, vmap
-from jensen.core.ops._op import differentiable
+from jensen.core.operation import differentiable
 
 def square(x):
     return x * x

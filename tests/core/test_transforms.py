@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.func import grad, hessian, jacrev, jvp, vmap
 
 from jensen.core import keys, ops
-from jensen.core.ops import _op, linear_log_prob
+from jensen.core.operation import differentiable
+from jensen.core.ops import linear_log_prob
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -29,7 +30,7 @@ def noise(seed, *shape):
 
 
 def module(name):
-    return importlib.import_module(f"jensen.core.ops.{name}")
+    return importlib.import_module(f"jensen.core.ops._{name}")
 
 
 def one_hot(d):
@@ -90,7 +91,7 @@ def probe_case() -> Case:
         return t.square()
 
     if not hasattr(torch.ops.jensen, "probe"):
-        Probe.op = _op.differentiable(
+        Probe.op = differentiable(
             "probe",
             lambda t: t * t,
             forward,

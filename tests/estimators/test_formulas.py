@@ -11,7 +11,7 @@ from jensen import laws
 from jensen.core import bounds, keys
 from jensen.core.distributions import Bernoulli, Categorical, DiagNormal
 from jensen.estimators import gradients as g
-from jensen.estimators.gradients.measure_valued import maxwell, rayleigh
+from jensen.estimators.gradients._measure_valued import maxwell, rayleigh
 
 KEY = keys.key(5)
 F64 = torch.float64

@@ -8,7 +8,7 @@ from jensen import laws
 from jensen.core import keys
 from jensen.core.distributions import DiagNormal
 from jensen.estimators.evidence import Hamiltonian, langevin, smc, systematic
-from jensen.estimators.evidence.smc import by_island
+from jensen.estimators.evidence._smc import by_island
 from tests.estimators import normalisers as gates
 from tests.estimators.normalisers import F64, KEY
 

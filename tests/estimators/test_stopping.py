@@ -8,8 +8,8 @@ from scipy import stats
 
 from jensen.core import keys
 from jensen.estimators.diagnostics import stopping
-from jensen.estimators.diagnostics.stopping import gain_of_last
-from jensen.estimators.diagnostics.student import student
+from jensen.estimators.diagnostics._stopping import gain_of_last
+from jensen.estimators.diagnostics._student import student
 
 KEY = keys.key(25)
 TRACES, LENGTH, TOLERANCE = 200, 400, 0.5

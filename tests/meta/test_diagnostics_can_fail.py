@@ -130,11 +130,11 @@ def best_alone(scores):
     return scores.amax(0)
 
 
-PERMUTATION, SYMMETRY = keys.permutation, module("calibration")._symmetry
-AGGREGATE, STUDENT = module("information")._aggregate, module("stopping").student
-TAIL, IMPORTANCE = (importlib.import_module(f"jensen.estimators.evidence.{name}") for name in ("tail", "importance"))
-INFORMATION, GAPS, STOPPING = (module(name) for name in ("information", "gaps", "stopping"))
-CALIBRATION, DISENTANGLEMENT, TWO_SAMPLE = (module(n) for n in ("calibration", "disentanglement", "two_sample"))
+PERMUTATION, SYMMETRY = keys.permutation, module("_calibration")._symmetry
+AGGREGATE, STUDENT = module("information")._aggregate, module("_stopping").student
+TAIL, IMPORTANCE = (importlib.import_module(f"jensen.estimators.evidence.{name}") for name in ("tail", "_importance"))
+INFORMATION, GAPS, STOPPING = (module(name) for name in ("information", "gaps", "_stopping"))
+CALIBRATION, DISENTANGLEMENT, TWO_SAMPLE = (module(n) for n in ("_calibration", "disentanglement", "_two_sample"))
 PLANTS = [
     (TAIL, "fit_pareto", sign_of_k_turned, lambda: weighted.test_k_hat_of_exponentials_is_the_known_tail(4.0)),
     (TAIL, "pareto_quantile", quantiles_of_the_ends, weighted.test_smoothed_tails_are_scipys_quantiles_of_the_fit),

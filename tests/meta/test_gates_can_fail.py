@@ -8,8 +8,8 @@ from jensen.core import bounds, trees
 from jensen.core.distributions import DiagNormal
 from jensen.estimators import gradients as g
 from jensen.estimators.gradients import baselines
+from jensen.estimators.gradients._measure_valued import rayleigh
 from jensen.estimators.gradients.contract import carry, event_sum, weighted
-from jensen.estimators.gradients.measure_valued import rayleigh
 from jensen.laws import gates
 from tests.estimators.test_gates import flat
 

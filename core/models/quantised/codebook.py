@@ -17,9 +17,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.numerics import at_least_float32
 from jensen.core.objectives import Terms
 from jensen.core.ops import nearest_code
-from jensen.core.ops.log_scale import at_least_float32
 
 
 class Codebook(NamedTuple):

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.estimators.diagnostics.student import student
+from jensen.estimators.diagnostics._student import student
 
 BATCHES = 20
 SHARE = 6  # the last third of the trace is looked at, as two windows of a sixth

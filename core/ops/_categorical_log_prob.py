@@ -4,7 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core.ops._op import (
+from jensen.core.numerics import at_least_float32
+from jensen.core.operation import (
     check_last,
     differentiable,
     fake_reduced,
@@ -14,7 +15,6 @@ from jensen.core.ops._op import (
     pullback,
     uses_kernel,
 )
-from jensen.core.ops.log_scale import at_least_float32
 
 
 def categorical_log_prob(x: Float[Tensor, "... d"], logits: Float[Tensor, "... d"]) -> Float[Tensor, "..."]:

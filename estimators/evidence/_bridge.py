@@ -19,8 +19,8 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.contracts import Distribution, LogDensity
-from jensen.core.ops.log_scale import at_least_float32
-from jensen.estimators.evidence.importance import check_counts, draw, draw_at
+from jensen.core.numerics import at_least_float32, bisect
+from jensen.estimators.evidence._importance import check_counts, draw, draw_at
 
 FEW = 5  # with fewer effective draws on a side the error is not estimated: one of 1.2 nats may be 20 off
 
@@ -88,10 +88,11 @@ def _root(posterior: Tensor, proposal: Tensor, shift: float) -> Tensor:
     slack = math.log(max(len(posterior), len(proposal))) + 2  # the root lies within it of the finite ratios
     low = torch.where(infinite, torch.inf, ratios).amin(0) - slack
     high = torch.where(infinite, -torch.inf, ratios).amax(0) + slack
-    for _ in range(64):
-        c = (low + high) / 2
-        above = torch.sigmoid(c - shift - posterior).sum(0) > torch.sigmoid(proposal + shift - c).sum(0)
-        low, high = torch.where(above, low, c), torch.where(above, c, high)
+
+    def below(c: Tensor) -> Tensor:
+        return torch.sigmoid(c - shift - posterior).sum(0) <= torch.sigmoid(proposal + shift - c).sum(0)
+
+    low, high = bisect(below, low, high, 64)
     return (low + high) / 2
 
 

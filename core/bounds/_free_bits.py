@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core.ops.log_scale import at_least_float32
+from jensen.core.numerics import at_least_float32
 
 
 def free_bits(

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from jensen.core import bounds, trees
 from jensen.core.contracts import Bound, Derivatives, Distribution, LogDensity, Noise, can
-from jensen.core.ops.path_scale import path_scale
+from jensen.core.ops._path_scale import path_scale
 from jensen.estimators.gradients import catalogue
+from jensen.estimators.gradients._pathwise import stl
 from jensen.estimators.gradients.contract import apply_bound, carry, density, samples, weighted
-from jensen.estimators.gradients.pathwise import stl
 
 
 def dreg(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound = bounds.iwae) -> Float[Tensor, " n"]:

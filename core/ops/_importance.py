@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core.ops._op import differentiable, launch, uses_kernel
-from jensen.core.ops.log_scale import at_least_float32
+from jensen.core.numerics import at_least_float32, log_sum_exp
+from jensen.core.operation import differentiable, launch, uses_kernel
 
 CHUNK = 2**22  # weights at once
 
@@ -43,15 +43,6 @@ def reference(log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     squares = weights.square().sum(-2)
     ess = torch.where(empty, 0.0, 1 / torch.where(empty, 1.0, squares))
     return total - math.log(log_w.shape[-2]), weights, ess
-
-
-def log_sum_exp(t: Float[Tensor, "..."], axis: int) -> Float[Tensor, "..."]:
-    """log sum exp over one axis, with a gradient of 0 rather than NaN where every entry is -inf."""
-    peak = t.detach().amax(axis, keepdim=True)
-    peak = torch.where(peak.abs() == torch.inf, 0.0, peak)
-    total = torch.exp(t - peak).sum(axis)
-    empty = total == 0
-    return torch.where(empty, -torch.inf, torch.log(torch.where(empty, 1.0, total)) + peak.squeeze(axis))
 
 
 def _fake(log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.contracts import Distribution, LogDensity
-from jensen.core.ops.importance import log_sum_exp
-from jensen.estimators.evidence.importance import check_counts, from_log_weights
+from jensen.core.numerics import bisect, log_sum_exp
+from jensen.estimators.evidence._importance import check_counts, from_log_weights
 from jensen.estimators.evidence.moves import FIRST, WARM, Hamiltonian, adapted, hmc
 from jensen.estimators.evidence.paths import Geometric, Point, spread
 
@@ -139,11 +139,7 @@ def _increment(point: Point, rise: Tensor) -> Tensor:
 
 def _rise(log_ratio: Tensor, left: Tensor, target: float) -> Tensor:
     """The largest rise of beta within what is left, (n,), with an effective sample size of at least the target."""
-    low, high = torch.zeros_like(left), left
-    for _ in range(60):
-        middle = (low + high) / 2
-        enough = _ess(log_ratio, middle) >= target
-        low, high = torch.where(enough, middle, low), torch.where(enough, high, middle)
+    low, _ = bisect(lambda rise: _ess(log_ratio, rise) >= target, torch.zeros_like(left), left, 60)
     broken = ~torch.isfinite(log_ratio.amax(0))  # none in the support, or infinite, or NaN: the result says so
     whole = (_ess(log_ratio, left) >= target) | broken
     return torch.where(whole, left, torch.minimum(low.clamp_min(LEAST), left))

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.contracts import Distribution, LogDensity
-from jensen.estimators.evidence.importance import Evidence, draw_at, from_log_weights
+from jensen.estimators.evidence._importance import Evidence, draw_at, from_log_weights
 
 
 @torch.no_grad()

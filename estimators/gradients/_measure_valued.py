@@ -20,7 +20,7 @@ from torch import Tensor
 from jensen.core import bounds, trees
 from jensen.core.contracts import Bound, LogDensity
 from jensen.core.distributions import Bernoulli, DiagNormal
-from jensen.core.ops import bounded
+from jensen.core.numerics import bisect, bounded
 from jensen.estimators.gradients import catalogue
 from jensen.estimators.gradients.contract import apply_bound, carry, density, difference, shares
 
@@ -43,13 +43,14 @@ def maxwell(eps: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
 
     The root of erf(x / sqrt 2) - sqrt(2 / pi) x exp(-x^2 / 2) = erf(|eps| / sqrt 2), by halving an interval.
     """
-    low, high = eps.abs(), eps.abs() + 2
     rest = torch.special.erfc(eps.abs() / math.sqrt(2))
-    for _ in range(60 if eps.dtype == torch.float64 else 30):
-        x = (low + high) / 2
-        above = torch.special.erfc(x / math.sqrt(2)) + math.sqrt(2 / math.pi) * x * torch.exp(-x.square() / 2) < rest
-        low, high = torch.where(above, low, x), torch.where(above, x, high)
-    return torch.where(eps < 0, -low, low)
+
+    def below(x: Tensor) -> Tensor:
+        tail = torch.special.erfc(x / math.sqrt(2)) + math.sqrt(2 / math.pi) * x * torch.exp(-x.square() / 2)
+        return tail >= rest
+
+    size, _ = bisect(below, eps.abs(), eps.abs() + 2, 60 if eps.dtype == torch.float64 else 30)
+    return torch.where(eps < 0, -size, size)
 
 
 def rayleigh(eps: Float[Tensor, "..."]) -> Float[Tensor, "..."]:

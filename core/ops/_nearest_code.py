@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from jensen.core.ops._op import launch, library_op, over_batch, uses_kernel
-from jensen.core.ops.log_scale import at_least_float32
+from jensen.core.numerics import at_least_float32
+from jensen.core.operation import launch, library_op, over_batch, uses_kernel
 
 CHUNK = 2**20  # distances at once
 

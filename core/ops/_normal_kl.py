@@ -6,7 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core.ops._op import (
+from jensen.core.numerics import at_least_float32, bounded, exp_less_tangent
+from jensen.core.numerics.scale import WIDTH, limit
+from jensen.core.operation import (
     check_last,
     differentiable,
     fake_reduced,
@@ -16,7 +18,6 @@ from jensen.core.ops._op import (
     pullback,
     uses_kernel,
 )
-from jensen.core.ops.log_scale import WIDTH, at_least_float32, bounded, limit
 
 
 def normal_kl(
@@ -41,30 +42,6 @@ def reference(q_loc: Tensor, q_log_scale: Tensor, p_loc: Tensor, p_log_scale: Te
     t = 2 * (bounded(q_log_scale) - p_log_scale)
     u = (at_least_float32(q_loc) - at_least_float32(p_loc)) * torch.exp(-p_log_scale)
     return 0.5 * (exp_less_tangent(t) + u.square()).sum(-1)
-
-
-def exp_less_tangent(t: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """e^t - 1 - t without cancellation: its Taylor series for |t| < 1/2, the difference elsewhere."""
-    near = t.abs() < 0.5
-    small = torch.where(near, t, 0.0)
-    terms = 14 if t.dtype == torch.float64 else 9
-    series = torch.ones_like(small)
-    for k in range(terms, 2, -1):
-        series = 1 + series * small / k
-    large = torch.where(near, 0.0, t)
-    return torch.where(near, 0.5 * small.square() * series, torch.expm1(large) - large)
-
-
-def kl_terms(log_q: Float[Tensor, "..."], log_p: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """q (e^t - 1 - t) with t = log_p - log_q for each outcome: the terms of sum q log(q / p), none of them negative.
-
-    They sum to the KL because q e^t = p sums to 1. Where q is 0 the term is p; where only p is, it is inf.
-    """
-    q, p = log_q.exp(), log_p.exp()
-    t = torch.where(q == 0, 0.0, torch.where(q == 0, 0.0, log_p) - torch.where(q == 0, 0.0, log_q))
-    near = t.abs() < 0.5
-    small = torch.where(near, t, 0.0)
-    return torch.where(near & (q > 0), q * exp_less_tangent(small), p - q - q * t)
 
 
 def _vjp(needs: tuple[bool, ...], gradients: tuple[Tensor], *args: Tensor) -> tuple[Tensor, ...]:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from jensen.core import distributions, keys
 from jensen.core.contracts import Distribution, Event, LogDensity
-from jensen.core.ops.log_scale import at_least_float32
+from jensen.core.numerics import at_least_float32
 from jensen.estimators.evidence.chunks import chunk_size
 from jensen.estimators.evidence.tail import smooth_tail, tail_size
 from jensen.estimators.gradients.contract import check_density

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from jensen.core.contracts import Event
-from jensen.core.ops._op import differentiable
-from jensen.core.ops.log_scale import at_least_float32
+from jensen.core.numerics import at_least_float32
+from jensen.core.operation import differentiable
 
 
 def path_scale(z: Event) -> tuple[Event, Float[Tensor, "s n"], Float[Tensor, "s n"]]:

@@ -7,7 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core.ops._op import (
+from jensen.core.numerics import at_least_float32, bounded
+from jensen.core.numerics.scale import WIDTH, limit
+from jensen.core.operation import (
     check_last,
     differentiable,
     fake_reduced,
@@ -17,7 +19,6 @@ from jensen.core.ops._op import (
     pullback,
     uses_kernel,
 )
-from jensen.core.ops.log_scale import WIDTH, at_least_float32, bounded, limit
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 

@@ -5,7 +5,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from jensen.core.ops._op import (
+from jensen.core.numerics import at_least_float32
+from jensen.core.operation import (
     check_last,
     differentiable,
     fake_reduced,
@@ -15,7 +16,6 @@ from jensen.core.ops._op import (
     pullback,
     uses_kernel,
 )
-from jensen.core.ops.log_scale import at_least_float32
 
 LANES = 16  # columns whose products run side by side
 

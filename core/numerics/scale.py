@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core.ops._op import differentiable, fitted
+from jensen.core.numerics.precision import at_least_float32
 
 WIDTH = 0.5  # how far beyond the limit the map can reach
 
@@ -30,28 +30,3 @@ def bounded(log_scale: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     outside = log_scale - inside  # zero inside, signed beyond the edge
     beyond = WIDTH - WIDTH**2 / (WIDTH + outside.abs())
     return torch.where(outside == 0, log_scale, inside + outside.sign() * beyond)
-
-
-def double(t: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """In float64, for small differences of large terms; the gradient into float16 saturates as below."""
-    return at_least_float32(t).double()
-
-
-def narrow(t: Float[Tensor, "..."], like: Tensor) -> Float[Tensor, "..."]:
-    """From float64 back to `like`'s type, or to float32 for half precision."""
-    return t.to(torch.promote_types(like.dtype, torch.float32))
-
-
-def at_least_float32(t: Tensor) -> Tensor:
-    """float64 stays, anything narrower becomes float32: densities accumulate in float32 at least.
-
-    The gradient that comes back into float16 saturates at its largest number instead of becoming inf.
-    """
-    return _widen(t) if t.dtype == torch.float16 else t.to(torch.promote_types(t.dtype, torch.float32))
-
-
-def _saturating(needs: tuple[bool, ...], gradients: tuple[Tensor], t: Tensor) -> tuple[Tensor]:
-    return (fitted(gradients[0], t),)
-
-
-_widen = differentiable("widen", torch.Tensor.float, torch.Tensor.float, torch.Tensor.float, (0,), vjp=_saturating)

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core.ops._op import differentiable, launch, over_batch, uses_kernel
-from jensen.core.ops.log_scale import at_least_float32
+from jensen.core.numerics import at_least_float32
+from jensen.core.operation import differentiable, launch, over_batch, uses_kernel
 
 CHUNK = 2**20  # kernel values at once
 EXACT = "donot_use_mm_for_euclid_dist"  # a difference of large squares would lose near pairs

@@ -7,9 +7,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.ops._op import differentiable, fitted, launch, over_batch, uses_kernel
-from jensen.core.ops.log_scale import WIDTH, at_least_float32, bounded, limit
-from jensen.core.ops.normal_log_prob import HALF_LOG_2PI
+from jensen.core.numerics import at_least_float32, bounded
+from jensen.core.numerics.scale import WIDTH, limit
+from jensen.core.operation import differentiable, fitted, launch, over_batch, uses_kernel
+from jensen.core.ops._normal_log_prob import HALF_LOG_2PI
 
 
 def normal_sample(

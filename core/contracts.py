@@ -10,12 +10,13 @@ Axes: s samples first, then n data, then event axes. Every density, KL, entropy 
 from collections.abc import Callable
 from typing import Protocol, Self, TypeAlias, TypeVar, runtime_checkable
 
+from jaxtyping import Int
 from torch import Tensor
 from typing_extensions import TypeIs
 
 from jensen.core.trees import Params, Tree
 
-Key: TypeAlias = Tensor  # int64 (3,): see `keys`
+Key: TypeAlias = Int[Tensor, "3"]  # see `keys`
 Noise: TypeAlias = Tree  # (s, n, ...): a tensor, or a tree of tensors
 Event: TypeAlias = Tree  # (s, n, *event): a tensor, or a tree of tensors
 LogDensity: TypeAlias = Callable[[Event], Tensor]  # z (s, n, *event) -> (s, n)
@@ -116,10 +117,10 @@ class Derivatives(Bound, Protocol):
 class GradientEstimator(Protocol):
     """The bound's value (n,), with an estimate for its gradient in whatever log_p and q are built from.
 
-    Options, `bound` among them, are keyword-only.
+    Options are keyword-only, `bound` is one of them in every estimator.
     """
 
-    def __call__(self, log_p: LogDensity, q: Distribution, noise: Noise, /) -> Tensor: ...
+    def __call__(self, log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound = ...) -> Tensor: ...
 
 
 @runtime_checkable

@@ -26,6 +26,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core.concrete import is_concrete
+from jensen.core.contracts import Key
 
 FEW = 8  # new keys at once by Python's integers
 SMALL = 2**15  # calls of the generator by NumPy: torch divides what is larger among cores
@@ -35,7 +36,7 @@ _W0, _W1 = 0x9E3779B9, 0xBB67AE85
 _NOISE, _FOLD, _SPLIT = 0, 1, 2  # streams: one word is never both noise and a new key
 
 
-def key(seed: int, device: torch.device | str | None = None) -> Int[Tensor, "3"]:
+def key(seed: int, device: torch.device | str | None = None) -> Key:
     """A key for an integer seed, at particle 0 and datum 0."""
     if not isinstance(seed, int):
         raise TypeError(f"expected an integer seed, got {seed!r}")
@@ -44,23 +45,23 @@ def key(seed: int, device: torch.device | str | None = None) -> Int[Tensor, "3"]
     return torch.tensor([seed, 0, 0], dtype=torch.int64, device=device)
 
 
-def fold_in(key: Int[Tensor, "3"], index: int | Tensor) -> Int[Tensor, "*batch 3"]:
+def fold_in(key: Key, index: int | Tensor) -> Int[Tensor, "*batch 3"]:
     """A new key for an index (a step, a layer, a rank), or one for each; the key's offsets travel along."""
     return _derived(key, _index(index, key), _FOLD)
 
 
-def split(key: Int[Tensor, "3"], num: int = 2) -> Int[Tensor, "num 3"]:
+def split(key: Key, num: int = 2) -> Int[Tensor, "num 3"]:
     """`num` new keys, (num, 3): unpack them, or map over them with `torch.func.vmap`."""
     return _derived(key, torch.arange(num, device=key.device), _SPLIT)
 
 
-def at(key: Int[Tensor, "3"], particle: int | Tensor = 0, datum: int | Tensor = 0) -> Int[Tensor, "*batch 3"]:
+def at(key: Key, particle: int | Tensor = 0, datum: int | Tensor = 0) -> Int[Tensor, "*batch 3"]:
     """The same key moved on by `particle` particles and `datum` data; index tensors give a batch of keys."""
     moves = [_index(move, key) for move in (0, particle, datum)]
     return key + torch.stack(torch.broadcast_tensors(*moves), -1)
 
 
-def bits(key: Int[Tensor, "3"], shape: tuple[int, ...]) -> Int[Tensor, "..."]:
+def bits(key: Key, shape: tuple[int, ...]) -> Int[Tensor, "..."]:
     """Uniform 32-bit words in [0, 2^32) as int64, of `shape` (particle, datum, *event).
 
     A shape of fewer than two axes is one particle's noise for one datum: (d,) is event noise.
@@ -68,12 +69,12 @@ def bits(key: Int[Tensor, "3"], shape: tuple[int, ...]) -> Int[Tensor, "..."]:
     return _interleave(_words(key, shape), shape)
 
 
-def uniform(key: Int[Tensor, "3"], shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Float[Tensor, "..."]:
+def uniform(key: Key, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Float[Tensor, "..."]:
     """Uniform noise in [0, 1), with 31 bits or the type's; the words and their order are Triton's."""
     return to_uniform(bits(key, shape), dtype)
 
 
-def normal(key: Int[Tensor, "3"], shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Float[Tensor, "..."]:
+def normal(key: Key, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Float[Tensor, "..."]:
     """Standard normal noise by Box and Muller: each pair of words gives a cosine and a sine."""
     a, b, c, d = _words(key, shape)
     first, second = to_uniform(torch.stack([a, c, b, d]), _compute(dtype)).split(2)
@@ -82,7 +83,7 @@ def normal(key: Int[Tensor, "3"], shape: tuple[int, ...], dtype: torch.dtype = t
     return _interleave([cosine[0], sine[0], cosine[1], sine[1]], shape).to(dtype)
 
 
-def permutation(key: Int[Tensor, "3"], n: int) -> Int[Tensor, "n"]:
+def permutation(key: Key, n: int) -> Int[Tensor, "n"]:
     """A uniformly random order of 0 … n - 1: the stable sort of n 62-bit numbers."""
     words = bits(key, (n, 2))
     return torch.argsort((words[:, 0] << 30) ^ (words[:, 1] >> 2), stable=True)

@@ -12,6 +12,7 @@ from jensen.core import keys
 from jensen.core.bounds.derivatives import differentiated
 from jensen.core.bounds.weights import check_log_weights, iwae, leave_one_out_iwae
 from jensen.core.concrete import is_concrete
+from jensen.core.contracts import Key
 from jensen.core.numerics import at_least_float32, log_cumulative_sum_exp, log_sum_exp
 
 MOST = 2**16  # subsets
@@ -150,7 +151,7 @@ class Sumo:
         k = k.double()
         return torch.where(k < self.tail, 1 / k, self.decay ** (k - self.tail).clamp_min(0) / self.tail)
 
-    def draw(self, key: Int[Tensor, "3"], n: int) -> Int[Tensor, " n"]:
+    def draw(self, key: Key, n: int) -> Int[Tensor, " n"]:
         """K for each datum, (n,), at least 1. The longest has a probability near 2^-31: about 250 by default."""
         u = keys.uniform(key, (1, n), torch.float64)[0].clamp_min(2.0**-32)
         beyond = self.tail + torch.floor(torch.log(self.tail * u) / math.log(self.decay))

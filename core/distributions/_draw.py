@@ -1,12 +1,11 @@
 """Samples with their log density, at once where the distribution can."""
 
-from jaxtyping import Int
 from torch import Tensor
 
-from jensen.core.contracts import Distribution, Drawable, Event, can
+from jensen.core.contracts import Distribution, Drawable, Event, Key, can
 
 
-def draw(q: Distribution, key: Int[Tensor, "3"], s: int) -> tuple[Event, Tensor]:
+def draw(q: Distribution, key: Key, s: int) -> tuple[Event, Tensor]:
     """(z, log q(z)): (s, n, *event) and (s, n), in nats per datum, of the noise at the key's place.
 
     The same as z = q.sample(q.noise(key, s)) and q.log_prob(z), up to rounding: a `Drawable` makes both in one pass,

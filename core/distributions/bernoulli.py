@@ -4,11 +4,12 @@ from itertools import product
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import keys
+from jensen.core.contracts import Key
 from jensen.core.distributions.shapes import check_enumerable, check_value, noise_shape
 from jensen.core.numerics import at_least_float32, kl_terms
 from jensen.core.ops import bernoulli_log_prob
@@ -26,21 +27,21 @@ class Bernoulli(NamedTuple):
         """logits = log(mean / (1 - mean)), for a mean in (0, 1)."""
         return cls(torch.logit(mean))
 
-    def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n d"]:
+    def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:
         """Uniform noise (s, n, d) for `sample`."""
         return keys.uniform(key, noise_shape(self.logits, s, 2), at_least_float32(self.logits).dtype)
 
-    def sample(self, u: Float[Tensor, "s n d"]) -> Float[Tensor, "s n d"]:
+    def sample(self, u: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
         """z = 1 where u < sigmoid(logits), else 0; no gradient passes."""
         check_value(u, self.logits)
         return (u < torch.sigmoid(at_least_float32(self.logits))).to(self.logits.dtype)
 
-    def perturbed(self, u: Float[Tensor, "s n d"]) -> Float[Tensor, "s n d"]:
+    def perturbed(self, u: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
         """t = logits + log((1 - u) / u), differentiable; `sample` gives 1 where t > 0 (Maddison et al., 2017)."""
         check_value(u, self.logits)
         return self.logits - _logit(u)
 
-    def perturbed_given(self, u: Float[Tensor, "s n d"], z: Float[Tensor, "s n d"]) -> Float[Tensor, "s n d"]:
+    def perturbed_given(self, u: Float[Tensor, "s n d"], z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
         """The same t for z = sample(u), as a draw of t given z: its derivative takes z and the noise within z as fixed.
 
         That noise is v = u / p where z = 1 and (u - p) / (1 - p) where z = 0, p = P(1) (Tucker et al., 2017).
@@ -50,11 +51,11 @@ class Bernoulli(NamedTuple):
         v = torch.where(z == 1, u / fixed, (u - fixed) / (1 - fixed)).clamp(0, 1)
         return self.logits - _logit(torch.where(z == 1, v * p, p + v * (1 - p)))
 
-    def relaxed(self, t: Float[Tensor, "s n d"], temperature: float | Tensor) -> Float[Tensor, "s n d"]:
+    def relaxed(self, t: Float[Tensor, "s n d"], temperature: float | Tensor, /) -> Float[Tensor, "s n d"]:
         """sigmoid(t / temperature), in (0, 1): the Concrete relaxation."""
         return torch.sigmoid(t / temperature).to(self.logits.dtype)
 
-    def log_prob(self, z: Float[Tensor, "... d"]) -> Float[Tensor, "..."]:
+    def log_prob(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:
         """log P(z) in nats per datum, for z in {0, 1}: (s, n, d) -> (s, n). `check_binary` refuses grey data."""
         check_value(z, self.logits)
         return bernoulli_log_prob(z, self.logits)
@@ -68,11 +69,11 @@ class Bernoulli(NamedTuple):
         logits = at_least_float32(self.logits)
         return -bernoulli_log_prob(torch.sigmoid(logits), logits)
 
-    def kl(self, p: "Bernoulli") -> Float[Tensor, "..."]:
+    def kl(self, p: "Bernoulli", /) -> Float[Tensor, "..."]:
         """KL(self || p) in nats per datum: (n,). Exact for tiny values, and never negative."""
         return self.kl_per_dimension(p).sum(-1)
 
-    def kl_per_dimension(self, p: "Bernoulli") -> Float[Tensor, "... d"]:
+    def kl_per_dimension(self, p: "Bernoulli", /) -> Float[Tensor, "... d"]:
         """The terms of `kl`: (n, d)."""
         check_value(self.logits, p.logits)
         q, p_logits = at_least_float32(self.logits), at_least_float32(p.logits)

@@ -3,10 +3,11 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.contracts import Key
 from jensen.core.distributions.dirichlet import Dirichlet
 from jensen.core.distributions.shapes import check_fields, check_value, noise_shape
 from jensen.core.distributions.standard_gamma import log_standard_gamma
@@ -24,12 +25,12 @@ class Beta(NamedTuple):
 
     reparameterised = True
 
-    def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n d 2"]:
+    def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d 2"]:
         """Uniform noise (s, n, d, 2) for `sample`."""
         shape = noise_shape(self.concentration1, s, 2)
         return keys.uniform(key, (*shape, 2), at_least_float32(self.concentration1).dtype)
 
-    def sample(self, u: Float[Tensor, "s n d 2"]) -> Float[Tensor, "s n d"]:
+    def sample(self, u: Float[Tensor, "s n d 2"], /) -> Float[Tensor, "s n d"]:
         """The first of two gammas at u over their sum, inside (0, 1) in the fields' type; differentiable in both.
 
         The gradient is the gammas' implicit one (Figurnov et al., 2018), a constant to a second derivative.
@@ -45,7 +46,7 @@ class Beta(NamedTuple):
         z = z.clamp_max(1 - torch.finfo(dtype).eps / 2)
         return z + z * (1 - z) * (logit - logit.detach()).to(dtype)  # d logit z is right at the ends of the range too
 
-    def log_prob(self, z: Float[Tensor, "... d"]) -> Float[Tensor, "..."]:
+    def log_prob(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:
         """sum_d (a - 1) log z + (b - 1) log(1 - z) - log B(a, b) in nats per datum: (s, n, d) -> (s, n)."""
         self._check()
         check_value(z, self.concentration1)
@@ -62,11 +63,11 @@ class Beta(NamedTuple):
         """The Dirichlet's, summed over d, in nats: (n,)."""
         return self._pairs().entropy().sum(-1)
 
-    def kl(self, p: "Beta") -> Float[Tensor, "..."]:
+    def kl(self, p: "Beta", /) -> Float[Tensor, "..."]:
         """KL(self || p) in nats per datum: (n,), the Dirichlet's, summed over d."""
         return self.kl_per_dimension(p).sum(-1)
 
-    def kl_per_dimension(self, p: "Beta") -> Float[Tensor, "... d"]:
+    def kl_per_dimension(self, p: "Beta", /) -> Float[Tensor, "... d"]:
         """The terms of `kl`: (n, d)."""
         check_value(self.concentration1, p.concentration1)
         return self._pairs().kl(p._pairs())

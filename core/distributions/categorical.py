@@ -4,11 +4,12 @@ from itertools import product
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import keys
+from jensen.core.contracts import Key
 from jensen.core.distributions.shapes import check_enumerable, check_value, noise_shape
 from jensen.core.numerics import at_least_float32, kl_terms
 from jensen.core.ops import categorical_log_prob
@@ -21,21 +22,21 @@ class Categorical(NamedTuple):
 
     reparameterised = False
 
-    def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n d k"]:
+    def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d k"]:
         """Uniform noise (s, n, d, k) for `sample`."""
         return keys.uniform(key, noise_shape(self.logits, s, 3), at_least_float32(self.logits).dtype)
 
-    def sample(self, u: Float[Tensor, "s n d k"]) -> Float[Tensor, "s n d k"]:
+    def sample(self, u: Float[Tensor, "s n d k"], /) -> Float[Tensor, "s n d k"]:
         """One-hot of argmax_k logits + Gumbel noise, -log(-log u) (Maddison et al., 2014); no gradient passes."""
         choice = self.perturbed(u).argmax(-1, keepdim=True)
         return (choice == torch.arange(self.logits.shape[-1], device=u.device)).to(self.logits.dtype)
 
-    def perturbed(self, u: Float[Tensor, "s n d k"]) -> Float[Tensor, "s n d k"]:
+    def perturbed(self, u: Float[Tensor, "s n d k"], /) -> Float[Tensor, "s n d k"]:
         """t = logits - log(-log u), logits plus Gumbel noise, differentiable; `sample` is the one-hot of its argmax."""
         check_value(u, self.logits)
         return at_least_float32(self.logits) - torch.log(_exponential(u))
 
-    def perturbed_given(self, u: Float[Tensor, "s n d k"], z: Float[Tensor, "s n d k"]) -> Float[Tensor, "s n d k"]:
+    def perturbed_given(self, u: Float[Tensor, "s n d k"], z: Float[Tensor, "s n d k"], /) -> Float[Tensor, "s n d k"]:
         """The same t for z = sample(u), as a draw of t given z: its derivative takes z and the noise within z as fixed.
 
         With p = softmax(logits), e^-t is exponential: its least entry, at z, has rate sum_k e^logits, and the others
@@ -51,11 +52,11 @@ class Categorical(NamedTuple):
         again = -torch.where(late, torch.logaddexp(log_first, log_excess), log_first)
         return torch.where(possible, again, -torch.inf)
 
-    def relaxed(self, t: Float[Tensor, "s n d k"], temperature: float | Tensor) -> Float[Tensor, "s n d k"]:
+    def relaxed(self, t: Float[Tensor, "s n d k"], temperature: float | Tensor, /) -> Float[Tensor, "s n d k"]:
         """softmax(t / temperature): the Concrete relaxation, Gumbel-softmax."""
         return torch.softmax(t / temperature, -1).to(self.logits.dtype)
 
-    def log_prob(self, z: Float[Tensor, "... d k"]) -> Float[Tensor, "..."]:
+    def log_prob(self, z: Float[Tensor, "... d k"], /) -> Float[Tensor, "..."]:
         """sum_d log softmax(logits) at z in nats per datum, for one-hot z: (s, n, d, k) -> (s, n)."""
         check_value(z, self.logits)
         return categorical_log_prob(z, self.logits).sum(-1)
@@ -70,11 +71,11 @@ class Categorical(NamedTuple):
         p = log_p.exp()
         return -(p * torch.where(p == 0, 0.0, log_p)).sum((-2, -1))
 
-    def kl(self, p: "Categorical") -> Float[Tensor, "..."]:
+    def kl(self, p: "Categorical", /) -> Float[Tensor, "..."]:
         """KL(self || p) in nats per datum: (n,). Exact for tiny values, and never negative."""
         return self.kl_per_dimension(p).sum(-1)
 
-    def kl_per_dimension(self, p: "Categorical") -> Float[Tensor, "... d"]:
+    def kl_per_dimension(self, p: "Categorical", /) -> Float[Tensor, "... d"]:
         """The terms of `kl`: (n, d)."""
         check_value(self.logits, p.logits)
         log_q, log_p = (torch.log_softmax(at_least_float32(d.logits), -1) for d in (self, p))

@@ -3,10 +3,11 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.contracts import Key
 from jensen.core.distributions.shapes import check_value, noise_shape
 from jensen.core.numerics import at_least_float32, bisect
 
@@ -25,11 +26,11 @@ class ContinuousBernoulli(NamedTuple):
         low, high = bisect(lambda logits: log_normaliser_slope(logits) < mean, -edge, edge, 80)
         return cls((low + high) / 2)
 
-    def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n d"]:
+    def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:
         """Uniform noise (s, n, d) for `sample`."""
         return keys.uniform(key, noise_shape(self.logits, s, 2), self.logits.dtype)
 
-    def sample(self, u: Float[Tensor, "s n d"]) -> Float[Tensor, "s n d"]:
+    def sample(self, u: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
         """The inverse distribution function at u, log(1 + u (e^a - 1)) / a with a = logits; differentiable."""
         check_value(u, self.logits)
         a, u = torch.broadcast_tensors(at_least_float32(self.logits), at_least_float32(u))
@@ -40,7 +41,7 @@ class ContinuousBernoulli(NamedTuple):
         x = torch.where(near, _near_uniform(torch.where(near, a, 0.0), u), torch.where(negative, 1 - x, x))
         return x.clamp(0, 1).to(self.logits.dtype)
 
-    def log_prob(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "..."]:
+    def log_prob(self, x: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:
         """sum_d logits x - A(logits) in nats per datum, for x in [0, 1]: (s, n, d) -> (s, n)."""
         check_value(x, self.logits)
         logits = at_least_float32(self.logits)
@@ -55,11 +56,11 @@ class ContinuousBernoulli(NamedTuple):
         logits = at_least_float32(self.logits)
         return (log_normaliser(logits) - logits * log_normaliser_slope(logits)).sum(-1)
 
-    def kl(self, p: "ContinuousBernoulli") -> Float[Tensor, "..."]:
+    def kl(self, p: "ContinuousBernoulli", /) -> Float[Tensor, "..."]:
         """KL(self || p) in nats per datum: (n,), with the rounding error of a difference of log normalisers."""
         return self.kl_per_dimension(p).sum(-1)
 
-    def kl_per_dimension(self, p: "ContinuousBernoulli") -> Float[Tensor, "... d"]:
+    def kl_per_dimension(self, p: "ContinuousBernoulli", /) -> Float[Tensor, "... d"]:
         """The terms of `kl`: (n, d)."""
         check_value(self.logits, p.logits)
         a, b = at_least_float32(self.logits), at_least_float32(p.logits)

@@ -3,11 +3,12 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.concrete import is_concrete
+from jensen.core.contracts import Key
 from jensen.core.distributions.shapes import check_fields, check_value, noise_shape
 from jensen.core.numerics import bounded
 from jensen.core.ops import normal_kl, normal_log_prob, normal_sample
@@ -37,23 +38,23 @@ class DiagNormal(NamedTuple):
             raise ValueError(f"expected scales above 0, got {scale.min().item():.4g}: pass log_scale for any number")
         return cls(loc, torch.log(scale).expand_as(loc))
 
-    def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n d"]:
+    def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:
         """Standard normal noise (s, n, d) for `sample`."""
         return keys.normal(key, noise_shape(self.loc, s, 2), self.loc.dtype)
 
-    def sample(self, eps: Float[Tensor, "s n d"]) -> Float[Tensor, "s n d"]:
+    def sample(self, eps: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
         """z = loc + exp(log_scale) eps, differentiable in both."""
         self._check()
         check_value(eps, self.loc)
         return (self.loc + torch.exp(bounded(self.log_scale)) * eps).to(self.loc.dtype)
 
-    def log_prob(self, z: Float[Tensor, "... d"]) -> Float[Tensor, "..."]:
+    def log_prob(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:
         """log N(z; loc, scale^2) in nats per datum: z (s, n, d) -> (s, n)."""
         self._check()
         check_value(z, self.loc)
         return normal_log_prob(z, self.loc, self.log_scale)
 
-    def draw(self, key: Int[Tensor, "3"], s: int) -> tuple[Float[Tensor, "s n d"], Float[Tensor, "s n"]]:
+    def draw(self, key: Key, s: int, /) -> tuple[Float[Tensor, "s n d"], Float[Tensor, "s n"]]:
         """(z, log N(z)) of the noise at the key's place: one operation, differentiable in both fields."""
         self._check()
         noise_shape(self.loc, s, 2)
@@ -68,14 +69,14 @@ class DiagNormal(NamedTuple):
         self._check()
         return (bounded(self.log_scale) + HALF_LOG_2PI + 0.5).sum(-1)
 
-    def kl(self, p: "DiagNormal") -> Float[Tensor, "..."]:
+    def kl(self, p: "DiagNormal", /) -> Float[Tensor, "..."]:
         """KL(self || p) in nats per datum: (n,)."""
         self._check()
         p._check()
         check_value(self.loc, p.loc)
         return normal_kl(self.loc, self.log_scale, p.loc, p.log_scale)
 
-    def kl_per_dimension(self, p: "DiagNormal") -> Float[Tensor, "... d"]:
+    def kl_per_dimension(self, p: "DiagNormal", /) -> Float[Tensor, "... d"]:
         """The terms of `kl`: (n, d)."""
         self._check()
         p._check()

@@ -3,10 +3,11 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.contracts import Key
 from jensen.core.distributions.shapes import check_value, noise_shape
 from jensen.core.distributions.standard_gamma import log_gamma_divergence, log_standard_gamma
 from jensen.core.numerics import at_least_float32, double, narrow
@@ -19,12 +20,12 @@ class Dirichlet(NamedTuple):
 
     reparameterised = True
 
-    def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n k"]:
+    def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n k"]:
         """Uniform noise (s, n, k) for `sample`."""
         shape = noise_shape(self.concentration, s, 2)
         return keys.uniform(key, shape, at_least_float32(self.concentration).dtype)
 
-    def sample(self, u: Float[Tensor, "s n k"]) -> Float[Tensor, "s n k"]:
+    def sample(self, u: Float[Tensor, "s n k"], /) -> Float[Tensor, "s n k"]:
         """Gammas at u over their sum, none below the type's least normal number; differentiable.
 
         The gradient is the gammas' implicit one (Figurnov et al., 2018), a constant to a second derivative.
@@ -36,7 +37,7 @@ class Dirichlet(NamedTuple):
         z = log_z.detach().exp().clamp_min(torch.finfo(dtype).tiny).to(dtype)
         return z + z * (log_z - log_z.detach()).to(dtype)  # d log z is right at the ends of the range too
 
-    def log_prob(self, z: Float[Tensor, "... k"]) -> Float[Tensor, "..."]:
+    def log_prob(self, z: Float[Tensor, "... k"], /) -> Float[Tensor, "..."]:
         """log Gamma(sum_k a) + sum_k (a - 1) log z - log Gamma(a) in nats per datum: (s, n, k) -> (s, n).
 
         With respect to k - 1 of the coordinates; for z > 0 that sums to 1.
@@ -55,7 +56,7 @@ class Dirichlet(NamedTuple):
         mean_log = torch.digamma(a) - torch.digamma(a.sum(-1, keepdim=True))
         return narrow(_log_normaliser(a) - ((a - 1) * mean_log).sum(-1), self.concentration)
 
-    def kl(self, p: "Dirichlet") -> Float[Tensor, "..."]:
+    def kl(self, p: "Dirichlet", /) -> Float[Tensor, "..."]:
         """KL(self || p) in nats per datum: (n,), with the rounding error of a difference of log normalisers.
 
         sum_k D(a_p, a) - D(sum_k a_p, sum_k a), with D of `log_gamma_divergence`.

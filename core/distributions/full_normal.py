@@ -3,11 +3,12 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.concrete import is_concrete
+from jensen.core.contracts import Key
 from jensen.core.distributions.diag_normal import DiagNormal
 from jensen.core.distributions.shapes import check_value, noise_shape
 from jensen.core.numerics import at_least_float32, bounded
@@ -51,17 +52,17 @@ class FullNormal(NamedTuple):
         off = at_least_float32(z) - mean
         return cls.from_covariance(mean.to(z.dtype), torch.einsum("sni,snj->nij", off, off) / (s - 1))
 
-    def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n d"]:
+    def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:
         """Standard normal noise (s, n, d) for `sample`."""
         return keys.normal(key, noise_shape(self.loc, s, 2), self.loc.dtype)
 
-    def sample(self, eps: Float[Tensor, "s n d"]) -> Float[Tensor, "s n d"]:
+    def sample(self, eps: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
         """z = loc + L eps, differentiable in all fields."""
         check_value(eps, self.loc)
         moved = torch.einsum("nij,...nj->...ni", self._factor(), at_least_float32(eps))
         return (self.loc + moved).to(self.loc.dtype)
 
-    def log_prob(self, z: Float[Tensor, "... n d"]) -> Float[Tensor, "... n"]:
+    def log_prob(self, z: Float[Tensor, "... n d"], /) -> Float[Tensor, "... n"]:
         """log N(z; loc, L L^T) in nats per datum."""
         check_value(z, self.loc)
         eps = self._whitened(at_least_float32(z) - at_least_float32(self.loc))
@@ -75,7 +76,7 @@ class FullNormal(NamedTuple):
         """log det L + d log(2 pi e) / 2, in nats: (n,)."""
         return (bounded(self.log_scale) + HALF_LOG_2PI + 0.5).sum(-1)
 
-    def kl(self, p: "FullNormal") -> Float[Tensor, " n"]:
+    def kl(self, p: "FullNormal", /) -> Float[Tensor, " n"]:
         """KL(self || p) in nats per datum, with A = L_p^-1 L: (|A|^2 - d + |L_p^-1 (loc - loc_p)|^2) / 2 - log det A.
 
         The diagonal's part is `normal_kl` of the scales, and the rest of A is L_p^-1 (L - L_p): small KLs keep their

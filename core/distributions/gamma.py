@@ -3,10 +3,11 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.contracts import Key
 from jensen.core.distributions.shapes import check_fields, check_value, noise_shape
 from jensen.core.distributions.standard_gamma import log_gamma_divergence, log_standard_gamma
 from jensen.core.numerics import at_least_float32, double, exp_less_tangent, narrow
@@ -23,12 +24,12 @@ class Gamma(NamedTuple):
 
     reparameterised = True
 
-    def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n d"]:
+    def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:
         """Uniform noise (s, n, d) for `sample`."""
         shape = noise_shape(self.concentration, s, 2)
         return keys.uniform(key, shape, at_least_float32(self.concentration).dtype)
 
-    def sample(self, u: Float[Tensor, "s n d"]) -> Float[Tensor, "s n d"]:
+    def sample(self, u: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
         """The quantile at u, between the type's least normal and largest numbers; differentiable in both fields.
 
         The gradient in the concentration is the implicit one (Figurnov et al., 2018), that in the rate of scaling;
@@ -41,7 +42,7 @@ class Gamma(NamedTuple):
         z = log_z.detach().exp().clamp(range_.tiny, range_.max).to(self.concentration.dtype)
         return z + z * (log_z - log_z.detach()).to(z.dtype)  # d log z is right at the ends of the range too
 
-    def log_prob(self, z: Float[Tensor, "... d"]) -> Float[Tensor, "..."]:
+    def log_prob(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:
         """sum_d a log b + (a - 1) log z - b z - log Gamma(a) in nats per datum, for z > 0: (s, n, d) -> (s, n)."""
         self._check()
         check_value(z, self.concentration)
@@ -60,14 +61,14 @@ class Gamma(NamedTuple):
         terms = a - torch.log(b) + torch.lgamma(a) + (1 - a) * torch.digamma(a)
         return narrow(terms.sum(-1), self.concentration)
 
-    def kl(self, p: "Gamma") -> Float[Tensor, "..."]:
+    def kl(self, p: "Gamma", /) -> Float[Tensor, "..."]:
         """KL(self || p) in nats per datum: (n,), with the rounding error of a difference of log normalisers.
 
         sum_d a (e^t - 1 - t) + (a - a_p) t + D(a_p, a), with t = log(b_p / b) and D of `log_gamma_divergence`.
         """
         return narrow(self._kl_terms(p).sum(-1), self.concentration)
 
-    def kl_per_dimension(self, p: "Gamma") -> Float[Tensor, "... d"]:
+    def kl_per_dimension(self, p: "Gamma", /) -> Float[Tensor, "... d"]:
         """The terms of `kl`: (n, d)."""
         return narrow(self._kl_terms(p), self.concentration)
 

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import trees
-from jensen.core.contracts import Distribution
+from jensen.core.contracts import Distribution, Key
 from jensen.core.trees import Params, Static
 
 
@@ -32,17 +32,17 @@ class Hierarchical(NamedTuple):
     def reparameterised(self) -> bool:
         return self.first.reparameterised
 
-    def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n d"]:
+    def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:
         """The family's noise for both layers, (s, n, d1 + d2)."""
         return trees.map(lambda t: F.pad(t, (0, self.second.value)), self.first).noise(key, s)
 
-    def sample(self, noise: Float[Tensor, "s n d"]) -> Float[Tensor, "s n d"]:
+    def sample(self, noise: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
         """z1 from the first d1 columns of noise, then z2 given z1 from the rest; differentiable where `first` is."""
         noise1, noise2 = self._split(noise)
         z1 = self.first.sample(noise1)
         return torch.cat([z1, self._given(z1).sample(noise2)], -1)
 
-    def log_prob(self, z: Float[Tensor, "... d"]) -> Float[Tensor, "..."]:
+    def log_prob(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:
         """log q(z1 | x) + log q(z2 | z1) in nats per datum: (s, n, d1 + d2) -> (s, n)."""
         z1, z2 = self._split(z)
         return self.first.log_prob(z1) + self._given(z1).log_prob(z2)

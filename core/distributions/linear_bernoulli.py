@@ -2,10 +2,11 @@
 
 from typing import NamedTuple
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from jensen.core.contracts import Key
 from jensen.core.distributions.bernoulli import Bernoulli
 from jensen.core.ops import linear_bernoulli_log_prob
 
@@ -27,15 +28,15 @@ class LinearBernoulli(NamedTuple):
         """The same distribution with its logits stored, (*s, n, D)."""
         return Bernoulli(F.linear(self.h, self.weight, self.bias))
 
-    def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n D"]:
+    def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n D"]:
         """Uniform noise (s, n, D) for `sample`, of h (n, H)."""
         return self.materialised().noise(key, s)
 
-    def sample(self, u: Float[Tensor, "s n D"]) -> Float[Tensor, "s n D"]:
+    def sample(self, u: Float[Tensor, "s n D"], /) -> Float[Tensor, "s n D"]:
         """x = 1 where u < sigmoid(logits), else 0; no gradient passes."""
         return self.materialised().sample(u)
 
-    def log_prob(self, x: Float[Tensor, "... n D"]) -> Float[Tensor, "... n"]:
+    def log_prob(self, x: Float[Tensor, "... n D"], /) -> Float[Tensor, "... n"]:
         """log P(x) in nats per datum: x (n, D) of h (s, n, H), or x (s, n, D) of h (n, H), gives (s, n)."""
         if self.h.ndim == 3 and x.ndim == 2:
             return linear_bernoulli_log_prob(x, self.h, self.weight, self.bias)

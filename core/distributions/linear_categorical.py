@@ -3,10 +3,11 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from jensen.core.contracts import Key
 from jensen.core.distributions.categorical import Categorical
 from jensen.core.distributions.shapes import check_value
 from jensen.core.ops import categorical_log_prob, linear_categorical_log_prob
@@ -29,15 +30,15 @@ class LinearCategorical(NamedTuple):
     def logits(self) -> Float[Tensor, "*s n D"]:
         return F.linear(self.h, self.weight, self.bias)
 
-    def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n D"]:
+    def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n D"]:
         """Uniform noise (s, n, D) for `sample`, of h (n, H)."""
         return self._alone().noise(key, s)[..., 0, :]
 
-    def sample(self, u: Float[Tensor, "s n D"]) -> Float[Tensor, "s n D"]:
+    def sample(self, u: Float[Tensor, "s n D"], /) -> Float[Tensor, "s n D"]:
         """One choice, one-hot, by the Gumbel trick; no gradient passes."""
         return self._alone().sample(u[..., None, :])[..., 0, :]
 
-    def log_prob(self, x: Float[Tensor, "... n D"]) -> Float[Tensor, "... n"]:
+    def log_prob(self, x: Float[Tensor, "... n D"], /) -> Float[Tensor, "... n"]:
         """sum_D x log softmax(logits) in nats per datum: x (n, D) of h (s, n, H), or x (s, n, D) of h (n, H)."""
         if self.h.ndim == 3 and x.ndim == 2:
             return linear_categorical_log_prob(x, self.h, self.weight, self.bias)

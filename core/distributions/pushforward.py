@@ -2,10 +2,10 @@
 
 from typing import NamedTuple
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core.contracts import Distribution, Flow
+from jensen.core.contracts import Distribution, Flow, Key
 
 
 class Pushforward(NamedTuple):
@@ -23,11 +23,11 @@ class Pushforward(NamedTuple):
     def reparameterised(self) -> bool:
         return self.base.reparameterised
 
-    def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n d"]:
+    def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:
         """The base's noise."""
         return self.base.noise(key, s)
 
-    def sample(self, noise: Float[Tensor, "s n d"]) -> Float[Tensor, "s n d"]:
+    def sample(self, noise: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
         """The base's sample through the flows, differentiable in everything if the base's is."""
         self._check()
         z = self.base.sample(noise)
@@ -35,7 +35,7 @@ class Pushforward(NamedTuple):
             z, _ = flow.forward(z)
         return z
 
-    def log_prob(self, z: Float[Tensor, "*s n d"]) -> Float[Tensor, "*s n"]:
+    def log_prob(self, z: Float[Tensor, "*s n d"], /) -> Float[Tensor, "*s n"]:
         """Nats per datum, by the flows' inverses."""
         self._check()
         log_det = 0.0

@@ -3,11 +3,11 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.contracts import Flow
+from jensen.core.contracts import Flow, Key
 
 
 class Coupling(NamedTuple):
@@ -25,7 +25,7 @@ class Coupling(NamedTuple):
 
     @classmethod
     def identity(
-        cls, key: Int[Tensor, "3"], d: int, hidden: int, n: int | None = None, dtype: torch.dtype = torch.float32
+        cls, key: Key, d: int, hidden: int, n: int | None = None, dtype: torch.dtype = torch.float32
     ) -> "Coupling":
         """The map that changes nothing, for n data or one for all.
 
@@ -78,7 +78,7 @@ class Reverse(NamedTuple):
 
 
 def real_nvp(
-    key: Int[Tensor, "3"],
+    key: Key,
     d: int,
     couplings: int = 4,
     hidden: int = 16,

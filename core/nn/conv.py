@@ -1,17 +1,16 @@
 """2-d convolution and its transpose, over (..., channels, height, width) with any number of leading axes."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from jensen.core.contracts import Key
 from jensen.core.nn.initial import he
 from jensen.core.trees import Params, check_keys
 
 
-def init(
-    key: Int[Tensor, "3"], inputs: int, outputs: int, kernel: int, weight=he, dtype: torch.dtype = torch.float32
-) -> Params:
+def init(key: Key, inputs: int, outputs: int, kernel: int, weight=he, dtype: torch.dtype = torch.float32) -> Params:
     """{"weight": (outputs, inputs, kernel, kernel), "bias": (outputs,) of zeros}."""
     return {
         "weight": weight(key, (outputs, inputs, kernel, kernel), dtype),
@@ -27,7 +26,7 @@ def apply(
 
 
 def init_transposed(
-    key: Int[Tensor, "3"], inputs: int, outputs: int, kernel: int, weight=he, dtype: torch.dtype = torch.float32
+    key: Key, inputs: int, outputs: int, kernel: int, weight=he, dtype: torch.dtype = torch.float32
 ) -> Params:
     """{"weight": (inputs, outputs, kernel, kernel), "bias": (outputs,) of zeros}."""
     drawn = weight(key, (outputs, inputs, kernel, kernel), dtype)

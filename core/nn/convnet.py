@@ -7,11 +7,12 @@ import math
 from collections.abc import Callable, Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import keys
+from jensen.core.contracts import Key
 from jensen.core.nn import conv, linear
 from jensen.core.nn.initial import he
 from jensen.core.trees import Params, check_keys
@@ -21,7 +22,7 @@ KERNEL, STRIDE, PADDING = 4, 2, 1  # halves an even side exactly, and its transp
 
 
 def init_encoder(
-    key: Int[Tensor, "3"],
+    key: Key,
     image: Image,
     channels: Sequence[int],
     outputs: int,
@@ -52,7 +53,7 @@ def encode(
 
 
 def init_decoder(
-    key: Int[Tensor, "3"],
+    key: Key,
     inputs: int,
     channels: Sequence[int],
     image: Image,

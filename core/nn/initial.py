@@ -3,23 +3,20 @@
 import math
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.contracts import Key
 
 
-def xavier(
-    key: Int[Tensor, "3"], shape: tuple[int, ...], dtype: torch.dtype = torch.float32
-) -> Float[Tensor, "out in *kernel"]:
+def xavier(key: Key, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Float[Tensor, "out in *kernel"]:
     """Uniform on ±sqrt(6 / (fan_in + fan_out)), for tanh and sigmoid (Glorot and Bengio, 2010)."""
     fan_in, fan_out = fans(shape)
     return math.sqrt(6 / (fan_in + fan_out)) * (2 * keys.uniform(key, (math.prod(shape),), dtype).reshape(shape) - 1)
 
 
-def he(
-    key: Int[Tensor, "3"], shape: tuple[int, ...], dtype: torch.dtype = torch.float32
-) -> Float[Tensor, "out in *kernel"]:
+def he(key: Key, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Float[Tensor, "out in *kernel"]:
     """Normal with variance 2 / fan_in, for rectifiers (He et al., 2015)."""
     fan_in, _ = fans(shape)
     return math.sqrt(2 / fan_in) * keys.normal(key, (math.prod(shape),), dtype).reshape(shape)

@@ -1,15 +1,16 @@
 """x W^T + b over the last axis."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from jensen.core.contracts import Key
 from jensen.core.nn.initial import xavier
 from jensen.core.trees import Params, check_keys
 
 
-def init(key: Int[Tensor, "3"], inputs: int, outputs: int, weight=xavier, dtype: torch.dtype = torch.float32) -> Params:
+def init(key: Key, inputs: int, outputs: int, weight=xavier, dtype: torch.dtype = torch.float32) -> Params:
     """{"weight": (outputs, inputs), "bias": (outputs,) of zeros}; `weight` draws the weight."""
     return {
         "weight": weight(key, (outputs, inputs), dtype),

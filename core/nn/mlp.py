@@ -3,16 +3,17 @@
 from collections.abc import Callable, Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.contracts import Key
 from jensen.core.nn import linear
 from jensen.core.nn.initial import xavier
 from jensen.core.trees import Params, check_keys
 
 
-def init(key: Int[Tensor, "3"], sizes: Sequence[int], weight=xavier, dtype: torch.dtype = torch.float32) -> Params:
+def init(key: Key, sizes: Sequence[int], weight=xavier, dtype: torch.dtype = torch.float32) -> Params:
     """{"0": layer, "1": layer, ...} for sizes (inputs, hidden, ..., outputs)."""
     if len(sizes) < 2:
         raise ValueError(f"expected sizes (inputs, ..., outputs), got {tuple(sizes)}")

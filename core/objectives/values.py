@@ -16,10 +16,10 @@ from jensen.core.trees import Tree
 class Stateless:
     """What most objectives share: nothing to learn, and q as it is."""
 
-    def start(self, like: Tensor) -> Tree:
+    def start(self, like: Tensor, /) -> Tree:
         return {}
 
-    def posterior(self, q: Distribution) -> Distribution:
+    def posterior(self, q: Distribution, /) -> Distribution:
         return q
 
 
@@ -88,10 +88,10 @@ class Geco:
     def __post_init__(self) -> None:
         check_scalar("target", self.target, 0)
 
-    def start(self, like: Tensor) -> Multiplier:
+    def start(self, like: Tensor, /) -> Multiplier:
         return Multiplier.start(like)
 
-    def posterior(self, q: Distribution) -> Distribution:
+    def posterior(self, q: Distribution, /) -> Distribution:
         return q
 
     def __call__(
@@ -111,7 +111,7 @@ class Committed(Stateless):
     def __post_init__(self) -> None:
         constrained.check_rate(self.rate)
 
-    def posterior(self, q: Distribution) -> Distribution:
+    def posterior(self, q: Distribution, /) -> Distribution:
         return constrained.committed(q, self.rate)
 
     def __call__(

@@ -3,10 +3,11 @@
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.contracts import Key
 from jensen.core.numerics import at_least_float32, bounded
 from jensen.core.numerics.scale import WIDTH, limit
 from jensen.core.operation import differentiable, fitted, launch, over_batch, uses_kernel
@@ -14,7 +15,7 @@ from jensen.core.ops._normal_log_prob import HALF_LOG_2PI
 
 
 def normal_sample(
-    key: Int[Tensor, "3"], loc: Float[Tensor, "n d"], log_scale: Float[Tensor, "n d"], s: int
+    key: Key, loc: Float[Tensor, "n d"], log_scale: Float[Tensor, "n d"], s: int
 ) -> tuple[Float[Tensor, "s n d"], Float[Tensor, "s n"]]:
     """z = loc + exp(log_scale) eps and log N(z; loc, scale^2) in nats, (s, n, d) and (s, n).
 

@@ -16,11 +16,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.func import vmap
 
 from jensen.core import keys
+from jensen.core.contracts import Key
 from jensen.estimators.diagnostics.wording import counted, listed, no_verdict
 
 LEVEL = 0.05
@@ -77,9 +78,7 @@ class PredictiveCheck(NamedTuple):
 
 
 @torch.no_grad()
-def two_sample(
-    x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], key: Int[Tensor, "3"], permutations: int = 500
-) -> TwoSample:
+def two_sample(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], key: Key, permutations: int = 500) -> TwoSample:
     """MMD^2 = mean k(x, x') + mean k(y, y') - 2 mean k(x, y), k = exp(-|x - y|^2 / (2 h^2)), h the median distance.
 
     The median is over distances above 0, so that samples with many equal points, as counts, have one. p = (1 + the

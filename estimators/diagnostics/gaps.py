@@ -14,11 +14,11 @@ import math
 from typing import NamedTuple, TypeVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import distributions, keys, trees
-from jensen.core.contracts import Distribution, LogDensity
+from jensen.core.contracts import Distribution, Key, LogDensity
 from jensen.estimators.diagnostics.wording import no_verdict
 from jensen.estimators.gradients import catalogue
 from jensen.estimators.gradients._pathwise import stl
@@ -63,7 +63,7 @@ def inference_gaps(
     log_p: LogDensity,
     q: Distribution,
     log_evidence: Float[Tensor, " n"],
-    key: Int[Tensor, "3"],
+    key: Key,
     start: Distribution | None = None,
     steps: int = 500,
     s: int = 10,
@@ -98,7 +98,7 @@ def inference_gaps(
         )
 
 
-def fit_each(log_p: LogDensity, start: Q, key: Int[Tensor, "3"], steps: int = 500, s: int = 10, lr: float = 0.05) -> Q:
+def fit_each(log_p: LogDensity, start: Q, key: Key, steps: int = 500, s: int = 10, lr: float = 0.05) -> Q:
     """The value of `start`'s family with the highest ELBO for each datum, by `steps` of Adam, lr falling to 0.
 
     Where every leaf of `start` has a row per datum, each datum is fitted as if alone.

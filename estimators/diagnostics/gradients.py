@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from jensen.core import trees
+from jensen.core.contracts import Key
 from jensen.core.trees import Tree
 from jensen.estimators.diagnostics._student import student
 
@@ -69,7 +70,7 @@ def quality(
     return {name: _quality(tree, _like(tree, truth, name)) for name, tree in draws.items()}
 
 
-def cost(gradient: Callable[[Tensor], Tree], key: Int[Tensor, "3"], calls: int = 20) -> float:
+def cost(gradient: Callable[[Tensor], Tree], key: Key, calls: int = 20) -> float:
     """Seconds per call of gradient(key): the median over calls, after two that may compile."""
     times = []
     for _ in range(calls + 2):

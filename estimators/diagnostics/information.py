@@ -14,11 +14,11 @@ import math
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import distributions, trees
-from jensen.core.contracts import ClosedForm, Distribution, can
+from jensen.core.contracts import ClosedForm, Distribution, Key, can
 from jensen.core.numerics import log_sum_exp
 
 CHUNK = 2**22  # elements of z against every datum, at once
@@ -56,9 +56,7 @@ class Information(NamedTuple):
 
 
 @torch.no_grad()
-def aggregate_information(
-    q: Distribution, p: Distribution, key: Int[Tensor, "3"], s: int = 1, chunk: int = CHUNK
-) -> Information:
+def aggregate_information(q: Distribution, p: Distribution, key: Key, s: int = 1, chunk: int = CHUNK) -> Information:
     """From s samples of each datum's q: fields (n, d) or (n, d, k), and the prior p of the same family.
 
     lower = mean log q(z | x_i) - log mean_j q(z | x_j), z from q(z | x_i); upper leaves j = i out of the mean.

@@ -14,11 +14,11 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.contracts import Distribution, LogDensity
+from jensen.core.contracts import Distribution, Key, LogDensity
 from jensen.estimators.evidence.annealed import Walk, chains, check_run
 from jensen.estimators.evidence.moves import Hamiltonian, hmc, tune
 from jensen.estimators.evidence.paths import Geometric
@@ -74,7 +74,7 @@ def bdmc(
     log_p: LogDensity,
     q: Distribution,
     z: Float[Tensor, "1 n *d"],
-    key: Int[Tensor, "3"],
+    key: Key,
     k: int,
     schedule: Float[Tensor, " t"],
     move: Hamiltonian = hmc,

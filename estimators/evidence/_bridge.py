@@ -14,11 +14,11 @@ import math
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.contracts import Distribution, LogDensity
+from jensen.core.contracts import Distribution, Key, LogDensity
 from jensen.core.numerics import at_least_float32, bisect
 from jensen.estimators.evidence._importance import check_counts, draw, draw_at
 
@@ -44,7 +44,7 @@ def bridge(
     log_p: LogDensity,
     q: Distribution,
     z: Float[Tensor, "s n *d"],
-    key: Int[Tensor, "3"],
+    key: Key,
     k: int,
     chunk: int = 4096,
 ) -> Bridge:

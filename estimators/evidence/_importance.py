@@ -14,11 +14,11 @@ from numbers import Integral
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import distributions, keys
-from jensen.core.contracts import Distribution, Event, LogDensity
+from jensen.core.contracts import Distribution, Event, Key, LogDensity
 from jensen.core.numerics import at_least_float32
 from jensen.estimators.evidence.chunks import chunk_size
 from jensen.estimators.evidence.tail import smooth_tail, tail_size
@@ -34,7 +34,7 @@ class Evidence(NamedTuple):
     k_hat: Float[Tensor, " n"]
 
 
-def importance(log_p: LogDensity, q: Distribution, key: Int[Tensor, "3"], k: int, chunk: int | None = None) -> Evidence:
+def importance(log_p: LogDensity, q: Distribution, key: Key, k: int, chunk: int | None = None) -> Evidence:
     """Evidence from k samples of q, `chunk` at a time; the chunk changes neither draws nor, to rounding, results.
 
     log_p: z (s, n, *event) -> (s, n), the log joint density. Nothing is differentiated. Without a chunk it is as large
@@ -51,7 +51,7 @@ def importance(log_p: LogDensity, q: Distribution, key: Int[Tensor, "3"], k: int
     return from_log_weights(partial(log_weights, size), key, k)
 
 
-def draw(log_p: LogDensity, q: Distribution, s: int, key: Int[Tensor, "3"]) -> Float[Tensor, "s n"]:
+def draw(log_p: LogDensity, q: Distribution, s: int, key: Key) -> Float[Tensor, "s n"]:
     """Log weights log p(x, z) - log q(z) of the s particles at the key's place."""
     z, log_q_z = distributions.draw(q, key, s)
     return _log_weights(log_p, z, log_q_z)
@@ -69,7 +69,7 @@ def _log_weights(log_p: LogDensity, z: Event, log_q_z: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def from_log_weights(log_weights: Callable[[Tensor], Float[Tensor, "s n"]], key: Int[Tensor, "3"], k: int) -> Evidence:
+def from_log_weights(log_weights: Callable[[Tensor], Float[Tensor, "s n"]], key: Key, k: int) -> Evidence:
     """Evidence from a function that gives the log weights (s, n) of the s particles at a key's place.
 
     It is called with the key moved on by s until k particles are seen, always for s of them; what is beyond k is

@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.contracts import Distribution, LogDensity
+from jensen.core.contracts import Distribution, Key, LogDensity
 from jensen.core.numerics import bisect, log_sum_exp
 from jensen.estimators.evidence._importance import check_counts, from_log_weights
 from jensen.estimators.evidence.moves import FIRST, WARM, Hamiltonian, adapted, hmc
@@ -49,7 +49,7 @@ class Smc(NamedTuple):
 def smc(
     log_p: LogDensity,
     q: Distribution,
-    key: Int[Tensor, "3"],
+    key: Key,
     k: int,
     islands: int = 20,
     ess: float = 0.9,
@@ -89,7 +89,7 @@ def smc(
 
 
 def pilot(
-    path: Geometric, key: Int[Tensor, "3"], m: int, ess: float, move: Hamiltonian, most: int
+    path: Geometric, key: Key, m: int, ess: float, move: Hamiltonian, most: int
 ) -> list[tuple[Float[Tensor, " n"], Float[Tensor, " n"]]]:
     """Temperatures and step sizes, (n,) each, that a population of m finds; a datum that is done stays at 1."""
     start_key, resample_key, move_key = keys.split(key, 3)
@@ -116,7 +116,7 @@ def pilot(
     return schedule
 
 
-def systematic(log_w: Float[Tensor, "r m n"], key: Int[Tensor, "3"]) -> Int[Tensor, "r m n"]:
+def systematic(log_w: Float[Tensor, "r m n"], key: Key) -> Int[Tensor, "r m n"]:
     """Ancestors of m particles per island r and datum: each appears floor(m w) or ceil(m w) times, w its share.
 
     One uniform number per island and datum places m points, (i + u) / m. Where no weight is positive, or one is NaN

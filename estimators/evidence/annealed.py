@@ -18,11 +18,11 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.contracts import Distribution, LogDensity
+from jensen.core.contracts import Distribution, Key, LogDensity
 from jensen.core.numerics import at_least_float32
 from jensen.estimators.evidence._importance import check_counts, from_log_weights
 from jensen.estimators.evidence.moves import Hamiltonian, hmc, tune
@@ -56,7 +56,7 @@ class Walk(NamedTuple):
 def annealed_importance(
     log_p: LogDensity,
     q: Distribution,
-    key: Int[Tensor, "3"],
+    key: Key,
     k: int,
     schedule: Float[Tensor, " t"],
     move: Hamiltonian = hmc,
@@ -78,7 +78,7 @@ def annealed_importance(
     return chains(path, walk, partial(path.start, s=min(chunk, k)), run_key, k)
 
 
-def chains(path: Geometric, walk: Walk, start: Callable[[Tensor], Point], key: Int[Tensor, "3"], k: int) -> Annealed:
+def chains(path: Geometric, walk: Walk, start: Callable[[Tensor], Point], key: Key, k: int) -> Annealed:
     """The mean weight of k chains, as many at a time as `start` gives points for a key."""
     acceptances = []
 
@@ -92,9 +92,7 @@ def chains(path: Geometric, walk: Walk, start: Callable[[Tensor], Point], key: I
     return Annealed(*evidence, torch.stack(acceptances).nanmean(0))
 
 
-def anneal(
-    path: Geometric, point: Point, walk: Walk, key: Int[Tensor, "3"]
-) -> tuple[Float[Tensor, "s n"], Float[Tensor, " n"]]:
+def anneal(path: Geometric, point: Point, walk: Walk, key: Key) -> tuple[Float[Tensor, "s n"], Float[Tensor, " n"]]:
     """Log weights of chains along a walk, in either direction, and their mean acceptance per datum."""
     log_w = torch.zeros_like(at_least_float32(point.log_p))
     accepted = [torch.full_like(log_w[0], torch.nan)]

@@ -13,10 +13,11 @@ import math
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.contracts import Key
 from jensen.core.numerics import at_least_float32
 from jensen.estimators.evidence.paths import Geometric, Point, spread
 from jensen.estimators.gradients.contract import event_sum
@@ -38,7 +39,7 @@ class Hamiltonian(NamedTuple):
     jitter: float = 0.5  # each step is the tuned one times a uniform number in 1 ± jitter: no orbit closes on itself
 
     def __call__(
-        self, path: Geometric, point: Point, beta: Tensor, step: Tensor, key: Int[Tensor, "3"]
+        self, path: Geometric, point: Point, beta: Tensor, step: Tensor, key: Key
     ) -> tuple[Point, Float[Tensor, "s n"]]:
         """(the particles moved at beta, the probability with which each was accepted); step is (n,) or (s, n).
 
@@ -85,7 +86,7 @@ def adapted(
     return log_step + rate * (accept.to(log_step.dtype).nanmean(0) - target).nan_to_num(nan=0.0)
 
 
-def tune(path: Geometric, schedule: Tensor, move: Hamiltonian, key: Int[Tensor, "3"]) -> Float[Tensor, "t n"]:
+def tune(path: Geometric, schedule: Tensor, move: Hamiltonian, key: Key) -> Float[Tensor, "t n"]:
     """Step sizes per temperature schedule[1:-1] and datum, (t, n), from a run of `PILOT` chains with its own key.
 
     The pilot's particles are discarded, so that its steps are constants to the run that uses them: what that run

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.func import grad
 
 from jensen.core import bounds, keys, trees
-from jensen.core.contracts import Bound, Distribution, GradientEstimator, Key, LogDensity
+from jensen.core.contracts import Bound, Distribution, Key, LogDensity
 from jensen.core.distributions import Bernoulli, DiagNormal
 from jensen.core.models.latent import vae
 from jensen.core.trees import Params
@@ -36,7 +36,7 @@ class Problem(NamedTuple):
     exact: Params | None
     reps: int = 10_000  # most gradients that fit in memory
 
-    def gradient(self, estimate: GradientEstimator, k: int, key: Key) -> Params:
+    def gradient(self, estimate: Contender | Tuned, k: int, key: Key) -> Params:
         """The estimate at k samples, of the mean over data."""
 
         def value(params: Params) -> Tensor:

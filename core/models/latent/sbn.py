@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import keys
+from jensen.core.contracts import Key
 from jensen.core.distributions import Bernoulli, Hierarchical, LinearBernoulli
 from jensen.core.models.latent.data import check_data
 from jensen.core.models.latent.likelihoods import BERNOULLI
@@ -42,7 +43,7 @@ class SBN:
         """The units of all layers."""
         return self.units * self.layers
 
-    def init(self, key: Int[Tensor, "3"], x: Float[Tensor, "N D"]) -> Params:
+    def init(self, key: Key, x: Float[Tensor, "N D"], /) -> Params:
         """Parameters whose decoder starts at the mean of training data x, in its dtype."""
         check_data(x)
         _, bias = BERNOULLI.init(x)
@@ -57,7 +58,7 @@ class SBN:
         mlp.last(decoder["0"])["bias"] = bias
         return {"encoder": encoder, "decoder": decoder}
 
-    def posterior(self, params: Params, x: Float[Tensor, "n D"]) -> Bernoulli | Hierarchical:
+    def posterior(self, params: Params, x: Float[Tensor, "n D"], /) -> Bernoulli | Hierarchical:
         """q(z | x): a Bernoulli with logits (n, units), of two layers a Hierarchical of two.
 
         ValueError for grey x, while torch runs eagerly.
@@ -67,7 +68,7 @@ class SBN:
         first = Bernoulli(mlp.apply(encoder["0"], x - encoder["mean"].detach(), F.leaky_relu))
         return first if self.layers == 1 else Hierarchical(first, encoder["1"], Static(_beside), Static(self.units))
 
-    def prior(self, params: Params, n: int) -> "Bernoulli | TopDown":
+    def prior(self, params: Params, n: int, /) -> "Bernoulli | TopDown":
         """p(z): a Bernoulli with logits (n, units), of two layers from the top one down."""
         decoder = self._networks(params, "decoder", "prior")
         top = Bernoulli(decoder["prior"].expand(n, -1))
@@ -75,19 +76,19 @@ class SBN:
             return top
         return TopDown(Hierarchical(top, decoder["1"], Static(_beside), Static(self.units)))
 
-    def likelihood(self, params: Params, z: Float[Tensor, "s n d"]) -> LinearBernoulli:
+    def likelihood(self, params: Params, z: Float[Tensor, "s n d"], /) -> LinearBernoulli:
         """p(x | z): logits (s, n, D), given the lowest layer alone."""
         self._check(z)
         network = self._networks(params, "decoder", "prior")["0"]
         h = mlp.features(network, 2 * z[..., : self.units] - 1, F.leaky_relu)
         return LinearBernoulli(h, **mlp.last(network))
 
-    def log_prior(self, params: Params, z: Float[Tensor, "s n d"]) -> Float[Tensor, "s n"]:
+    def log_prior(self, params: Params, z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n"]:
         """log p(z), the sum over layers, in nats per datum."""
         self._check(z)
         return self.prior(params, z.shape[-2]).log_prob(z)
 
-    def log_joint(self, params: Params, x: Float[Tensor, "n D"], z: Float[Tensor, "s n d"]) -> Float[Tensor, "s n"]:
+    def log_joint(self, params: Params, x: Float[Tensor, "n D"], z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n"]:
         """log p(x, z) = log_prior + log p(x | z), in nats per datum. ValueError as for `posterior`."""
         check_data(x, binary=True)
         return self.log_prior(params, z) + self.likelihood(params, z).log_prob(x)
@@ -116,15 +117,15 @@ class TopDown(NamedTuple):
 
     reparameterised = False
 
-    def noise(self, key: Int[Tensor, "3"], s: int) -> Float[Tensor, "s n d"]:
+    def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:
         """The chain's noise."""
         return self.chain.noise(key, s)
 
-    def sample(self, noise: Float[Tensor, "s n d"]) -> Float[Tensor, "s n d"]:
+    def sample(self, noise: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
         """z2, then z1 given z2; no gradient passes."""
         return _swapped(self.chain.sample(noise))
 
-    def log_prob(self, z: Float[Tensor, "... d"]) -> Float[Tensor, "..."]:
+    def log_prob(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:
         """log p(z2) + log p(z1 | z2) in nats per datum: (s, n, d) -> (s, n)."""
         return self.chain.log_prob(_swapped(z))
 

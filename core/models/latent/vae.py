@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import keys
-from jensen.core.contracts import Distribution
+from jensen.core.contracts import Distribution, Key
 from jensen.core.distributions import DiagNormal
 from jensen.core.models.latent.data import check_data
 from jensen.core.models.latent.likelihoods import BERNOULLI, Likelihood, Linear, Outputs
@@ -37,13 +37,13 @@ class VAE:
     latent: int
     observation: Likelihood
 
-    def init(self, key: Int[Tensor, "3"], x: Float[Tensor, "N D"]) -> Params:
+    def init(self, key: Key, x: Float[Tensor, "N D"], /) -> Params:
         """Parameters whose decoder starts at the mean of training data x, in its dtype."""
         check_data(x)
         likelihood, bias = self.observation.init(x)
         return {**self.init_networks(key, bias), "likelihood": likelihood}
 
-    def posterior(self, params: Params, x: Float[Tensor, "n D"]) -> DiagNormal:
+    def posterior(self, params: Params, x: Float[Tensor, "n D"], /) -> DiagNormal:
         """q(z | x): fields (n, d). ValueError for grey x where it must be binary, while torch runs eagerly."""
         check_data(x, self.observation.binary)
         _check(params)
@@ -54,21 +54,21 @@ class VAE:
             )
         return DiagNormal(*out.chunk(2, -1))
 
-    def prior(self, params: Params, n: int) -> DiagNormal:
+    def prior(self, params: Params, n: int, /) -> DiagNormal:
         """N(0, I) with fields (n, d), in the parameters' dtype."""
         zeros = leaves(params["decoder"])[0].new_zeros(()).expand(n, self.latent)
         return DiagNormal(zeros, zeros)
 
-    def likelihood(self, params: Params, z: Float[Tensor, "s n d"]) -> Distribution:
+    def likelihood(self, params: Params, z: Float[Tensor, "s n d"], /) -> Distribution:
         """p(x | z): fields (s, n, D)."""
         _check(params)
         return self.observation(params["likelihood"], self.decode(params["decoder"], z))
 
-    def log_prior(self, params: Params, z: Float[Tensor, "s n d"]) -> Float[Tensor, "s n"]:
+    def log_prior(self, params: Params, z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n"]:
         """log N(z; 0, I) in nats per datum."""
         return self.prior(params, z.shape[-2]).log_prob(z)
 
-    def log_joint(self, params: Params, x: Float[Tensor, "n D"], z: Float[Tensor, "s n d"]) -> Float[Tensor, "s n"]:
+    def log_joint(self, params: Params, x: Float[Tensor, "n D"], z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n"]:
         """log p(x, z) = log_prior + log p(x | z), in nats per datum. ValueError as for `posterior`."""
         check_data(x, self.observation.binary)
         return self.log_prior(params, z) + self.likelihood(params, z).log_prob(x)

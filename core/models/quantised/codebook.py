@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.contracts import Key
 from jensen.core.numerics import at_least_float32
 from jensen.core.objectives import Terms
 from jensen.core.ops import nearest_code
@@ -52,7 +53,7 @@ class Quantised(NamedTuple):
         return Terms(reconstruction - kl - penalty, reconstruction, kl, penalty, {})
 
 
-def init(key: Int[Tensor, "3"], z: Float[Tensor, "*n d"], size: int) -> Codebook:
+def init(key: Key, z: Float[Tensor, "*n d"], size: int) -> Codebook:
     """`size` codes at vectors drawn from z, each with an equal share of them. ValueError for a size below 1."""
     if size < 1:
         raise ValueError(f"expected at least one code, got {size}")
@@ -86,7 +87,7 @@ def update(codebook: Codebook, z: Float[Tensor, "*n d"], indices: Int[Tensor, "*
     return Codebook(codes, counts, sums)
 
 
-def reset(codebook: Codebook, z: Float[Tensor, "*n d"], key: Int[Tensor, "3"], least: float = 0.03) -> Codebook:
+def reset(codebook: Codebook, z: Float[Tensor, "*n d"], key: Key, least: float = 0.03) -> Codebook:
     """Codes whose count is below `least` times an equal share go to vectors drawn from z, their averages with them.
 
     Averages left behind would draw the code back to its old place at the next `update` (Dhariwal et al., 2020, restart

@@ -17,15 +17,15 @@ class BernoulliLikelihood:
 
     binary: bool
 
-    def init(self, x: Float[Tensor, "N D"]) -> tuple[Params, Float[Tensor, " D"]]:
+    def init(self, x: Float[Tensor, "N D"], /) -> tuple[Params, Float[Tensor, " D"]]:
         """No parameters; the logit of the data's mean."""
         return {}, Bernoulli.from_mean(clipped_mean(x)).logits
 
-    def __call__(self, params: Params, out: Outputs) -> Bernoulli | LinearBernoulli:
+    def __call__(self, params: Params, out: Outputs, /) -> Bernoulli | LinearBernoulli:
         check_keys(params, ())
         return LinearBernoulli(*out) if isinstance(out, Linear) else Bernoulli(out)
 
-    def independent(self, x: Float[Tensor, "N D"]) -> Bernoulli:
+    def independent(self, x: Float[Tensor, "N D"], /) -> Bernoulli:
         """The Bernoulli of each pixel's mean by Laplace's rule."""
         return Bernoulli.from_mean(laplace_mean(x))
 

@@ -17,15 +17,15 @@ class ContinuousBernoulliLikelihood:
 
     binary: bool = False
 
-    def init(self, x: Float[Tensor, "N D"]) -> tuple[Params, Float[Tensor, " D"]]:
+    def init(self, x: Float[Tensor, "N D"], /) -> tuple[Params, Float[Tensor, " D"]]:
         """No parameters; the logits of the data's mean."""
         return {}, ContinuousBernoulli.from_mean(clipped_mean(x)).logits
 
-    def __call__(self, params: Params, out: Outputs) -> ContinuousBernoulli:
+    def __call__(self, params: Params, out: Outputs, /) -> ContinuousBernoulli:
         check_keys(params, ())
         return ContinuousBernoulli(materialised(out))
 
-    def independent(self, x: Float[Tensor, "N D"]) -> ContinuousBernoulli:
+    def independent(self, x: Float[Tensor, "N D"], /) -> ContinuousBernoulli:
         """The density of each pixel's mean by Laplace's rule."""
         return ContinuousBernoulli.from_mean(laplace_mean(x))
 

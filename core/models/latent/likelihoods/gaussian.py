@@ -16,16 +16,16 @@ class GaussianLikelihood:
 
     binary: bool = False
 
-    def init(self, x: Float[Tensor, "N D"]) -> tuple[Params, Float[Tensor, " D"]]:
+    def init(self, x: Float[Tensor, "N D"], /) -> tuple[Params, Float[Tensor, " D"]]:
         """{"log_scale": ()}, 0 at the start; the data's mean."""
         return {"log_scale": x.new_zeros(())}, x.mean(0)
 
-    def __call__(self, params: Params, out: Outputs) -> DiagNormal:
+    def __call__(self, params: Params, out: Outputs, /) -> DiagNormal:
         check_keys(params, ("log_scale",))
         loc = materialised(out)
         return DiagNormal(loc, params["log_scale"].expand_as(loc))
 
-    def independent(self, x: Float[Tensor, "N D"]) -> DiagNormal:
+    def independent(self, x: Float[Tensor, "N D"], /) -> DiagNormal:
         """Each pixel's mean, and one scale for all as in the model."""
         mean = x.mean(0)
         return DiagNormal(mean, (x - mean).square().mean().sqrt().log().expand_as(mean))

@@ -19,17 +19,17 @@ class MultinomialLikelihood:
 
     binary: bool = False
 
-    def init(self, x: Float[Tensor, "N D"]) -> tuple[Params, Float[Tensor, " D"]]:
+    def init(self, x: Float[Tensor, "N D"], /) -> tuple[Params, Float[Tensor, " D"]]:
         """No parameters; the logarithms of the items' shares by Laplace's rule."""
         return {}, _log_shares(x)
 
-    def __call__(self, params: Params, out: Outputs) -> LinearCategorical:
+    def __call__(self, params: Params, out: Outputs, /) -> LinearCategorical:
         check_keys(params, ())
         if not isinstance(out, Linear):
             raise TypeError("expected a decoder that ends in a linear layer for counts, got its outputs: use vae.mlp")
         return LinearCategorical(*out)
 
-    def independent(self, x: Float[Tensor, "N D"]) -> LinearCategorical:
+    def independent(self, x: Float[Tensor, "N D"], /) -> LinearCategorical:
         """Items drawn by their shares in the data, whatever the datum."""
         shares = _log_shares(x)
         return LinearCategorical(x.new_zeros(0), x.new_zeros(len(shares), 0), shares)  # no features at all

@@ -18,7 +18,7 @@ from jensen.core import keys, ops
 from tests.bench.race import Call, Race, Row, measure, synchronise
 
 KERNEL, PLAIN = "kernel", "compiled reference"
-PIECES = {"importance": "CHUNK", "linear_log_prob": "INLINE", "nearest_code": "CHUNK", "stein_direction": "CHUNK"}
+PIECES = {"_importance": "CHUNK", "linear_log_prob": "INLINE", "_nearest_code": "CHUNK", "_stein_direction": "CHUNK"}
 
 
 class Sizes(NamedTuple):

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from jensen.core import bounds, keys, objectives, trees
-from jensen.core.contracts import ClosedForm, Distribution, Key, LatentModel, LogDensity, Noise, Relaxable, can
+from jensen.core.contracts import Bound, ClosedForm, Distribution, Key, Noise, Relaxable, can
 from jensen.core.objectives import Terms
 from jensen.core.trees import Params, Tree
 from jensen.estimators import gradients
@@ -20,6 +19,7 @@ from jensen.experiments.data.images import Images
 from jensen.experiments.data.pixels import binarise
 from jensen.experiments.programs import learned
 from jensen.experiments.programs.adapted import Adapted, ImageModel
+from jensen.experiments.programs.density import Joint, Reconstruction
 from jensen.experiments.programs.estimation import Estimation
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.program import Batch, Finding, Out, Schedule, Turn, Weights
@@ -81,18 +81,17 @@ class LatentProgram:
         return self.batches.take(data, key, step)
 
     def loss(self, params: Params, state: Tree, batch: Batch, key: Key, weights: Weights) -> Out:
-        """Minus the mean of what is maximised."""
-        pixel_key, noise_key = keys.split(key)
+        """Minus the mean of what is maximised, and the loss of what the estimator learns."""
+        pixel_key, noise_key, bound_key = keys.split(key, 3)
         x = binarise(pixel_key, batch["data"]) if self.dynamic else batch["data"]
         q = self.posterior(params["model"], x)
         noise = q.noise(noise_key, self.estimation.k)
         if self.name == "analytic_kl" or self.estimation.weighs_terms:
-            terms, state = self.weighted(params, x, q, noise, weights, state)
-            loss = -terms.objective.mean()
+            terms, extra, state = self.weighted(params, x, q, noise, weights, state)
         else:
-            terms, extra = self.estimated(params, x, q, noise, pixel_key, weights)
-            loss = extra.mean() - terms.objective.mean()
+            terms, extra = self.estimated(params, x, q, noise, self.estimation.bound_at(bound_key, len(x)), weights)
         named = {"objective": terms.objective, "reconstruction": terms.reconstruction, "kl": terms.kl}
+        loss = extra.mean() - terms.objective.mean()
         return Out(loss, {**named, "penalty": terms.penalty, **terms.parts}, state)
 
     def posterior(self, params: Params, x: Tensor) -> Distribution:
@@ -100,59 +99,48 @@ class LatentProgram:
 
     def weighted(
         self, params: Params, x: Tensor, q: Distribution, noise: Noise, weights: Weights, state: Tree
-    ) -> tuple[Terms, Tree]:
+    ) -> tuple[Terms, Tensor, Tree]:
         """The objective's terms: the reconstruction by the estimator, the KL in closed form where there is one."""
-        model, prior = params["model"], self.model.prior(params["model"], len(x))
+        model, prior, z = params["model"], self.model.prior(params["model"], len(x)), q.sample(noise)
         if not (q.reparameterised or (can(q, ClosedForm) and type(q) is type(prior))):
             raise TypeError(
                 f"an objective needs a KL in closed form, or samples that carry its gradient, and "
                 f"{type(q).__name__} has neither: use a bound in its place"
             )
-        z = q.sample(noise)
         if self.name == "analytic_kl":
-            reconstruction = self.model.likelihood(model, z).log_prob(x).mean(0)
+            reconstruction, extra = self.model.likelihood(model, z).log_prob(x).mean(0), x.new_zeros(len(x))
         else:
-            frozen = trees.stop(q)  # log p + log q - log q: the estimator sees a likelihood alone
-
-            def log_p(z: Tensor) -> Tensor:
-                return self.model.likelihood(model, z).log_prob(x) + frozen.log_prob(z)
-
-            reconstruction, _ = self.value(log_p, params, x, q, noise, noise_key=None, weights=weights)
+            log_p = Reconstruction(self.model, model, x, q)
+            reconstruction, extra = self.value(log_p, params, x, q, noise, bounds.elbo, weights)
         objective = self.estimation.the_objective
-        return objective(reconstruction, q, prior, z, data=self.batches.size, weights=weights, state=state)
+        terms, state = objective(reconstruction, q, prior, z, data=self.batches.size, weights=weights, state=state)
+        return terms, extra, state
 
     def estimated(
-        self, params: Params, x: Tensor, q: Distribution, noise: Noise, key: Key, weights: Weights
+        self, params: Params, x: Tensor, q: Distribution, noise: Noise, bound: Bound, weights: Weights
     ) -> tuple[Terms, Tensor]:
-        """The bound by its estimator, and the loss of what that learns."""
-        density = Density(self.model, params["model"], x, q, weights)
-        value, extra = self.value(density, params, x, q, noise, key, weights)
-        reconstruction, kl = density.recorded() if self.records else density.evaluated(noise)
+        """The bound by its estimator, and the ELBO's terms beside it."""
+        log_p = Joint(self.model, params["model"], x, q, weights)
+        value, extra = self.value(log_p, params, x, q, noise, bound, weights)
+        at_samples = catalogue.ROWS[self.name].evaluations == "1"  # the first evaluation is at q's samples
+        reconstruction, kl = log_p.recorded() if at_samples else log_p.evaluated(noise)
         return Terms(value, reconstruction, kl, reconstruction - kl - value.detach(), {}), extra
 
-    @property
-    def records(self) -> bool:
-        """Whether the estimator's one evaluation of log p is at q's samples, so that the terms need no second one."""
-        return catalogue.ROWS[self.name].evaluations == "1"
-
     def value(
-        self, log_p: LogDensity, params: Params, x: Tensor, q: Distribution, noise: Noise, noise_key: Key | None,
+        self, log_p: Joint | Reconstruction, params: Params, x: Tensor, q: Distribution, noise: Noise, bound: Bound,
         weights: Weights,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        """The estimator's value (n,), and the loss (n,) of what it learns beside the model, 0 for nothing."""
-        estimation, zero = self.estimation, x.new_zeros(len(x))
-        bound = bounds.elbo if noise_key is None else estimation.bound_at(noise_key, len(x))
+        """The estimator's value, and the loss of what it learns beside the model, 0 for nothing: (n,) each."""
         if self.learned == "baseline":
             return learned.nvil(log_p, q, noise, bound, params["baseline"], x)
         if self.learned == "control" and can(q, Relaxable):
-            frozen = partial(self.model.log_joint, trees.stop(params["model"]), x)
-            return learned.relax(log_p, frozen, q, noise, params["control"])
-        estimate = partial(getattr(gradients, self.name), **estimation.options(self.name, weights))
+            return learned.relax(log_p, log_p.stopped(trees.stop(q)), q, noise, params["control"])
+        estimate, zero = getattr(gradients, self.name), x.new_zeros(len(x))
+        options = self.estimation.options(self.name, weights)
         if not bounds.upper(bound):
-            return estimate(log_p, q, noise, bound=bound), zero
-        frozen = partial(self.model.log_joint, trees.stop(params["model"]), x)
-        gap = estimate(frozen, q, noise, bound=bound)  # the posterior lowers it, and the model has no part in it
-        return gradients.wake_theta(log_p, trees.stop(q), noise) - gap, zero
+            return estimate(log_p, q, noise, bound=bound, **options), zero
+        above = estimate(log_p.stopped(q), q, noise, bound=bound, **options)  # the posterior lowers it, not the model
+        return gradients.wake_theta(log_p, trees.stop(q), noise) - above, zero
 
     @torch.no_grad()
     def score(self, params: Params, state: Tree, batch: Tensor, key: Key, /) -> Tensor:
@@ -178,36 +166,3 @@ class LatentProgram:
     def adapted(self) -> ImageModel:
         """The model with the posterior that the objective gives it."""
         return Adapted(self.model, self.estimation.the_objective)
-
-
-class Density:
-    """log p(x, z) under the weights of a step, which keeps the two terms of its first evaluation.
-
-    With a KL weight w the target is log p(x | z) + w log p(z) + (1 - w) log q(z), so that log_w is
-    log p(x | z) - w (log q(z) - log p(z)) for every estimator: q's part of the target is a density like any other.
-    """
-
-    def __init__(self, model: LatentModel, params: Params, x: Tensor, q: Distribution, weights: Weights):
-        self.model, self.params, self.x, self.q, self.weights = model, params, x, q, weights
-        self.terms: tuple[Tensor, Tensor] | None = None
-
-    def __call__(self, z: Tensor) -> Tensor:
-        density, prior = self.model.likelihood(self.params, z).log_prob(self.x), self.model.log_prior(self.params, z)
-        if self.terms is None:
-            kl = objectives.kl(self.q, self.model.prior(self.params, len(self.x)), z)
-            self.terms = density.detach().mean(0), kl.detach()
-        weight = self.weights.get("kl", prior.new_ones(())).to(prior.dtype)
-        density = (density + weight * prior) / self.weights.get("posterior_temperature", 1.0)
-        return density + (1 - weight) * self.q.log_prob(z) if "kl" in self.weights else density
-
-    def recorded(self) -> tuple[Tensor, Tensor]:
-        """The reconstruction and the KL of the first evaluation, (n,) each."""
-        assert self.terms is not None
-        return self.terms
-
-    def evaluated(self, noise: Noise) -> tuple[Tensor, Tensor]:
-        """The same at q's samples, evaluated for themselves."""
-        with torch.no_grad():
-            self.terms = None
-            self(self.q.sample(noise))
-        return self.recorded()

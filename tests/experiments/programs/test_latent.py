@@ -272,6 +272,30 @@ def test_nvil_trains_its_network_on_the_squared_error_and_on_nothing_else():
         torch.testing.assert_close(trees.paths(slopes)[path], slope)
 
 
+@pytest.mark.parametrize("name", ["nvil", "relax"])
+def test_what_is_learned_is_learned_under_an_objective_too(name):
+    """NVIL's loss is the error of its prediction of the reconstruction, RELAX's the second moment of its gradient."""
+    made, params, state = prepared(name, replace(UNBIASED[name], objective="beta(2)"))
+    x = data()
+    slopes = grad(lambda params: out(made, params, state).loss * 3)(params)
+    q = made.model.posterior(params["model"], x)
+    noise = q.noise(keys.split(KEY)[1], 2)
+
+    def log_p(z):
+        return made.model.likelihood(params["model"], z).log_prob(x) + q.log_prob(z)
+
+    if name == "nvil":
+        value = made.model.likelihood(params["model"], q.sample(noise)).log_prob(x).mean(0)
+        loss = lambda network: (value - learned.prediction(network, x)).square().sum()  # noqa: E731
+    else:
+        loss = lambda control: gradients.second_moment(  # noqa: E731
+            log_p, q, noise, control=partial(learned.control, control, log_p, q)
+        ).sum()
+    group = "baseline" if name == "nvil" else "control"
+    for path, slope in trees.paths(grad(loss)(params[group])).items():
+        torch.testing.assert_close(trees.paths(slopes[group])[path], slope)
+
+
 def test_relax_trains_its_control_on_the_second_moment_and_on_nothing_else():
     made, params, state = prepared("relax", UNBIASED["relax"])
     x = data()

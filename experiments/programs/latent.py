@@ -40,6 +40,9 @@ class LatentProgram:
     compile: bool  # the evaluation
     title: str  # of the report
 
+    def __post_init__(self) -> None:
+        self.estimation.check()  # its bound and objective are read here, for a compiler cannot
+
     @property
     def learned(self) -> str | None:
         """The group of parameters that the estimator learns."""

@@ -8,7 +8,7 @@ Axes: s samples first, then n data, then event axes. Every density, KL, entropy 
 """
 
 from collections.abc import Callable
-from typing import Protocol, Self, TypeAlias, TypeVar, runtime_checkable
+from typing import NamedTuple, Protocol, Self, TypeAlias, TypeVar, runtime_checkable
 
 from jaxtyping import Int
 from torch import Tensor
@@ -68,6 +68,47 @@ class Relaxable(Enumerable, Protocol):
     def perturbed(self, noise: Noise, /) -> Tensor: ...
     def perturbed_given(self, noise: Noise, z: Event, /) -> Tensor: ...
     def relaxed(self, t: Tensor, temperature: float | Tensor, /) -> Event: ...
+
+
+@runtime_checkable
+class Discrete(Enumerable, ClosedForm, Protocol):
+    """Independent components of k values each: their log probabilities, (n, d, k)."""
+
+    def log_masses(self) -> Tensor: ...
+
+
+@runtime_checkable
+class Chernoff(ClosedForm, Protocol):
+    """Chernoff's divergences in closed form, for every real order a other than 0 and 1.
+
+    -log of the integral of self^(1 - a) p^a, over a (1 - a): (n,), in float64, +inf where the integral diverges. Its
+    limits are KL(self || p) as a -> 0 and KL(p || self) as a -> 1.
+    """
+
+    def chernoff(self, p: Self, a: float, /) -> Tensor: ...
+
+
+@runtime_checkable
+class Transportable(Distribution, Protocol):
+    """The squared Wasserstein-2 distance between two of a family, (n,), in squared units of z."""
+
+    def squared_wasserstein2(self, p: Self, /) -> Tensor: ...
+
+
+class WeakDerivative(NamedTuple):
+    """d q / d parameter = constant (plus - minus), one component at a time, as samples of two distributions."""
+
+    parameter: Tensor  # (n, d), the only one with a gradient
+    constant: Tensor  # (n, d)
+    plus: Tensor  # (s, n, d)
+    minus: Tensor | None  # None: the sample itself
+
+
+@runtime_checkable
+class MeasureValued(Distribution, Protocol):
+    """The weak derivatives of independent components in each parameter, coupled by the sample's noise (Pflug, 1996)."""
+
+    def weak_derivatives(self, noise: Noise, /) -> tuple[WeakDerivative, ...]: ...
 
 
 @runtime_checkable

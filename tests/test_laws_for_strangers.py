@@ -111,7 +111,7 @@ def test_kinds_follow_from_methods_and_signatures():
 
 def test_capabilities_call_for_more_laws():
     owed = {name: {law.name for law in laws.laws_for(q)} for name, q in (("normal", NORMAL), ("coins", COINS))}
-    assert "kl_per_dimension_sums" in owed["normal"] - owed["coins"]
+    assert "chernoff_is_that_of_samples" in owed["normal"] - owed["coins"]
     assert {"support_is_complete", "cold_relaxations_are_samples"} <= owed["coins"] - owed["normal"]
 
 

@@ -2,7 +2,7 @@
 
 from jensen.core.distributions._draw import draw
 from jensen.core.distributions._from_torch import FromTorch, from_torch
-from jensen.core.distributions.bernoulli import Bernoulli, SoftBernoulli, check_binary
+from jensen.core.distributions.bernoulli import Bernoulli, check_binary
 from jensen.core.distributions.beta import Beta
 from jensen.core.distributions.categorical import Categorical
 from jensen.core.distributions.continuous_bernoulli import ContinuousBernoulli
@@ -29,7 +29,6 @@ __all__ = [
     "LinearBernoulli",
     "LinearCategorical",
     "Pushforward",
-    "SoftBernoulli",
     "check_binary",
     "draw",
     "from_torch",

@@ -9,14 +9,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import keys
-from jensen.core.contracts import Key
+from jensen.core.contracts import Key, WeakDerivative
 from jensen.core.distributions.shapes import check_enumerable, check_value, noise_shape
 from jensen.core.numerics import at_least_float32, kl_terms
 from jensen.core.ops import bernoulli_log_prob
 
 
 class Bernoulli(NamedTuple):
-    """Independent Bernoullis with P(1) = sigmoid(logits), one per datum: field (n, d)."""
+    """Independent Bernoullis with P(1) = sigmoid(logits), one per datum: field (n, d).
+
+    Support       {0, 1}^d; between 0 and 1 log_prob is minus a cross-entropy, which relaxations differentiate
+    Noise         uniform, (s, n, d)
+    Closed forms  mean, entropy, KL by dimension, Renyi and alpha divergences, transport, weak
+                  derivatives; enumerable, relaxable by a temperature
+    """
 
     logits: Float[Tensor, "*n d"]
 
@@ -76,9 +82,23 @@ class Bernoulli(NamedTuple):
     def kl_per_dimension(self, p: "Bernoulli", /) -> Float[Tensor, "... d"]:
         """The terms of `kl`: (n, d)."""
         check_value(self.logits, p.logits)
-        q, p_logits = at_least_float32(self.logits), at_least_float32(p.logits)
-        terms = (kl_terms(F.logsigmoid(sign * q), F.logsigmoid(sign * p_logits)) for sign in (1, -1))
-        return sum(terms, torch.zeros_like(q))
+        return kl_terms(self.log_masses(), p.log_masses()).sum(-1)
+
+    def squared_wasserstein2(self, p: "Bernoulli", /) -> Float[Tensor, "..."]:
+        """sum_d |P(1) - p's P(1)|: (n,)."""
+        check_value(self.logits, p.logits)
+        q_mean, p_mean = (torch.sigmoid(at_least_float32(each.logits)) for each in (self, p))
+        return (q_mean - p_mean).abs().sum(-1)
+
+    def weak_derivatives(self, u: Float[Tensor, "s n d"], /) -> tuple[WeakDerivative]:
+        """In logits, between 1 and 0 with the constant P(1) P(0)."""
+        p = torch.sigmoid(self.logits.detach())
+        return (WeakDerivative(self.logits, p * (1 - p), torch.ones_like(u), torch.zeros_like(u)),)
+
+    def log_masses(self) -> Float[Tensor, "*n d 2"]:
+        """log P(0) and log P(1): (n, d, 2)."""
+        logits = at_least_float32(self.logits)
+        return torch.stack([F.logsigmoid(-logits), F.logsigmoid(logits)], -1)
 
     def support(self) -> Float[Tensor, "m n d"]:
         """All 2^d values, (2^d, n, d), for exact expectations. ValueError for more than 2^20."""
@@ -94,16 +114,11 @@ def _logit(u: Tensor) -> Tensor:
     return torch.logit(u.clamp(eps, 1 - eps))
 
 
-class SoftBernoulli(Bernoulli):
-    """Bernoullis scored against soft targets x in [0, 1]: minus a cross-entropy, which is no density of x."""
-
-
 def check_binary(x: Float[Tensor, "..."]) -> None:
     """Raises a ValueError for values other than 0 and 1, which no Bernoulli gives a probability; NaN passes through."""
     grey = (x != 0) & (x != 1) & ~x.isnan()
     if grey.any():
         raise ValueError(
             f"expected x in {{0, 1}} for a Bernoulli, got {int(grey.sum())} grey values, such as "
-            f"{x[grey][0].item():.4g}: "
-            "binarise the data, or choose the continuous Bernoulli, or soft targets by name"
+            f"{x[grey][0].item():.4g}: binarise the data, or choose the continuous Bernoulli, or soft targets by name"
         )

@@ -16,7 +16,13 @@ from jensen.core.ops import categorical_log_prob
 
 
 class Categorical(NamedTuple):
-    """d independent k-way choices with P = softmax(logits), per datum: field (n, d, k), values one-hot (s, n, d, k)."""
+    """d independent k-way choices with P = softmax(logits), per datum: field (n, d, k).
+
+    Support       one-hot values, (s, n, d, k)
+    Noise         uniform, (s, n, d, k)
+    Closed forms  mean, entropy, KL by dimension, Renyi and alpha divergences, transport; enumerable,
+                  relaxable by a temperature
+    """
 
     logits: Float[Tensor, "*n d k"]
 
@@ -67,7 +73,7 @@ class Categorical(NamedTuple):
 
     def entropy(self) -> Float[Tensor, "..."]:
         """-sum_{d, k} P log P, in nats: (n,)."""
-        log_p = torch.log_softmax(at_least_float32(self.logits), -1)
+        log_p = self.log_masses()
         p = log_p.exp()
         return -(p * torch.where(p == 0, 0.0, log_p)).sum((-2, -1))
 
@@ -78,8 +84,16 @@ class Categorical(NamedTuple):
     def kl_per_dimension(self, p: "Categorical", /) -> Float[Tensor, "... d"]:
         """The terms of `kl`: (n, d)."""
         check_value(self.logits, p.logits)
-        log_q, log_p = (torch.log_softmax(at_least_float32(d.logits), -1) for d in (self, p))
-        return kl_terms(log_q, log_p).sum(-1)
+        return kl_terms(self.log_masses(), p.log_masses()).sum(-1)
+
+    def squared_wasserstein2(self, p: "Categorical", /) -> Float[Tensor, "..."]:
+        """sum_{d, k} |P - p's P|, of one-hot values: (n,)."""
+        check_value(self.logits, p.logits)
+        return (self.log_masses().exp() - p.log_masses().exp()).abs().sum((-2, -1))
+
+    def log_masses(self) -> Float[Tensor, "*n d k"]:
+        """log softmax(logits): (n, d, k)."""
+        return torch.log_softmax(at_least_float32(self.logits), -1)
 
     def support(self) -> Float[Tensor, "m n d k"]:
         """All k^d values, (k^d, n, d, k), for exact expectations. ValueError for more than 2^20."""

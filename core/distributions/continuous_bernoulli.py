@@ -1,4 +1,4 @@
-"""The continuous Bernoulli (Loaiza-Ganem and Cunningham, 2019): the density on [0, 1] that is exponential in x."""
+"""The continuous Bernoulli (Loaiza-Ganem and Cunningham, 2019): the exponential family on [0, 1]."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,12 @@ from jensen.core.numerics import at_least_float32, bisect
 
 
 class ContinuousBernoulli(NamedTuple):
-    """Independent densities p(x) = exp(logits x - A(logits)) on [0, 1], one per datum: field (n, d)."""
+    """Independent densities p(x) = exp(logits x - A(logits)) on [0, 1], one per datum: field (n, d).
+
+    Support       [0, 1]^d
+    Noise         uniform, (s, n, d)
+    Closed forms  mean, entropy, KL by dimension
+    """
 
     logits: Float[Tensor, "*n d"]
 
@@ -42,10 +47,10 @@ class ContinuousBernoulli(NamedTuple):
         return x.clamp(0, 1).to(self.logits.dtype)
 
     def log_prob(self, x: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:
-        """sum_d logits x - A(logits) in nats per datum, for x in [0, 1]: (s, n, d) -> (s, n)."""
+        """sum_d logits x - A(logits) in nats per datum, -inf outside [0, 1]: (s, n, d) -> (s, n)."""
         check_value(x, self.logits)
-        logits = at_least_float32(self.logits)
-        return (at_least_float32(x) * logits - log_normaliser(logits)).sum(-1)
+        logits, outside = at_least_float32(self.logits), ((x < 0) | (x > 1)).any(-1)
+        return torch.where(outside, -torch.inf, (at_least_float32(x) * logits - log_normaliser(logits)).sum(-1))
 
     def mean(self) -> Float[Tensor, "*n d"]:
         """A'(logits): (n, d)."""

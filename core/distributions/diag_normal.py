@@ -1,16 +1,19 @@
 """The diagonal normal."""
 
+import math
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from jensen.core import keys
 from jensen.core.concrete import is_concrete
-from jensen.core.contracts import Key
+from jensen.core.contracts import Key, WeakDerivative
 from jensen.core.distributions.shapes import check_fields, check_value, noise_shape
-from jensen.core.numerics import bounded
+from jensen.core.distributions.standard_normal import maxwell, rayleigh
+from jensen.core.numerics import at_least_float32, bounded, double, exp_less_tangent
 from jensen.core.ops import normal_kl, normal_log_prob, normal_sample
 from jensen.core.ops._normal_log_prob import HALF_LOG_2PI
 
@@ -19,6 +22,10 @@ class DiagNormal(NamedTuple):
     """N(loc, exp(log_scale)^2) with independent components, one per datum: fields (n, d).
 
     Scales lie in [e^-20, e^20] (float16: [e^-4, e^4]); log_scale is levelled off beyond, see `numerics.bounded`.
+
+    Support       R^d
+    Noise         standard normal, (s, n, d)
+    Closed forms  mean, entropy, KL by dimension, Renyi and alpha divergences, transport, weak derivatives
     """
 
     loc: Float[Tensor, "*n d"]
@@ -83,5 +90,68 @@ class DiagNormal(NamedTuple):
         check_value(self.loc, p.loc)
         return normal_kl(*(t[..., None] for t in (*self, *p)))
 
+    def chernoff(self, p: "DiagNormal", a: float, /) -> Float[Tensor, "..."]:
+        """-log of the integral of self^(1 - a) p^a, over a (1 - a), (n,), in float64; +inf where it diverges.
+
+        sum_d ((log r - a t) / (a (1 - a)) + u^2 / r) / 2 with r = 1 + a (e^t - 1), t and u as in `ops.normal_kl`; it
+        diverges where r, a self's variance + (1 - a) p's over p's, is not positive.
+        """
+        self._check()
+        p._check()
+        check_value(self.loc, p.loc)
+        log_scale, p_log_scale = double(bounded(self.log_scale)), double(bounded(p.log_scale))
+        t = 2 * (log_scale - p_log_scale)
+        u = (double(self.loc) - double(p.loc)) * torch.exp(-p_log_scale)
+        ratio = 1 + a * torch.expm1(t)
+        diverges = ratio <= 0
+        t, ratio = torch.where(diverges, 0.0, t), torch.where(diverges, 1.0, ratio)
+        near = t.abs() < 0.5
+        small, large = torch.where(near, t, 0.0), torch.where(near, 0.0, t)
+        close = (exp_less_tangent(small) - exp_less_tangent(torch.log1p(a * torch.expm1(small))) / a) / (1 - a)
+        far = (torch.log1p(a * torch.expm1(large)) - a * large) / a / (1 - a)
+        terms = 0.5 * (torch.where(near, close, far) + u.square() / ratio)
+        return torch.where(diverges, torch.inf, terms).sum(-1)
+
+    def squared_wasserstein2(self, p: "DiagNormal", /) -> Float[Tensor, "..."]:
+        """sum_d (loc - p_loc)^2 + (scale - p_scale)^2, in squared units of z: (n,) (Dowson and Landau, 1982)."""
+        self._check()
+        p._check()
+        check_value(self.loc, p.loc)
+        log_scale, p_log_scale = bounded(self.log_scale), bounded(p.log_scale)
+        scales = torch.exp(p_log_scale) * torch.expm1(log_scale - p_log_scale)
+        return ((at_least_float32(self.loc) - at_least_float32(p.loc)).square() + scales.square()).sum(-1)
+
+    def weak_derivatives(self, eps: Float[Tensor, "s n d"], /) -> tuple[WeakDerivative, ...]:
+        """In loc between loc ± scale w, w Rayleigh; in log_scale between loc + scale m, m Maxwell, and z itself.
+
+        w and m are monotone functions of eps, which couples them (Rosca et al., 2019).
+        """
+        loc, scale = self.loc.detach(), torch.exp(bounded(self.log_scale)).detach()
+        step, constant = scale * rayleigh(eps), 1 / (scale * math.sqrt(2 * math.pi))
+        return (
+            WeakDerivative(self.loc, constant, loc + step, loc - step),
+            WeakDerivative(bounded(self.log_scale), torch.ones_like(scale), loc + scale * maxwell(eps), None),
+        )
+
+    def committed(self, rate: float, /) -> "DiagNormal":
+        """Scales so small that KL(self || N(0, 1)) is at least `rate` nats in every dimension, whatever loc is.
+
+        log_scale -> edge - softplus(edge - log_scale), where edge < 0 solves -edge + (e^(2 edge) - 1) / 2 = rate:
+        scales far below e^edge stay, larger ones approach it, and the gradient is positive everywhere (Razavi et al.,
+        2019). In float32 at least.
+        """
+        edge, log_scale = _log_scale_at(rate), bounded(at_least_float32(self.log_scale))  # float16 ends before the edge
+        return DiagNormal(at_least_float32(self.loc), edge - F.softplus(edge - log_scale))
+
     def _check(self) -> None:
         check_fields(self.loc, self.log_scale)
+
+
+def _log_scale_at(rate: float) -> float:
+    """The t <= 0 with -t + (e^(2 t) - 1) / 2 = rate, by bisection of [-rate - 1/2, 0]; the rate there is no lower."""
+    low, high = -rate - 0.5, 0.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        enough = -middle + math.expm1(2 * middle) / 2 >= rate
+        low, high = (middle, high) if enough else (low, middle)
+    return low

@@ -14,7 +14,12 @@ from jensen.core.numerics import at_least_float32, double, narrow
 
 
 class Dirichlet(NamedTuple):
-    """The density proportional to prod_k z_k^(a_k - 1) on the simplex, a = concentration > 0: field (n, k)."""
+    """The density proportional to prod_k z_k^(a_k - 1), a = concentration > 0, one per datum: field (n, k).
+
+    Support       the simplex, z_k > 0 with sum 1; log_prob takes the sum for granted
+    Noise         uniform, (s, n, k)
+    Closed forms  mean, entropy, KL
+    """
 
     concentration: Float[Tensor, "*n k"]
 
@@ -29,7 +34,7 @@ class Dirichlet(NamedTuple):
         """Gammas at u over their sum, none below the type's least normal number; differentiable.
 
         The gradient is the gammas' implicit one (Figurnov et al., 2018), a constant to a second derivative.
-        u gets none.
+        u has no gradient.
         """
         check_value(u, self.concentration)
         log_z = torch.log_softmax(log_standard_gamma(u, self.concentration), -1)
@@ -40,11 +45,13 @@ class Dirichlet(NamedTuple):
     def log_prob(self, z: Float[Tensor, "... k"], /) -> Float[Tensor, "..."]:
         """log Gamma(sum_k a) + sum_k (a - 1) log z - log Gamma(a) in nats per datum: (s, n, k) -> (s, n).
 
-        With respect to k - 1 of the coordinates; for z > 0 that sums to 1.
+        A density of k - 1 of the coordinates; -inf where one of the k is below 0.
         """
         check_value(z, self.concentration)
-        a = double(self.concentration)
-        return narrow(torch.xlogy(a - 1, double(z)).sum(-1) - _log_normaliser(a), self.concentration)
+        a, outside = double(self.concentration), z < 0
+        terms = torch.xlogy(a - 1, torch.where(outside, 1.0, double(z)))
+        log_p = torch.where(outside.any(-1), -torch.inf, terms.sum(-1) - _log_normaliser(a))
+        return narrow(log_p, self.concentration)
 
     def mean(self) -> Float[Tensor, "*n k"]:
         """a / sum_k a: (n, k)."""

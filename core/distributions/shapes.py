@@ -35,5 +35,5 @@ def noise_shape(parameter: Tensor, s: int, rank: int) -> tuple[int, ...]:
 
 def check_enumerable(values: int, components: int) -> None:
     """A list of values^components values is not too long to make."""
-    if float(values) ** components > MOST:
-        raise ValueError(f"expected at most 2^20 values to list, got {values}^{components}: average over samples")
+    if values**components > MOST:
+        raise ValueError(f"expected at most {MOST} values to list, got {values}^{components}: average over samples")

@@ -10,6 +10,7 @@ from jensen.core.divergences.exact import (
     f_divergence,
     forward_kl,
     jensen_shannon,
+    kl_per_dimension,
     renyi,
     reverse_kl,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "forward_kl",
     "generators",
     "jensen_shannon",
+    "kl_per_dimension",
     "renyi",
     "reverse_kl",
     "squared_mmd",

@@ -4,7 +4,7 @@ As functions of a reconstruction and a KL, and as values of one signature that a
 """
 
 from jensen.core.objectives.constrained import Multiplier, committed, geco
-from jensen.core.objectives.objective import Objective, kl, kl_per_dimension
+from jensen.core.objectives.objective import Objective, kl
 from jensen.core.objectives.spelling import NAMES, parse
 from jensen.core.objectives.terms import Terms
 from jensen.core.objectives.total_correlation import Decomposition, batch_weights, beta_tc, decompose
@@ -32,6 +32,5 @@ __all__ = [
     "free_bits",
     "geco",
     "kl",
-    "kl_per_dimension",
     "parse",
 ]

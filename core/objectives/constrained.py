@@ -1,16 +1,14 @@
 """Constraints in place of weights: a reconstruction to reach (GECO), a KL that cannot vanish (delta-VAE)."""
 
 import math
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
-from jensen.core.contracts import Distribution
-from jensen.core.distributions import DiagNormal
-from jensen.core.numerics import at_least_float32, bounded
+from jensen.core.contracts import Distribution, can
+from jensen.core.numerics import at_least_float32
 from jensen.core.objectives.terms import Terms, check_scalar, checked, scaled
 
 
@@ -78,7 +76,7 @@ def geco(
     """multiplier (reconstruction - target) - weight kl: least KL subject to reconstruction >= target, in nats.
 
     GECO (Rezende and Viola, 2018). The multiplier grows by a factor while the constraint is broken and shrinks while it
-    is kept: in the long run the reconstruction stands at the target. It has no gradient.
+    is kept: in the long run the reconstruction is at the target. The multiplier has no gradient.
     """
     reconstruction, kl = checked(reconstruction, kl)
     check_scalar("target", target, len(kl))
@@ -89,33 +87,27 @@ def geco(
     return Terms(reward - charge, reconstruction, kl, penalty, {})
 
 
-def committed(q: Distribution, rate: float) -> DiagNormal:
+@runtime_checkable
+class Committable(Distribution, Protocol):
+    """A family whose KL to the standard normal can be bounded from below."""
+
+    def committed(self, rate: float, /) -> Self: ...
+
+
+def committed(q: Distribution, rate: float) -> Committable:
     """q with scales so small that KL(q || N(0, 1)) is at least `rate` nats in every dimension, whatever its mean.
 
-    log_scale -> edge - softplus(edge - log_scale), where edge < 0 solves -edge + (e^(2 edge) - 1) / 2 = rate: scales
-    of q far below stay, larger ones approach the edge, and a gradient is left everywhere. This is the delta-VAE's
-    committed rate (Razavi et al., 2019), d times `rate`, for a standard normal prior: it cannot collapse to less.
-    Theirs for sequences is an autoregressive prior. Half precision is computed and returned in float32. ValueError for
-    a rate outside [0, 19]: scales end at e^-20. TypeError for another q.
+    The delta-VAE's committed rate (Razavi et al., 2019), d times `rate`, for a standard normal prior: the KL cannot
+    collapse to less. Theirs for sequences is an autoregressive prior. See `DiagNormal.committed`. ValueError for a rate
+    outside [0, 19]: scales end at e^-20. TypeError for another q.
     """
     check_rate(rate)
-    if not isinstance(q, DiagNormal):  # the rate is that of this family's KL, whatever others can do
+    if not can(q, Committable):
         raise TypeError(f"a committed rate needs a diagonal normal q, got {type(q).__name__}: use free bits")
-    edge, log_scale = _log_scale_at(rate), bounded(at_least_float32(q.log_scale))  # float16 ends before the edge
-    return DiagNormal(at_least_float32(q.loc), edge - F.softplus(edge - log_scale))
+    return q.committed(rate)
 
 
 def check_rate(rate: float) -> None:
     """ValueError for a rate that no scale reaches."""
     if not 0 <= rate <= 19:
         raise ValueError(f"expected a rate of 0 to 19 nats per dimension, got {rate}")
-
-
-def _log_scale_at(rate: float) -> float:
-    """The t <= 0 with -t + (e^(2 t) - 1) / 2 = rate, by bisection of [-rate - 1/2, 0], on the safe side."""
-    low, high = -rate - 0.5, 0.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        enough = -middle + math.expm1(2 * middle) / 2 >= rate
-        low, high = (middle, high) if enough else (low, middle)
-    return low

@@ -21,7 +21,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core.contracts import ClosedForm, Dimensional, Distribution, can
+from jensen.core.contracts import ClosedForm, Distribution, can
 from jensen.core.objectives.terms import Terms
 from jensen.core.trees import Tree
 
@@ -60,13 +60,3 @@ def kl(q: Distribution, prior: Distribution, z: Float[Tensor, "s n d"]) -> Float
     if can(q, ClosedForm) and can(prior, ClosedForm) and type(q) is type(prior):
         return q.kl(prior)
     return (q.log_prob(z) - prior.log_prob(z)).mean(0)
-
-
-def kl_per_dimension(q: Distribution, prior: Distribution) -> Float[Tensor, "n d"]:
-    """The terms of KL(q || prior) by dimension. TypeError unless the two are of one family that has them."""
-    if not (can(q, Dimensional) and can(prior, Dimensional) and type(q) is type(prior)):
-        raise TypeError(
-            f"expected q and a prior of one family whose KL is a sum over dimensions, such as diagonal normals, got "
-            f"{type(q).__name__} and {type(prior).__name__}: choose an objective of the whole KL, such as beta"
-        )
-    return q.kl_per_dimension(prior)

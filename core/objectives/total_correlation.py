@@ -69,12 +69,13 @@ def decompose(
     over the minibatch, up for MI where `stratified`; with n = data it is exact in expectation. Memory s n^2 d.
     TypeError for a q without independent dimensions. ValueError for z of another shape, and see `batch_weights`.
     """
-    if not (can(q, Dimensional) and can(prior, Dimensional)):
+    fields = trees.leaves((q, prior))
+    if not (can(q, Dimensional) and can(prior, Dimensional)) or any(field.ndim != 2 for field in fields):
         raise TypeError(
             f"decompose needs a q and a prior of independent dimensions, such as diagonal normals, got "
             f"{type(q).__name__} and {type(prior).__name__}: its densities are those of one dimension at a time"
         )
-    shapes = {tuple(field.shape) for field in trees.leaves((q, prior))}
+    shapes = {tuple(field.shape) for field in fields}
     if z.ndim != 3 or not len(z) or shapes != {tuple(z.shape[1:])}:
         raise ValueError(
             f"expected z (s, n, d), s >= 1, for q and a prior (n, d), got {tuple(z.shape)} for "

@@ -6,9 +6,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core.contracts import Distribution
+from jensen.core.divergences import kl_per_dimension
 from jensen.core.objectives import constrained, total_correlation, weighted
 from jensen.core.objectives.constrained import Multiplier
-from jensen.core.objectives.objective import Weights, kl, kl_per_dimension
+from jensen.core.objectives.objective import Weights, kl
 from jensen.core.objectives.terms import Terms, check_scalar
 from jensen.core.trees import Tree
 

@@ -10,7 +10,7 @@ from jensen.estimators.diagnostics._calibration import (
 )
 from jensen.estimators.diagnostics._stopping import Stop, stopping
 from jensen.estimators.diagnostics._two_sample import PredictiveCheck, TwoSample, predictive_check, two_sample
-from jensen.estimators.diagnostics.activity import ActiveUnits, Collapse, active_units, collapse, kl_per_dimension
+from jensen.estimators.diagnostics.activity import ActiveUnits, Collapse, active_units, collapse
 from jensen.estimators.diagnostics.disentanglement import Dci, Mig, Sap, dci, mig, sap
 from jensen.estimators.diagnostics.gaps import Gaps, fit_each, inference_gaps
 from jensen.estimators.diagnostics.gradients import Quality, cost, quality
@@ -43,7 +43,6 @@ __all__ = [
     "fit_each",
     "inference_gaps",
     "k_hat_threshold",
-    "kl_per_dimension",
     "mig",
     "predictive_check",
     "psis",

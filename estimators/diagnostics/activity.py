@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from jensen.core import trees
-from jensen.core.contracts import ClosedForm, Dimensional, Distribution, Enumerable, can
+from jensen.core.contracts import ClosedForm, Distribution, Enumerable, can
+from jensen.core.divergences import kl_per_dimension
 from jensen.estimators.diagnostics.wording import counted, listed, no_verdict
 
 
@@ -91,22 +91,3 @@ def collapse(q: Distribution, p: Distribution, epsilon: float = 0.01, delta: flo
     kl = kl_per_dimension(q, p)
     negligible = (kl < epsilon).to(kl.dtype).mean(0)
     return Collapse(kl.mean(0), negligible, negligible >= 1 - delta, kl.new_tensor(epsilon), kl.new_tensor(delta))
-
-
-def kl_per_dimension(q: Distribution, p: Distribution) -> Float[Tensor, "n d"]:
-    """The terms of q.kl(p) by dimension, in nats: (n, d), which sum to it over d.
-
-    The dimensions of a `Dimensional` q are its own affair; those of an `Enumerable` one are its components. TypeError
-    for any other, and for two families.
-    """
-    if not (can(q, ClosedForm) and (can(q, Dimensional) or can(q, Enumerable))):
-        raise TypeError(
-            f"expected a q with independent dimensions and a kl in closed form, got {type(q).__name__}: "
-            "give it a kl_per_dimension, if its KL is a sum over dimensions"
-        )
-    if type(p) is not type(q):
-        raise TypeError(f"expected q and p of one family, got {type(q).__name__} and {type(p).__name__}")
-    if can(q, Dimensional) and can(p, Dimensional):
-        return q.kl_per_dimension(p)
-    alone, prior = (trees.map(lambda t: t.unsqueeze(2), each) for each in (q, p))
-    return alone.kl(prior)

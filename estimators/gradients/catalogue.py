@@ -11,8 +11,8 @@ import torch
 
 from jensen.core import bounds, trees
 from jensen.core.concrete import is_concrete
-from jensen.core.contracts import Bound, ClosedForm, Distribution, Enumerable, Relaxable, can
-from jensen.core.distributions import Bernoulli, Categorical, DiagNormal
+from jensen.core.contracts import Bound, ClosedForm, Distribution, Enumerable, MeasureValued, Relaxable, can
+from jensen.core.distributions import Bernoulli, Categorical
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ RELAXABLE = Need("a discrete q that can be relaxed", lambda q: can(q, Relaxable)
 ENUMERABLE = Need("a discrete q whose values can be enumerated", lambda q: can(q, Enumerable))
 BERNOULLI = Need("a Bernoulli q", lambda q: isinstance(q, Bernoulli))
 CATEGORICAL = Need("a categorical q", lambda q: isinstance(q, Categorical))
-MEASURES = Need("a Bernoulli q or a diagonal normal one", lambda q: isinstance(q, Bernoulli | DiagNormal))
+MEASURES = Need("a q with weak derivatives", lambda q: can(q, MeasureValued))
 ROWS_OF_DATA = Need("a q whose every field has a row per datum", _a_row_per_datum)
 
 ROWS: dict[str, Row] = {
@@ -85,7 +85,7 @@ ROWS: dict[str, Row] = {
     "disarm": Row(BERNOULLI, "Dong et al., 2020; Yin et al., 2020", "additive", evaluations="2"),
     "arsm": Row(CATEGORICAL, "Yin et al., 2019", "additive", evaluations="k (k − 1) / 2 + 1"),
     "measure_valued": Row(
-        MEASURES, "Pflug, 1996; Rosca et al., 2019", "additive", evaluations="2 d + 1; 3 d + 1 for a normal"
+        MEASURES, "Pflug, 1996; Rosca et al., 2019", "additive", evaluations="2 d + 1, of a normal 3 d + 1"
     ),
     "exact": Row(ENUMERABLE, "", "additive", 0, evaluations="one per value", unbiased="always, without noise"),
     "sum_and_sample": Row(ENUMERABLE, "Liu et al., 2019", "additive", evaluations="1, and one per value summed"),

@@ -10,8 +10,8 @@ from torch.func import grad
 from jensen import laws
 from jensen.core import bounds, keys
 from jensen.core.distributions import Bernoulli, Categorical, DiagNormal
+from jensen.core.distributions.standard_normal import maxwell, rayleigh
 from jensen.estimators import gradients as g
-from jensen.estimators.gradients._measure_valued import maxwell, rayleigh
 
 KEY = keys.key(5)
 F64 = torch.float64

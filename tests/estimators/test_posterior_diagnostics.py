@@ -15,7 +15,8 @@ from jensen.core.distributions import (
     Hierarchical,
     Pushforward,
 )
-from jensen.estimators.diagnostics import Information, active_units, aggregate_information, collapse, kl_per_dimension
+from jensen.core.divergences import kl_per_dimension
+from jensen.estimators.diagnostics import Information, active_units, aggregate_information, collapse
 
 KEY = keys.key(22)
 ACTIVE = (1, 4, 7)

@@ -1,15 +1,26 @@
-"""Laws of closed forms: mean, entropy, KL, its terms, distribution function and quantiles."""
+"""Laws of closed forms: mean, entropy, KL and its terms, other divergences, quantiles, masses, weak derivatives."""
 
 import torch
 from torch import Tensor
 from torch.func import grad
 
 from jensen.core import keys, trees
-from jensen.core.contracts import Cdf, ClosedForm, Dimensional, Enumerable
+from jensen.core.contracts import (
+    Cdf,
+    Chernoff,
+    ClosedForm,
+    Dimensional,
+    Discrete,
+    Enumerable,
+    Event,
+    MeasureValued,
+    Transportable,
+    WeakDerivative,
+)
 from jensen.core.distributions import Bernoulli, DiagNormal
 from jensen.laws._law import law, spoiled
 from jensen.laws.assertions import mean_is_exact
-from jensen.laws.distributions import COINS, KEY, NORMAL, data, partner
+from jensen.laws.distributions import COINS, KEY, NORMAL, ZERO, data, partner, per_sample
 from jensen.laws.regions import flat
 
 
@@ -140,3 +151,85 @@ def support_is_complete(q: Enumerable) -> None:
     torch.testing.assert_close(mass.sum(0), torch.ones_like(mass[0]), rtol=1e-6, atol=1e-6)
     mean = flat(trees.map(lambda t: t[None], q.mean()))[0]
     torch.testing.assert_close((mass[..., None] * values).sum(0), mean, rtol=1e-6, atol=1e-6)
+
+
+@law(
+    "distribution",
+    needs=Discrete,
+    planted=lambda: [
+        spoiled(COINS, log_masses=lambda q: torch.stack([q.logits, -q.logits], -1)),
+        spoiled(COINS, log_masses=lambda q: Bernoulli(2 * q.logits).log_masses()),
+    ],
+)
+def masses_are_those_of_the_support(q: Discrete) -> None:
+    """log_masses(), (n, d, k), is normalised; its sums over one value of each component are log_prob(support())."""
+    masses = q.log_masses()
+    torch.testing.assert_close(masses.exp().sum(-1), torch.ones_like(masses[..., 0]), rtol=1e-6, atol=1e-6)
+    joint = masses.new_zeros(len(masses), 1)
+    for component in masses.unbind(1):
+        joint = (joint[:, :, None] + component[:, None]).flatten(1)
+    torch.testing.assert_close(joint.sort(1).values, q.log_prob(q.support()).T.sort(1).values, rtol=1e-6, atol=1e-6)
+
+
+@law(
+    "distribution",
+    needs=Chernoff,
+    planted=lambda: [
+        spoiled(NORMAL, chernoff=lambda q, p, a: a * (1 - a) * DiagNormal.chernoff(q, p, a)),
+        spoiled(NORMAL, chernoff=lambda q, p, a: 2 * DiagNormal.kl(q, p)),
+    ],
+)
+def chernoff_is_that_of_samples(q: Chernoff) -> None:
+    """exp(-a (1 - a) chernoff(p, a)) = E_q[(p / q)^a], (n,), for p the row of another datum."""
+    p, a = partner(q, data(q)), 0.4
+
+    def draw(key: Tensor, s: int) -> Tensor:
+        z = q.sample(q.noise(key, s))
+        return torch.exp(a * (p.log_prob(z) - q.log_prob(z)).double())
+
+    mean_is_exact(draw, torch.exp(-a * (1 - a) * q.chernoff(p, a)), KEY)
+
+
+@law(
+    "distribution",
+    needs=Transportable,
+    planted=lambda: [
+        spoiled(NORMAL, squared_wasserstein2=lambda q, p: (q.log_scale - p.log_scale).exp().square().sum(-1)),
+        spoiled(COINS, squared_wasserstein2=lambda q, p: 0.1 * Bernoulli.squared_wasserstein2(q, p)),
+    ],
+)
+def transport_is_at_least_that_of_the_means(q: Transportable) -> None:
+    """squared_wasserstein2(p), (n,), is symmetric, 0 for p = q, and at least |E_q[z] - E_p[z]|^2."""
+    p = partner(q, data(q))
+    distance = q.squared_wasserstein2(p)
+    torch.testing.assert_close(distance, p.squared_wasserstein2(q), rtol=1e-6, atol=1e-9)
+    assert (q.squared_wasserstein2(q) <= 1e-9).all(), q.squared_wasserstein2(q)
+    if isinstance(q, ClosedForm) and isinstance(p, ClosedForm):
+        gap = (flat(q.mean()[None]) - flat(p.mean()[None]))[0].square().sum(-1)
+        assert (distance >= gap - 1e-9).all(), f"{distance} between means {gap} apart"
+
+
+def _halved(q: Bernoulli, u: Tensor) -> tuple[WeakDerivative, ...]:
+    return tuple(each._replace(constant=each.constant / 2) for each in Bernoulli.weak_derivatives(q, u))
+
+
+def _of_loc_alone(q: DiagNormal, eps: Tensor) -> tuple[WeakDerivative, ...]:
+    return DiagNormal.weak_derivatives(q, eps)[:1]
+
+
+@law(
+    "distribution",
+    needs=MeasureValued,
+    planted=lambda: [spoiled(COINS, weak_derivatives=_halved), spoiled(NORMAL, weak_derivatives=_of_loc_alone)],
+)
+def weak_derivatives_have_the_gradient_of_the_expectation(q: MeasureValued) -> None:
+    """E[sum_i constant (f(plus_i) - f(minus_i))] = E_q[f(z) grad log q(z)] in every field, f(z) = sum_i sin z_i."""
+
+    def difference(q: MeasureValued, noise: Event) -> Tensor:
+        z = trees.stop(q.sample(noise))
+        weak = torch.zeros_like(z)
+        for parameter, constant, plus, minus in q.weak_derivatives(noise):
+            weak = weak + constant * (plus.sin() - (z if minus is None else minus).sin()).detach() * parameter
+        return weak.sum(-1) - z.sin().sum(-1) * q.log_prob(z)
+
+    mean_is_exact(lambda key, s: per_sample(difference, q, q.noise(key, s)), ZERO, KEY)

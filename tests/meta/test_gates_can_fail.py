@@ -6,9 +6,9 @@ import torch
 from jensen import laws
 from jensen.core import bounds, trees
 from jensen.core.distributions import DiagNormal
+from jensen.core.distributions.standard_normal import rayleigh
 from jensen.estimators import gradients as g
 from jensen.estimators.gradients import baselines
-from jensen.estimators.gradients._measure_valued import rayleigh
 from jensen.estimators.gradients.contract import carry, event_sum, weighted
 from jensen.laws import gates
 from tests.estimators.test_gates import flat

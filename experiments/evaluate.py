@@ -6,67 +6,17 @@ Claim    a VAE's −ELBO says little by itself: of its distance to log p(x) more
 Command  python -m jensen.experiments.evaluate RUN_FOLDER [MORE_RUN_FOLDERS]
 """
 
-from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated
+import sys
 
-import tyro
-
-from jensen.core import keys
-from jensen.experiments.programs.finished import read_finished
-from jensen.experiments.report import Budget, check_alike, rate_distortion, write
-from jensen.experiments.report.judging import FOLDER, check_images, judge, scored
-from jensen.experiments.run.command import command, echo
-from jensen.experiments.run.errors import InputError
-from jensen.experiments.run.folder import opened
-from jensen.experiments.run.replacement import check_replaceable
-
-
-@dataclass(frozen=True)
-class Settings(Budget):
-    """Evaluate finished runs; each run's report, rows and figures go to its folder's evaluation/."""
-
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
-    """Run folders of experiments.train; of several, on the same data, the first gets a rate-distortion/ too."""
-    seed: int = 0
-    """Everything random follows from it."""
-    device: str | None = None
-    """A torch device; each run's own unless given."""
-
-    def check(self) -> None:
-        """Raises an InputError for what cannot work."""
-        super().check()
-        if not self.runs:
-            raise InputError("expected a run folder of experiments.train: name one or more")
-        if len({folder.resolve() for folder in self.runs}) < len(self.runs):
-            raise InputError("a run folder is named twice: leave one out")
-        if not 0 <= self.seed < 2**63:
-            raise InputError(f"expected --seed in [0, 2^63), got {self.seed}")
+from jensen.experiments.run.command import command
 
 
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
-    with command("run it again", "--images, --chains or --gap-images"), ExitStack() as locks:
-        settings = tyro.cli(Settings, args=argv, prog="python -m jensen.experiments.evaluate")
-        settings.check()
-        for folder in settings.runs:
-            locks.enter_context(opened(folder))
-        run(settings)
+    with command("run it again", "--k, --images, --chains or --gap-images"):
+        from jensen.experiments.report.command_line import parse, run
 
-
-def run(settings: Settings) -> None:
-    """Nothing is begun before all runs are read and their folders looked at, and each evaluation is left whole."""
-    finished = [read_finished(folder, settings.device) for folder in settings.runs]
-    check_alike([scored(each) for each in finished])
-    for each in finished:
-        check_images(each, settings)
-        check_replaceable(each.folder / FOLDER)
-    points = [judge(each, settings, keys.key(settings.seed, each.images.test.device)) for each in finished]
-    if len(points) > 1:
-        finding, target = rate_distortion(points), settings.runs[0] / "rate-distortion"
-        write(target, [finding], finding.summary, {})
-        echo(f"{finding.summary}\ncurve in {target}")
+        run(parse(sys.argv[1:] if argv is None else argv))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import importlib
 import pkgutil
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from jensen.experiments import claims
 from jensen.experiments.run.command import command
@@ -29,6 +30,12 @@ def main(argv: list[str] | None = None) -> None:
             near = difflib.get_close_matches(name, found, n=1)
             meant = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(found)}"
             raise InputError(f"expected a claim's name, got {name}: {meant}")
+
+
+def launch(file: str) -> NoReturn:
+    """A script's own command: this one, by the script's name."""
+    main([Path(file).stem, *sys.argv[1:]])
+    sys.exit()
 
 
 def scripts() -> dict[str, str]:

@@ -6,6 +6,11 @@ Claim    ELBO <= Rényi <= IWAE <= log p(x) on average at every K. CUBO's exact 
 Command  python -m jensen.experiments.claims.bounds
 """
 
+if __name__ == "__main__":  # before the imports, in which Ctrl-C is then one line too
+    from jensen.experiments.reproduce import launch
+
+    launch(__file__)
+
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -226,7 +231,3 @@ def draw_figure(rows: Sequence[Gap]) -> Figure:
         name_ends(axis)
     axes[0][0].set_ylabel("bound − log p(x), nats per datum")
     return figure
-
-
-if __name__ == "__main__":
-    main()

@@ -5,6 +5,11 @@ Claim    at an equal number of evaluations of log p, VIMCO, leave-one-out, DisAR
 Command  python -m jensen.experiments.claims.discrete_estimators --data mnist-static --data-dir FOLDER
 """
 
+if __name__ == "__main__":  # before the imports, in which Ctrl-C is then one line too
+    from jensen.experiments.reproduce import launch
+
+    launch(__file__)
+
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -142,7 +147,3 @@ def table(rows: Sequence[Outcome], settings: Settings) -> str:
     for row in sorted(rows, key=lambda row: row.nll):
         lines.append(f"  {row.estimator:<50}{row.k:>4}{-row.elbo:>9.2f}{row.nll:>9.2f}{row.training_s:>12.0f}")
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    main()

@@ -6,6 +6,11 @@ Claim    no estimator is best everywhere: paths beat scores where there are path
 Command  python -m jensen.experiments.claims.gradient_variance
 """
 
+if __name__ == "__main__":  # before the imports, in which Ctrl-C is then one line too
+    from jensen.experiments.reproduce import launch
+
+    launch(__file__)
+
 import math
 import time
 from collections.abc import Sequence
@@ -171,7 +176,3 @@ def front(axis: Axes, rows: Sequence[Measured]) -> None:
             points.append((row.seconds * 1e6, best))
     if points:
         axis.step(*zip(*points, strict=True), where="post", color="0.6", linewidth=4, zorder=0)
-
-
-if __name__ == "__main__":
-    main()

@@ -12,7 +12,7 @@ from jensen.core import keys
 from jensen.experiments.data import mnist
 from jensen.experiments.data.pixels import binarise
 from jensen.experiments.run.config import FREE
-from jensen.experiments.run.errors import InputError
+from jensen.experiments.run.errors import InputError, reason
 from jensen.experiments.run.settings import Run
 
 TEST_KEY = 1  # test pixels are binarised with this seed in every run, so that runs compare
@@ -91,9 +91,9 @@ def placed(images: Images, run: Run) -> Images:
     try:
         moved = [t.to(run.device, getattr(torch, run.dtype)) for t in (images.train, images.test)]
         moved[0].sum().item()
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"--device {run.device} cannot be used ({reason}): try --device cpu") from error
+    except (RuntimeError, AssertionError, ImportError) as error:
+        said = reason(error).split(". ")[0]
+        raise InputError(f"--device {run.device} cannot be used ({said}): try --device cpu") from error
     return images._replace(train=moved[0], test=moved[1])
 
 

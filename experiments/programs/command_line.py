@@ -49,6 +49,8 @@ def parse(args: list[str]) -> tuple[str, Vae | Sbn]:
 def parse_again(path: Path, args: list[str]) -> Vae | Sbn:
     """The settings of the run in a folder, which no other argument may contradict in what decides its bits."""
     saved = folder.read_config(path, tuple(KINDS.values()))
+    if args and not args[0].startswith("-"):
+        raise InputError(f"--resume knows what the run in {path} trains: leave out {args[0]}")
     settings = tyro.cli(type(saved), args=args, default=saved, prog=f"{PROGRAM} --resume FOLDER")
     settings.check()
     if settings.run.out is not None:

@@ -118,6 +118,10 @@ class Estimation:
             )
         if self.temperature != Estimation.temperature and not (row.temperature or name == "relax"):
             raise InputError(f"--estimator {name.replace('_', '-')} has no --temperature: leave it out")
+        if self.temperature_final is not None and not row.temperature:
+            raise InputError(f"--estimator {name.replace('_', '-')} has no --temperature-final: leave it out")
+        if self.learned_lr is not None and not (name == "relax" or self.the_baseline == "nvil"):
+            raise InputError("--learned-lr is for --baseline nvil and --estimator relax: leave it out, or pass --lr")
         try:
             catalogue.check(name, q, bound, self.k)
         except (TypeError, ValueError) as error:
@@ -130,8 +134,10 @@ class Estimation:
         return automatic if self.baseline == "auto" else self.baseline
 
     def schedules(self, total: int) -> dict[str, Schedule]:
-        """Of the numbers that the losses take, but for those that never move."""
+        """Of the numbers that the losses take, but for those that never move. InputError for cycles that are none."""
         found: dict[str, Schedule] = {}
+        if self.kl_cycles > total / 2:
+            raise InputError(f"--kl-cycles {self.kl_cycles} exceeds half of the {total} steps: a cycle needs two")
         if self.kl_cycles:
             found["kl"] = lambda step: cyclical(step, 1.0, total, self.kl_cycles)
         elif self.kl_warmup or self.kl_delay:

@@ -1,8 +1,11 @@
 """A finished run of a latent-variable model, as it is in its folder: its settings, model, parameters and data."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
+
+from torch import Tensor
 
 from jensen.core import keys, trees
 from jensen.core.trees import Params
@@ -10,9 +13,9 @@ from jensen.experiments.data.images import Images
 from jensen.experiments.programs import KINDS
 from jensen.experiments.programs.adapted import ImageModel
 from jensen.experiments.programs.images import ImageSettings
-from jensen.experiments.run import checkpoints, state
+from jensen.experiments.run import checkpoints, files, session, state
 from jensen.experiments.run.errors import InputError
-from jensen.experiments.run.folder import BEST, REPORT, RunFolder, read_config
+from jensen.experiments.run.folder import REPORT, RunFolder, read_config
 
 
 class Finished(NamedTuple):
@@ -37,18 +40,33 @@ def read_finished(folder: Path, device: str | None = None) -> Finished:
     place = dataclasses.replace(settings.run, device=device or settings.run.device, dtype=dtype)
     prepared = dataclasses.replace(settings, run=place).prepare()
     trained = prepared if dtype == settings.run.dtype else settings.prepare()
-    where = RunFolder(folder, settings, checkpoints.digest(trained.train))
+    where = RunFolder(folder, settings, session.digest(trained))
     params, _ = prepared.program.init(keys.key(0, prepared.train.device), prepared.train)
-    path = folder / BEST if (folder / BEST).is_file() else where.latest()
+    path = where.latest()
     if path is None:
         raise InputError(f"{folder} has no checkpoint: restore it, or train again")
     tensors, _ = where.load(path)
-    of = "average" if settings.run.average is not None and path.name != BEST else "params"
+    of = judged_by(tensors)
     own = {name: t for name, t in tensors.items() if name.startswith(f"{of}.model.")}
     where.check_finite(path, own)
     like = {f"{of}.model.{name}": leaf for name, leaf in trees.paths(params["model"]).items()}
     checkpoints.check_like(path, {n: t.to(dtype=like[n].dtype) if n in like else t for n, t in own.items()}, like,
                            where.cure(path))  # fmt: skip
+    check_report(folder, path)
     placed = {name: t.to(like[name]) for name, t in own.items()}
     model = prepared.program.adapted
     return Finished(folder, settings, model, state.part(placed, f"{of}.model", params["model"]), prepared.data)
+
+
+def judged_by(tensors: Mapping[str, Tensor]) -> str:
+    """Under which name a checkpoint holds the parameters that its run is judged by."""
+    names = ("best.params", "average", "params")
+    return next(name for name in names if any(path.startswith(f"{name}.") for path in tensors) or name == "params")
+
+
+def check_report(folder: Path, checkpoint: Path) -> None:
+    """InputError where a run's report is not of its checkpoint."""
+    again = f"write it anew with experiments.train --resume {folder}"
+    report = files.read_json(folder / REPORT, again)
+    if not isinstance(report, dict) or report.get("checkpoint") != files.digest(checkpoint):
+        raise InputError(f"{folder / REPORT} is not of {checkpoint.name}: {again}")

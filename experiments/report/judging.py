@@ -13,8 +13,7 @@ from jensen.experiments.report.rate_distortion import Point, Scored
 from jensen.experiments.report.written import write
 from jensen.experiments.run.command import echo
 from jensen.experiments.run.errors import InputError
-
-FOLDER = "evaluation"
+from jensen.experiments.run.folder import EVALUATION
 
 
 def judge(run: Finished, budget: Budget, key: Key) -> Point:
@@ -23,7 +22,7 @@ def judge(run: Finished, budget: Budget, key: Key) -> Point:
     found = assess(run.model, run.params, run.images.test, budget, key)
     parts = findings(found, LIKELIHOODS[likelihood(run)] == SOFT_BERNOULLI)
     text = screen(title(run, budget), found, parts)
-    target = run.folder / FOLDER
+    target = run.folder / EVALUATION
     write(target, parts, text, numbers(found, parts))
     echo(f"{text}\nreport, rows and figures in {target} ({time.monotonic() - started:.0f} s)\n")
     estimation = run.settings.estimation

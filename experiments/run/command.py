@@ -17,22 +17,18 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppres
 from typing import NoReturn, TextIO
 
 from jensen.experiments.run.errors import InputError, InterruptError
+from jensen.experiments.run.machine import bounded_memory, lacking
 from jensen.experiments.run.signals import raised
-
-TOO_LARGE = (  # what torch's errors say of sizes that do not fit: few of them have a class of their own
-    "can't allocate memory", "not enough memory", "out of memory", "Storage size calculation overflowed",
-    "integer multiplication overflow", "int64_t without overflow", "int too big to convert",
-)  # fmt: skip
 
 
 @contextmanager
 def command(onwards: str, sizes: str) -> Iterator[None]:
-    """Exit code 2 for bad input and for sizes that do not fit in memory, 130 after Ctrl-C, 143 SIGTERM, 129 SIGHUP.
+    """Exit code 2 for bad input and for what the machine lacks, 130 after Ctrl-C, 143 SIGTERM, 129 SIGHUP.
 
     `onwards` says what to do after an interrupt, `sizes` names the options that memory is spent on. Within, standard
     output and error are `Steady`.
     """
-    with steady(), raised():
+    with steady(), raised(), bounded_memory():
         try:
             yield
         except InputError as error:
@@ -41,10 +37,11 @@ def command(onwards: str, sizes: str) -> Iterator[None]:
             leave(stop.exit_code, f"{stop}; {onwards}")
         except KeyboardInterrupt:
             leave(128 + signal.SIGINT, f"interrupted; {onwards}")
-        except (MemoryError, OverflowError, RuntimeError) as error:
-            if not isinstance(error, MemoryError) and not any(text in str(error) for text in TOO_LARGE):
+        except (ImportError, MemoryError, OSError, OverflowError, RuntimeError) as error:
+            line = lacking(error, sizes)
+            if line is None:
                 raise
-            leave(2, f"error: this does not fit in memory: lower {sizes}")
+            leave(2, f"error: {line}")
 
 
 def leave(code: int, line: str) -> NoReturn:

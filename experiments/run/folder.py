@@ -1,9 +1,10 @@
 """A run's folder: whose it is, what is in it, and which of its checkpoints a run goes on from.
 
-    config.json    metrics.jsonl    step-000500.safetensors ...    best.safetensors
-    figures/       report.txt       report.json                    timing.json
+    config.json    metrics.jsonl    step-000500.safetensors ...
+    figures/       report.txt       report.json    timing.json
 
-The report is the last that is written, so that a run that has one has finished; a run that goes on loses it first.
+The report is the last that is written, so that a run that has one has finished; a run that goes on loses it first. A
+run that is refused leaves the folder as it was.
 """
 
 import itertools
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound="Settings")
 
-CONFIG, BEST, TIMING = "config.json", "best.safetensors", "timing.json"
+CONFIG, TIMING, FIGURES = "config.json", "timing.json", "figures"
 REPORT, REPORT_TEXT, EVALUATION = "report.json", "report.txt", "evaluation"
 STEP = re.compile(r"step-(\d{6,})\.safetensors")
 
@@ -48,14 +49,27 @@ class RunFolder:
         """What to do once the reason of a failure is gone."""
         return f"then go on from the last checkpoint with --resume {self.path}"
 
-    def save(self, name: str, tensors: Mapping[str, Tensor], state: Mapping[str, Json]) -> None:
-        """A checkpoint under a name of its own, such as BEST."""
-        checkpoint = Checkpoint(tensors, state, decisive(self.settings), self.data)
-        checkpoints.save(self.path / name, checkpoint, self.onwards)
+    def begin(self, keep: int) -> None:
+        """Before the first step, once nothing is left that could refuse the run: its reports will be of other
+        parameters and are removed, as are checkpoints that it does not keep."""
+        for path in (self.path, self.path / EVALUATION):
+            for name in (REPORT, REPORT_TEXT):
+                try:
+                    (path / name).unlink(missing_ok=True)
+                except OSError as error:
+                    raise files.unwritten(path / name, error, self.onwards) from error
+        values = to_json(self.settings)
+        files.write_json(self.path / CONFIG, {**values, "checksum": _checksum(values)}, self.onwards)
+        self.prune(keep)
 
-    def save_step(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Json], keep: int) -> None:
+    def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Json], keep: int) -> None:
         """The checkpoint after a step; of those of other steps, the last `keep` - 1 before it stay."""
-        self.save(f"step-{step:06d}.safetensors", tensors, state)
+        checkpoint = Checkpoint(tensors, state, decisive(self.settings), self.data)
+        checkpoints.save(step_path(self.path, step), checkpoint, self.onwards)
+        self.prune(keep)
+
+    def prune(self, keep: int) -> None:
+        """Removes all checkpoints but the last ones."""
         for path in series(self.path)[:-keep]:
             with suppress(OSError):  # a checkpoint too many is no reason to end a run
                 path.unlink()
@@ -86,15 +100,6 @@ class RunFolder:
     @property
     def finished(self) -> bool:
         return (self.path / REPORT).is_file()
-
-    def unfinish(self) -> None:
-        """Before the first step of a run that goes on: its reports will be of other parameters, and are removed."""
-        for path in (self.path, self.path / EVALUATION):
-            for name in (REPORT, REPORT_TEXT):
-                try:
-                    (path / name).unlink(missing_ok=True)
-                except OSError as error:
-                    raise files.unwritten(path / name, error, self.onwards) from error
 
     def add_seconds(self, **seconds: float) -> dict[str, float]:
         """Adds what has been spent, in s by name, to timing.json; the totals over all processes of the run."""
@@ -127,23 +132,18 @@ def created(path: Path, settings: "Settings", data: str) -> Iterator[RunFolder]:
     with locked(path):
         if (path / CONFIG).exists():
             raise InputError(f"{path} holds a run: go on with --resume {path}, or choose another --out")
-        parts = [*path.glob("*.safetensors"), *(path / name for name in (metrics.NAME, REPORT, REPORT_TEXT, TIMING))]
-        there = [part.name for part in parts if part.exists()]
+        names = (metrics.NAME, REPORT, REPORT_TEXT, TIMING, FIGURES, EVALUATION)
+        there = [part.name for part in (*series(path), *(path / name for name in names)) if part.exists()]
         if there:
             raise InputError(f"{path} holds {there[0]} of a run without its {CONFIG}: choose another --out")
-        folder = RunFolder(path, settings, data)
-        _write_config(folder)
-        yield folder
+        yield RunFolder(path, settings, data)
 
 
 @contextmanager
 def resumed(path: Path, settings: "Settings", data: str) -> Iterator[RunFolder]:
     """The folder of a run that goes on, with the free ones of its settings as they are now; this process's alone."""
     with opened(path):
-        folder = RunFolder(path, settings, data)
-        folder.unfinish()
-        _write_config(folder)
-        yield folder
+        yield RunFolder(path, settings, data)
 
 
 @contextmanager
@@ -171,6 +171,11 @@ def read_config(path: Path, classes: type[S] | tuple[type[S], ...]) -> S:
     return files.read(path / CONFIG, parsed, "restore it, or start a new run")
 
 
+def step_path(path: Path, step: int) -> Path:
+    """The checkpoint after a step."""
+    return path / f"step-{step:06d}.safetensors"
+
+
 def series(path: Path) -> list[Path]:
     """The checkpoints after steps, from the first to the last."""
     found = {each: STEP.fullmatch(each.name) for each in path.iterdir()}
@@ -181,11 +186,6 @@ def series(path: Path) -> list[Path]:
 def _check_run(path: Path) -> None:
     if not (path / CONFIG).is_file():
         raise InputError(f"{path} holds no run: pass the folder that has its {CONFIG}")
-
-
-def _write_config(folder: RunFolder) -> None:
-    values = to_json(folder.settings)
-    files.write_json(folder.path / CONFIG, {**values, "checksum": _checksum(values)}, folder.onwards)
 
 
 def _checksum(values: Json) -> str:

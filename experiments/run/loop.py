@@ -13,9 +13,9 @@ from jensen.experiments.data.batches import chunks, length
 from jensen.experiments.run import checkpoints, state
 from jensen.experiments.run.compilation import compiled
 from jensen.experiments.run.errors import InputError, InterruptError, NonFiniteError
-from jensen.experiments.run.folder import BEST, RunFolder
+from jensen.experiments.run.folder import RunFolder
 from jensen.experiments.run.metrics import Metrics
-from jensen.experiments.run.nonfinite import explain
+from jensen.experiments.run.nonfinite import explain, not_finite
 from jensen.experiments.run.program import Batch, Data, Program, Row, Turn, Weights
 from jensen.experiments.run.settings import Run
 from jensen.experiments.run.signals import interrupts
@@ -79,6 +79,7 @@ class Loop:
 
     def fit(self) -> Fitted:
         row, spoken = {}, 0.0
+        self.folder.begin(self.run.keep)
         with self.metrics, interrupts() as caught:
             while self.progress.step < self.total and not self.progress.stopped:
                 self.step()
@@ -91,7 +92,7 @@ class Loop:
                 if step % self.run.checkpoint_every == 0 or ended or caught:
                     self.save()
                     if not (ended or caught):
-                        self.watch.checkpoint(self.stand.judged, self.stand.state)
+                        self.watch.checkpoint(*self.stand.now)
                 if time.monotonic() - spoken > 0.5:
                     spoken = time.monotonic()
                     self.watch.row(step, self.total, row)
@@ -147,19 +148,19 @@ class Loop:
         if self.run.patience is not None:
             if math.isfinite(score) and (progress.best is None or score > progress.best):
                 progress.best, progress.stale = score, 0
-                self.folder.save(BEST, state.weights(self.stand), {"step": progress.step})
+                self.stand = self.stand._replace(best=trees.map(torch.clone, self.stand.now))
             else:
                 progress.stale += 1
                 progress.stopped = progress.stale >= self.run.patience
         self.metrics.append({"kind": "held-out", "step": progress.step, "epoch": self.epoch(), "score": score})
 
     def held_out_score(self) -> float:
-        held_out = next(chunks(self.held_out, SCORED))[1]
+        held_out, judged = next(chunks(self.held_out, SCORED))[1], self.stand.now
         size, values = min(self.run.batch, length(held_out)), []
         with torch.no_grad():
             for first, rows in chunks(held_out, size):
                 filled = trees.map(lambda t: torch.cat([t, t[:1].expand(size - len(t), *t.shape[1:])]), rows)
-                score = self.score(self.stand.judged, self.stand.state, filled, keys.at(self.score_key, datum=first))
+                score = self.score(*judged, filled, keys.at(self.score_key, datum=first))
                 values.append(score[: length(rows)])
         return torch.cat(values).double().mean().item()
 
@@ -178,9 +179,14 @@ class Loop:
         return (self.progress.step - 1) // self.program.epoch
 
     def save(self) -> None:
+        """A checkpoint. NonFiniteError, and the last one stays, where an update has spoiled the parameters."""
+        if spoiled := not_finite("parameter", self.stand.params):
+            raise NonFiniteError(
+                f"step {self.progress.step}: {spoiled} after an update: start anew with a lower --lr, or --clip"
+            )
         self.progress.rows = self.metrics.digest
         tensors = state.tensors(self.stand)
-        self.folder.save_step(self.progress.step, tensors, self.progress.as_json(), self.run.keep)
+        self.folder.save(self.progress.step, tensors, self.progress.as_json(), self.run.keep)
 
     def resume(self) -> Progress:
         """Fills `stand` from the folder's last checkpoint; a fresh Progress where there is none."""
@@ -202,13 +208,4 @@ class Loop:
 
     def fitted(self) -> Fitted:
         """The best parameters where the run may stop early, else the last."""
-        if self.progress.best is None:
-            return Fitted(self.stand.judged, self.stand.state, self.progress)
-        like = state.weights(self.stand)
-        tensors, _ = self.folder.load(self.folder.path / BEST, like)
-        placed = {name: t.to(like[name].device) for name, t in tensors.items()}
-        return Fitted(
-            state.part(placed, "params", self.stand.params),
-            state.part(placed, "state", self.stand.state),
-            self.progress,
-        )
+        return Fitted(*(self.stand.best or self.stand.now), self.progress)

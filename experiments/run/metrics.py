@@ -11,23 +11,22 @@ from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.files import Json
 
 NAME = "metrics.jsonl"
-CURE = "remove it, and the run goes on without its past rows"
+CURE = "restore it, or remove it to go on without past rows"
 
 
 class Metrics:
-    """Appends rows; opened at a step, it first drops what a killed run wrote beyond that.
+    """Appends rows; entered at a step, it first drops what a killed run wrote beyond that.
 
-    `digest` is the sha256 of all that is written so far: a checkpoint that keeps it knows its past rows again.
+    `digest` is the sha256 of all that is written so far: a checkpoint that keeps it knows its past rows again, and
+    others are refused before anything is written.
     """
 
     def __init__(self, folder: Path, step: int, digest: str | None = None, onwards: str = files.AGAIN):
         self.path, self.onwards = folder / NAME, onwards
-        kept = "".join(files.line(row) for row in read(folder) if cast(int, row["step"]) <= step).encode()
-        self._hash = hashlib.sha256(kept)
+        self._kept = "".join(files.line(row) for row in read(folder) if cast(int, row["step"]) <= step).encode()
+        self._hash = hashlib.sha256(self._kept)
         if digest is not None and self.path.exists() and digest != self.digest:
             raise InputError(f"{self.path} has other rows than the run wrote up to step {step}: {CURE}")
-        files.write_atomically(self.path, kept, onwards)
-        self._file = self.path.open("ab")
 
     @property
     def digest(self) -> str:
@@ -43,15 +42,14 @@ class Metrics:
             raise files.unwritten(self.path, error, self.onwards) from error
         self._hash.update(content)
 
-    def close(self) -> None:
-        with suppress(OSError):  # a failed append was an error already; its rest cannot be written now either
-            self._file.close()
-
     def __enter__(self) -> "Metrics":
+        files.write_atomically(self.path, self._kept, self.onwards)
+        self._file = self.path.open("ab")
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        with suppress(OSError):  # a failed append was an error already; its rest cannot be written now either
+            self._file.close()
 
 
 def read(folder: Path) -> list[dict[str, Json]]:

@@ -17,12 +17,12 @@ def explain(turn: Turn, params: Params, state: Tree, batch: Batch, key: Key, ste
 
 def _found(turn: Turn, params: Params, state: Tree, batch: Batch, key: Key, weights: Weights) -> str:
     out = turn.loss(params, state, batch, key, weights)
-    told = [line for line in (_term(out.terms, batch), _leaf("parameter", params), _leaf("state", state)) if line]
-    if told:
-        return "; ".join(told)
+    lines = (_term(out.terms, batch), not_finite("parameter", params), not_finite("state", state))
+    if any(lines):
+        return "; ".join(filter(None, lines))
     slopes, new, _ = unclipped(turn)(params, state, batch, key, weights)
     for what, tree in (("gradient of", slopes), ("new state", new)):
-        if line := _leaf(what, tree):
+        if line := not_finite(what, tree):
             return line
     return "the loss, or the norm of a gradient or of the state, overflows"
 
@@ -42,7 +42,8 @@ def _term(terms: dict[str, Tensor], batch: Batch) -> str:
     return ""
 
 
-def _leaf(what: str, tree: Tree) -> str:
+def not_finite(what: str, tree: Tree) -> str:
+    """The first leaf of a tree that is not finite, in words; "" where all are."""
     for path, leaf in trees.paths(tree).items():
         if leaf.is_floating_point() and not leaf.isfinite().all():
             return f"the {what} {path} is not finite"

@@ -25,7 +25,7 @@ class Optimiser:
     beta1: float = 0.9
     """Of Adam's and AdamW's mean of gradients."""
     beta2: float = 0.999
-    """Of Adam's and AdamW's mean of squares, and of RMSprop's."""
+    """Of Adam's and AdamW's mean of squares, and of RMSprop's; sgd has none."""
     eps: float = 1e-8
     """Added to the root of that (adam, adamw, rmsprop)."""
     momentum: float = 0.0
@@ -37,8 +37,9 @@ class Optimiser:
         """Raises an InputError for what cannot work."""
         if not 0 < self.lr < math.inf:
             raise InputError(f"expected a positive --lr, got {self.lr}")
-        if not self.lr >= 2.0**-126:
-            raise InputError(f"--lr {self.lr} is 0 in float32: pass at least 1e-37")
+        for name in ("lr", "eps"):
+            if 0 < getattr(self, name) < 2.0**-126:
+                raise InputError(f"--{name} {getattr(self, name)} is 0 in float32: pass at least 1e-37")
         for name in ("beta1", "beta2", "momentum"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"expected --{name} in [0, 1), got {getattr(self, name)}")
@@ -50,6 +51,8 @@ class Optimiser:
             raise InputError(f"--momentum is for sgd and rmsprop, and {self.kind} has --beta1: leave it out")
         if self.kind in ("sgd", "rmsprop") and self.beta1 != Optimiser.beta1:
             raise InputError(f"--beta1 is for adam and adamw, and {self.kind} has --momentum: leave it out")
+        if self.kind == "sgd" and (self.beta2, self.eps) != (Optimiser.beta2, Optimiser.eps):
+            raise InputError("--beta2 and --eps are for adam, adamw and rmsprop, and sgd has neither: leave them out")
 
     def at(self, lr: float) -> "Optimiser":
         """The same at another peak learning rate."""

@@ -18,12 +18,11 @@ from jensen.experiments.report.drawing import png
 from jensen.experiments.run import checkpoints, files, folder, metrics
 from jensen.experiments.run.command import echo
 from jensen.experiments.run.errors import InputError
-from jensen.experiments.run.folder import RunFolder
+from jensen.experiments.run.folder import FIGURES, RunFolder
 from jensen.experiments.run.loop import Watch, fit
 from jensen.experiments.run.program import Data, Finding, Program, Row
 from jensen.experiments.run.settings import Run
 
-FIGURES = "figures"
 SHARE = 0.1  # of the time that drawing at checkpoints may take
 
 
@@ -55,15 +54,20 @@ def start(kind: str, settings: Settings) -> list[Finding]:
     """A new run, in a folder of its own."""
     prepared = settings.prepare()
     path = settings.run.out or folder.default(kind)
-    with folder.created(path, settings, checkpoints.digest(prepared.train)) as run_folder:
+    with folder.created(path, settings, digest(prepared)) as run_folder:
         return _carried_out(settings, prepared, run_folder)
 
 
 def go_on(path: Path, settings: Settings) -> list[Finding]:
     """A run that a folder holds, under settings that may differ in what is free to change."""
     prepared = settings.prepare()
-    with folder.resumed(path, settings, checkpoints.digest(prepared.train)) as run_folder:
+    with folder.resumed(path, settings, digest(prepared)) as run_folder:
         return _carried_out(settings, prepared, run_folder)
+
+
+def digest(prepared: Prepared) -> str:
+    """The sha256 of the data that a run is trained and scored on, by which its checkpoints know them again."""
+    return checkpoints.digest({"train": prepared.train, "held_out": prepared.held_out})
 
 
 def _carried_out(settings: Settings, prepared: Prepared, where: RunFolder) -> list[Finding]:
@@ -98,7 +102,8 @@ def _carried_out(settings: Settings, prepared: Prepared, where: RunFolder) -> li
     text = "\n".join(finding.summary for finding in findings)
     files.write_atomically(where.path / folder.REPORT_TEXT, text.encode(), where.onwards)
     numbers = {finding.name: finding.rows for finding in findings if finding.rows}
-    report = {"steps": fitted.progress.step, "findings": numbers}
+    step = fitted.progress.step
+    report = {"steps": step, "checkpoint": files.digest(folder.step_path(where.path, step)), "findings": numbers}
     files.write_json(where.path / folder.REPORT, report, where.onwards)  # the last: a run that has it has finished
     spent = where.add_seconds(training_s=0.0, evaluation_s=0.0)
     seconds = f"{spent['training_s']:>9.1f} s training, {spent['evaluation_s']:.1f} s evaluation and figures"

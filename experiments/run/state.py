@@ -1,7 +1,7 @@
 """Where a run stands: parameters, state, optimisers and their average as tensors, and the rest as JSON.
 
-A checkpoint holds all of it, leaf by leaf, under "params.<path>", "state.<path>", "average.<path>" and
-"optimiser.<group>.<path>/<what the optimiser keeps>".
+A checkpoint holds all of it, leaf by leaf, under "params.<path>", "state.<path>", "average.<path>",
+"optimiser.<group>.<path>/<what the optimiser keeps>", and "best.params.<path>" and "best.state.<path>".
 """
 
 import dataclasses
@@ -55,11 +55,19 @@ class TrainState(NamedTuple):
     state: Tree
     optimisers: dict[str, torch.optim.Optimizer]  # by group
     average: Params | None  # of params over steps
+    best: "Best | None" = None  # on held-out data, where the run may stop early
 
     @property
-    def judged(self) -> Params:
-        """The parameters that the run is judged by."""
-        return self.params if self.average is None else self.average
+    def now(self) -> "Best":
+        """What the run would be judged by if it ended here."""
+        return Best(self.params if self.average is None else self.average, self.state)
+
+
+class Best(NamedTuple):
+    """Parameters that a run is judged by, and the state that goes with them."""
+
+    params: Params
+    state: Tree
 
 
 def start(params: Params, state: Tree, settings: Mapping[str, Optimiser], average: bool) -> TrainState:
@@ -71,23 +79,23 @@ def start(params: Params, state: Tree, settings: Mapping[str, Optimiser], averag
     return TrainState(params, state, optimisers, trees.map(torch.clone, params) if average else None)
 
 
-def weights(stand: TrainState) -> dict[str, Tensor]:
-    """The parameters that the run is judged by and the state that goes with them, by name."""
-    return _named("params", stand.judged) | _named("state", stand.state)
-
-
 def tensors(stand: TrainState) -> dict[str, Tensor]:
     """Every tensor by name."""
     named = _named("params", stand.params) | _named("state", stand.state)
     if stand.average is not None:
         named |= _named("average", stand.average)
+    if stand.best is not None:
+        named |= _named("best", stand.best)
     for group, optimiser in stand.optimisers.items():
         named |= {f"optimiser.{group}.{name}": t for name, t in kept(optimiser, stand.params[group]).items()}
     return named
 
 
 def expected(stand: TrainState, settings: Mapping[str, Optimiser], stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What a checkpoint of this run must hold, by name; of a group that has not taken a step, no optimiser's."""
+    """What a checkpoint of this run must hold, by name: nothing of optimisers that have not taken a step, and no best
+    before the first score."""
+    if any(name.startswith("best.") for name in stored):
+        stand = stand._replace(best=stand.now)
     named = {name: t for name, t in tensors(stand).items() if not name.startswith("optimiser.")}
     for group, setting in settings.items():
         prefix = f"optimiser.{group}."
@@ -108,7 +116,10 @@ def restore(stand: TrainState, stored: Mapping[str, Tensor], like: Mapping[str, 
             fields = {name.removeprefix(prefix): t for name, t in placed.items() if name.startswith(prefix)}
             if fields:
                 optimiser.state[leaf] = fields
-    return stand._replace(state=part(placed, "state", stand.state))
+    best = None
+    if any(name.startswith("best.") for name in placed):
+        best = part(placed, "best", stand.now)
+    return stand._replace(state=part(placed, "state", stand.state), best=best)
 
 
 def part(named: Mapping[str, Tensor], of: str, like: Tree) -> Tree:

@@ -1,6 +1,8 @@
 """One step: the gradient of a turn's loss in its groups, with the numbers that describe it, as a pure function."""
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -32,7 +34,8 @@ def gradient(turn: Turn, clip: float | None) -> Gradient:
 def accumulated(turn: Turn, clip: float | None, parts: int, compiled: Callable[[Callable], Callable]) -> Gradient:
     """The same, by `parts` gradients of a part of the batch each: memory is a part's, and draws are the whole's.
 
-    Data of different parts do not meet, and each part finds the state that the one before it left.
+    Data of different parts do not meet. Every part finds the state that the step began with, and what they leave is
+    averaged: exactly the whole batch's state where that is linear in means over data, such as a running average.
     """
     each, finish = compiled(unclipped(turn)), compiled(clipped)
 
@@ -40,14 +43,12 @@ def accumulated(turn: Turn, clip: float | None, parts: int, compiled: Callable[[
         params: Params, state: Tree, batch: Batch, key: Key, step: Tensor, weights: Weights
     ) -> tuple[Params, Tree, tuple[str, ...], Tensor]:
         key, n = keys.fold_in(key, step), length(batch)
-        total, sums = None, {}
+        total = None
         for first, part in chunks(batch, -(-n // parts)):
-            slopes, state, terms = each(params, state, part, keys.at(key, datum=first), weights)
-            share = torch.tensor(length(part) / n, dtype=torch.float64, device=key.device)
-            scaled = _scaled(slopes, share)
-            total = scaled if total is None else trees.map(torch.add, total, scaled)
-            sums = {name: sums.get(name, 0.0) + share * value for name, value in terms.items()}
-        return finish(total, state, sums, clip)
+            found = each(params, state, part, keys.at(key, datum=first), weights)
+            own = trees.map(partial(_share, length(part) / n), found)
+            total = own if total is None else trees.map(_sum, total, own)
+        return finish(*cast(Any, total), clip)
 
     return step
 
@@ -86,5 +87,13 @@ def clipped(
     return slopes, new, tuple(numbers), torch.stack([t.to(torch.float64) for t in numbers.values()])
 
 
+def _share(share: float, t: Tensor) -> Tensor:
+    return share * t if t.is_floating_point() else t
+
+
+def _sum(total: Tensor, t: Tensor) -> Tensor:
+    return total + t if t.is_floating_point() else t  # of counts there is no mean: they are the last part's
+
+
 def _scaled(tree: Tree, factor: Tensor) -> Tree:
-    return trees.map(lambda t: t * factor, tree)
+    return trees.map(lambda t: (t * factor).to(t.dtype), tree)

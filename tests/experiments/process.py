@@ -47,7 +47,7 @@ def contents(path):
 
 def same_files(a, b):
     ours, theirs = contents(a), contents(b)
-    assert ours.keys() == theirs.keys()
+    assert sorted(ours) == sorted(theirs)
     assert [name for name in ours if ours[name] != theirs[name]] == []
 
 

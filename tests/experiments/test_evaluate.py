@@ -14,8 +14,9 @@ from jensen.experiments import evaluate
 from jensen.experiments.data.images import ImageData
 from jensen.experiments.programs import Vae
 from jensen.experiments.programs.estimation import Estimation
-from jensen.experiments.report import assessment_figures, inference, judging, written
+from jensen.experiments.report import assessment_figures, command_line, inference, judging, written
 from jensen.experiments.run import files
+from jensen.experiments.run.folder import opened
 from tests.experiments.process import FEW, contents
 from tests.experiments.report.conftest import small_vae
 
@@ -52,7 +53,7 @@ def runs(tmp_path, monkeypatch):
         params["encoder"] = trees.map(lambda t, scale=scale: scale * t, params["encoder"])
         settings = Vae(hidden=(8,), latent=2, estimation=Estimation(objective=objective))
         made[folder] = Run(folder, settings, model, params, images)
-    monkeypatch.setattr(evaluate, "read_finished", lambda folder, device: made[folder])
+    monkeypatch.setattr(command_line, "read_finished", lambda folder, device: made[folder])
     return made
 
 
@@ -163,7 +164,7 @@ def test_a_users_own_file_in_the_folder_stays(runs, refused):
 
 def test_a_folder_that_another_command_is_at_is_refused(runs, refused):
     folder = next(iter(runs))
-    with evaluate.opened(folder):
+    with opened(folder):
         assert "is in use by" in refused(evaluate.main, folder, *LESS)
     assert not (folder / "evaluation").exists()
 

@@ -9,8 +9,7 @@ from jensen.core import keys
 from jensen.experiments import evaluate
 from jensen.experiments.programs.finished import read_finished
 from jensen.experiments.report import inference
-from jensen.experiments.run.folder import BEST
-from tests.experiments.process import FEW, contents, last, rewrite
+from tests.experiments.process import FAST, FEW, contents, last, rewrite, run
 
 KEY = keys.key(5)
 
@@ -70,8 +69,25 @@ def test_parameters_of_another_shape_are_refused(finished, refused):
     assert "(3,)" in line
 
 
-def test_a_run_that_stopped_early_is_judged_by_its_best_parameters(finished):
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [((), "params"), (("--average", 0.9), "average"), (("--average", 0.9, "--patience", 9), "best.params")],
+)
+def test_a_run_is_judged_by_its_average_or_its_best_parameters(options, name, tmp_path):
+    run(*FAST, "--steps", 72, "--lr", 0.1, *options, "--out", tmp_path / "run")
+    stored = last(tmp_path / "run")[1].tensors
+    judged = read_finished(tmp_path / "run").params["encoder"]["0"]["bias"]
+    same = [each for each in ("params", "average", "best.params") if f"{each}.model.encoder.0.bias" in stored
+            and torch.equal(stored[f"{each}.model.encoder.0.bias"], judged)]  # fmt: skip
+    assert same == [name]
+
+
+def test_a_report_of_another_checkpoint_is_refused_until_it_is_written_anew(finished, refused):
+    """As where files of two runs were mixed that differ in what is free to differ, such as their steps."""
+    rewrite(finished)
     path, checkpoint = last(finished)
-    path.rename(finished / BEST)
-    rewritten = read_finished(finished).params["encoder"]["0"]["bias"]
-    assert torch.equal(rewritten, checkpoint.tensors["params.model.encoder.0.bias"])
+    rewrite(finished, **{"params.model.encoder.0.bias": 2 * checkpoint.tensors["params.model.encoder.0.bias"]})
+    line = refused(evaluate.main, finished)
+    assert f"report.json is not of {path.name}: write it anew with experiments.train --resume" in line
+    run("--resume", finished)
+    assert read_finished(finished).folder == finished

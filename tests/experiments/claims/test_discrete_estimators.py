@@ -22,7 +22,8 @@ def trained(monkeypatch):
 
     def start(kind, settings):
         calls.append(("start", settings.run.out))
-        with folder.created(settings.run.out, settings, "a digest"):
+        with folder.created(settings.run.out, settings, "a digest") as begun:
+            begun.begin(1)
             leave(settings.run.out)
 
     def go_on(path, settings):
@@ -66,8 +67,8 @@ def test_what_is_trained_is_not_trained_again_and_what_is_begun_goes_on(trained,
 def test_a_run_without_a_checkpoint_or_without_all_its_reports_goes_on(trained, tmp_path):
     """Killed before its first checkpoint, a run has left its settings; killed at its end, a part of its reports."""
     settings = Settings(out=tmp_path / "all")
-    with folder.created(tmp_path / "all/REINFORCE", options("REINFORCE", settings), "a digest"):
-        pass
+    with folder.created(tmp_path / "all/REINFORCE", options("REINFORCE", settings), "a digest") as begun:
+        begun.begin(1)
     rows = run(settings)
     assert len(trained) == len(EACH) == len(rows)
     assert trained[0] == ("go on", tmp_path / "all/REINFORCE")

@@ -37,7 +37,8 @@ STATE = {"step": 7, "sums": {"kl": 0.3}}
 @pytest.fixture
 def run(tmp_path):
     with created(tmp_path / "run", Vae(), "data") as run:
-        run.save_step(7, TENSORS, STATE, 2)
+        run.begin(2)
+        run.save(7, TENSORS, STATE, 2)
         with Metrics(run.path, 0) as metrics:
             for step in range(1, 8):
                 metrics.append({"kind": "train", "step": step, "loss": 1 / step})
@@ -130,8 +131,8 @@ def test_damaged_metrics(run):
     path, expected = folder.path / NAME, read(folder.path)
 
     def load():
-        Metrics(folder.path, 7, digest).close()
-        return read(folder.path)
+        with Metrics(folder.path, 7, digest):
+            return read(folder.path)
 
     found = ends(path, load, expected)
     assert found["other"] == 0
@@ -141,9 +142,9 @@ def test_damaged_metrics(run):
 
 def test_files_of_two_runs_swapped(run, tmp_path):
     folder, digest = run
-    with created(tmp_path / "other", Vae(Adam(1e-2)), "data") as other:
-        other.save_step(7, TENSORS, STATE, 2)
-        Metrics(other.path, 0).close()
+    with created(tmp_path / "other", Vae(Adam(1e-2)), "data") as other, Metrics(other.path, 0):
+        other.begin(2)
+        other.save(7, TENSORS, STATE, 2)
     for name, load in (
         ("step-000007.safetensors", lambda: folder.load(folder.latest())),
         (NAME, lambda: Metrics(folder.path, 7, digest)),

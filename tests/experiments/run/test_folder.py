@@ -15,7 +15,7 @@ import torch
 from jensen.experiments.run import files, folder, lock
 from jensen.experiments.run.config import FREE
 from jensen.experiments.run.errors import InputError, option
-from jensen.experiments.run.folder import BEST, CONFIG, created, opened, read_config, resumed, series
+from jensen.experiments.run.folder import CONFIG, created, opened, read_config, resumed, series
 
 GONE = f"{2**22 + 1}-1"  # of a process with an id above the largest that Linux gives
 
@@ -37,8 +37,12 @@ class Sbn:
 
 @pytest.fixture
 def run(tmp_path):
-    with created(tmp_path / "run", Vae(), "data") as run:
-        pass
+    return begun(tmp_path / "run")
+
+
+def begun(path):
+    with created(path, Vae(), "data") as run:
+        run.begin(1)
     return run
 
 
@@ -48,7 +52,7 @@ def tensors(step):
 
 def save(run, *steps, keep=9):
     for step in steps:
-        run.save_step(step, tensors(step), {"step": step}, keep)
+        run.save(step, tensors(step), {"step": step}, keep)
 
 
 def names(path):
@@ -72,9 +76,9 @@ def test_a_run_is_never_overwritten(run):
 def test_a_folder_whose_run_was_killed_at_its_start_is_claimed_again(left, tmp_path):
     for name in left:
         (tmp_path / name).write_text("12")
-    with created(tmp_path, Vae(), "data"):
-        assert read_config(tmp_path, Vae) == Vae()
-        assert not list(tmp_path.glob("*.partial"))
+    begun(tmp_path)
+    assert read_config(tmp_path, Vae) == Vae()
+    assert not list(tmp_path.glob("*.partial"))
 
 
 @pytest.mark.parametrize("moment", ["fsync", "replace"])
@@ -85,13 +89,12 @@ def test_a_kill_while_config_is_written_leaves_none(moment, tmp_path, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(*((os, "fsync") if moment == "fsync" else (Path, "replace")), kill)
         with pytest.raises(KeyboardInterrupt):
-            created(tmp_path / "run", Vae(), "data").__enter__()
+            begun(tmp_path / "run")
     assert not (tmp_path / "run" / CONFIG).exists()
-    with created(tmp_path / "run", Vae(), "data"):
-        pass
+    begun(tmp_path / "run")
 
 
-@pytest.mark.parametrize("name", ["metrics.jsonl", BEST, "step-000500.safetensors", "report.json"])
+@pytest.mark.parametrize("name", ["metrics.jsonl", "step-000500.safetensors", "report.json", "figures"])
 def test_parts_of_a_run_without_its_config_are_not_overwritten(name, tmp_path):
     (tmp_path / name).write_text("")
     with pytest.raises(InputError, match=rf"holds {name} of a run without its config\.json: choose another --out"):
@@ -158,9 +161,8 @@ def test_a_config_changed_by_hand_is_refused(run):
 
 def test_the_last_checkpoints_stay_and_the_newest_is_gone_on_from(run):
     assert run.latest() is None
-    run.save(BEST, tensors(5), {"step": 5})
     save(run, 5, 10, 15, keep=2)
-    assert names(run.path) == [BEST, CONFIG, "step-000010.safetensors", "step-000015.safetensors"]
+    assert names(run.path) == [CONFIG, "step-000010.safetensors", "step-000015.safetensors"]
     found, state = run.load(run.latest())
     assert torch.equal(found["params.weight"], tensors(15)["params.weight"])
     assert state == {"step": 15}
@@ -183,7 +185,8 @@ def test_a_checkpoint_of_another_run_or_of_other_data_is_refused(run, tmp_path):
             other.load(other.latest())
 
 
-def test_a_run_that_goes_on_has_no_report(run):
+def test_a_run_that_goes_on_has_no_report_and_no_checkpoint_too_many(run):
+    save(run, 5, 10)
     (run.path / "evaluation").mkdir()
     reports = [run.path / part for part in ("report.json", "report.txt", "evaluation/report.json")]
     for path in reports:
@@ -191,10 +194,14 @@ def test_a_run_that_goes_on_has_no_report(run):
     assert run.finished
     run.add_seconds(training=1.0)
     with resumed(run.path, Vae(keep=3), "data") as again:
+        assert again.finished  # until nothing is left that could refuse it
+        assert read_config(run.path, Vae) == Vae()
+        again.begin(1)
         assert not again.finished
         assert not any(path.exists() for path in reports)
         assert (run.path / folder.TIMING).exists()
     assert read_config(run.path, Vae) == Vae(keep=3)
+    assert [path.name for path in series(run.path)] == ["step-000010.safetensors"]
 
 
 def test_seconds_add_up_over_processes(run):

@@ -44,21 +44,20 @@ def test_a_row_that_a_kill_cut_short_is_left_out(tmp_path):
 
 
 def test_other_rows_than_the_checkpoint_knows_are_refused(tmp_path):
-    metrics = Metrics(tmp_path, 0)
-    metrics.append(row(5, loss=1.25))
-    known = metrics.digest
-    metrics.append(row(10, loss=1.0))
-    metrics.close()
+    with Metrics(tmp_path, 0) as metrics:
+        metrics.append(row(5, loss=1.25))
+        known = metrics.digest
+        metrics.append(row(10, loss=1.0))
     with Metrics(tmp_path, 5, known) as again:
         assert again.digest == known
     content = (tmp_path / NAME).read_bytes()
     for other in (content.replace(b"1.25", b"1.26"), b"", content + content):
         (tmp_path / NAME).write_bytes(other)
-        with pytest.raises(InputError, match="has other rows than the run wrote up to step 5: remove it, and"):
+        with pytest.raises(InputError, match="has other rows than the run wrote up to step 5: restore it, or remove"):
             Metrics(tmp_path, 5, known)
         assert (tmp_path / NAME).read_bytes() == other
     (tmp_path / NAME).unlink()
-    Metrics(tmp_path, 5, known).close()
+    write(tmp_path, step=5)
     assert read(tmp_path) == []
 
 
@@ -71,13 +70,13 @@ def test_other_rows_than_the_checkpoint_knows_are_refused(tmp_path):
 )  # fmt: skip
 def test_damage_is_one_line_with_the_cure(line, tmp_path):
     (tmp_path / NAME).write_text(f"{json.dumps(row(5))}\n{line}\n{json.dumps(row(10))}\n")
-    with pytest.raises(InputError, match=r"metrics\.jsonl is damaged .*: remove it, and the run goes on") as refused:
+    with pytest.raises(InputError, match=r"metrics\.jsonl is damaged .*: restore it, or remove it to go on") as refused:
         read(tmp_path)
     assert "\n" not in str(refused.value)
 
 
 def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
-    metrics = Metrics(tmp_path, 0, onwards="then go on")
+    metrics = Metrics(tmp_path, 0, onwards="then go on").__enter__()
     file = metrics._file
 
     class Full:
@@ -93,4 +92,4 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"could not be written .*: make room, then go on"):
         metrics.append(row(5))
     assert metrics.digest == before
-    metrics.close()
+    metrics.__exit__()

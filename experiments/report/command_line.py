@@ -1,0 +1,68 @@
+"""The command line of evaluation: finished runs, and what their assessments spend."""
+
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from jensen.core import keys
+from jensen.experiments.programs.finished import read_finished
+from jensen.experiments.report import Budget, check_alike, rate_distortion, write
+from jensen.experiments.report.judging import check_images, judge, scored
+from jensen.experiments.run.command import echo
+from jensen.experiments.run.errors import InputError
+from jensen.experiments.run.folder import EVALUATION, opened
+from jensen.experiments.run.replacement import check_replaceable
+
+CURVE = "rate-distortion"
+
+
+@dataclass(frozen=True)
+class Settings(Budget):
+    """Evaluate finished runs; each run's report, rows and figures go to its folder's evaluation/."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
+    """Run folders of experiments.train; of several, on the same data, the first gets a rate-distortion/ too."""
+    seed: int = 0
+    """Everything random follows from it."""
+    device: str | None = None
+    """A torch device; each run's own unless given."""
+
+    def check(self) -> None:
+        """Raises an InputError for what cannot work."""
+        super().check()
+        if not self.runs:
+            raise InputError("expected a run folder of experiments.train: name one or more")
+        if len(set(map(os.path.realpath, self.runs))) < len(self.runs):
+            raise InputError("a run folder is named twice: leave one out")
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"expected --seed in [0, 2^63), got {self.seed}")
+
+
+def parse(args: list[str]) -> Settings:
+    settings = tyro.cli(Settings, args=args, prog="python -m jensen.experiments.evaluate")
+    settings.check()
+    return settings
+
+
+def run(settings: Settings) -> None:
+    """Nothing is begun before all runs are read and their folders looked at, and each evaluation is left whole."""
+    with ExitStack() as locks:
+        for folder in settings.runs:
+            locks.enter_context(opened(folder))
+        finished = [read_finished(folder, settings.device) for folder in settings.runs]
+        check_alike([scored(each) for each in finished])
+        for each in finished:
+            check_images(each, settings)
+            check_replaceable(each.folder / EVALUATION)
+        target = settings.runs[0] / CURVE
+        if len(finished) > 1:
+            check_replaceable(target)
+        points = [judge(each, settings, keys.key(settings.seed, each.images.test.device)) for each in finished]
+        if len(points) > 1:
+            finding = rate_distortion(points)
+            write(target, [finding], finding.summary, {})
+            echo(f"{finding.summary}\ncurve in {target}")

@@ -18,7 +18,6 @@ COMPILED = {
     "Ciwae": bounds.Ciwae(0.3),
     "Csiszar": bounds.Csiszar(generators.chi2),
     "Sumo": bounds.Sumo(),
-    "Jackknife(1)": bounds.Jackknife(1),
     "Jackknife(2)": bounds.Jackknife(2),
     "TailAdaptive": bounds.TailAdaptive(),
     "Miwae": bounds.Miwae(3, 2),
@@ -26,7 +25,7 @@ COMPILED = {
 
 
 @pytest.mark.law
-@settings(max_examples=4)
+@settings(max_examples=2)
 @given(finite_weights)
 def test_slopes_are_differences(log_w):
     log_w = log_w + 0.1 * torch.arange(12.0, dtype=torch.float64).reshape(6, 2) ** 1.1  # the maximum has no ties
@@ -45,14 +44,6 @@ def test_slopes_are_differences(log_w):
             torch.testing.assert_close(u[s] * path[s], torch.where(u[s] == 0, 0.0, u[s] - h), rtol=0, atol=1e-7)
 
 
-def test_closed_slopes_are_the_differentiated_ones():
-    log_w = keys.normal(KEY, (6, 3), torch.float64)
-    for bound in (bounds.Cubo(2.5), bounds.Miwae(3, 2), bounds.Renyi(-0.7)):
-        ours, generic = bounds.derivatives(bound, log_w), bounds.derivatives(lambda w, f=bound: f(w), log_w)
-        for a, b in zip(ours, generic, strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
-
-
 def test_piwae_gives_each_its_own_gradient():
     log_w = keys.normal(KEY, (6, 3), torch.float64)
     log_w[:3, 2] = -INF
@@ -69,8 +60,11 @@ def test_piwae_gives_each_its_own_gradient():
         bounds.piwae(log_w, log_w[:4], 2, 2)
 
 
+@pytest.mark.parametrize(
+    "backend", ["eager", *(pytest.param(other, marks=pytest.mark.slow) for other in ("aot_eager", "inductor"))]
+)
 @pytest.mark.parametrize("bound", COMPILED.values(), ids=COMPILED)
-def test_slopes_compile_in_one_graph(bound):
+def test_slopes_compile_in_one_graph(bound, backend):
     """The value, its derivatives and a gradient through them, mapped."""
     log_w = keys.normal(KEY, (3, 6, 2), torch.float64)
 
@@ -78,7 +72,7 @@ def test_slopes_compile_in_one_graph(bound):
         return bound(t), *bounds.derivatives(bound, t), grad(lambda t: bounds.derivatives(bound, t)[1].sum())(t)
 
     torch.compiler.reset()
-    compiled = torch.compile(vmap(all_of), fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(vmap(all_of), fullgraph=True, backend=backend)
     for found, expected in zip(compiled(log_w), vmap(all_of)(log_w), strict=True):
         torch.testing.assert_close(found, expected)
 

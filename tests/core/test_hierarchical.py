@@ -1,8 +1,7 @@
 import pytest
 import torch
-from torch.func import grad, vmap
+from torch.func import grad
 
-from jensen import laws
 from jensen.core import keys, trees
 from jensen.core.distributions import Bernoulli, DiagNormal, Hierarchical
 from jensen.core.trees import Static
@@ -45,14 +44,6 @@ def test_the_log_probability_is_that_of_both_layers():
     torch.testing.assert_close(q.log_prob(z).exp().sum(0), torch.ones(N, dtype=torch.float64))
 
 
-def test_samples_follow_the_log_probability():
-    q, z = bernoulli(), values()
-    drawn = q.sample(q.noise(KEY, 20_000))
-    assert drawn.shape == (20_000, N, D1 + D2)
-    hits = (drawn[:, None] == z).all(-1).double()  # (20000, 32, N)
-    laws.mean_is(hits, q.log_prob(z).exp())
-
-
 def test_reparameterised_samples_are_those_of_the_layers():
     q, eps = normal(), noise(4, N, D1 + D2)
     z = q.sample(eps)
@@ -62,16 +53,6 @@ def test_reparameterised_samples_are_those_of_the_layers():
     torch.testing.assert_close(z[..., D1:], given.loc + given.log_scale.exp() * eps[..., D1:])
     expected = normal_log_density(z[..., :D1], *q.first) + normal_log_density(z[..., D1:], *given)
     torch.testing.assert_close(q.log_prob(z), expected)
-
-
-@pytest.mark.parametrize("make", [bernoulli, normal])
-def test_noise_is_the_familys_and_chunks_hold_the_draws_of_the_whole(make):
-    q = make()
-    whole = q.noise(KEY, 6)
-    assert whole.shape == (6, N, D1 + D2)
-    draw = keys.uniform if make is bernoulli else keys.normal
-    assert torch.equal(whole, draw(KEY, (6, N, D1 + D2), torch.float64))
-    laws.chunks_agree(whole, [q.noise(KEY, 2), q.noise(keys.at(KEY, particle=2), 4)], axis=0)
 
 
 def test_a_stopped_value_keeps_the_path_through_the_condition():
@@ -88,22 +69,6 @@ def test_a_stopped_value_keeps_the_path_through_the_condition():
     torch.testing.assert_close(slope, grad(lambda z: q.log_prob(z).sum())(z))
     alone = grad(lambda z1: q.first.log_prob(z1).sum())(z[..., :D1])
     assert (slope[..., :D1] - alone).abs().min() > 1e-6
-
-
-def test_transforms_take_it_as_they_take_its_layers():
-    """vmap of grad over draws, with parameters of both layers as leaves, equals a loop."""
-    q = normal()
-
-    def estimate(first, params, eps):
-        value = q._replace(first=first, params=params)
-        return value.log_prob(value.sample(eps)).sum()
-
-    draws = noise(3, 4, N, D1 + D2)
-    mapped = vmap(grad(estimate, (0, 1)), in_dims=(None, None, 0))(q.first, q.params, draws)
-    looped = [grad(estimate, (0, 1))(q.first, q.params, eps) for eps in draws]
-    for i, each in enumerate(looped):
-        for a, b in zip(trees.leaves(mapped), trees.leaves(each), strict=True):
-            torch.testing.assert_close(a[i], b)
 
 
 def test_wrong_sizes_raise():

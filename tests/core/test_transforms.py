@@ -187,7 +187,8 @@ def forward_transforms(args) -> dict[str, Callable]:
 
 CASES = cases()
 SAME = ("stein_direction imq", "stein_direction rbf chunked", "linear_categorical_log_prob")  # as their siblings
-ALIKE = [pytest.param(name, marks=pytest.mark.slow) if name in SAME else name for name in CASES]
+UNLIKE = [name for name in CASES if name not in SAME]
+TRAINING = ("grad", "vmap(grad)")  # the transforms of training steps
 INDUCTOR = ("probe", "bernoulli_log_prob", "importance", "normal_sample", "nearest_code")
 
 
@@ -209,23 +210,27 @@ def test_eager(name):
         torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-9, msg=lambda m, label=label: f"{label}: {m}")
 
 
-@pytest.mark.parametrize("name", ALIKE)
+@pytest.mark.parametrize("name", UNLIKE)
 def test_compiled_by_aot_eager(name):
-    """All transforms in one graph: the operations stay opaque to the compiler, and keep their backward."""
-    check_compiled(CASES[name], "aot_eager", transforms(CASES[name].args))
+    """In one graph the operations stay opaque to the compiler, and keep their backward."""
+    check_compiled(CASES[name], "aot_eager", (*TRAINING, "grad(grad)"))
 
 
 @pytest.mark.parametrize("name", INDUCTOR)
 def test_compiled_by_inductor(name):
-    """The transforms of training steps, for one operation of each make; the rest are in `make laws`."""
-    wanted = transforms(CASES[name].args)
-    check_compiled(CASES[name], "inductor", {label: wanted[label] for label in ("grad", "vmap(grad)")})
+    """One operation of each make."""
+    check_compiled(CASES[name], "inductor", TRAINING)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
-def test_every_transform_compiled_by_inductor(name):
-    check_compiled(CASES[name], "inductor", transforms(CASES[name].args))
+@pytest.mark.parametrize(
+    ("name", "backend"),
+    [
+        ("probe", "aot_eager"),
+        *(pytest.param(name, how, marks=pytest.mark.slow) for name in CASES for how in ("aot_eager", "inductor")),
+    ],
+)
+def test_every_transform_compiles(name, backend):
+    check_compiled(CASES[name], backend, transforms(CASES[name].args))
 
 
 FORWARD = """
@@ -256,7 +261,8 @@ def test_forward_mode_under_compile_raises_or_is_right(name):
     assert done.returncode == 0 or done.stderr.strip().splitlines()[-1].startswith("raised"), done.stderr[-2000:]
 
 
-def check_compiled(case, backend, wanted):
+def check_compiled(case, backend, labels):
+    wanted = {label: transforms(case.args)[label] for label in labels}
     expected = {label: transform(case.reference) for label, transform in wanted.items()}
     torch._dynamo.reset()
     with ops.use(case.path):

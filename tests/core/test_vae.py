@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from jensen import laws
 from jensen.core import keys, trees
-from jensen.core.contracts import Distribution, LatentModel
+from jensen.core.contracts import LatentModel
 from jensen.core.distributions import DiagNormal
 from jensen.core.models.latent import likelihoods, vae
 from jensen.core.ops import linear_log_prob
@@ -47,18 +47,6 @@ def test_shapes_and_gradients_reach_every_parameter(name):
 
     for path, slope in trees.paths(grad(bound)(params)).items():
         assert slope.abs().max() > 0, path
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_the_log_joint_is_prior_plus_likelihood(name):
-    model = MODELS[name]
-    x = data(model)
-    params, z = model.init(KEY, x), keys.normal(KEY, (4, 5, 3), torch.float64)
-    p = model.likelihood(params, z)
-    assert isinstance(p, Distribution)
-    assert p.mean().shape == (4, 5, 64)
-    expected = model.log_prior(params, z) + p.log_prob(x)
-    torch.testing.assert_close(model.log_joint(params, x, z), expected)
 
 
 def test_the_densities_are_the_textbooks():

@@ -1,4 +1,3 @@
-from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -46,20 +45,6 @@ def agrees(estimate, oracle, params, exact, s):
         laws.mean_is_exact(
             lambda key, reps, name=name: draws(estimate, oracle, params, reps, s, key)[name], exact[name], KEY
         )
-
-
-def test_the_elbo_gradient_is_unbiased_for_theta_and_phi():
-    oracle = model()
-    params = parameters(oracle)
-    exact = grad(lambda p: oracle._replace(weight=p["weight"]).elbo(p["loc"], p["log_scale"]).sum())(params)
-    agrees(pathwise, oracle, params, exact, 2)
-
-
-def test_the_iwae_gradient_is_unbiased_for_theta_and_phi():
-    oracle = model(d=1)
-    params = parameters(oracle)
-    exact = grad(lambda p: oracle._replace(weight=p["weight"]).iwae_of_two(p["loc"], p["log_scale"]).sum())(params)
-    agrees(partial(pathwise, bound=bounds.iwae), oracle, params, exact, 2)
 
 
 def test_analytic_kl_is_unbiased_and_less_noisy():
@@ -135,17 +120,6 @@ def test_exact_bounds_rise_below_the_evidence(case):
     laws.rises(exact)
     laws.below(exact[-1], oracle.log_evidence())
     torch.testing.assert_close((log_q.exp() * log_w).sum(0), exact[0], rtol=1e-9, atol=1e-9)
-
-
-def test_the_value_is_the_bound_of_the_weights():
-    oracle = model()
-    p = parameters(oracle)
-    q = DiagNormal(p["loc"], p["log_scale"])
-    eps = q.noise(KEY, 5)
-    z = q.sample(eps)
-    log_w = oracle.log_joint(z) - q.log_prob(z)
-    assert torch.equal(pathwise(oracle.log_joint, q, eps), bounds.elbo(log_w))
-    assert torch.equal(pathwise(oracle.log_joint, q, eps, bound=bounds.iwae), bounds.iwae(log_w))
 
 
 def test_analytic_kl_is_the_reconstruction_less_the_kl_of_any_family_with_one():

@@ -158,6 +158,7 @@ MODELS: dict[str, LatentModel] = {
         f"vae, {name}": vae.mlp(6, (5,), 2, likelihood=likelihood)
         for name, likelihood in likelihoods.LIKELIHOODS.items()
     },
+    "vae of convolutions": vae.conv((1, 4, 4), (2,), 2),
     "sbn": sbn.build(6, 3),
     "sbn of two layers": sbn.build(6, 3, 2),
 }
@@ -185,6 +186,7 @@ PIXELS = (noise(30, 5, 6) > 0).double()
 EXAMPLES: dict[str, object] = {
     **dict.fromkeys(FLOWS, noise(31, 4, 2, 3)),
     **dict.fromkeys(MODELS, PIXELS),
+    "vae of convolutions": (noise(33, 5, 16) > 0).double(),
     **dict.fromkeys(("vae, pathwise", "vae, geco", "sbn, nvil"), (noise(32, 12, 6) > 0).float()),
 }
 ABOVE = "at_most_the_log_mean_weight"

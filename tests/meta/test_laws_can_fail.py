@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import find, given, settings
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 from torch.func import vmap
 
@@ -15,11 +15,17 @@ from jensen.laws import strategies
 from tests.core.test_flows import random_coupling
 
 KEY = keys.key(2)
+SEARCH = settings(max_examples=2000, derandomize=True, phases=[Phase.generate])
 
 
 def fails(law, *args):
     with pytest.raises(AssertionError):
         law(*args)
+
+
+def reaches(strategy, corner):
+    """The strategy has an instance in the corner; the first that is found will do."""
+    find(strategy, corner, settings=SEARCH)
 
 
 def fails_somewhere(strategy, law):
@@ -32,7 +38,7 @@ def fails_somewhere(strategy, law):
             return True
         return False
 
-    assert find(strategy, broken, settings=settings(max_examples=500, derandomize=True)) is not None
+    reaches(strategy, broken)
 
 
 def test_kl_is_nonnegative_catches_swapped_and_cancelling_forms():
@@ -42,7 +48,7 @@ def test_kl_is_nonnegative_catches_swapped_and_cancelling_forms():
         laws.kl_is_nonnegative(0.5 * (torch.exp(t) - 1 + t).sum(-1))
 
     def textbook(pair):  # float32 cancellation
-        q = DiagNormal(*(t.float() * 1e-4 for t in pair[0]))
+        q = DiagNormal(*(t.float() * 1e-5 for t in pair[0]))
         laws.kl_is_nonnegative(0.5 * (torch.exp(2 * q.log_scale) + q.loc**2 - 1 - 2 * q.log_scale).sum(-1))
 
     fails_somewhere(strategies.pairs("normal"), forgetful)
@@ -106,16 +112,12 @@ def test_vmap_over_one_key_is_not_independent():
     ids=["datum without weight", "particle without weight", "huge weight", "large"],
 )
 def test_log_weights_reach_their_corners(corner):
-    find(strategies.log_weights(), corner, settings=settings(max_examples=2000, derandomize=True))
+    reaches(strategies.log_weights(), corner)
 
 
 @pytest.mark.parametrize("edge", [-100.0, -20.0, 20.5, 100.0])
 def test_normals_reach_scales_beyond_the_edge(edge):
-    find(
-        strategies.normals(),
-        lambda q: bool((q.log_scale == edge).any()),
-        settings=settings(max_examples=2000, derandomize=True),
-    )
+    reaches(strategies.normals(), lambda q: bool((q.log_scale == edge).any()))
 
 
 @given(strategies.linear_gaussians(), st.data())

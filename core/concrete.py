@@ -1,4 +1,4 @@
-"""Whether a tensor's values can be looked at, so that bad ones can be refused."""
+"""Whether a tensor's values can be read, so that invalid ones can be refused."""
 
 import torch
 from torch import Tensor
@@ -7,9 +7,9 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 
 def is_concrete(x: Tensor) -> bool:
-    """False while compiling or tracing, and in a batch of vmap: there a check would fail itself, or break the graph."""
+    """False while compiling or tracing, and inside vmap: there a check of values would fail, or break the graph."""
     if torch.compiler.is_compiling() or is_in_torch_dispatch_mode():
         return False
-    while _functorch.is_gradtrackingtensor(x):  # a batch may be inside
+    while _functorch.is_gradtrackingtensor(x):  # it may wrap a batched tensor
         x = _functorch.get_unwrapped(x)
     return not _functorch.is_batchedtensor(x)

@@ -1,8 +1,8 @@
-"""The contracts between the parts: what a distribution, a flow, a bound, an estimator, evidence and a model are.
+"""Protocols of distributions, flows, bounds, gradient estimators, evidence and latent-variable models.
 
-They are Protocols with positional-only parameters. A part of your own fulfils one by having its methods, and inherits
-nothing; the type checker checks ours against them, and `jensen.laws` checks yours. What a part can do beyond the
-least is a capability, a Protocol that `can` asks for.
+Parameters are positional-only. A class of yours fulfils a Protocol by having its methods, and inherits nothing; the
+type checker holds the library's to them, and `jensen.laws` tests yours. Optional methods are capabilities: Protocols
+that extend another, which `can` finds.
 
 Axes: s samples first, then n data, then event axes. Every density, KL, entropy and bound is in nats per datum.
 """
@@ -24,10 +24,10 @@ LogDensity: TypeAlias = Callable[[Event], Tensor]  # z (s, n, *event) -> (s, n)
 
 @runtime_checkable
 class Distribution(Protocol):
-    """A distribution as a value, a tree of tensors with one row per datum; a NamedTuple of yours is one.
+    """A distribution as a value, a tree of tensors with one row per datum, such as a NamedTuple.
 
     `sample` is a deterministic function of noise, differentiable in the distribution's fields where it is
-    `reparameterised`. `log_prob` takes samples (s, n, *event) and gives (s, n), and -inf outside the support.
+    `reparameterised`. `log_prob` maps samples (s, n, *event) to (s, n), -inf outside the support.
     """
 
     @property
@@ -55,7 +55,7 @@ class Dimensional(ClosedForm, Protocol):
 
 @runtime_checkable
 class Enumerable(Distribution, Protocol):
-    """Every value that has mass, (m, n, *event), and the mean of each component."""
+    """Finite support: every value of positive mass, (m, n, *event), and the mean of each component."""
 
     def support(self) -> Event: ...
     def mean(self) -> Event: ...
@@ -63,7 +63,7 @@ class Enumerable(Distribution, Protocol):
 
 @runtime_checkable
 class Relaxable(Enumerable, Protocol):
-    """Discrete values that are a function of a continuous t, which a temperature relaxes (Maddison et al., 2017)."""
+    """Discrete values as a function of a continuous t, relaxed by a temperature (Maddison et al., 2017)."""
 
     def perturbed(self, noise: Noise, /) -> Tensor: ...
     def perturbed_given(self, noise: Noise, z: Event, /) -> Tensor: ...
@@ -136,16 +136,16 @@ class Flow(Protocol):
 
 @runtime_checkable
 class Bound(Protocol):
-    """A function of log weights log p(x, z) - log q(z | x): (s, n) -> (n,). Yours may be any such function."""
+    """A function of log weights log p(x, z) - log q(z | x): (s, n) -> (n,), yours included."""
 
     def __call__(self, log_w: Tensor, /) -> Tensor: ...
 
 
 @runtime_checkable
 class Derivatives(Bound, Protocol):
-    """A bound that knows its derivatives in closed form; those of any other are found by differentiation.
+    """A bound with derivatives in closed form; those of any other are found by automatic differentiation.
 
-    additive     whether the bound is a sum of one term per sample, so that each sample answers for its own
+    additive     whether the bound is a sum of one term per sample, so that a score may be weighted by its own term
     derivatives  log_w (s, n) -> (weights u = d bound / d log_w, path coefficients 1 - h / u), (s, n) each, h the
                  diagonal of d^2 bound / d log_w^2
     """
@@ -155,10 +155,18 @@ class Derivatives(Bound, Protocol):
     def derivatives(self, log_w: Tensor, /) -> tuple[Tensor, Tensor]: ...
 
 
-class GradientEstimator(Protocol):
-    """The bound's value (n,), with an estimate for its gradient in whatever log_p and q are built from.
+@runtime_checkable
+class Sided(Bound, Protocol):
+    """A bound that may be one from above: whether it is, for exact expectations."""
 
-    Options are keyword-only, `bound` is one of them in every estimator.
+    @property
+    def upper(self) -> bool: ...
+
+
+class GradientEstimator(Protocol):
+    """The bound's value (n,), whose gradient in whatever log_p and q are built from is the estimate.
+
+    Options are keyword-only; `bound` is one in every estimator.
     """
 
     def __call__(self, log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound = ...) -> Tensor: ...
@@ -166,7 +174,7 @@ class GradientEstimator(Protocol):
 
 @runtime_checkable
 class Estimate(Protocol):
-    """Evidence: log p(x) of each datum, (n,), and the standard error of that, (n,), in nats."""
+    """Evidence: log p(x) of each datum and its standard error, (n,) each, in nats."""
 
     @property
     def log_p(self) -> Tensor: ...
@@ -176,7 +184,7 @@ class Estimate(Protocol):
 
 @runtime_checkable
 class LatentModel(Protocol):
-    """p(x, z) and q(z | x), with parameters that are the model's own affair: nobody else looks inside them.
+    """p(x, z) and q(z | x), as functions of one tree of parameters whose structure only the model knows.
 
     `init` takes training data x (N, *event), whose statistics may decide where the parameters start. `prior` and
     `likelihood` are distributions with rows for n data, or for (s, n) samples of z; `log_joint` is
@@ -195,9 +203,9 @@ C = TypeVar("C")
 
 
 def can(value: object, capability: type[C]) -> TypeIs[C]:
-    """Whether the value's class has all that a Protocol names: `isinstance`, without asking a property for its value.
+    """Whether the value's class has every member of a Protocol: `isinstance` that reads no property of the value.
 
-    A compiler can answer it while it traces, where a value's fields are not there yet.
+    So it can be evaluated while torch.compile traces, where the value's fields do not exist yet.
     """
     return all(hasattr(type(value), name) for name in _names(capability))
 

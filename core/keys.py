@@ -7,13 +7,13 @@ chunk of particles or data, drawn with `at`, holds exactly the draws it has in t
     normal(key, (s, n, d))[a:b, u:v] == normal(at(key, particle=a, datum=u), (b - a, v - u, d))
 
 The generator is Philox4x32-10 (Salmon et al., 2011, "Parallel random numbers: as easy as 1, 2, 3"); its four
-counters are (event block, particle, datum, stream), 32 bits each: indices beyond 2^32 begin again, so no noise may
-have more particles, data or event elements. Each call serves four consecutive event elements. Words
+counters are (event block, particle, datum, stream), 32 bits each: indices wrap around at 2^32, so no noise may
+have more particles, data or event elements. Each call gives four consecutive event elements. Words
 are the same on every device and under every transform. A key is used once; `split` and `fold_in` make new ones.
 
 Cost, eager on one core: 20 microseconds for a few new keys, 200 for more; 120 for noise, and 0.02 per element. A few
-words are Python's integers and small noise is NumPy's, in place of a hundred tensor operations, which take 200
-microseconds: what vmap, the compiler and a GPU see.
+words are computed as Python integers and small noise in NumPy, in place of a hundred tensor operations, which take 200
+microseconds and are what vmap, torch.compile and CUDA tensors use.
 """
 
 import math
@@ -141,7 +141,7 @@ def _counters(particle: Any, datum: Any, particles: Any, data: Any, blocks: Any)
 
 
 def _interleave(words: Sequence[Tensor], shape: tuple[int, ...]) -> Tensor:
-    """The elements of `shape` from the four parts of each call."""
+    """The elements of `shape` from the four words of each call."""
     return torch.stack(list(words), -1).flatten(-2)[..., : _axes(shape)[2]].reshape(shape)
 
 

@@ -1,4 +1,4 @@
-"""The log density of one whole data set, from a minibatch of it: for posteriors over what all data share.
+"""The log joint density of a whole data set, estimated from a minibatch: for posteriors over global latents.
 
 Regression weights, rates and mixture proportions are latents of the data set, not of a datum. The data set is then the
 one datum of a bound: q has n = 1 row, z is (s, 1, *event), and the bound is (1,), in nats per data set.
@@ -16,9 +16,9 @@ def log_joint(log_prior: LogDensity, log_likelihood: Callable[[Event], Tensor], 
     """log p(z) + (num_data / b) sum_i log p(x_i | z), i over the b data of a minibatch (Hoffman et al., 2013).
 
     log_prior: z (s, 1, *event) -> (s, 1). log_likelihood: z -> (s, b), one column per datum of the batch, independent
-    given z. Where each batch is a uniform draw of the num_data data, value and gradient are unbiased for those of the
-    whole; so are the ELBO's and its gradient's. Bounds that are not additive, as IWAE, are biased by the batch's noise,
-    and no longer bounds. ValueError for other shapes, and for more data than num_data.
+    given z. Where each batch is a uniform draw of the num_data data, its value and gradient are unbiased, and so are
+    those of the ELBO. Bounds that are not additive, such as IWAE, are biased by the batch's noise and no longer bounds.
+    ValueError for other shapes, and for more data than num_data.
     """
 
     def density(z: Event) -> Float[Tensor, "s 1"]:

@@ -1,8 +1,8 @@
-"""Turns a launch into an operation that every torch.func transform and torch.compile can take.
+"""Operations of a kernel's launch and a reference, for every torch.func transform and torch.compile.
 
 The only place that knows transforms. Each layer has one job:
   library op          `jensen::name`, opaque to tracing: chooses its implementation when it runs
-  autograd.Function   derivatives and batching of that op, by rules that are themselves made of operations
+  autograd.Function   derivatives and batching of that op, by rules that are themselves operations
   allow_in_graph      keeps torch.compile from tracing into the Function, which would drop its backward
 """
 
@@ -20,7 +20,7 @@ _path: Literal["reference", "triton", "auto"] = "auto"
 
 @contextmanager
 def use(path: Literal["reference", "triton", "auto"]) -> Iterator[None]:
-    """Inside, operations take this path: plain torch, the Triton kernels, or the kernels for CUDA tensors alone.
+    """Within the context operations run in plain torch, in Triton kernels, or in kernels for CUDA tensors alone.
 
     For tests, benchmarks and debugging. On a CPU, "triton" needs TRITON_INTERPRET=1 in the environment before Python
     starts. A compiled function is compiled again for another path.
@@ -48,7 +48,7 @@ def check_last(**tensors: Tensor) -> None:
 
 
 def launch(name: str, function: str = "forward") -> Callable[..., Any]:
-    """jensen.kernels.<name>.<function>, imported when first called: without Triton all else works."""
+    """jensen.kernels.<name>.<function>, imported at the first call, so that nothing else needs Triton."""
 
     def call(*args: Any) -> Any:
         try:
@@ -165,7 +165,7 @@ def differentiable(
 
 
 def in_graph(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`torch.compiler.allow_in_graph` when the compiler first meets the function, for it imports torch._dynamo."""
+    """`torch.compiler.allow_in_graph` at the first compiled call, since it imports torch._dynamo."""
 
     def allow() -> None:
         torch.compiler.allow_in_graph(function)

@@ -16,8 +16,8 @@ CALL = re.compile(r"\s*(?P<name>[\w-]+)\s*(\((?P<arguments>[^()]*)\))?\s*")
 def parse(text: str, table: Mapping[str, Callable[..., T]], kind: str) -> T:
     """The value that `text` names in a table of `kind`, such as "bound".
 
-    ValueError for what is not spelled so, for an unknown name with the nearest known, and for arguments that do not
-    fit or that the value refuses, with the way to spell it.
+    ValueError for text of another form, for an unknown name, with the nearest known, and for arguments that do not fit
+    or that the value refuses, with the form expected.
     """
     call = CALL.fullmatch(text)
     if call is None:
@@ -31,12 +31,12 @@ def parse(text: str, table: Mapping[str, Callable[..., T]], kind: str) -> T:
     try:
         inspect.signature(table[name]).bind(*places, **named)
         return table[name](*places, **named)
-    except TypeError as error:  # a word where a number belongs, too
+    except TypeError as error:  # also a word in place of a number
         raise ValueError(f"{kind} {text!r}: {error}; it is spelled {form(name, table[name])}") from error
 
 
 def forms(table: Mapping[str, Callable[..., object]]) -> list[str]:
-    """How each value of a table is spelled, as in "beta(weight)"."""
+    """The form of each value of a table, as in "beta(weight)"."""
     return [form(name, build) for name, build in table.items()]
 
 
@@ -54,7 +54,7 @@ def form(name: str, build: Callable[..., object]) -> str:
 
 
 def _arguments(text: str) -> tuple[list[int | float | str], dict[str, int | float | str]]:
-    """Those by place, and those by name."""
+    """Positional arguments, and keyword arguments."""
     places, named = [], {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, equals, value = part.partition("=")

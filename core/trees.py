@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Static(Generic[T]):
-    """What a tree carries beside its tensors, a function or a size: no leaf, and the same after every `map`."""
+    """A non-tensor part of a tree, such as a function or a size: no leaf, and unchanged by `map`."""
 
     value: T
 
@@ -35,16 +35,17 @@ def map(f: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
 
 
 def stop(tree: Tree) -> Tree:
-    """The same values with no gradient through them; what is no tensor, such as a value's function, stays."""
+    """Every tensor detached; other leaves unchanged."""
     return map(lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, tree)
 
 
 def leaves(tree: Tree) -> list[Tensor]:
+    """The tensors of a tree, in the order of its structure."""
     return pytree.tree_leaves(tree)
 
 
 def set_grads(params: Tree, grads: Tree) -> None:
-    """leaf.grad = its gradient, for every leaf of params: what an optimiser over `leaves(params)` steps along.
+    """leaf.grad = its gradient, for every leaf of params, as an optimiser over `leaves(params)` expects it.
 
         optimiser = torch.optim.Adam(trees.leaves(params))
         trees.set_grads(params, torch.func.grad(loss)(params))

@@ -3,10 +3,10 @@
 Bounds are frozen values, compared by type and fields: `elbo` is Renyi(1.0), `iwae` Renyi(0.0), `vr_max` Renyi(-inf).
 A log weight of -inf is legal: a particle outside the support of p. Where all of a datum's particles have it, the
 bound is -inf and its gradient 0. A log weight of +inf is not legal: the value is +inf or NaN, the gradient mostly NaN.
-NaN is never hidden. Half precision is computed and returned in float32.
+NaN propagates. Half precision is computed and returned in float32.
 
-`derivatives` gives any bound's weights and path coefficients, `additive` whether it is the ELBO, and `parse` a bound
-of its name.
+`derivatives` gives any bound's weights and path coefficients, `additive` whether it is the ELBO, `upper` whether it is
+one from above, and `parse` the bound of a name.
 """
 
 from jensen.core.bounds._free_bits import free_bits

@@ -1,4 +1,4 @@
-"""Free bits: a KL below a floor costs nothing, so that a posterior has room to be used."""
+"""Free bits (Kingma et al., 2016): a KL below a floor is not penalised, against posterior collapse."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from jensen.core.numerics import at_least_float32
 def free_bits(
     kl: Float[Tensor, "n d"], floor: float | Tensor, groups: Sequence[int] | None = None
 ) -> Float[Tensor, " n"]:
-    """The KL per datum with each group's charge no lower than `floor` nats on average over the data.
+    """The KL per datum, in which no group counts less than `floor` nats on average over the data.
 
     sum_g of kl_g where mean_n kl_g > floor, else floor: the mean over n is sum_g max(floor, mean_n kl_g) (Kingma et
     al., 2016, equation 15). kl_g (n,) sums the dimensions of group g: `groups` are sizes of consecutive groups, such
@@ -31,7 +31,7 @@ def free_bits(
             )
         kl = torch.stack([part.sum(-1) for part in kl.split(list(groups), -1)], -1)
     _check_floor(floor, kl.shape[1])
-    charged = (kl.mean(0) <= floor) | (floor != floor)  # a floor of NaN is not hidden
+    charged = (kl.mean(0) <= floor) | (floor != floor)  # a floor of NaN gives NaN
     return torch.where(charged, floor, kl).sum(-1)
 
 

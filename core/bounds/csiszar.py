@@ -1,4 +1,4 @@
-"""Bounds by f-divergences of the posterior from q, and weights that keep them finite."""
+"""Bounds by f-divergences of the posterior from q, and the tail-adaptive weights of one."""
 
 import math
 from collections.abc import Callable
@@ -16,13 +16,13 @@ from jensen.core.numerics import at_least_float32
 class Csiszar:
     """iwae - mean_s f(w_s / mean w): log p(x) less the f-divergence E_q f(p(z | x) / q), self-normalised.
 
-    f is a function of t = log of the ratio, convex in the ratio, and 0 with slope 0 at 1, so that nothing is ever
-    added: see `divergences.generators`. For f = generators.reverse_kl it is `elbo`, since log p(x) - KL(q || posterior)
-    is; for every f it is at most `iwae` of the same weights. As s -> infinity it tends to log p(x) - D_f; at small s
-    it is biased, f being averaged at an estimated ratio.
+    f is a function of t = log of the ratio, convex in the ratio, and 0 with slope 0 at 1, so never negative: see
+    `divergences.generators`. For f = generators.reverse_kl it is `elbo`, which is log p(x) - KL(q || posterior); for
+    every f it is at most `iwae` of the same weights. As s -> infinity it tends to log p(x) - D_f; at small s it is
+    biased, f being averaged at an estimated ratio.
 
-    A particle outside the support costs f(0) / s, and has no gradient; nor has a datum whose divergence overflows,
-    which is -inf. For f = u^n the generalised mean f^-1(E f(w)) of Wan et al. (2020) is `Cubo` or `Renyi`.
+    A particle outside the support contributes f(0) / s and no gradient; a datum whose divergence overflows is -inf,
+    without gradient. For f = u^n the generalised mean f^-1(E f(w)) of Wan et al. (2020) is `Cubo` or `Renyi`.
 
     Side        lower, in expectation at every s
     Tight when  q is the posterior
@@ -48,10 +48,10 @@ class Csiszar:
 
 @dataclass(frozen=True)
 class TailAdaptive:
-    """mean_s log_w, with weights that follow ranks instead of values, for `dreg`. ValueError unless beta is finite.
+    """mean_s log_w with the gradient weights of ranks instead of values, for `dreg`. ValueError unless beta is finite.
 
     u_s is proportional to t_s^beta, t_s the share of samples whose weight is at least w_s: beta = -1 favours large
-    weights, as far as moments exist however heavy the weights' tail; beta = 0 is `elbo`.
+    weights, with finite moments however heavy the weights' tail; beta = 0 is `elbo`.
 
     Side        lower: its value is the ELBO's
     Tight when  q is the posterior

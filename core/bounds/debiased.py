@@ -24,7 +24,7 @@ class Jackknife:
 
     L_{s-j} is the mean of `iwae` over all subsets that leave j of the s samples out, and
     c_j = (-1)^j (s - j)^m / ((m - j)! j!), which sum to 1: m = 0 is `iwae` and m = 1 is s L_s - (s - 1) L_{s-1}. The
-    bias of IWAE, E[L_s] - log p(x), is a series in 1 / s; c takes its first m terms away. The coefficients grow as
+    bias of IWAE, E[L_s] - log p(x), is a series in 1 / s, whose first m terms c cancels. The coefficients grow as
     s^m, so it is computed in float64, and the variance grows with m.
 
     Where at most m particles lie in the support a subset is empty, and the value is `iwae`'s. Cost and memory: that of
@@ -93,11 +93,11 @@ class Sumo:
         log_w = ...  # first + terms.max() samples of each datum
         value = sumo(log_w, terms)
 
-    Without `terms` every datum uses all of its samples, K = s - first: s is then to be drawn, and at an s that is
-    fixed the value is biased. With K drawn it has no bias and a heavy tail: a gradient of it needs clipping, and its
-    mean many draws. Where the first samples are all outside the support it is -inf, with gradient 0. A datum with more
-    terms than samples is NaN: cut short it would be biased. ValueError for fewer than `first` samples, for terms that
-    are no integers or below 1 (under vmap and torch.compile: NaN), and unless first >= 1, tail >= 1 and 0 < decay < 1.
+    Without `terms` every datum uses all of its samples, K = s - first: unbiased where s is drawn as K is, and biased at
+    a fixed s. With K drawn it is unbiased with a heavy tail: its gradient needs clipping, and its mean many draws.
+    Where the first samples are all outside the support it is -inf, with gradient 0. A datum with more terms than
+    samples is NaN: truncated it would be biased. ValueError for fewer than `first` samples, for terms that are no
+    integers or below 1 (under vmap and torch.compile: NaN), and unless first >= 1, tail >= 1 and 0 < decay < 1.
 
     Side        neither: an unbiased estimate
     Tight when  its variance is 0, for q the posterior

@@ -1,6 +1,6 @@
-"""What estimators ask of a bound beside its value: additivity, weights and path coefficients.
+"""A bound's additivity, weights and path coefficients, which gradient estimators need beside its value.
 
-A bound that is a `contracts.Derivatives` answers in closed form; any other function of log weights is differentiated.
+In closed form for a `contracts.Derivatives`, and by automatic differentiation for any other function of log weights.
 """
 
 from collections.abc import Callable
@@ -15,12 +15,12 @@ from jensen.core.numerics import at_least_float32
 
 
 def additive(bound: Bound, log_w: Float[Tensor, "s n"] | int) -> bool | Bool[Tensor, ""]:
-    """Whether the bound is a weighted mean of log_w with fixed weights, so that each sample answers for its own term.
+    """Whether the bound is a weighted mean of log_w with fixed weights: a sum of one term per sample.
 
-    `log_w` gives shape, type and device, and its values are not looked at; a number of samples s does for one datum.
-    The ELBO is additive however it is written, and so is every bound of one sample. A bound that knows says True or
-    False. Of another function the gradient is compared at two fixed points of different order and size: a 0-d boolean
-    tensor, which `choose` takes under every transform.
+    `log_w` gives shape, type and device, and its values are not read; a number of samples s means one datum of s. The
+    ELBO is additive however it is written, and so is every bound of one sample. A `Derivatives` gives True or False. Of
+    another function the gradient is compared at two fixed points of different order and size: a 0-d boolean tensor,
+    for `choose`, which works under every transform.
     """
     if can(bound, Derivatives):
         return bound.additive or (log_w if isinstance(log_w, int) else len(log_w)) == 1

@@ -1,4 +1,4 @@
-"""Bounds between the ELBO and IWAE: many samples help the model, and hurt q's signal-to-noise (Rainforth, 2018)."""
+"""Bounds between the ELBO and IWAE, for a better signal-to-noise ratio of q's gradient (Rainforth et al., 2018)."""
 
 import math
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ class Ciwae:
 
     Side        lower, in expectation
     Tight when  q is the posterior
-    Weights     u = beta / s + (1 - beta) w, of which none fades as samples are added; h = (1 - beta) w (1 - w)
+    Weights     u = beta / s + (1 - beta) w, with h = (1 - beta) w (1 - w)
     Reference   Rainforth et al., 2018
     """
 
@@ -84,7 +84,7 @@ class Ciwae:
         return self.beta == 1
 
     def __call__(self, log_w: Float[Tensor, "s n"], /) -> Float[Tensor, " n"]:
-        if self.beta in (0, 1):  # 0 times the -inf of a particle outside the support
+        if self.beta in (0, 1):  # 0 times the -inf of a particle outside the support is NaN
             return elbo(log_w) if self.beta == 1 else iwae(log_w)
         return self.beta * elbo(log_w) + (1 - self.beta) * iwae(log_w)
 
@@ -106,8 +106,8 @@ def piwae(log_w_theta: Float[Tensor, "s n"], log_w_phi: Float[Tensor, "s n"], m:
         log_w_theta = log_p(z.detach()) - stop(q).log_prob(z.detach())
         log_w_phi = log_p_with_stopped_parameters(z) - q.log_prob(z)
 
-    A group outside the support has no gradient, and takes none from the others. ValueError for unequal shapes or
-    other than m k samples.
+    A group outside the support contributes no gradient, and leaves that of the others. ValueError for unequal shapes
+    or other than m k samples.
     """
     if log_w_theta.shape != log_w_phi.shape:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The bounds by name, as the command line has them: one row each."""
+"""Bounds by name, for command lines: one row each."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -52,6 +52,6 @@ NAMES = tuple(spelling.forms(ROWS))
 def parse(text: str) -> Bound:
     """The bound of a name with its arguments, as in "renyi(0.5)"; NAMES lists them.
 
-    ValueError for an unknown name or arguments that do not fit, with how they are spelled.
+    ValueError for an unknown name or arguments that do not fit, with the form expected.
     """
     return spelling.parse(text, ROWS, "bound")

@@ -1,8 +1,7 @@
-"""The thermodynamic variational objective: log p(x) as an area, and Riemann sums below and above it.
+"""The thermodynamic variational objective (Masrani et al., 2019): log p(x) as an integral, and its Riemann sums.
 
-log p(x) = the integral over beta in [0, 1] of g(beta) = E[log w] under pi_beta, which is proportional to
-q(z | x) w^beta: q at beta = 0, the posterior at beta = 1. g rises with beta, so a left sum is below the area and a
-right sum above it (Masrani et al., 2019).
+log p(x) is the integral over beta in [0, 1] of g(beta) = E[log w] under pi_beta, proportional to q(z | x) w^beta: q at
+beta = 0, the posterior at beta = 1. g rises with beta, so a left sum is below the integral and a right sum above it.
 """
 
 from dataclasses import dataclass
@@ -22,9 +21,9 @@ from jensen.core.numerics import at_least_float32
 class Tvo:
     """sum_k (beta_{k+1} - beta_k) g(beta), g at the left or the right end of each interval.
 
-    g(beta) = sum_s pi_s log_w_s with the self-normalised weights pi_s = w_s^beta / sum_t w_t^beta. The empirical g
-    has `iwae` of the same weights for its area, so for every set of weights left <= iwae <= right; both meet there
-    as intervals grow fine. With one interval the left sum is `elbo` and the right sum E_posterior log w.
+    g(beta) = sum_s pi_s log_w_s with the self-normalised weights pi_s = w_s^beta / sum_t w_t^beta. The integral of this
+    g is `iwae` of the same weights, so for every set of weights left <= iwae <= right, and both tend to it as intervals
+    become fine. With one interval the left sum is `elbo` and the right sum E_posterior log w.
 
     betas rise from 0 to 1: `linear_betas(k)` or `log_betas(k)`, or any tuple. A particle outside the support makes the
     left sum -inf, as it makes the ELBO, and leaves the right sum finite. ValueError for other betas or another side.
@@ -51,6 +50,10 @@ class Tvo:
     def additive(self) -> bool:
         return len(self.betas) == 2 and self.side == "left"
 
+    @property
+    def upper(self) -> bool:
+        return self.side == "right"
+
     def __call__(self, log_w: Float[Tensor, "s n"], /) -> Float[Tensor, " n"]:
         check_log_weights(log_w)
         ends = self.betas[:-1] if self.side == "left" else self.betas[1:]
@@ -68,18 +71,18 @@ def linear_betas(intervals: int) -> tuple[float, ...]:
 
 
 def log_betas(intervals: int, first: float = 0.025) -> tuple[float, ...]:
-    """0, then k values from `first` to 1 with equal ratios: most of them where g bends (Masrani et al., 2019).
+    """0, then k values from `first` to 1 with equal ratios: dense where g is steep (Masrani et al., 2019).
 
     One interval is (0, 1) whatever `first` is. ValueError for fewer than one interval or a first outside (0, 1).
     """
     _check_intervals(intervals)
     if not 0 < first < 1:
-        raise ValueError(f"expected a first beta in (0, 1), got {first}: 0 itself is always there")
+        raise ValueError(f"expected a first beta in (0, 1), got {first}: 0 is always the one before it")
     return (0.0, *(first ** (1 - i / (intervals - 1)) for i in range(intervals - 1)), 1.0)
 
 
 def tempered_mean(log_w: Float[Tensor, "s n"], beta: float) -> Float[Tensor, " n"]:
-    """g(beta) = sum_s pi_s log_w_s, pi_s = w_s^beta / sum_t w_t^beta, where a weight of 0 counts for nothing: (n,)."""
+    """g(beta) = sum_s pi_s log_w_s, (n,), pi_s = w_s^beta / sum_t w_t^beta, with 0 log 0 = 0 for a weight of 0."""
     if beta == 0:
         return elbo(log_w)
     log_w = at_least_float32(log_w)

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core.bounds.weights import Renyi, power_mean
-from jensen.core.contracts import Bound
+from jensen.core.contracts import Bound, Sided, can
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,8 @@ class Cubo:
     The exact bound is log p(x) plus the Renyi divergence of order n of the posterior from q, times (n - 1) / n, so it
     rises with n from log p(x) at n = 1; n = 2 is the chi^2 bound, and it is infinite where q's tails are too light.
     mean_s w^n is unbiased for E_q w^n, but its logarithm is biased down: the value of s samples lies between `iwae`
-    and `vr_max` of the same weights, its mean rises with s, and at small s it may be below log p(x). To claim a bound
-    use many samples; exp(n (value - c)), for a constant c, is what has an unbiased gradient. ValueError for n < 1, or
-    one that is not finite.
+    and `vr_max` of the same weights, its mean rises with s, and at small s it may be below log p(x). The gradient of
+    exp(n (value - c)) is unbiased, for a constant c. ValueError for n < 1, or one that is not finite.
 
     Side        upper, for exact expectations; at s samples biased down
     Tight when  q is the posterior, or n = 1
@@ -41,6 +40,10 @@ class Cubo:
     def additive(self) -> bool:
         return False
 
+    @property
+    def upper(self) -> bool:
+        return True
+
     def __call__(self, log_w: Float[Tensor, "s n"], /) -> Float[Tensor, " n"]:
         return power_mean(log_w, self.n)
 
@@ -49,5 +52,5 @@ class Cubo:
 
 
 def upper(bound: Bound) -> bool:
-    """Whether a bound is one from above, to be minimised."""
-    return isinstance(bound, Cubo)
+    """Whether a bound is an upper one, to be minimised in q: False for one that does not say."""
+    return can(bound, Sided) and bound.upper

@@ -1,4 +1,4 @@
-"""The family that holds the ELBO, IWAE and VR-max: logarithms of power means of the weights."""
+"""The variational Renyi family, the ELBO, IWAE and VR-max among it: logarithms of power means of the weights."""
 
 import math
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from jensen.core.numerics import at_least_float32, log_sum_exp
 class Renyi:
     """log mean_s exp((1 - alpha) log_w) / (1 - alpha), the variational Renyi bound; it falls as alpha rises.
 
-    alpha = 0 is `iwae`, log mean_s w_s; alpha = 1 is its limit `elbo`, mean_s log_w, reached without loss of precision
-    on the way; alpha = -inf is its limit `vr_max`, max_s log_w. One particle outside the support makes it -inf for
-    alpha >= 1, with gradient 0 for alpha > 1. ValueError for an alpha of nan or inf.
+    alpha = 0 is `iwae`, log mean_s w_s; alpha = 1 is its limit `elbo`, mean_s log_w, and precision is kept near it;
+    alpha = -inf is its limit `vr_max`, max_s log_w. One particle outside the support makes it -inf for alpha >= 1, with
+    gradient 0 for alpha > 1. ValueError for an alpha of nan or inf.
 
     Side        lower for alpha >= 0, in expectation at every s; for alpha < 0 either: see `Cubo`
     Tight when  q is the posterior; `iwae` as s -> infinity too
@@ -71,13 +71,13 @@ vr_max = Renyi(-math.inf)
 def leave_one_out_iwae(log_w: Float[Tensor, "s n"]) -> Float[Tensor, "s n"]:
     """`iwae` of the other samples, entry s without log_w_s, for s >= 2.
 
-    With p_s = softmax_s(log_w) it is log sum exp(log_w) + log1p(-p_s) - log(s - 1): exact to rounding where p_s <= 1/2,
-    which all samples but the heaviest have, whose others are summed by themselves. Cost: that of two bounds.
+    With p_s = softmax_s(log_w) it is log sum exp(log_w) + log1p(-p_s) - log(s - 1), exact to rounding where p_s <= 1/2:
+    for every sample but the heaviest, where the others are summed directly. Cost: that of two bounds.
     """
     check_log_weights(log_w)
     s = len(log_w)
     if s < 2:
-        raise ValueError("expected log weights (s, n) with s >= 2, got one sample: nothing is left without it")
+        raise ValueError("expected log weights (s, n) with s >= 2, got one sample: there are no others")
     log_w = at_least_float32(log_w)
     heaviest = torch.arange(s, device=log_w.device)[:, None] == log_w.argmax(0)
     total = log_sum_exp(log_w, 0)
@@ -91,7 +91,7 @@ def power_mean(log_w: Float[Tensor, "s n"], power: float) -> Float[Tensor, " n"]
     """log mean_s exp(power log_w) / power for a power other than 0, (n,).
 
     With peak the largest of power log_w, it is peak + log1p(mean_s expm1(power log_w - peak)) where the mean is near
-    1: a power of 1e-6 then loses nothing.
+    1, which keeps the precision of a power such as 1e-6.
     """
     check_log_weights(log_w)
     log_w = at_least_float32(log_w)

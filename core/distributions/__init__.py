@@ -1,4 +1,8 @@
-"""Distributions as values: NamedTuples of tensors with pure methods."""
+"""Distributions as values: NamedTuples of tensors with pure methods, in nats per datum.
+
+Each states its Support, the Noise that `sample` is a function of, and its Closed forms: the capabilities of
+`contracts` that it has beyond `Distribution`.
+"""
 
 from jensen.core.distributions._draw import draw
 from jensen.core.distributions._from_torch import FromTorch, from_torch

@@ -1,4 +1,4 @@
-"""Samples with their log density, at once where the distribution can."""
+"""Samples together with their log density."""
 
 from torch import Tensor
 
@@ -6,10 +6,10 @@ from jensen.core.contracts import Distribution, Drawable, Event, Key, can
 
 
 def draw(q: Distribution, key: Key, s: int) -> tuple[Event, Tensor]:
-    """(z, log q(z)): (s, n, *event) and (s, n), in nats per datum, of the noise at the key's place.
+    """(z, log q(z)): (s, n, *event) and (s, n), in nats per datum.
 
-    The same as z = q.sample(q.noise(key, s)) and q.log_prob(z), up to rounding: a `Drawable` makes both in one pass,
-    and stores no noise on its way.
+    Equal to z = q.sample(q.noise(key, s)) and q.log_prob(z) up to rounding; a `Drawable` computes both in one pass,
+    without storing the noise.
     """
     if can(q, Drawable):
         return q.draw(key, s)

@@ -1,4 +1,4 @@
-"""Distributions of torch.distributions as values here, with noise from our keys."""
+"""Distributions of torch.distributions as values, with noise by key."""
 
 from typing import NamedTuple
 
@@ -16,17 +16,19 @@ from jensen.core.trees import Params, Static
 class FromTorch(NamedTuple):
     """A family of torch.distributions as a tree of its parameters: see `from_torch`.
 
-    Support     torch's; outside it the density is 0
-    Noise       standard normal for normals, (s, n, *event); else uniform
+    Support       that of the family in torch
+    Noise         standard normal for normals, else uniform, (s, n, *event)
+    Closed forms  none
     """
 
     parameters: Params
-    family: Static[str]  # a name, since torch.compile does not see a class in a closure change
+    family: Static[str]  # by name: torch.compile would not notice that a class in a closure has changed
     depth: Static[int]  # how many axes of its batch are an event
 
     reparameterised = True
 
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n *d"]:
+        """Standard normal or uniform noise, (s, n, *event)."""
         d = self._made()
         shape, dtype = (s, *d.batch_shape, *d.event_shape), d.mean.dtype
         return (keys.normal if _is_normal(d) else keys.uniform)(key, shape, dtype)
@@ -43,7 +45,7 @@ class FromTorch(NamedTuple):
         return base.icdf(noise.clamp(finfo.tiny, 1 - finfo.eps / 2))
 
     def log_prob(self, z: Event, /) -> Float[Tensor, "..."]:
-        """torch's, in nats per datum, and -inf outside the support: (s, n, *event) -> (s, n)."""
+        """torch's log_prob in nats per datum, -inf outside the support: (s, n, *event) -> (s, n)."""
         d = self._made()
         support = d.support
         assert support is not None  # of the families that from_torch takes
@@ -58,7 +60,7 @@ class FromTorch(NamedTuple):
 
 
 def from_torch(d: TorchDistribution) -> FromTorch:
-    """A value that samples and scores as d does: batch shape (n,), so `Independent(d, 1)` for (n, d) components.
+    """The distribution d as a value, for a batch shape (n,): `Independent(d, 1)` makes (n, d) components an event.
 
     TypeError for a d that is neither normal nor has a quantile function; ValueError for another batch shape.
     """

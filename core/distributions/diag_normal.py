@@ -62,7 +62,7 @@ class DiagNormal(NamedTuple):
         return normal_log_prob(z, self.loc, self.log_scale)
 
     def draw(self, key: Key, s: int, /) -> tuple[Float[Tensor, "s n d"], Float[Tensor, "s n"]]:
-        """(z, log N(z)) of the noise at the key's place: one operation, differentiable in both fields."""
+        """(z, log N(z)) in one operation, differentiable in both fields: those of `noise`, `sample` and `log_prob`."""
         self._check()
         noise_shape(self.loc, s, 2)
         return normal_sample(key, self.loc, self.log_scale, s)
@@ -122,7 +122,7 @@ class DiagNormal(NamedTuple):
         return ((at_least_float32(self.loc) - at_least_float32(p.loc)).square() + scales.square()).sum(-1)
 
     def weak_derivatives(self, eps: Float[Tensor, "s n d"], /) -> tuple[WeakDerivative, ...]:
-        """In loc between loc ± scale w, w Rayleigh; in log_scale between loc + scale m, m Maxwell, and z itself.
+        """In loc between loc ± scale w, w Rayleigh; in log_scale between loc + scale m, m double-sided Maxwell, and z.
 
         w and m are monotone functions of eps, which couples them (Rosca et al., 2019).
         """

@@ -17,7 +17,12 @@ from jensen.core.ops._normal_log_prob import HALF_LOG_2PI
 
 
 class FullNormal(NamedTuple):
-    """N(loc, L L^T), one per datum, with L lower triangular: its diagonal exp(log_scale), below it that of `lower`."""
+    """N(loc, L L^T), one per datum, with L lower triangular: its diagonal exp(log_scale), below it that of `lower`.
+
+    Support       R^d
+    Noise         standard normal, (s, n, d)
+    Closed forms  mean, entropy, KL
+    """
 
     loc: Float[Tensor, "n d"]
     log_scale: Float[Tensor, "n d"]
@@ -27,12 +32,12 @@ class FullNormal(NamedTuple):
 
     @classmethod
     def from_diagonal(cls, q: DiagNormal) -> "FullNormal":
-        """The same distribution, free to correlate."""
+        """The same distribution with a full covariance."""
         return cls(q.loc, q.log_scale, q.loc.new_zeros(*q.loc.shape, q.loc.shape[-1]))
 
     @classmethod
     def from_covariance(cls, loc: Float[Tensor, "n d"], covariance: Float[Tensor, "*n d d"]) -> "FullNormal":
-        """The normal of this mean and covariance, one for all data or one per datum, as Laplace's method gives it.
+        """The normal of this mean and covariance, (d, d) for all data or (n, d, d), as from Laplace's approximation.
 
         ValueError for a covariance that is not positive definite.
         """
@@ -63,7 +68,7 @@ class FullNormal(NamedTuple):
         return (self.loc + moved).to(self.loc.dtype)
 
     def log_prob(self, z: Float[Tensor, "... n d"], /) -> Float[Tensor, "... n"]:
-        """log N(z; loc, L L^T) in nats per datum."""
+        """log N(z; loc, L L^T) in nats per datum: (s, n, d) -> (s, n)."""
         check_value(z, self.loc)
         eps = self._whitened(at_least_float32(z) - at_least_float32(self.loc))
         return -(0.5 * eps.square() + bounded(self.log_scale) + HALF_LOG_2PI).sum(-1)
@@ -79,8 +84,8 @@ class FullNormal(NamedTuple):
     def kl(self, p: "FullNormal", /) -> Float[Tensor, " n"]:
         """KL(self || p) in nats per datum, with A = L_p^-1 L: (|A|^2 - d + |L_p^-1 (loc - loc_p)|^2) / 2 - log det A.
 
-        The diagonal's part is `normal_kl` of the scales, and the rest of A is L_p^-1 (L - L_p): small KLs keep their
-        digits.
+        The diagonal's part is `normal_kl` of the scales, and the rest of A is L_p^-1 (L - L_p), so that small KLs are
+        accurate.
         """
         check_value(self.loc, p.loc)
         zero, scale = torch.zeros_like(self.loc), bounded(p.log_scale)
@@ -93,6 +98,7 @@ class FullNormal(NamedTuple):
         return normal_kl(zero, self.log_scale, zero, p.log_scale) + 0.5 * squares
 
     def _factor(self) -> Tensor:
+        """L: (n, d, d)."""
         return torch.tril(at_least_float32(self.lower), -1) + torch.diag_embed(torch.exp(bounded(self.log_scale)))
 
     def _whitened(self, z: Tensor) -> Tensor:

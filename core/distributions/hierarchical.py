@@ -16,15 +16,18 @@ from jensen.core.trees import Params, Static
 class Hierarchical(NamedTuple):
     """q(z1 | x) q(z2 | z1) of one family, with z = (z1, z2) on the last axis, (s, n, d1 + d2).
 
-    `condition` is a pure function of `params` and of z1 (s, n, d1) alone; it and d2 are no leaves of the tree, and come
-    as `trees.Static(condition)` and `trees.Static(d2)`. log_prob calls it at the z it is given, so
-    that of `trees.stop(q)` only parameters are constant: a path through z1 still runs through q(z2 | z1), which is
-    what makes doubly reparameterised gradients right for a hierarchy (Bauer and Mnih, 2021). Neither entropy, KL nor
-    mean has a closed form.
+    `condition` is a pure function of `params` and of z1 (s, n, d1) alone; it and d2 are no leaves of the tree, but
+    `trees.Static(condition)` and `trees.Static(d2)`. log_prob evaluates it at the z1 of its argument, so that
+    `trees.stop(q)` stops parameters alone: the path through z1 into q(z2 | z1) remains, as doubly reparameterised
+    gradients of a hierarchy need (Bauer and Mnih, 2021).
+
+    Support       the family's, of both layers
+    Noise         the family's, (s, n, d1 + d2)
+    Closed forms  none
     """
 
     first: Distribution  # q(z1 | x): fields (n, d1)
-    params: Params  # what `condition` learns
+    params: Params  # of `condition`
     condition: Static[Callable[[Params, Tensor], Distribution]]  # params, z1 (s, n, d1) -> q(z2 | z1): (s, n, d2)
     second: Static[int]  # d2
 

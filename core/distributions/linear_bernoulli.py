@@ -14,8 +14,12 @@ from jensen.core.ops import linear_bernoulli_log_prob
 class LinearBernoulli(NamedTuple):
     """Bernoulli(logits) with logits = h weight^T + bias: fields (s, n, H), (D, H) and (D,), or h (n, H).
 
-    Of samples h (s, n, H) the log probability of data x (n, D) is one operation that never stores the (s, n, D)
-    logits, forward or backward. Whatever else is asked makes them.
+    For samples h (s, n, H) the log probability of data x (n, D) is one operation that never stores the (s, n, D)
+    logits, forward or backward; the other methods do.
+
+    Support       {0, 1}^D
+    Noise         uniform, (s, n, D)
+    Closed forms  mean
     """
 
     h: Float[Tensor, "*s n H"]

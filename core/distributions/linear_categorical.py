@@ -16,9 +16,13 @@ from jensen.core.ops import categorical_log_prob, linear_categorical_log_prob
 class LinearCategorical(NamedTuple):
     """One choice out of D, P = softmax(h weight^T + bias): fields (s, n, H), (D, H) and (D,), or h (n, H).
 
-    Values are one-hot, (s, n, D). Of counts x (n, D) the log probability is that of all items in one order: the
-    multinomial coefficient, which no parameter changes, is left out. Of samples h (s, n, H) it is one operation that
-    never stores the (s, n, D) logits, forward or backward.
+    For samples h (s, n, H) the log probability of data x (n, D) is one operation that never stores the (s, n, D)
+    logits, forward or backward. x may be counts: their log probability is that of the items in one order, without the
+    multinomial coefficient, which depends on no parameter.
+
+    Support       one-hot values, (s, n, D)
+    Noise         uniform, (s, n, D)
+    Closed forms  mean
     """
 
     h: Float[Tensor, "*s n H"]
@@ -28,6 +32,7 @@ class LinearCategorical(NamedTuple):
     reparameterised = False
 
     def logits(self) -> Float[Tensor, "*s n D"]:
+        """h weight^T + bias: (*s, n, D)."""
         return F.linear(self.h, self.weight, self.bias)
 
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n D"]:

@@ -1,4 +1,4 @@
-"""A base distribution seen through flows."""
+"""The pushforward of a base distribution by flows."""
 
 from typing import NamedTuple
 
@@ -11,9 +11,11 @@ from jensen.core.contracts import Distribution, Flow, Key
 class Pushforward(NamedTuple):
     """The distribution of flows_k(... flows_1(z)), z from `base` (Rezende and Mohamed, 2015).
 
-    log q(z') = base.log_prob(z) + log |det dz/dz'|. Flows are values with `forward` and `inverse`, as in
-    `jensen.core.flows`. Neither mean, entropy nor KL has a closed form. TypeError for a discrete base, whose masses
-    have no volume to change.
+    log q(z') = base.log_prob(z) + log |det dz/dz'|. TypeError for a discrete base, whose masses no map rescales.
+
+    Support       the image of the base's
+    Noise         the base's
+    Closed forms  none
     """
 
     base: Distribution
@@ -36,7 +38,7 @@ class Pushforward(NamedTuple):
         return z
 
     def log_prob(self, z: Float[Tensor, "*s n d"], /) -> Float[Tensor, "*s n"]:
-        """Nats per datum, by the flows' inverses."""
+        """In nats per datum, by the flows' inverses: (s, n, d) -> (s, n)."""
         self._check()
         log_det = 0.0
         for flow in reversed(self.flows):

@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
-MOST = 2**20  # values that are listed
+MOST = 2**20  # values of a support that may be enumerated
 
 
 def check_value(z: Tensor, parameter: Tensor) -> None:
-    """The trailing axes that a value and a parameter share must be equal: (n,) never meets (n, 1)."""
+    """ValueError unless the trailing axes that a value and a parameter share are equal: (n,) does not fit (n, 1)."""
     shared = min(z.ndim, parameter.ndim)
     if shared == 0 or z.shape[-shared:] != parameter.shape[-shared:]:
         raise ValueError(
@@ -16,7 +16,7 @@ def check_value(z: Tensor, parameter: Tensor) -> None:
 
 
 def check_fields(first: Tensor, second: Tensor) -> None:
-    """The fields of one distribution have one shape."""
+    """ValueError unless the fields of a distribution have one shape."""
     if first.shape != second.shape:
         raise ValueError(
             f"expected fields of one shape, got {tuple(first.shape)} and {tuple(second.shape)}: expand the smaller"
@@ -24,7 +24,7 @@ def check_fields(first: Tensor, second: Tensor) -> None:
 
 
 def noise_shape(parameter: Tensor, s: int, rank: int) -> tuple[int, ...]:
-    """(s, *parameter.shape), for parameters with one data axis before their event axes."""
+    """(s, *parameter.shape), for parameters with one data axis before their event axes: ValueError for others."""
     if parameter.ndim != rank:
         axes = ", ".join(("n", "d", "k")[:rank])
         raise ValueError(f"expected parameters ({axes}) to draw for, got {tuple(parameter.shape)}: one row per datum")
@@ -34,6 +34,6 @@ def noise_shape(parameter: Tensor, s: int, rank: int) -> tuple[int, ...]:
 
 
 def check_enumerable(values: int, components: int) -> None:
-    """A list of values^components values is not too long to make."""
+    """ValueError for a support of more than 2^20 values."""
     if values**components > MOST:
         raise ValueError(f"expected at most {MOST} values to list, got {values}^{components}: average over samples")

@@ -1,6 +1,6 @@
 """The standard gamma as a function of uniform noise, differentiable in its concentration; in float64 throughout.
 
-Gamma, Beta and Dirichlet draw through it, in logarithms: a draw at a small concentration, such as e^-500, has one.
+Gamma, Beta and Dirichlet sample through it, in logarithms, since a sample at a small concentration may be e^-500.
 """
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from jensen.core.numerics import double
 
-_LEAST = 1e-38  # uniform noise is 0 with probability 2^-31, and a draw is never 0
+_LEAST = 1e-38  # uniform noise is 0 with probability 2^-31, and a sample is never 0
 _TINY = -40.0  # log z where z itself no longer changes log P(a, z) - a log z, in float64
 
 
@@ -19,13 +19,13 @@ def log_standard_gamma(u: Float[Tensor, "*s"], concentration: Float[Tensor, "*n"
     P is the regularised lower incomplete gamma function, right to 2e-9 relatively, as torch's is for a > 20, else to
     rounding. The gradient in a is the implicit one, dz / da = -(dP / da) / (dP / dz) (Figurnov et al., 2018), with
     dP / da by central differences: relative error below 1e-5 for u within 1e-6 of neither end and a <= 1e6, and up to
-    0.4 further out, where 1 - P has no digits left. To the next derivative it is a constant, so second derivatives are
-    not implied; u gets no gradient.
+    0.4 further out, where 1 - P has no digits left. It is a constant to second derivatives, which are therefore wrong;
+    u has no gradient.
     """
     a = double(concentration)
-    with_no_path = a.detach()
-    log_z = _log_quantile(u.detach().double().clamp_min(_LEAST), with_no_path)
-    return log_z + _slope(log_z, with_no_path) * (a - with_no_path)
+    detached = a.detach()
+    log_z = _log_quantile(u.detach().double().clamp_min(_LEAST), detached)
+    return log_z + _slope(log_z, detached) * (a - detached)
 
 
 def log_gamma_divergence(p: Float[Tensor, "..."], q: Float[Tensor, "..."]) -> Float[Tensor, "..."]:

@@ -1,6 +1,6 @@
-"""Divergences between distributions, (n,), and between samples. Where it is one, the unit is nats per datum.
+"""Divergences between distributions, (n,), and between samples; in nats per datum where not said otherwise.
 
-`generators` holds the functions f of f-divergences; `bounds.Csiszar` takes them too.
+`generators` has the functions f of f-divergences, for `bounds.Csiszar` too.
 """
 
 from jensen.core.divergences import generators

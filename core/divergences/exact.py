@@ -136,7 +136,7 @@ def _discrete_per_order(log_q: Tensor, log_p: Tensor, a: float) -> Tensor:
 
 
 def _terms(f: Callable[[Tensor], Tensor], log_q: Tensor, log_p: Tensor) -> Tensor:
-    """q f(p / q), as p f*(q / p) where p > q: f and f* = `generators.swapped(f)` meet no ratio above 1."""
+    """q f(p / q), as p f*(q / p) where p > q: f and f* = `generators.swapped(f)` at ratios of at most 1."""
     never = (log_q == -torch.inf) & (log_p == -torch.inf)
     t = torch.where(never, 0.0, log_p) - torch.where(never, 0.0, log_q)
     more = t > 0

@@ -1,8 +1,7 @@
-"""The functions f of f-divergences, D_f = E_q f(p / q), as functions of t = log(p / q).
+"""Generators f of f-divergences, D_f = E_q f(p / q), as functions of t = log(p / q).
 
-Each is convex in u = e^t, and 0 with slope 0 at u = 1: f(u) and f(u) + c (u - 1) have the same divergence, and this
-one of them is never negative, at any sample. All are accurate as t -> 0. t = -inf, p = 0, gives f(0); a value that
-overflows is inf, never NaN.
+Each is convex in u = e^t, and 0 with slope 0 at u = 1: of all f(u) + c (u - 1), which have one divergence, the one that
+is never negative. All are accurate as t -> 0. t = -inf, p = 0, gives f(0); a value that overflows is inf, never NaN.
 """
 
 import math
@@ -76,7 +75,7 @@ class Alpha(NamedTuple):
 def swapped(f: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """u f(1 / u) as a function of t: the f of D_f with q and p exchanged, as `forward_kl` is that of `reverse_kl`.
 
-    It is known for every f here. For another it is e^t f(-t), for t in float64, and t < -700 counts as -700.
+    Exact for every f here. For another it is e^t f(-t), for t in float64, and t < -700 counts as -700.
     """
     if isinstance(f, Alpha):
         return Alpha(1 - f.alpha)
@@ -102,6 +101,6 @@ def _jensen_shannon(t: Tensor) -> Tensor:
 
 
 def _capped(f: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
-    """f(t), and inf with no gradient where e^t overflows: the parts of f would be inf - inf there, its slope 0 inf."""
+    """f(t), and inf with no gradient where e^t overflows, as the terms of f would be inf - inf and its slope 0 inf."""
     overflows = torch.exp(t) == torch.inf
     return torch.where(overflows, torch.inf, f(torch.where(overflows, 0.0, t)))

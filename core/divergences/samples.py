@@ -1,4 +1,4 @@
-"""How far apart two samples are: the maximum mean discrepancy."""
+"""The maximum mean discrepancy between two samples (Gretton et al., 2012)."""
 
 from typing import Literal
 
@@ -36,7 +36,7 @@ def squared_mmd(
         )
     s, t = len(x), len(y)
     if min(s, t) < 2:
-        raise ValueError(f"expected at least two samples of each, got {s} and {t}: a pair is compared")
+        raise ValueError(f"expected at least two samples of each, got {s} and {t}: the kernel is averaged over pairs")
     if kernel not in ("rbf", "imq"):
         raise ValueError(f'expected kernel "rbf" or "imq", got {kernel!r}')
     both = at_least_float32(torch.cat([x, y])).movedim(1, 0)  # (n, s + t, d)
@@ -46,7 +46,7 @@ def squared_mmd(
     else:
         _check_bandwidth(bandwidth, len(detached))
     h = torch.as_tensor(bandwidth, dtype=torch.float64, device=both.device)[..., None, None]
-    both = both.double() - detached.double().mean(1, keepdim=True)  # squares less their product keep few digits
+    both = both.double() - detached.double().mean(1, keepdim=True)  # centred, as squares less their product lose digits
     squares = both.square().sum(-1)
     distances = (squares[:, :, None] + squares[:, None] - 2 * both @ both.mT).clamp_min(0)
     k = torch.rsqrt(1 + distances / h) if kernel == "imq" else torch.exp(-distances / h)

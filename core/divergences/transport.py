@@ -1,4 +1,4 @@
-"""Optimal transport between independent coordinates: the cost of each adds up."""
+"""Optimal transport between distributions of independent components, over which the cost is a sum."""
 
 from jaxtyping import Float
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Affine couplings: one part of z moves by an affine map that the other part chooses."""
+"""Affine coupling layers (Dinh et al., 2017): an affine map of one part of z, conditioned on the other part."""
 
 from typing import NamedTuple
 
@@ -11,11 +11,15 @@ from jensen.core.contracts import Flow, Key
 
 
 class Coupling(NamedTuple):
-    """z' = (z1, shift + exp(log_scale) z2), with shift and log_scale of a network of z1 (Dinh et al., 2017, RealNVP).
+    """z' = (z1, shift + exp(log_scale) z2), with shift and log_scale a network of z1: RealNVP's layer.
 
     z1 is the first c of d components, z2 the rest; (shift, t) = out tanh(inner z1 + inner_bias) + out_bias and
-    log_scale = 2 tanh(t / 2), so that one coupling stretches by e^2 at most. Fields without an axis n are one network
-    for all data, with it one per datum. A context has no part in it.
+    log_scale = 2 tanh(t / 2), so that one coupling scales by e^2 at most.
+
+    Log det     sum_d log_scale
+    Context     ignored
+    Per datum   with an axis n in its fields, one network for each datum; without, one for all
+    Reference   Dinh et al., 2017
     """
 
     inner: Float[Tensor, "*n h c"]
@@ -27,10 +31,7 @@ class Coupling(NamedTuple):
     def identity(
         cls, key: Key, d: int, hidden: int, n: int | None = None, dtype: torch.dtype = torch.float32
     ) -> "Coupling":
-        """The map that changes nothing, for n data or one for all.
-
-        The inner layer is normal, so that its bends lie all over a standard normal's z1.
-        """
+        """The identity, for n data or one for all: the outer layer is 0, the inner one standard normal."""
         c, (inner_key, bias_key) = d // 2, keys.split(key)
         inner = keys.normal(inner_key, (hidden * c,), dtype).reshape(hidden, c)
         bias = keys.normal(bias_key, (hidden,), dtype)
@@ -64,7 +65,13 @@ class Coupling(NamedTuple):
 
 
 class Reverse(NamedTuple):
-    """The components in reverse order, so that the next coupling moves those that the last one kept."""
+    """The components in reverse order, so that the next coupling changes those that the last one left.
+
+    Log det     0
+    Context     ignored
+    Per datum   no parameters
+    Reference   Dinh et al., 2017
+    """
 
     def forward(
         self, z: Float[Tensor, "*s n d"], context: Tensor | None = None, /
@@ -85,9 +92,9 @@ def real_nvp(
     n: int | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> tuple[Flow, ...]:
-    """Couplings with reversals after each, an even number of them, so that together they begin as the identity."""
+    """An even number of couplings with a reversal after each: the identity at the start."""
     if couplings < 2 or couplings % 2:
-        raise ValueError(f"expected an even number of couplings, 2 or more, got {couplings}: each moves half of z")
+        raise ValueError(f"expected an even number of couplings, 2 or more, got {couplings}: each changes half of z")
     drawn = [Coupling.identity(k, d, hidden, n, dtype) for k in keys.split(key, couplings)]
     return tuple(flow for coupling in drawn for flow in (coupling, Reverse()))
 

@@ -1,1 +1,1 @@
-"""What each kind of model defines: its parameters, and the densities that they are parameters of."""
+"""Models: functions of a tree of parameters, one package for each kind."""

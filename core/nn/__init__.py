@@ -1,4 +1,4 @@
-"""Network building blocks: modules of `init(key, ...) -> params` and `apply(params, x)`."""
+"""Network layers: modules of `init(key, ...) -> params` and `apply(params, x)`."""
 
 from jensen.core.nn import conv, convnet, initial, linear, mlp
 

@@ -1,16 +1,21 @@
 """2-d convolution and its transpose, over (..., channels, height, width) with any number of leading axes."""
 
+from collections.abc import Callable
+
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core.contracts import Key
-from jensen.core.nn.initial import he
+from jensen.core.nn.initial import Initialiser, he
 from jensen.core.trees import Params, check_keys
 
 
-def init(key: Key, inputs: int, outputs: int, kernel: int, weight=he, dtype: torch.dtype = torch.float32) -> Params:
+def init(
+    key: Key, inputs: int, outputs: int, kernel: int, weight: Initialiser = he, dtype: torch.dtype = torch.float32
+) -> Params:
     """{"weight": (outputs, inputs, kernel, kernel), "bias": (outputs,) of zeros}."""
     return {
         "weight": weight(key, (outputs, inputs, kernel, kernel), dtype),
@@ -26,7 +31,7 @@ def apply(
 
 
 def init_transposed(
-    key: Key, inputs: int, outputs: int, kernel: int, weight=he, dtype: torch.dtype = torch.float32
+    key: Key, inputs: int, outputs: int, kernel: int, weight: Initialiser = he, dtype: torch.dtype = torch.float32
 ) -> Params:
     """{"weight": (inputs, outputs, kernel, kernel), "bias": (outputs,) of zeros}."""
     drawn = weight(key, (outputs, inputs, kernel, kernel), dtype)
@@ -40,10 +45,13 @@ def apply_transposed(
     return _over_leading(F.conv_transpose2d, params, x, 0, stride, padding)
 
 
-def _over_leading(f, params: Params, x: Tensor, input_axis: int, stride: int, padding: int) -> Tensor:
+def _over_leading(
+    f: Callable[..., Tensor], params: Params, x: Tensor, input_axis: int, stride: int, padding: int
+) -> Tensor:
+    """f over images, whatever axes lead them."""
     check_keys(params, ("weight", "bias"))
     inputs = params["weight"].shape[input_axis]
     if x.ndim < 3 or x.shape[-3] != inputs:
         raise ValueError(f"expected x (..., {inputs}, height, width), got {tuple(x.shape)}")
-    out = f(x.reshape(-1, *x.shape[-3:]), params["weight"], params["bias"], stride=stride, padding=padding)
+    out = f(rearrange(x, "... i h w -> (...) i h w"), params["weight"], params["bias"], stride=stride, padding=padding)
     return out.reshape(*x.shape[:-3], *out.shape[1:])

@@ -1,12 +1,14 @@
-"""A convolutional encoder and its mirror image: each level halves, or doubles, the image's sides.
+"""A convolutional encoder, and a transposed-convolutional decoder: each level halves, or doubles, the image's sides.
 
 Images enter and leave flat, (..., channels * height * width), so that they fit where an mlp fits.
 """
 
 import math
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
@@ -14,10 +16,10 @@ from torch.nn import functional as F
 from jensen.core import keys
 from jensen.core.contracts import Key
 from jensen.core.nn import conv, linear
-from jensen.core.nn.initial import he
+from jensen.core.nn.initial import Initialiser, he
 from jensen.core.trees import Params, check_keys
 
-Image = tuple[int, int, int]  # channels, height, width
+Image: TypeAlias = tuple[int, int, int]  # channels, height, width
 KERNEL, STRIDE, PADDING = 4, 2, 1  # halves an even side exactly, and its transpose doubles it
 
 
@@ -26,7 +28,7 @@ def init_encoder(
     image: Image,
     channels: Sequence[int],
     outputs: int,
-    weight=he,
+    weight: Initialiser = he,
     dtype: torch.dtype = torch.float32,
 ) -> Params:
     """{"levels": {"0": conv, ...}, "head": linear} for image (c, h, w) -> (outputs,)."""
@@ -46,10 +48,11 @@ def encode(
     check_keys(params, ("levels", "head"))
     if x.ndim == 0 or x.shape[-1] != math.prod(image):
         raise ValueError(f"expected flat images (..., {math.prod(image)}) for {image}, got {tuple(x.shape)}")
-    x = x.unflatten(-1, image)
+    channels, height, width = image
+    x = rearrange(x, "... (c h w) -> ... c h w", c=channels, h=height, w=width)
     for i in range(len(params["levels"])):
         x = activation(conv.apply(params["levels"][str(i)], x, stride=STRIDE, padding=PADDING))
-    return linear.apply(params["head"], x.flatten(-3))
+    return linear.apply(params["head"], rearrange(x, "... c h w -> ... (c h w)"))
 
 
 def init_decoder(
@@ -57,7 +60,7 @@ def init_decoder(
     inputs: int,
     channels: Sequence[int],
     image: Image,
-    weight=he,
+    weight: Initialiser = he,
     dtype: torch.dtype = torch.float32,
 ) -> Params:
     """{"stem": linear, "levels": {"0": transposed conv, ...}, "bias": (c * h * w,)} for (inputs,) -> image."""
@@ -81,14 +84,15 @@ def decode(
     """z (..., inputs) -> (..., c * h * w), plus a bias per pixel."""
     check_keys(params, ("stem", "levels", "bias"))
     levels = len(params["levels"])
-    x = linear.apply(params["stem"], z).unflatten(-1, (-1, image[1] >> levels, image[2] >> levels))
+    x = linear.apply(params["stem"], z)
+    x = rearrange(x, "... (c h w) -> ... c h w", h=image[1] >> levels, w=image[2] >> levels)
     for i in range(levels):
         x = conv.apply_transposed(params["levels"][str(i)], activation(x), stride=STRIDE, padding=PADDING)
-    return x.flatten(-3) + params["bias"]
+    return rearrange(x, "... c h w -> ... (c h w)") + params["bias"]
 
 
 def smallest(image: Image, channels: Sequence[int]) -> tuple[int, int]:
-    """The sides left after halving once per level. ValueError for sides that do not divide."""
+    """The sides after halving once per level. ValueError for sides that do not divide."""
     factor = 2 ** len(channels)
     if not channels or image[1] % factor or image[2] % factor:
         raise ValueError(

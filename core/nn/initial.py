@@ -1,6 +1,8 @@
 """Initial weights: functions of a key and of a weight's shape, (out, in) or (out, in, height, width)."""
 
 import math
+from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -8,6 +10,8 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.contracts import Key
+
+Initialiser: TypeAlias = Callable[[Key, tuple[int, ...], torch.dtype], Tensor]
 
 
 def xavier(key: Key, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Float[Tensor, "out in *kernel"]:
@@ -23,6 +27,6 @@ def he(key: Key, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> 
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """How many inputs one output sums over, and how many outputs one input reaches."""
+    """(fan_in, fan_out): the inputs of one output, and the outputs of one input."""
     receptive = math.prod(shape[2:])
     return shape[1] * receptive, shape[0] * receptive

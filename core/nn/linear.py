@@ -1,4 +1,4 @@
-"""x W^T + b over the last axis."""
+"""The linear layer, x W^T + b over the last axis."""
 
 import torch
 from jaxtyping import Float
@@ -6,12 +6,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core.contracts import Key
-from jensen.core.nn.initial import xavier
+from jensen.core.nn.initial import Initialiser, xavier
 from jensen.core.trees import Params, check_keys
 
 
-def init(key: Key, inputs: int, outputs: int, weight=xavier, dtype: torch.dtype = torch.float32) -> Params:
-    """{"weight": (outputs, inputs), "bias": (outputs,) of zeros}; `weight` draws the weight."""
+def init(
+    key: Key, inputs: int, outputs: int, weight: Initialiser = xavier, dtype: torch.dtype = torch.float32
+) -> Params:
+    """{"weight": (outputs, inputs), "bias": (outputs,) of zeros}."""
     return {
         "weight": weight(key, (outputs, inputs), dtype),
         "bias": torch.zeros(outputs, dtype=dtype, device=key.device),

@@ -1,4 +1,4 @@
-"""Linear layers with an activation between them: the multilayer perceptron."""
+"""The multilayer perceptron: linear layers with an activation between them."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,11 +9,11 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.contracts import Key
 from jensen.core.nn import linear
-from jensen.core.nn.initial import xavier
+from jensen.core.nn.initial import Initialiser, xavier
 from jensen.core.trees import Params, check_keys
 
 
-def init(key: Key, sizes: Sequence[int], weight=xavier, dtype: torch.dtype = torch.float32) -> Params:
+def init(key: Key, sizes: Sequence[int], weight: Initialiser = xavier, dtype: torch.dtype = torch.float32) -> Params:
     """{"0": layer, "1": layer, ...} for sizes (inputs, hidden, ..., outputs)."""
     if len(sizes) < 2:
         raise ValueError(f"expected sizes (inputs, ..., outputs), got {tuple(sizes)}")
@@ -33,7 +33,7 @@ def apply(
 def features(
     params: Params, x: Float[Tensor, "... i"], activation: Callable[[Tensor], Tensor] = torch.tanh
 ) -> Float[Tensor, "... h"]:
-    """What the last layer takes: x (..., inputs) -> (..., last hidden width)."""
+    """The inputs of the last layer: x (..., inputs) -> (..., last hidden width)."""
     for i in range(_last(params)):
         x = activation(linear.apply(params[str(i)], x))
     return x

@@ -1,4 +1,4 @@
-"""What every density needs: accumulation types, sums of exponentials, series, the bounded scale, root finding."""
+"""Numerics of densities: accumulation types, sums of exponentials, series, the bounded scale, root finding."""
 
 from jensen.core.numerics.exponentials import log_cumulative_sum_exp, log_sum_exp
 from jensen.core.numerics.precision import at_least_float32, double, narrow

@@ -1,4 +1,4 @@
-"""The bounded-scale map: one for sampling, log-prob and KL alike, so that no two of them disagree at the edge."""
+"""The bounded-scale map, one for sampling, log-prob and KL, so that they agree beyond the edge."""
 
 import torch
 from jaxtyping import Float

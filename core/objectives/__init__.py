@@ -1,6 +1,6 @@
-"""What is maximised when the two terms of the ELBO have different weights; named terms, (n,) each, in nats per datum.
+"""Objectives that weigh or constrain the ELBO's reconstruction and KL: named terms, (n,) each, in nats per datum.
 
-As functions of a reconstruction and a KL, and as values of one signature that a trainer takes: see `objective`.
+As functions of a reconstruction and a KL, and as values of one signature for a trainer: see `objective`.
 """
 
 from jensen.core.objectives.constrained import Multiplier, committed, geco

@@ -1,4 +1,4 @@
-"""Constraints in place of weights: a reconstruction to reach (GECO), a KL that cannot vanish (delta-VAE)."""
+"""Constrained objectives: a least reconstruction (GECO), a least KL (delta-VAE)."""
 
 import math
 from typing import NamedTuple, Protocol, Self, runtime_checkable
@@ -13,7 +13,7 @@ from jensen.core.objectives.terms import Terms, check_scalar, checked, scaled
 
 
 class Multiplier(NamedTuple):
-    """The Lagrange multiplier of `geco`, the state that it moves from step to step.
+    """The Lagrange multiplier of `geco`, a state updated at each step.
 
     multiplier = Multiplier.start(x)
     terms = geco(reconstruction, kl, multiplier, target)    # maximise terms.objective.mean()
@@ -44,9 +44,9 @@ class Multiplier(NamedTuple):
     ) -> "Multiplier":
         """The state after a step: log multiplier += rate * the average violation, within ± log limit.
 
-        The average over steps forgets with `decay`, and does not lean to its start. A step whose violation is infinite
-        leaves the state as it is: the average would never forget it. ValueError for no data, or unless
-        0 <= decay < 1 and limit >= 1.
+        The average is exponential, of rate `decay`, with the bias of its start corrected. A step of infinite violation
+        leaves the state unchanged, as the average would stay infinite. ValueError for no data, or unless 0 <= decay < 1
+        and limit >= 1.
         """
         (reconstruction,) = checked(reconstruction)
         check_scalar("target", target, len(reconstruction))
@@ -54,16 +54,16 @@ class Multiplier(NamedTuple):
             raise ValueError("expected a reconstruction (n,) with n >= 1, got (0,): leave out a step without data")
         if not (0 <= decay < 1 and limit >= 1):
             raise ValueError(
-                f"expected 0 <= decay < 1 and limit >= 1, got {decay} and {limit}: the average must take steps in, "
-                "and the multiplier have room on either side of 1"
+                f"expected 0 <= decay < 1 and limit >= 1, got {decay} and {limit}: at decay 1 no step would change the "
+                "average, and the limits of the multiplier are 1 / limit and limit"
             )
         violation = (target - reconstruction.detach()).mean().to(self.average.dtype)
         average = decay * self.average + (1 - decay) * violation
         weight = decay * self.weight + 1 - decay
         edge = math.log(limit)
         moved = Multiplier((self.log + rate * average / weight).clamp(-edge, edge), average, weight)
-        endless = violation.abs() == torch.inf
-        return Multiplier(*(torch.where(endless, old, new) for old, new in zip(self, moved, strict=True)))
+        infinite = violation.abs() == torch.inf
+        return Multiplier(*(torch.where(infinite, old, new) for old, new in zip(self, moved, strict=True)))
 
 
 def geco(
@@ -75,8 +75,8 @@ def geco(
 ) -> Terms:
     """multiplier (reconstruction - target) - weight kl: least KL subject to reconstruction >= target, in nats.
 
-    GECO (Rezende and Viola, 2018). The multiplier grows by a factor while the constraint is broken and shrinks while it
-    is kept: in the long run the reconstruction is at the target. The multiplier has no gradient.
+    GECO (Rezende and Viola, 2018). The multiplier, which has no gradient, grows by a factor while the constraint is
+    violated and shrinks while it holds, so that the reconstruction tends to the target.
     """
     reconstruction, kl = checked(reconstruction, kl)
     check_scalar("target", target, len(kl))

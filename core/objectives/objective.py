@@ -1,4 +1,4 @@
-"""Objectives as values with one signature, so that a trainer can take any of them without knowing which.
+"""The Protocol of objectives: values with one signature, whichever a trainer is given.
 
     q = objective.posterior(model.posterior(params, x))
     z = q.sample(q.noise(key, s))
@@ -8,10 +8,10 @@
     )
     loss = -terms.objective.mean()
 
-`state` starts as `objective.start(x)`, a tree of tensors that is saved with the parameters, {} for an objective that
-learns nothing. `weights` are 0-d tensors by the name of their schedule, 1 where one is missing; others may be present.
+`state` starts as `objective.start(x)`, a tree of tensors that is saved with the parameters, {} for most objectives.
+`weights` are 0-d tensors by the name of their schedule, 1 where one is missing; others are ignored.
 
-    "kl"         multiplies what is charged for the KL
+    "kl"         multiplies the KL's penalised form
     "capacity"   multiplies the target of `Capacity`
 """
 
@@ -33,7 +33,7 @@ class Objective(Protocol):
     """An objective to maximise; equal where its settings are.
 
     start      the state before the first step, on the device of `like`
-    posterior  q as the objective has it, q itself for most
+    posterior  the q that the objective is of, q itself for most
     __call__   the terms, (n,) each, and the next state, from a reconstruction (n,), E_q log p(x | z); q and the prior
                with rows for n data; z (s, n, d) drawn from q; `data`, the number of all training data. TypeError for a
                q that lacks what the objective needs.

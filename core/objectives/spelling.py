@@ -1,4 +1,4 @@
-"""The objectives by name, as the command line has them: one row each."""
+"""Objectives by name, for command lines: one row each."""
 
 from collections.abc import Callable
 
@@ -22,6 +22,6 @@ NAMES = tuple(spelling.forms(ROWS))
 def parse(text: str) -> Objective:
     """The objective of a name with its arguments, as in "free-bits(0.5, 10, 10)"; NAMES lists them.
 
-    ValueError for an unknown name or arguments that do not fit, with how they are spelled.
+    ValueError for an unknown name or arguments that do not fit, with the form expected.
     """
     return spelling.parse(text, ROWS, "objective")

@@ -1,4 +1,4 @@
-"""The terms that every objective is the sum of, and the checks that all of them share.
+"""The terms that every objective sums, and the checks of their arguments.
 
 A weight or a target is a float or a tensor, () or (n,). ValueError for other shapes, and for a float that is not finite
 or, as a weight, negative. Half precision is computed and returned in float32.
@@ -17,9 +17,8 @@ from jensen.core.numerics import at_least_float32
 class Terms(NamedTuple):
     """objective = reconstruction - kl - penalty, to be maximised: (n,) each, in nats per datum.
 
-    reconstruction - kl is the ELBO whatever the objective is, and `penalty` what the objective takes from it; it is 0
-    where one infinite term makes both -inf. `parts`, where there are any, sum to kl. Take the gradient of `objective`:
-    the other terms are its report.
+    reconstruction - kl is the ELBO for every objective, and `penalty` the rest, 0 where an infinite term makes both
+    -inf. `parts`, where there are any, sum to kl. Differentiate `objective`; the other terms are to be reported.
     """
 
     objective: Float[Tensor, " n"]
@@ -39,13 +38,13 @@ def charged(
     charge: Float[Tensor, " n"],
     parts: dict[str, Float[Tensor, " n"]] | None = None,
 ) -> Terms:
-    """The terms of reconstruction - charge, an objective with a charge in place of the KL."""
-    penalty = torch.where(charge == kl, 0.0, charge - kl)  # infinite, too
+    """The terms of reconstruction - charge, where the charge is a function of the KL."""
+    penalty = torch.where(charge == kl, 0.0, charge - kl)  # 0 for equal infinities, too
     return Terms(reconstruction - charge, reconstruction, kl, penalty, parts or {})
 
 
 def scaled(weight: float | Tensor, t: Tensor) -> Tensor:
-    """weight t, where a weight of 0 takes away even what is infinite."""
+    """weight t, and 0 for a weight of 0 and an infinite t."""
     gone = (t.abs() == torch.inf) & (weight == 0)
     return weight * torch.where(gone, 0.0, t)
 

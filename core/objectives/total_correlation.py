@@ -1,10 +1,10 @@
-"""The KL split by what it pays for: information about the datum, dependence between dimensions, and their shapes.
+"""The KL decomposed (Chen et al., 2018): index-code mutual information, total correlation, dimension-wise KL.
 
 KL(q(z | x) || p(z)), averaged over data, = index-code MI  KL(q(z, x) || q(z) p(x))
                                           + total correlation  KL(q(z) || prod_d q(z_d))
                                           + dimension-wise KL  sum_d KL(q(z_d) || p(z_d)),
-where q(z) is the aggregated posterior, the mean of q(z | x) over all N data (Chen et al., 2018). A minibatch of n data
-estimates log q(z_i) by log sum_j W_ij q(z_i | x_j).
+where q(z) is the aggregated posterior, the mean of q(z | x) over all N data. A minibatch of n data estimates log q(z_i)
+by log sum_j W_ij q(z_i | x_j).
 """
 
 from typing import Literal, NamedTuple
@@ -33,7 +33,7 @@ class Decomposition(NamedTuple):
 
     @property
     def marginal_kl(self) -> Float[Tensor, " n"]:
-        """Of KL(q(z) || p(z)): what is left of the rate without its index-code MI (Hoffman and Johnson, 2016)."""
+        """Terms of KL(q(z) || p(z)): the KL less its index-code MI (Hoffman and Johnson, 2016)."""
         return self.total_correlation + self.dimension_wise_kl
 
 
@@ -65,8 +65,8 @@ def decompose(
 ) -> Decomposition:
     """The terms at samples z of q, for n of `data` data, drawn without replacement; mean over s.
 
-    They sum to mean_s log q(z | x) - log p(z) whatever the weights are. Each is biased, by the logarithm of an average
-    over the minibatch, up for MI where `stratified`; with n = data it is exact in expectation. Memory s n^2 d.
+    They sum to mean_s log q(z | x) - log p(z) for all weights. Each is biased, by the logarithm of an average over the
+    minibatch, up for MI where `stratified`; with n = data it is exact in expectation. Memory s n^2 d.
     TypeError for a q without independent dimensions. ValueError for z of another shape, and see `batch_weights`.
     """
     fields = trees.leaves((q, prior))

@@ -1,4 +1,4 @@
-"""The objectives of the library, as frozen values that meet `Objective`: settings in, one signature out."""
+"""The objectives of the library as frozen values that meet `Objective`."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from jensen.core.trees import Tree
 
 
 class Stateless:
-    """What most objectives share: nothing to learn, and q as it is."""
+    """An objective without a state, of q itself."""
 
     def start(self, like: Tensor, /) -> Tree:
         return {}
@@ -42,7 +42,7 @@ class Beta(Stateless):
 
 @dataclass(frozen=True)
 class Capacity(Stateless):
-    """reconstruction - weight |KL - target| (Burgess et al., 2018); the schedule "capacity" makes the target grow."""
+    """reconstruction - weight |KL - target| (Burgess et al., 2018); the schedule "capacity" multiplies the target."""
 
     weight: float
     target: float
@@ -65,7 +65,7 @@ class FreeBits(Stateless):
 
     floor: float
     groups: tuple[int, ...] | None = None  # sizes; None: every dimension by itself
-    per_datum: bool = False  # else the floor is one of the average over the minibatch
+    per_datum: bool = False  # else the floor is that of the average over the minibatch
 
     def __post_init__(self) -> None:
         check_scalar("floor", self.floor, 0, 0.0)

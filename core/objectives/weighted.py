@@ -1,7 +1,6 @@
-"""The ELBO with a weight for its KL, a target for it, or a floor below which it costs nothing.
+"""The ELBO with a weight, a target or a floor for its KL: beta-VAE, capacity, free bits.
 
-`weight` multiplies what is charged for the KL, in every one of them. Weights and targets are floats or tensors, see
-`terms`.
+`weight` multiplies the KL's penalised form in each. Weights and targets are floats or tensors, see `terms`.
 """
 
 from collections.abc import Sequence
@@ -18,9 +17,8 @@ from jensen.core.objectives.terms import Terms, charged, check_scalar, checked, 
 def beta(reconstruction: Float[Tensor, " n"], kl: Float[Tensor, " n"], weight: float | Tensor) -> Terms:
     """reconstruction - weight kl, the beta-VAE (Higgins et al., 2017); weight = 1 is the ELBO.
 
-    A lower bound on log p(x) for weight >= 1. -reconstruction is the distortion and kl the rate: the minima over
-    weights trace the rate-distortion curve (Alemi et al., 2018), and `decompose` splits the rate further. A warm-up or
-    a cycle of the weight is a schedule of the trainer's.
+    A lower bound on log p(x) for weight >= 1. -reconstruction is the distortion and kl the rate: the optima over
+    weights trace the rate-distortion curve (Alemi et al., 2018), and `decompose` splits the rate further.
     """
     reconstruction, kl = checked(reconstruction, kl)
     check_scalar("weight", weight, len(kl), 0.0)
@@ -50,9 +48,9 @@ def free_bits(
 ) -> Terms:
     """reconstruction - weight bounds.free_bits(kl, floor, groups), a KL per dimension in, (n, d) (Kingma et al., 2016).
 
-    A group's KL counts from the floor, in nats: its average over the minibatch, or each datum's own if `per_datum`.
+    No group's KL counts less than the floor, in nats: its average over the minibatch, or each datum's if `per_datum`.
     Groups are consecutive dimensions of the given sizes: one each by default, (d,) for all together. For a weight of
-    1 or more the mean over the data is a lower bound on that of log p(x): no group is charged less than its KL.
+    1 or more the mean over the data is a lower bound on that of log p(x), as no group counts less than its KL.
     """
     if per_datum:
         charge = vmap(lambda own: bounds.free_bits(own[None], floor, groups)[0])(kl)

@@ -1,4 +1,4 @@
-"""The operations worth fusing, each a pure function with the formula in its docstring.
+"""Fused operations, each a pure function with the formula in its docstring.
 
 Each computes its reference in plain torch on a CPU and launches a Triton kernel on CUDA; `use` forces one.
 """

@@ -6,16 +6,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core.numerics import at_least_float32
-from jensen.core.operation import (
-    check_last,
-    differentiable,
-    fake_reduced,
-    fake_slopes,
-    fitted,
-    launch,
-    pullback,
-    uses_kernel,
-)
+from jensen.core.operation import check_last, uses_kernel
+from jensen.core.ops._logits import of_logits
 
 LANES = 16  # columns whose products run side by side
 
@@ -41,8 +33,8 @@ def reference(x: Tensor, logits: Tensor) -> Tensor:
 def by_products(x: Float[Tensor, "... d"], logits: Float[Tensor, "... d"]) -> Float[Tensor, "..."]:
     """`bernoulli_log_prob` with one logarithm for a product of up to 64 factors; d a multiple of LANES.
 
-    log(1 + e^l) = max(l, 0) + log(1 + e^-|l|), and 64 factors in [1, 2] cannot overflow. Faster than softplus where a
-    compiler makes one pass of it, but its derivative is slower: for evaluation.
+    log(1 + e^l) = max(l, 0) + log(1 + e^-|l|), and 64 factors in [1, 2] cannot overflow. Compiled it is faster than
+    softplus, and its derivative slower: for evaluation.
     """
     terms = (x * logits - logits.clamp_min(0)).unflatten(-1, (-1, LANES))
     factors = (1 + torch.exp(-logits.abs())).unflatten(-1, (-1, LANES))
@@ -50,23 +42,4 @@ def by_products(x: Float[Tensor, "... d"], logits: Float[Tensor, "... d"]) -> Fl
     return torch.stack([(t.sum(-2) - f.prod(-2).log()).sum(-1) for t, f in parts]).sum(0)
 
 
-def _vjp(
-    needs: tuple[bool, ...], gradients: tuple[Tensor], x: Tensor, logits: Tensor
-) -> tuple[Tensor | None, Tensor | None]:
-    g = gradients[0]
-    return (
-        fitted(g[..., None] * at_least_float32(logits), x) if needs[0] else None,
-        fitted(_slopes(g, x, logits), logits) if needs[1] else None,
-    )
-
-
-_slopes = differentiable(
-    "bernoulli_log_prob_slopes",
-    launch("bernoulli_log_prob", "backward"),
-    pullback(reference, (1,)),
-    fake_slopes(1),
-    events=(0, 1, 1),
-)
-_op = differentiable(
-    "bernoulli_log_prob", launch("bernoulli_log_prob"), reference, fake_reduced, events=(1, 1), vjp=_vjp
-)
+_op = of_logits("bernoulli_log_prob", reference, lambda x, logits: at_least_float32(logits))

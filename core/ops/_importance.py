@@ -1,4 +1,4 @@
-"""Importance weights and what they say: bound, normalised weights, effective sample size. Fused: one pass over s."""
+"""Importance weighting: bound, normalised weights, effective sample size. Fused: one pass over s."""
 
 import math
 

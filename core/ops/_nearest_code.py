@@ -17,7 +17,7 @@ def nearest_code(
 ) -> tuple[Int[Tensor, " N"], Float[Tensor, " N"]]:
     """(indices, distances): the codebook row nearest each z, and its squared Euclidean distance, (N,) each.
 
-    indices carry no gradient; distances are differentiable in z and in the chosen codes. Of equally near codes the
+    indices have no gradient; distances are differentiable in z and in the chosen codes. Of equally near codes the
     first is taken.
     """
     if z.ndim != 2 or codebook.ndim != 2 or z.shape[1] != codebook.shape[1] or not len(codebook):
@@ -27,7 +27,7 @@ def nearest_code(
 
 
 def reference(z: Tensor, codebook: Tensor) -> Tensor:
-    """argmin_c |c|^2 / 2 - z . c, for which the (N, C) matrix is made."""
+    """argmin_c |c|^2 / 2 - z . c, with the (N, C) matrix stored."""
     z, codebook = at_least_float32(z), at_least_float32(codebook)
     return (0.5 * codebook.square().sum(-1) - z @ codebook.T).argmin(-1)
 

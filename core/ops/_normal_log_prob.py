@@ -1,6 +1,7 @@
 """log N(z; loc, scale^2), diagonal, summed over the last axis. Fused: one pass over z."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -28,7 +29,7 @@ def normal_log_prob(
 ) -> Float[Tensor, "..."]:
     """sum_d of -u^2 / 2 - log_scale - log(2 pi) / 2, with u = (z - loc) exp(-log_scale), in nats.
 
-    Batch axes broadcast; the last axes must agree. log_scale passes through `bounded`. Half precision is
+    Batch axes broadcast; the last axes must agree. log_scale passes through `numerics.bounded`. Half precision is
     computed and returned in float32.
     """
     check_last(z=z, loc=loc, log_scale=log_scale)
@@ -48,7 +49,7 @@ def _vjp(
     return fitted(dz, z), fitted(-dz, loc), fitted(dscale, log_scale)
 
 
-def _with_limit(function: str) -> Any:
+def _with_limit(function: str) -> Callable[..., Any]:
     kernel = launch("normal_log_prob", function)
     return lambda *args: kernel(*args, limit(args[-1].dtype), WIDTH)
 

@@ -21,7 +21,7 @@ def normal_sample(
 
     eps are the draws of ``keys.normal(key, (s, n, d))``, so chunks with `keys.at` are parts of the whole. Both
     outputs are differentiable in loc and log_scale; log q's gradient is the total one, through z as well. log_scale
-    passes through `bounded`. z has loc's type, log q float32 at least.
+    passes through `numerics.bounded`. z has loc's type, log q float32 at least.
     """
     if loc.ndim != 2 or loc.shape != log_scale.shape:
         raise ValueError(f"expected loc and log_scale (n, d), got {tuple(loc.shape)} and {tuple(log_scale.shape)}")

@@ -1,6 +1,6 @@
-"""A gradient's path through samples, multiplied by a factor per sample that is known only after the forward pass.
+"""The gradient through samples, multiplied by a factor per sample that is known only after the forward pass.
 
-The factor comes with the backward pass itself, so that a doubly reparameterised gradient evaluates log p once.
+The factor arrives as a gradient of the backward pass, so that a doubly reparameterised gradient evaluates log p once.
 """
 
 from typing import NoReturn
@@ -53,7 +53,7 @@ def _no_forward_mode(*args: Tensor) -> NoReturn:
 
 
 def _once(needs: tuple[bool, ...], gradients: tuple[Tensor], *args: Tensor) -> tuple[Tensor | None, ...]:
-    """Refused, and NaN in a compiled graph, which holds second derivatives that may never be asked for."""
+    """A RuntimeError; NaN in a compiled graph, which has second derivatives whether or not they are used."""
     if torch.compiler.is_compiling():
         return tuple(torch.full_like(t, torch.nan) if need else None for need, t in zip(needs, args, strict=True))
     raise RuntimeError("a scaled path can be differentiated once: its factors are constants to no second derivative")

@@ -25,7 +25,7 @@ def stein_direction(
 
     scores are grad log p at the particles. With r = |x_i - x_j|^2 and h = bandwidth, k = exp(-r / h) for "rbf" and
     (1 + r / h)^(-1/2) for "imq" (Gorham and Mackey, 2017); h = `median_bandwidth` unless given, with no gradient
-    through it. The value takes no (m, m) memory; a gradient of it does.
+    through it. Memory is that of a chunk of kernel values for the value, and (m, m) for its gradient.
     """
     if particles.ndim != 2 or particles.shape != scores.shape:
         raise ValueError(

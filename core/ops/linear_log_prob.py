@@ -1,8 +1,8 @@
 """Likelihoods of a linear layer's outputs. Fused: logits (s, n, D) are made a chunk at a time, in backward again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from jensen.core.numerics import at_least_float32
 from jensen.core.operation import differentiable, fitted, launch, over_batch, uses_kernel
 from jensen.core.ops._bernoulli_log_prob import reference as bernoulli_reference
-from jensen.core.ops._categorical_log_prob import log_p
+from jensen.core.ops._categorical_log_prob import log_softmax
 from jensen.core.ops._categorical_log_prob import reference as categorical_reference
 
 CHUNK = 2**19  # logits at once inside the operation: 2 MiB of float32
@@ -137,7 +137,7 @@ def _define(
     return Likelihood(call, op, reference)
 
 
-def chunks(h: Tensor, outputs: int) -> Any:
+def chunks(h: Tensor, outputs: int) -> Iterator[tuple[tuple[slice, slice], slice]]:
     """Places (samples, data) of h (s, n, H) whose logits fill a chunk, and their data."""
     s, n, _ = h.shape
     data = max(1, min(n, CHUNK // max(1, outputs)))
@@ -170,4 +170,4 @@ def _categorical_residual(g: Tensor, x: Tensor, logits: Tensor) -> Tensor:
 
 
 _bernoulli = _define("bernoulli_log_prob", bernoulli_reference, _bernoulli_residual, lambda x, logits: logits)
-_categorical = _define("categorical_log_prob", categorical_reference, _categorical_residual, log_p)
+_categorical = _define("categorical_log_prob", categorical_reference, _categorical_residual, log_softmax)

@@ -1,4 +1,4 @@
-"""Checks of data that the models share."""
+"""Checks of data that latent-variable models share."""
 
 from torch import Tensor
 
@@ -7,7 +7,7 @@ from jensen.core.distributions import check_binary
 
 
 def check_data(x: Tensor, binary: bool = False) -> None:
-    """ValueError for x other than (n, D), and for grey values where x must be binary and torch runs eagerly."""
+    """ValueError for x other than (n, D), and in eager mode for grey values where x must be binary."""
     if x.ndim != 2:
         raise ValueError(f"expected x (n, D), got {tuple(x.shape)}: add a batch axis with x[None], flatten pixels")
     if binary and is_concrete(x):

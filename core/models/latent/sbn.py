@@ -3,11 +3,12 @@
 One layer of units:   p(z) p(x | z) and q(z | x), with z (s, n, units).
 Two:                  p(z2) p(z1 | z2) p(x | z1) and q(z1 | x) q(z2 | z1), with z = (z1, z2) on the last axis.
 
-Everything is Bernoulli; x (n, D) is flat and binary. Networks see centred values: x less the mean of the training
-data, and units z as 2z - 1. Densities are also defined for z between 0 and 1, where relaxed estimators differentiate.
+Every distribution is Bernoulli; x (n, D) is flat and binary. Inputs of networks are centred: x less the mean of the
+training data, and units z as 2z - 1. Densities are defined for z between 0 and 1 too, where relaxed estimators
+differentiate them.
 
-Parameters are {"encoder": {"mean", "0", "1"}, "decoder": {"prior", "0", "1"}}: network i of the encoder leads from
-layer i up to layer i + 1, that of the decoder back down, and layer 0 is the data. The mean is a constant.
+Parameters are {"encoder": {"mean", "0", "1"}, "decoder": {"prior", "0", "1"}}: network i of the encoder maps layer i to
+layer i + 1, that of the decoder back, and layer 0 is the data. The mean has no gradient.
 """
 
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ from jensen.core.trees import Params, Static, check_keys
 
 @dataclass(frozen=True)
 class SBN:
-    """The sizes of a net, as a value; every method is a pure function of the parameters it takes."""
+    """A sigmoid belief net of given sizes; every method is a pure function of its parameters."""
 
     data: int
     units: int  # of each layer
@@ -44,7 +45,7 @@ class SBN:
         return self.units * self.layers
 
     def init(self, key: Key, x: Float[Tensor, "N D"], /) -> Params:
-        """Parameters whose decoder starts at the mean of training data x, in its dtype."""
+        """Parameters in x's dtype, with decoder biases at the mean of training data x."""
         check_data(x)
         _, bias = BERNOULLI.init(x)
         ups, downs = (keys.split(each, self.layers) for each in keys.split(key))
@@ -94,7 +95,7 @@ class SBN:
         return self.log_prior(params, z) + self.likelihood(params, z).log_prob(x)
 
     def independent(self, x: Float[Tensor, "N D"]) -> Bernoulli:
-        """The Bernoulli of each pixel of x by itself, by Laplace's rule, fields (D,): what any model must beat."""
+        """The Bernoulli of each pixel's mean by Laplace's rule, fields (D,): a model of independent pixels."""
         check_data(x)
         return BERNOULLI.independent(x)
 
@@ -111,7 +112,12 @@ class SBN:
 
 
 class TopDown(NamedTuple):
-    """p(z2) p(z1 | z2) over z = (z1, z2): a chain of two layers of one width, written with its first layer last."""
+    """p(z2) p(z1 | z2) over z = (z1, z2): a `Hierarchical` of two layers of one width, its first layer last.
+
+    Support       {0, 1}^d
+    Noise         uniform, (s, n, d)
+    Closed forms  none
+    """
 
     chain: Hierarchical  # over (z2, z1)
 
@@ -122,7 +128,7 @@ class TopDown(NamedTuple):
         return self.chain.noise(key, s)
 
     def sample(self, noise: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
-        """z2, then z1 given z2; no gradient passes."""
+        """z2, then z1 given z2; not reparameterised."""
         return _swapped(self.chain.sample(noise))
 
     def log_prob(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:

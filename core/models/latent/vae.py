@@ -21,7 +21,7 @@ from jensen.core.models.latent.data import check_data
 from jensen.core.models.latent.likelihoods import BERNOULLI, Likelihood, Linear, Outputs
 from jensen.core.nn import convnet
 from jensen.core.nn import mlp as mlps
-from jensen.core.nn.initial import he, xavier
+from jensen.core.nn.initial import Initialiser, he, xavier
 from jensen.core.trees import Params, check_keys, leaves
 
 Activation = Callable[[Tensor], Tensor]
@@ -29,16 +29,16 @@ Activation = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class VAE:
-    """A pair of networks and a likelihood, as a value; every method is a pure function of the parameters it takes."""
+    """An encoder, a decoder and a likelihood; every method is a pure function of its parameters."""
 
     init_networks: Callable[[Tensor, Tensor], Params]  # key, the decoder's output bias (D,) -> {"encoder", "decoder"}
     encode: Callable[[Params, Tensor], Tensor]  # x (n, D) -> (n, 2 d)
-    decode: Callable[[Params, Tensor], Outputs]  # z (s, n, d) -> (s, n, D), or the layer that would make them
+    decode: Callable[[Params, Tensor], Outputs]  # z (s, n, d) -> (s, n, D), or the last linear layer and its inputs
     latent: int
     observation: Likelihood
 
     def init(self, key: Key, x: Float[Tensor, "N D"], /) -> Params:
-        """Parameters whose decoder starts at the mean of training data x, in its dtype."""
+        """Parameters in x's dtype, with a decoder bias at the mean of training data x."""
         check_data(x)
         likelihood, bias = self.observation.init(x)
         return {**self.init_networks(key, bias), "likelihood": likelihood}
@@ -74,7 +74,7 @@ class VAE:
         return self.log_prior(params, z) + self.likelihood(params, z).log_prob(x)
 
     def independent(self, x: Float[Tensor, "N D"]) -> Distribution:
-        """The likelihood fitted to each pixel of x by itself, fields (D,): what any model must beat."""
+        """The likelihood fitted to each pixel of x alone, fields (D,): a model of independent pixels."""
         check_data(x)
         return self.observation.independent(x)
 
@@ -109,7 +109,7 @@ def conv(
     activation: Activation = F.relu,
     likelihood: Likelihood = BERNOULLI,
 ) -> VAE:
-    """Convolutions that halve the image once per entry of channels, and their mirror image; data are flat images."""
+    """Convolutions that halve the image once per entry of channels, and their transposes; data are flat images."""
     convnet.smallest(image, channels)
     weight = initialiser(activation)
 
@@ -128,7 +128,7 @@ def conv(
     )
 
 
-def initialiser(activation: Activation) -> Callable[..., Tensor]:
+def initialiser(activation: Activation) -> Initialiser:
     """He's weights for rectifiers, Xavier's for the rest."""
     return he if activation in (F.relu, F.leaky_relu, F.gelu, torch.relu) else xavier
 

@@ -1,11 +1,11 @@
 """Vector quantisation with a codebook that follows its data (van den Oord et al., 2017; Razavi et al., 2019).
 
-    codebook = init(key, z, 512)                               # z (n, positions, d), what an encoder gives
-    q = quantise(codebook, z)                                  # decode q.z; its gradient passes to z as it is
+    codebook = init(key, z, 512)                               # z (n, positions, d), an encoder's outputs
+    q = quantise(codebook, z)                                  # q.z is decoded; its gradient is z's (straight through)
     terms = q.terms(reconstruction, codebook, weight=0.25)     # maximise terms.objective.mean()
     codebook = reset(update(codebook, z, q.indices), z, key)
 
-The codebook is a state, learned without a gradient: each code is the average of the vectors that it was nearest to.
+The codebook is a state, learned without a gradient: each code is the moving average of the vectors nearest to it.
 """
 
 import math
@@ -24,7 +24,7 @@ from jensen.core.ops import nearest_code
 
 
 class Codebook(NamedTuple):
-    """C codes, and what they are averages of: exponential moving averages over minibatches, counts and sums."""
+    """C codes with the exponential moving averages, of counts and of sums, whose ratio they are."""
 
     codes: Float[Tensor, "C d"]
     counts: Float[Tensor, " C"]  # vectors of a minibatch nearest to each code
@@ -73,10 +73,10 @@ def quantise(codebook: Codebook, z: Float[Tensor, "*n d"]) -> Quantised:
 def update(codebook: Codebook, z: Float[Tensor, "*n d"], indices: Int[Tensor, "*n"], decay: float = 0.99) -> Codebook:
     """average <- decay average + (1 - decay) minibatch, of counts and sums; codes = sums / counts.
 
-    A code that nothing is nearest to stays where it is while its count falls. ValueError unless 0 <= decay < 1.
+    A code without nearest vectors keeps its place while its count decays. ValueError unless 0 <= decay < 1.
     """
     if not 0 <= decay < 1:
-        raise ValueError(f"expected 0 <= decay < 1, got {decay}: the average must take minibatches in")
+        raise ValueError(f"expected 0 <= decay < 1, got {decay}: at 1 no minibatch would change the average")
     rows, places = _rows(z).detach(), indices.reshape(-1)
     here = torch.zeros_like(codebook.counts).index_add(0, places, rows.new_ones(len(rows)))
     total = torch.zeros_like(codebook.sums).index_add(0, places, rows)
@@ -88,10 +88,9 @@ def update(codebook: Codebook, z: Float[Tensor, "*n d"], indices: Int[Tensor, "*
 
 
 def reset(codebook: Codebook, z: Float[Tensor, "*n d"], key: Key, least: float = 0.03) -> Codebook:
-    """Codes whose count is below `least` times an equal share go to vectors drawn from z, their averages with them.
+    """Codes whose count is below `least` times an equal share restart at vectors drawn from z, with their averages.
 
-    Averages left behind would draw the code back to its old place at the next `update` (Dhariwal et al., 2020, restart
-    both).
+    Dhariwal et al. (2020): without its averages a code would return to its old place at the next `update`.
     """
     rows, size = _rows(z), len(codebook.codes)
     share = codebook.counts.new_full((size,), len(rows) / size)

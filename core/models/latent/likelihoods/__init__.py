@@ -1,4 +1,4 @@
-"""Likelihoods as values: what a decoder's outputs become. One file each, and one row in `LIKELIHOODS`."""
+"""Likelihoods as values: p(x | z) of a decoder's outputs. One file each, and one row in `LIKELIHOODS`."""
 
 from jensen.core.models.latent.likelihoods.bernoulli import BERNOULLI, SOFT_BERNOULLI
 from jensen.core.models.latent.likelihoods.continuous_bernoulli import CONTINUOUS_BERNOULLI

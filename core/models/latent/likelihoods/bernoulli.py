@@ -1,4 +1,4 @@
-"""Binary pixels, and grey ones as soft targets."""
+"""The Bernoulli likelihood of binary pixels, and of grey ones as soft targets."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from jensen.core.trees import Params, check_keys
 
 @dataclass(frozen=True)
 class BernoulliLikelihood:
-    """P(x = 1) = sigmoid(output). For grey x, as soft targets, minus a cross-entropy and no density of x."""
+    """P(x = 1) = sigmoid(output). For grey x, soft targets, log_prob is minus a cross-entropy and no density of x."""
 
     binary: bool
 

@@ -1,4 +1,4 @@
-"""Grey pixels in [0, 1] by a density (Loaiza-Ganem and Cunningham, 2019)."""
+"""The continuous Bernoulli likelihood of grey pixels in [0, 1] (Loaiza-Ganem and Cunningham, 2019)."""
 
 from dataclasses import dataclass
 

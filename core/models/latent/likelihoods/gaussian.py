@@ -1,4 +1,4 @@
-"""Real-valued pixels with one learned scale."""
+"""The Gaussian likelihood of real-valued pixels, with one learned scale."""
 
 from dataclasses import dataclass
 

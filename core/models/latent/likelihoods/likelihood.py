@@ -1,4 +1,4 @@
-"""The contract of a likelihood, and the rule by which those of pixels start."""
+"""The Protocol of a likelihood, and the means that those of pixels start from."""
 
 from typing import Protocol
 
@@ -13,11 +13,11 @@ from jensen.core.trees import Params
 class Likelihood(Protocol):
     """p(x | z) as a function of a decoder's outputs, one per pixel, and of parameters of its own.
 
-    binary       whether x must be 0 or 1; a model refuses other data by name
+    binary       whether x must be 0 or 1; models refuse other data
     init         training data x (N, D) -> (own parameters, {} where it has none; the decoder's output bias (D,)),
-                 in x's dtype: with no other outputs than its bias, the decoder gives the data's mean
-    independent  the maximum-likelihood fit to each pixel of x (N, D) by itself, fields (D,), with Laplace's rule
-                 where a pixel never changes: the floor that a model must beat
+                 in x's dtype: where the decoder's outputs are its bias, the likelihood's mean is the data's
+    independent  the maximum-likelihood fit to each pixel of x (N, D) alone, fields (D,), by Laplace's rule where a
+                 pixel may be constant: a model of independent pixels
     """
 
     @property
@@ -28,10 +28,10 @@ class Likelihood(Protocol):
 
 
 def clipped_mean(x: Float[Tensor, "N D"]) -> Float[Tensor, " D"]:
-    """The mean of each pixel, within [0.001, 0.999]: where a decoder of probabilities starts."""
+    """The mean of each pixel within [0.001, 0.999], whose logit is finite: (D,)."""
     return x.mean(0).clamp(0.001, 0.999)
 
 
 def laplace_mean(x: Float[Tensor, "N D"]) -> Float[Tensor, " D"]:
-    """(sum + 1) / (N + 2), the mean of each pixel by Laplace's rule: never 0 nor 1."""
+    """(sum + 1) / (N + 2), the mean of each pixel by Laplace's rule, neither 0 nor 1: (D,)."""
     return (x.sum(0) + 1) / (len(x) + 2)

@@ -1,4 +1,4 @@
-"""Counts over a vocabulary or a catalogue of items (Liang et al., 2018; Miao et al., 2016)."""
+"""The multinomial likelihood of counts over a vocabulary or items (Liang et al., 2018; Miao et al., 2016)."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from jensen.core.trees import Params, check_keys
 
 @dataclass(frozen=True)
 class MultinomialLikelihood:
-    """Every item of x drawn from softmax(outputs), in one order: sum_D x log softmax(outputs).
+    """sum_D x log softmax(outputs): the items of x in one order, without the multinomial coefficient.
 
     Logits over a large vocabulary are never stored, so the decoder must end in a linear layer.
     """
@@ -30,9 +30,9 @@ class MultinomialLikelihood:
         return LinearCategorical(*out)
 
     def independent(self, x: Float[Tensor, "N D"], /) -> LinearCategorical:
-        """Items drawn by their shares in the data, whatever the datum."""
+        """The shares of the items in the data, the same for every datum."""
         shares = _log_shares(x)
-        return LinearCategorical(x.new_zeros(0), x.new_zeros(len(shares), 0), shares)  # no features at all
+        return LinearCategorical(x.new_zeros(0), x.new_zeros(len(shares), 0), shares)  # a layer of no features
 
 
 def _log_shares(x: Tensor) -> Tensor:

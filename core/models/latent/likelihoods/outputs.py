@@ -1,4 +1,4 @@
-"""What a decoder gives to a likelihood: its outputs, or the last linear layer that would make them."""
+"""A decoder's outputs: a tensor, or its last linear layer with that layer's inputs."""
 
 from typing import NamedTuple, TypeAlias
 
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 class Linear(NamedTuple):
-    """Outputs h weight^T + bias, (s, n, D), that are not multiplied out yet."""
+    """Outputs h weight^T + bias, (s, n, D), as the layer and its inputs."""
 
     h: Float[Tensor, "*s n H"]
     weight: Float[Tensor, "D H"]

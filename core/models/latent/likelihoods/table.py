@@ -1,4 +1,4 @@
-"""The likelihoods by name, as the command line has them."""
+"""Likelihoods by name, for command lines and laws."""
 
 from jensen.core.models.latent.likelihoods.bernoulli import BERNOULLI, SOFT_BERNOULLI
 from jensen.core.models.latent.likelihoods.continuous_bernoulli import CONTINUOUS_BERNOULLI

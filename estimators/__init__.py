@@ -1,1 +1,1 @@
-"""What is estimated: gradients of bounds, evidence, posteriors and how well they fit."""
+"""Estimators: gradients of bounds, evidence, approximate posteriors, and diagnostics of each."""

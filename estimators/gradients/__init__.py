@@ -1,4 +1,8 @@
-"""Estimators of a bound's gradient: `estimator(log_p, q, noise, *, bound=...) -> (n,)`."""
+"""Estimators of a bound's gradient: `estimator(log_p, q, noise, *, bound=...) -> (n,)`.
+
+The value is the bound in nats per datum; its gradient is the estimate, in theta, the parameters of log_p, and in phi,
+those of q.
+"""
 
 from jensen.estimators.gradients import baselines, catalogue
 from jensen.estimators.gradients._dreg import dreg

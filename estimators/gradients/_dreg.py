@@ -2,14 +2,14 @@
 
 Approximates  grad E_q[bound(log_w)], log_w = log p(x, z) - log q(z | x)
 With          z = q.sample(noise), u = d bound / d log_w and h = the diagonal of d^2 bound / d log_w^2:
-              sum_s u_s grad_theta log_w_s for what log_p is made of, and
-              sum_s (u_s - h_s) (d log_w_s / d z_s) (d z_s / d phi) for q's parameters.
-              For IWAE u = w, the normalised weights, and u - h = w^2; the term that plain pathwise adds,
-              -sum_s u_s grad_phi log q(z_s), is reparameterised a second time into -h on the path
+              sum_s u_s grad_theta log_w_s for theta, the parameters of log_p, and
+              sum_s (u_s - h_s) (d log_w_s / d z_s) (d z_s / d phi) for phi, those of q.
+              For IWAE u = w, the normalised weights, and u - h = w^2; the score term of the plain pathwise gradient,
+              -sum_s u_s grad_phi log q(z_s), is reparameterised a second time, into -h on the path
 Requires      a reparameterised q, a twice differentiable bound
 Unbiased when always, for the bound at this number of samples, for theta and phi each; not for the weights of
-              `bounds.TailAdaptive`, which are those of no function
-Cost          one backward pass through log_p per sample, as for `pathwise`
+              `bounds.TailAdaptive`, which are no function's derivatives
+Cost          one evaluation of log_p per sample and one backward pass through it, as for `pathwise`
 Reference     Tucker et al., 2019; for several layers and other bounds Bauer and Mnih, 2021
 """
 
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from jensen.core import bounds, trees
 from jensen.core.contracts import Bound, Derivatives, Distribution, LogDensity, Noise, can
-from jensen.core.ops._path_scale import path_scale
+from jensen.core.ops import path_scale
 from jensen.estimators.gradients import catalogue
 from jensen.estimators.gradients._pathwise import stl
 from jensen.estimators.gradients.contract import apply_bound, carry, density, samples, weighted
@@ -27,14 +27,13 @@ from jensen.estimators.gradients.contract import apply_bound, carry, density, sa
 def dreg(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound = bounds.iwae) -> Float[Tensor, " n"]:
     """bound(log_w) in nats per datum, (n,), with the doubly reparameterised gradient.
 
-    A hierarchical q needs nothing special: its layers are one joint sample, and parameters of every layer are
-    stopped inside its density. The gradient is 0 for an exact posterior; near one, or with many samples, its variance
-    is far below `pathwise`'s, and its signal-to-noise ratio does not fall as samples are added; far from one it can be
-    noisier. For an additive bound, or one sample, it is `stl`; with `bounds.TailAdaptive`, whose path coefficients are
-    1, it is the tail-adaptive gradient.
+    The gradient is 0 for an exact posterior; near one, or with many samples, its variance is far below that of
+    `pathwise`, and its signal-to-noise ratio does not fall as samples are added; far from one it can be noisier. For an
+    additive bound, or one sample, it is `stl`; with `bounds.TailAdaptive`, whose path coefficients are 1, it is the
+    tail-adaptive gradient. The layers of a `Hierarchical` q are one joint sample.
 
-    It is differentiated once, in reverse mode: see `ops.path_scale`. TypeError for a discrete q. ValueError for
-    `vr_max`, whose derivative jumps where another particle becomes the largest.
+    Once differentiable, in reverse mode: see `ops.path_scale`. TypeError for a discrete q. ValueError for `vr_max`,
+    which is not differentiable where two particles tie.
     """
     catalogue.check("dreg", q, bound, samples(noise))
     if can(bound, Derivatives) and bounds.additive(bound, samples(noise)):
@@ -42,5 +41,5 @@ def dreg(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound = 
     z, first, second = path_scale(q.sample(noise))
     log_w = density(log_p, z) - trees.stop(q).log_prob(z)
     u, path = bounds.derivatives(bound, log_w.detach())
-    scale = (path.detach() * first + second).sum(0)  # the path coefficients go back along the path
+    scale = (path.detach() * first + second).sum(0)  # scales each sample's path in the backward pass
     return apply_bound(bound, log_w.detach()) + carry(weighted(u, log_w) + scale)

@@ -1,10 +1,9 @@
-"""Pathwise gradients: differentiate through the sample.
+"""Pathwise gradients, through the sample: the reparameterisation trick.
 
 Approximates  grad E_q[bound(log_w)], log_w = log p(x, z) - log q(z | x)
 With          z = q.sample(noise), differentiated in q's parameters as well as through both densities (`pathwise`,
               `analytic_kl`), or through the densities' argument alone (`stl`)
-Requires      a reparameterised q: DiagNormal, FullNormal, ContinuousBernoulli, Gamma, Beta, Dirichlet, a Pushforward
-              of these, a Hierarchical of two of one family with fields (n, d) alone
+Requires      a reparameterised q
 Unbiased when always, for the bound at this number of samples; `stl` and `analytic_kl` for the ELBO alone
 Cost          one backward pass through log_p per sample
 Reference     Kingma and Welling, 2014; Rezende et al., 2014; for several samples Burda et al., 2016; `stl` Roeder et
@@ -21,20 +20,20 @@ from jensen.estimators.gradients.contract import apply_bound, carry, density, sa
 
 
 def pathwise(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound = bounds.elbo) -> Float[Tensor, " n"]:
-    """bound(log_w) with log_w = log_p(z) - q.log_prob(z) and z = q.sample(noise), in nats per datum: (n,).
+    """bound(log_w) in nats per datum, (n,), with log_w = log_p(z) - q.log_prob(z) and z = q.sample(noise).
 
-    TypeError for a discrete q, whose samples have no path.
+    TypeError for a discrete q, whose samples are not differentiable.
     """
     catalogue.check("pathwise", q, bound, samples(noise))
     return apply_bound(bound, log_weights(log_p, q, noise))
 
 
 def stl(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound = bounds.elbo) -> Float[Tensor, " n"]:
-    """Sticking the landing: log_w = log_p(z) - stop(q).log_prob(z), so that q's parameters act through z alone.
+    """Sticking the landing: the ELBO in nats per datum, (n,), of log_w = log_p(z) - stop(q).log_prob(z).
 
-    What is left out, the score of q, has mean 0 for the ELBO; the gradient of an exact posterior is then 0 for every
-    sample. For other bounds it has another mean: there use `dreg`, as for `bounds.TailAdaptive`, whose path
-    coefficients are 1. TypeError for a discrete q, ValueError for a bound that is not additive.
+    The score of q, which is left out, has mean 0 for the ELBO; the gradient is then 0 for every sample of an exact
+    posterior. For other bounds the score's mean is not 0: use `dreg`. TypeError for a discrete q, ValueError for a
+    bound that is not additive.
     """
     catalogue.check("stl", q, bound, samples(noise))
     z = q.sample(noise)
@@ -53,8 +52,8 @@ def analytic_kl(
 ) -> Float[Tensor, " n"]:
     """The ELBO with its KL in closed form: bound(log_likelihood(z)) - KL(q || prior) in nats per datum, (n,).
 
-    Less noisy than `pathwise` by the KL's own sampling noise (Kingma and Welling, 2014, estimator B). Weighted and
-    free-bits KLs are in `core.objectives`. TypeError for a q without a KL in closed form, or a prior of another family.
+    Estimator B of Kingma and Welling (2014), without the sampling noise of the KL. Weighted and free-bits KLs are in
+    `core.objectives`. TypeError for a q without a KL in closed form, or a prior of another family.
     """
     catalogue.check("analytic_kl", q, bound, samples(noise))
     if type(prior) is not type(q):

@@ -1,14 +1,14 @@
-"""Score-function gradients: the score of q, weighted by the bound.
+"""Score-function gradients (REINFORCE): the score of q, weighted by the bound.
 
 Approximates  grad E_q[bound(log_w)], log_w = log p(x, z) - log q(z | x)
-With          sum_s (signal_s - b_s) grad log q(z_s) + sum_s u_s grad log_w_s, u = d bound / d log_w, z detached.
-              signal_s is the bound; for an additive bound it is u_s log_w_s, the term of that sample, b_s is
-              multiplied by u_s too, and the score within grad log_w, whose mean is 0, is left out
+With          sum_s (bound - b_s) grad log q(z_s) + sum_s u_s grad log_w_s, u = d bound / d log_w, z detached. For an
+              additive bound u_s (log_w_s - b_s), the term of that sample alone, weights its score, and the score
+              within grad log_w, whose mean is 0, is left out
 Requires      a q with a log density: any, discrete or not; no gradient of log_p in z (`muprop` needs one)
-Unbiased when always, for the bound at this number of samples, as long as baseline s does not use sample s, and z is
-              a number of its type: see `Beta` for one that often is not
-Cost          one evaluation of log_p per sample, differentiated in its own parameters alone; `muprop` one
-              evaluation and one gradient at the mean beside
+Unbiased when always, for the bound at this number of samples, if baseline s does not use sample s, and log q is that
+              of the rounded sample: see `Beta` for one where it may not be
+Cost          one evaluation of log_p per sample, differentiated in theta alone; `muprop` one evaluation and one
+              gradient at the mean beside
 Reference     Williams, 1992; Mnih and Gregor, 2014; for several samples Mnih and Rezende, 2016; `vargrad` Richter
               et al., 2020; `muprop` Gu et al., 2016
 """
@@ -45,7 +45,7 @@ def score(
 ) -> Float[Tensor, " n"]:
     """bound(log_w) in nats per datum, (n,), with the score-function gradient.
 
-    A datum whose bound is -inf has no gradient of the score. ValueError for a baseline that needs more samples.
+    The score of a datum whose bound is -inf is left out. ValueError for a baseline that needs more samples.
     """
     catalogue.check("score", q, bound, samples(noise))
     z = trees.stop(q.sample(noise))
@@ -59,15 +59,15 @@ def score(
     def of_each() -> Tensor:
         return bounds.derivatives(bound, detached)[0] * difference(detached, b)
 
-    signal = bounds.choose(additive, of_each, lambda: value.detach() - b)
-    return value + carry((torch.where(value.detach() == -torch.inf, 0.0, signal) * log_q).sum(0))
+    weights = bounds.choose(additive, of_each, lambda: value.detach() - b)
+    return value + carry((torch.where(value.detach() == -torch.inf, 0.0, weights) * log_q).sum(0))
 
 
 def vargrad(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound = bounds.elbo) -> Float[Tensor, " n"]:
-    """The ELBO, (n,), with q's gradient from minus half the sample variance of log_w, samples detached.
+    """The ELBO in nats per datum, (n,), with q's gradient of minus half the sample variance of log_w, z detached.
 
-    That variance is the log-variance divergence from q to the posterior where the samples come from q. Its gradient
-    is `score`'s with `baselines.leave_one_out`, sample by sample. ValueError for one sample, or another bound.
+    The log-variance divergence from q to the posterior (Richter et al., 2020). Its gradient is that of `score` with
+    `baselines.leave_one_out`, sample by sample. ValueError for one sample, or another bound.
     """
     catalogue.check("vargrad", q, bound, samples(noise))
     z = trees.stop(q.sample(noise))
@@ -82,11 +82,11 @@ def vargrad(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound
 
 
 def muprop(log_p: LogDensity, q: Relaxable, noise: Noise, /, *, bound: Bound = bounds.elbo) -> Float[Tensor, " n"]:
-    """The ELBO, (n,), with log_w's first-order expansion at q's mean as control variate.
+    """The ELBO in nats per datum, (n,), with log_w's first-order expansion at q's mean as control variate.
 
-    h(z) = f(m) + f'(m) (z - m), f = log_p - log q, m = q.mean(): its mean under q is known, so
-    sum_s u_s (f(z_s) - h(z_s)) grad log q(z_s) + f'(m) grad m has the gradient's mean. log_p must take values between
-    those of q and be differentiable there. TypeError for a q that cannot be relaxed, ValueError for another bound.
+    h(z) = f(m) + f'(m) (z - m), f = log_p - log q, m = q.mean(), has a known mean under q, so that
+    sum_s u_s (f(z_s) - h(z_s)) grad log q(z_s) + f'(m) grad m is unbiased. log_p must be defined between the values of
+    z and differentiable there. TypeError for a q that cannot be relaxed, ValueError for another bound.
     """
     catalogue.check("muprop", q, bound, samples(noise))
     z, stopped = q.sample(noise).detach(), trees.stop(q)
@@ -97,5 +97,5 @@ def muprop(log_p: LogDensity, q: Relaxable, noise: Noise, /, *, bound: Bound = b
     outside = over_events(at_mean == -torch.inf, mean[None])
     slope = torch.where(outside, 0.0, pull(torch.ones_like(at_mean))[0]).detach()
     expansion = at_mean.detach() + event_sum(slope * (z - mean.detach()))
-    signal = shares(bound, log_w) * difference(log_w.detach(), expansion)
-    return apply_bound(bound, log_w) + carry((signal * log_q).sum(0) + event_sum(slope * mean).squeeze(0))
+    weights = shares(bound, log_w) * difference(log_w.detach(), expansion)
+    return apply_bound(bound, log_w) + carry((weights * log_q).sum(0) + event_sum(slope * mean).squeeze(0))

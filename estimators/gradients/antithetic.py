@@ -1,6 +1,6 @@
-"""Differences of log_w between coupled samples of a discrete q.
+"""Antithetic gradients: differences of log_w between coupled samples of a discrete q.
 
-Approximates  grad E_q[log p(x, z) - log q(z | x)]
+Approximates  grad E_q[f], f = log_w = log p(x, z) - log q(z | x)
 With          z from u and z' from 1 - u: (f(z') - f(z)) (u - 1/2) (`arm`), and its mean given the pair (z, z') alone
               (`disarm`); for k-way q all pairs of categories exchange their noise (`arsm`)
 Requires      a Bernoulli q (`arm`, `disarm`), a categorical q (`arsm`); no gradient of log_p in z
@@ -12,6 +12,7 @@ Reference     Yin and Zhou, 2019; Dong et al., 2020, and Yin et al., 2020, who c
 from itertools import combinations
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -65,7 +66,7 @@ def arsm(
     place.fill_diagonal_(0)
     z = torch.cat([q.sample(noise[..., order]) for order in orders])
     log_w = density(log_p, z) - trees.stop(q).log_prob(z)
-    f = log_w.detach().unflatten(0, (len(pairs), s))[place]  # (k, k, s, n)
+    f = rearrange(log_w.detach(), "(pair s) n -> pair s n", s=s)[place]  # (k, k, s, n)
     gap = difference(f, f.mean(0))
     e = -torch.log(noise.clamp_min(torch.finfo(noise.dtype).tiny))
     part = shares(bound, log_w[:s])

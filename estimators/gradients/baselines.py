@@ -1,8 +1,8 @@
-"""Baselines for score-function gradients: what a sample's signal is compared with.
+"""Baselines of score-function gradients: what is subtracted from the weight of a sample's score.
 
 A baseline is a function (bound, log_w, q, z) -> (s, n), of a detached log_w (s, n), the value q and its samples z.
 Entry s may depend on every sample but s, and on anything that is no sample: then it changes the variance of the
-gradient and not its mean. For an additive bound it is compared with log_w_s, else with the bound. All but `none` and
+gradient and not its mean. It is subtracted from log_w_s for an additive bound, else from the bound. All but `none` and
 the two values with a state need at least two samples.
 """
 
@@ -32,8 +32,8 @@ def leave_one_out(
 ) -> Float[Tensor, "s n"]:
     """The bound of the other samples, b_s = bound(log_w without s).
 
-    For the ELBO it is RLOO's mean of the others (Salimans and Knowles, 2014; Kool et al., 2019). For IWAE it is
-    VIMCO's arithmetic baseline: to replace w_s by the others' mean leaves log mean_{t != s} w_t.
+    RLOO's mean of the others for the ELBO (Salimans and Knowles, 2014; Kool et al., 2019). For IWAE it is VIMCO's
+    arithmetic baseline, log mean_{t != s} w_t, which is the bound with w_s replaced by the others' mean.
     """
     catalogue.check_baseline("leave_one_out", q, bound, len(log_w))
     return bounds.choose(
@@ -44,7 +44,7 @@ def leave_one_out(
 def vimco(
     bound: Bound, log_w: Float[Tensor, "s n"], q: Distribution | None = None, z: Event = None
 ) -> Float[Tensor, "s n"]:
-    """The bound with log w_s replaced by the others' mean of log w (Mnih and Rezende, 2016, geometric mean)."""
+    """VIMCO (Mnih and Rezende, 2016): the bound with w_s replaced by the geometric mean of the others."""
     catalogue.check_baseline("vimco", q, bound, len(log_w))
     return bounds.choose(
         bounds.additive(bound, log_w), lambda: _mean_of_others(log_w), lambda: _finite(_bound_of_swaps(bound, log_w))
@@ -54,8 +54,8 @@ def vimco(
 def optimal(bound: Bound, log_w: Float[Tensor, "s n"], q: Distribution, z: Event) -> Float[Tensor, "s n"]:
     """The scalar of least variance, E[log_w g] / E[g] with g = |grad log q(z)|^2, estimated from the other samples.
 
-    g is taken in q's own fields (Ranganath et al., 2014, with one coefficient for all), which must have a row per
-    datum: TypeError for others. ValueError for a bound that is not additive, whose samples have no term of their own.
+    g is taken in q's fields (Ranganath et al., 2014, with one coefficient for all), which must have a row per datum:
+    TypeError for others. ValueError for a bound that is not additive, which has no term for each sample.
     """
     catalogue.check_baseline("optimal", q, bound, len(log_w))
     slopes = vmap(grad(lambda q, z: q.log_prob(trees.map(lambda t: t[None], z)).sum()), in_dims=(None, 0))(
@@ -68,7 +68,7 @@ def optimal(bound: Bound, log_w: Float[Tensor, "s n"], q: Distribution, z: Event
 
 
 class RunningMean(NamedTuple):
-    """The mean of earlier bounds, older ones with ever less weight: a state that the caller passes on.
+    """The exponential moving average of earlier bounds, a state that the caller updates.
 
     value = score(log_p, q, noise, baseline=state)
     state = state.update(value)
@@ -79,7 +79,7 @@ class RunningMean(NamedTuple):
 
     @classmethod
     def start(cls, like: Tensor) -> "RunningMean":
-        """No bounds seen: the baseline is 0."""
+        """Before the first bound: a baseline of 0."""
         zero = torch.zeros((), dtype=like.dtype, device=like.device)
         return cls(zero, zero)
 
@@ -89,7 +89,7 @@ class RunningMean(NamedTuple):
         return torch.where(self.weight == 0, 0.0, self.total / self.weight).expand_as(log_w)
 
     def update(self, value: Float[Tensor, " n"], decay: float = 0.9) -> "RunningMean":
-        """The state after the bounds of one step, of which those of -inf are left out."""
+        """The state after the bounds of one step, without those of -inf."""
         finite = value.detach() != -torch.inf
         share = (1 - decay) * finite.any()
         mean = torch.where(finite, value.detach(), 0.0).sum() / finite.sum().clamp_min(1)
@@ -97,9 +97,9 @@ class RunningMean(NamedTuple):
 
 
 class Learned(NamedTuple):
-    """An input-dependent baseline (Mnih and Gregor, 2014, NVIL): a network's prediction of the bound, (n,).
+    """NVIL's input-dependent baseline (Mnih and Gregor, 2014): a network's prediction of the bound, (n,).
 
-    The gradient does not train the network; its own loss does:
+    The network is trained by a loss of its own:
 
         learned = Learned(network(x))
         value = score(log_p, q, noise, baseline=learned)
@@ -153,7 +153,7 @@ def _mean_of_others(log_w: Tensor, of_none: float = 0.0) -> Tensor:
 
 
 def _sum_of_others(t: Tensor) -> Tensor:
-    """Those before and those after: a sum less its own term would keep that term's rounding."""
+    """Sums of the terms before and after each: the total less one term would have that term's rounding error."""
     zero = torch.zeros_like(t[:1])
     before, after = torch.cat([zero, t[:-1]]).cumsum(0), torch.cat([t[1:], zero]).flip(0).cumsum(0).flip(0)
     return before + after

@@ -1,6 +1,6 @@
-"""The catalogue of estimators: what each needs, takes, costs and promises, one row each, and the check that refuses.
+"""The catalogue of gradient estimators: one row each, what it needs, accepts, costs and promises; and its checks.
 
-Whoever must know such a fact reads it here: the estimators themselves, command lines, tables and tests.
+Estimators, command lines, tables and tests read these facts here alone.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from jensen.core.distributions import Bernoulli, Categorical
 
 @dataclass(frozen=True)
 class Need:
-    """What q must be, in words and as a predicate."""
+    """A requirement on q, in words and as a predicate."""
 
     words: str
     met: Callable[[Distribution], bool]
@@ -27,13 +27,17 @@ class Need:
 class Row:
     """An estimator, or a baseline of `score`.
 
-    bounds      any; additive: the ELBO, however it is written; smooth: any that is twice differentiable; several: any
-                but the ELBO, of two samples or more
-    samples     the least, 0 where none are drawn
-    evaluations of log_p, per sample, for an event of d components of k values
-    relaxes     whether log_p is asked between q's values, or differentiated at them
-    learns      what has parameters of its own beside theta's and phi's
-    instead     what to use where the bound or the number of samples does not fit
+    q            the requirement on q
+    bounds       any; additive: the ELBO, however it is written; smooth: any that is twice differentiable; several: any
+                 but the ELBO, of two samples or more
+    samples      the least number, 0 where none are drawn
+    evaluations  of log_p, per sample, for an event of d components of k values
+    unbiased     when, for theta (the parameters of log_p) and phi (those of q)
+    relaxes      whether log_p is evaluated between q's values, or differentiated at them
+    temperature  whether `temperature` is an option
+    baseline     whether `baseline` is an option
+    learns       what has parameters beside theta and phi
+    instead      the alternative where the bound or the number of samples does not fit
     """
 
     q: Need
@@ -68,19 +72,12 @@ ROWS: dict[str, Row] = {
     "pathwise": Row(PATH, "Kingma and Welling, 2014; Burda et al., 2016"),
     "analytic_kl": Row(KL, "Kingma and Welling, 2014", "additive", instead="pathwise"),
     "stl": Row(PATH, "Roeder et al., 2017", "additive", instead="dreg"),
-    "dreg": Row(
-        PATH, "Tucker et al., 2019; Bauer and Mnih, 2021", "smooth", 
-        instead="pathwise",
-    ),
+    "dreg": Row(PATH, "Tucker et al., 2019; Bauer and Mnih, 2021", "smooth", instead="pathwise"),
     "score": Row(ANY, "Williams, 1992; Mnih and Rezende, 2016", baseline=True),
     "vargrad": Row(ANY, "Richter et al., 2020", "additive", 2, instead="score"),
     "muprop": Row(RELAXABLE, "Gu et al., 2016", "additive", evaluations="1, and 1 at the mean", relaxes=True),
-    "rebar": Row(
-        RELAXABLE, "Tucker et al., 2017", "additive", evaluations="2", relaxes=True, temperature=True,
-    ),
-    "relax": Row(
-        RELAXABLE, "Grathwohl et al., 2018", "additive", temperature=True, learns="its control variate",
-    ),
+    "rebar": Row(RELAXABLE, "Tucker et al., 2017", "additive", evaluations="2", relaxes=True, temperature=True),
+    "relax": Row(RELAXABLE, "Grathwohl et al., 2018", "additive", learns="its control variate"),
     "arm": Row(BERNOULLI, "Yin and Zhou, 2019", "additive", evaluations="2"),
     "disarm": Row(BERNOULLI, "Dong et al., 2020; Yin et al., 2020", "additive", evaluations="2"),
     "arsm": Row(CATEGORICAL, "Yin et al., 2019", "additive", evaluations="k (k − 1) / 2 + 1"),
@@ -130,11 +127,11 @@ TAKES = {
 
 
 def check(name: str, q: Distribution, bound: Bound | None = None, s: int | None = None) -> None:
-    """Refuses what the estimator of this name cannot do, before any draw is made, and names what can.
+    """Raises before sampling where the estimator of this name does not apply, and names one that does.
 
-    TypeError for q, and for a bound that is no function; ValueError for another bound than it takes, and for fewer
-    samples; without both q alone is looked at. That a function of yours is the ELBO cannot be seen under torch.compile,
-    where the value is NaN if it is not.
+    TypeError for q, and for a bound that is no function; ValueError for a bound that it does not accept, and for too
+    few samples; without bound and s q alone is checked. Whether a function that is no `Derivatives` is the ELBO cannot
+    be decided under torch.compile: the value is NaN if it is not.
     """
     row = ROWS[name]
     if not row.q.met(q):
@@ -143,7 +140,7 @@ def check(name: str, q: Distribution, bound: Bound | None = None, s: int | None 
 
 
 def check_baseline(name: str, q: Distribution | None, bound: Bound, s: int) -> None:
-    """The same for a baseline of `score`."""
+    """`check` for a baseline of `score`."""
     row = BASELINES[name]
     if q is not None and not row.q.met(q):
         raise TypeError(f"{name} needs {row.q.words}, got {type(q).__name__}: use leave_one_out")
@@ -151,7 +148,7 @@ def check_baseline(name: str, q: Distribution | None, bound: Bound, s: int) -> N
 
 
 def suited(q: Distribution) -> str:
-    """The estimators to use for q."""
+    """The estimators to suggest for q."""
     if q.reparameterised:
         return "pathwise, stl or dreg"
     if isinstance(q, Bernoulli):
@@ -179,7 +176,7 @@ def _check_bound(name: str, row: Row, q: Distribution | None, bound: Bound | Non
     if isinstance(bound, type) or not callable(bound):
         raise TypeError(f"expected a bound, such as bounds.iwae or bounds.Renyi(0.5), got {bound!r}")
     if row.bounds == "smooth" and bounds.vr_max == bound:
-        raise ValueError(f"{name} needs {TAKES['smooth']}, and vr_max has a kink: use {row.instead}")
+        raise ValueError(f"{name} needs {TAKES['smooth']}, and vr_max is not differentiable at ties: use {row.instead}")
     if row.bounds in ("additive", "several"):
         fits = _additive(bound, q, s or 2)
         if fits is not None and fits != (row.bounds == "additive"):
@@ -187,7 +184,7 @@ def _check_bound(name: str, row: Row, q: Distribution | None, bound: Bound | Non
 
 
 def _additive(bound: Bound, q: Distribution | None, s: int) -> bool | None:
-    """None where it is not known yet."""
+    """None where it cannot be decided, under torch.compile."""
     field = next(iter(trees.leaves(q)), torch.zeros(())) if q is not None else torch.zeros(())
     known = bounds.additive(bound, torch.zeros(s, 1, dtype=field.dtype, device=field.device))
     if isinstance(known, bool):

@@ -1,4 +1,4 @@
-"""What estimators of gradients share: checked calls, and how a value is given a gradient that is not its own."""
+"""What estimators of gradients share: checked calls, surrogates, and arithmetic on log weights of -inf."""
 
 import torch
 from jaxtyping import Float, Shaped
@@ -25,14 +25,14 @@ def check_density(value: Tensor, shape: torch.Size) -> None:
 
 
 def samples(noise: Noise) -> int:
-    """How many samples noise is for."""
+    """s of noise (s, n, ...)."""
     return len(trees.leaves(noise)[0])
 
 
 def apply_bound(bound: Bound, log_w: Float[Tensor, "s n"]) -> Float[Tensor, " n"]:
-    """bound(log_w), checked to be one value per datum that no other datum changes: ValueError.
+    """bound(log_w), checked to be one value per datum, independent of the other data: ValueError.
 
-    Whether a function of yours mixes data is tried at two fixed points, in eager mode alone.
+    The independence of a bound that is no `Derivatives` is tested at two fixed points, in eager mode alone.
     """
     value = bound(log_w)
     check_value(value, log_w)
@@ -50,28 +50,28 @@ def apply_bound(bound: Bound, log_w: Float[Tensor, "s n"]) -> Float[Tensor, " n"
 def shares(bound: Bound, log_w: Float[Tensor, "s n"]) -> Float[Tensor, "s n"]:
     """The fixed weights of an additive bound, 1 / s for the ELBO.
 
-    NaN where a function of yours turns out not to be additive, which under torch.compile no earlier check can see.
+    NaN for a bound that is not additive, which under torch.compile `catalogue.check` cannot refuse.
     """
     fixed = bounds.derivatives(bound, torch.zeros_like(log_w.detach()))[0]
     return bounds.choose(bounds.additive(bound, log_w), lambda: fixed, lambda: torch.full_like(fixed, torch.nan))
 
 
 def carry(surrogate: Tensor) -> Tensor:
-    """Zero, bit for bit, with the surrogate's gradient: value + carry(surrogate) equals the value.
+    """Exactly zero, with the surrogate's gradient: value + carry(surrogate) has the bits of value.
 
-    Where the surrogate is infinite, as a bound of -inf or the logit of an impossible value, there is no gradient.
+    An infinite surrogate has no gradient, as for a bound of -inf, or a logit of a value of probability 0.
     """
     surrogate = torch.where(surrogate.abs() == torch.inf, 0.0, surrogate)
     return surrogate - surrogate.detach()
 
 
 def difference(first: Float[Tensor, "..."], second: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """first - second of log weights, and 0 where either is -inf: a particle outside the support has no gradient."""
+    """first - second of log weights, and 0 where either is -inf: such a particle contributes no gradient."""
     return torch.where((first == -torch.inf) | (second == -torch.inf), 0.0, first - second)
 
 
 def weighted(weights: Float[Tensor, "s n"], log_w: Float[Tensor, "s n"]) -> Float[Tensor, " n"]:
-    """sum_s weights log_w, where a weight of 0 leaves out even a log weight of -inf; else -inf has gradient 0."""
+    """sum_s weights log_w with 0 times -inf = 0; -inf where a positive weight meets -inf, with gradient 0 there."""
     outside = log_w == -torch.inf
     total = (weights * torch.where(outside | (weights == 0), 0.0, log_w)).sum(0)
     return torch.where((outside & (weights > 0)).any(0), -torch.inf, total)

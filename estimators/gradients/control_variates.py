@@ -2,10 +2,10 @@
 
 Approximates  grad E_q[log p(x, z) - log q(z | x)]
 With          f(z) grad log q(z) - c(t~) grad log q(z) + grad c(t) - grad c(t~): f = log_w, z = H(t) the discrete sample
-              of t = q.perturbed(u), t~ a draw of t given z, c any function. t~ is made from t's own noise, so that
-              both are one number and differ in their gradients
-Requires      a q that can be relaxed, as Bernoulli and Categorical; for `rebar` a log_p that takes values between
-              q's and is differentiable there; for `relax` a differentiable c that may know nothing of log_p
+              of t = q.perturbed(u), t~ a draw of t given z, c any function. t~ is drawn by t's own noise, so that
+              the two have one value and different gradients
+Requires      a q that can be relaxed, as Bernoulli and Categorical; for `rebar` a log_p defined between the values of z
+              and differentiable there; for `relax` a differentiable c
 Unbiased when always
 Cost          one evaluation of log_p per sample, and one gradient of c: `rebar`'s c is log_p once more
 Reference     Tucker et al., 2017; Grathwohl et al., 2018
@@ -55,7 +55,7 @@ def relax(
 ) -> Float[Tensor, " n"]:
     """The ELBO in nats per datum, (n,), with the control variate c = control.
 
-    No gradient reaches what control is made of: minimise `second_moment` in that.
+    Parameters of control have no gradient: they minimise `second_moment`.
     """
     catalogue.check("relax", q, bound, samples(noise))
     z = q.sample(noise)
@@ -70,7 +70,7 @@ def second_moment(
 ) -> Float[Tensor, " n"]:
     """|g|^2 per datum, (n,), for g = `relax`'s gradient in q's fields: its mean is least where the variance of g is.
 
-    Differentiable in what control is made of, and a constant in all else: q is stopped, log_p not differentiated.
+    Differentiable in the parameters of control alone: q and log_p are detached.
     """
     catalogue.check("relax", q, bound, samples(noise))
     q = trees.stop(q)
@@ -103,7 +103,7 @@ def _at(control: Control, q: Relaxable, noise: Noise) -> tuple[Tensor, Tensor]:
 
 
 def _surrogate(q: Relaxable, noise: Noise, z: Tensor, log_w: Tensor, value: Tensor, slope: Tensor) -> Tensor:
-    """What has each sample's estimate for its gradient in q, (s, n)."""
+    """The surrogate whose gradient in q is each sample's estimate, (s, n)."""
     t = q.perturbed(noise)
     path = event_sum(slope * torch.where(t == -torch.inf, 0.0, t - q.perturbed_given(noise, z)))
     return difference(log_w, value) * q.log_prob(z) + path

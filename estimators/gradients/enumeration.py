@@ -1,9 +1,9 @@
-"""Sums over the values of a discrete q, whole or in part.
+"""Enumeration: sums over all values of a discrete q, or over the most probable ones.
 
 Approximates  grad E_q[log p(x, z) - log q(z | x)]
 With          sum_z q(z) log_w(z) over all of q.support() (`exact`), or over the `top` most probable values, and
               samples of the rest with the weight that is left (`sum_and_sample`)
-Requires      a q with a support to enumerate, and few values in it
+Requires      a q of finite support with few values
 Unbiased when always; `exact` has no variance
 Cost          one evaluation of log_p per value summed and sampled; memory for log q of the whole support
 Reference     Liu et al., 2019, Rao-Blackwellised stochastic gradients for discrete distributions
@@ -23,9 +23,9 @@ from jensen.estimators.gradients.contract import density, samples, shares, weigh
 def exact(
     log_p: LogDensity, q: Enumerable, noise: Noise = None, /, *, bound: Bound = bounds.elbo
 ) -> Float[Tensor, " n"]:
-    """E_q[log_w], the exact ELBO in nats per datum, (n,), by enumeration; noise is not looked at.
+    """E_q[log_w], the exact ELBO in nats per datum, (n,), by enumeration; noise is ignored.
 
-    TypeError for a q without a support, ValueError for one of more than 2^20 values, or another bound.
+    TypeError for a q without finite support, ValueError for one of more than 2^20 values, or another bound.
     """
     catalogue.check("exact", q, bound)
     z, log_q = support("exact", q)
@@ -39,9 +39,9 @@ def sum_and_sample(
 
     sum_{z in top} q(z) log_w(z) + b rest + mean_s r(z_s) (log_w(z_s) - b) over s samples of the rest, with rest its
     mass, r(z) = q(z) / stop(q(z)) stop(rest), and b the mean of log_w in top, detached. It uses one uniform number
-    of noise per sample. Its value differs from the other estimators': part of it is exact.
+    of noise per sample. Its value is not the bound of the samples, but an estimate of the ELBO that is exact in part.
 
-    TypeError for a q without a support, ValueError for another bound, or unless 1 <= top < the number of values.
+    TypeError for a q without finite support, ValueError for another bound, or unless 1 <= top < the number of values.
     """
     catalogue.check("sum_and_sample", q, bound, samples(noise))
     z, log_q = support("sum_and_sample", q)
@@ -55,7 +55,7 @@ def sum_and_sample(
     log_drawn = log_q.detach().gather(0, choice)
     index = torch.cat([best, choice])
     picked = log_q.gather(0, index)
-    log_w = density(log_p, _take(z, index)) - picked.detach()  # sum_z grad q(z) = 0: without noise if left out
+    log_w = density(log_p, _take(z, index)) - picked.detach()  # its mean gradient, sum_z grad q(z), is 0
     log_drawn = torch.where(log_drawn == -torch.inf, 0.0, log_drawn)
     share = shares(bound, log_drawn)
     summed, sampled = picked[:top].exp(), torch.exp(picked[top:] - log_drawn) * mass * share

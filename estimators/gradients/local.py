@@ -3,7 +3,7 @@
 Approximates  grad E_q(W)[sum_n log p(y_n | W x_n)] for W with independent normal elements
 With          y = mean + sqrt(variance) eps, each datum and unit with noise of its own:
               mean = loc x, variance = exp(log_scale)^2 x^2
-Requires      weights that meet a datum once: a linear layer, not the same weights at several places or times
+Requires      weights that each datum uses once: a linear layer, not weights shared over places or times
 Unbiased when the objective is a sum over data, each term of one datum's y: the law of each y_n is exact,
               but y_n and y_m are independent, as if each datum had weights of its own
 Cost          two products of x with a matrix per call, whatever the number of samples; no weight is sampled

@@ -1,14 +1,14 @@
-"""Gradients through a continuous stand-in for a discrete sample. All are biased for q, none for what log_p is made of.
+"""Continuous relaxations of a discrete sample: gradients biased for phi, q's parameters, and not for theta, log_p's.
 
 Approximates  grad E_q[bound(log p(x, z) - log q(z | x))]
-With          the discrete z for the value and for log_p's parameters; for q's, d bound / d z at a stand-in y times
-              grad y: y = z with the gradient of q.mean() (`straight_through`), y relaxed by a temperature (`concrete`),
-              or z with the gradient of the relaxed y (`gumbel_straight_through`)
-Requires      a q that can be relaxed, as Bernoulli and Categorical, and a log_p that takes values between q's and is
+With          the discrete z for the value and for theta; for phi, d bound / d y times grad y at a surrogate y of z:
+              y = z with the gradient of q.mean() (`straight_through`), y relaxed by a temperature (`concrete`), or z
+              with the gradient of the relaxed y (`gumbel_straight_through`)
+Requires      a q that can be relaxed, as Bernoulli and Categorical, and a log_p defined between the values of z and
               differentiable there
 Unbiased when log_p - log q is linear in each z (`straight_through`); in the limit temperature -> 0, where the variance
               grows without bound (`concrete`); never in general
-Cost          one backward pass through log_p per sample; `concrete` evaluates and differentiates it at y beside
+Cost          one evaluation of log_p per sample, differentiated in z; `concrete` one at z and one at y
 Reference     Bengio et al., 2013; Maddison et al., 2017; Jang et al., 2017
 """
 
@@ -28,7 +28,7 @@ from jensen.estimators.gradients.contract import apply_bound, carry, density, ev
 def straight_through(
     log_p: LogDensity, q: Relaxable, noise: Noise, /, *, bound: Bound = bounds.elbo
 ) -> Float[Tensor, " n"]:
-    """bound(log_w) in nats per datum, (n,), with dz taken for the derivative of q.mean()."""
+    """bound(log_w) in nats per datum, (n,), with the derivative of q.mean() in place of that of z."""
     catalogue.check("straight_through", q, bound, samples(noise))
     return _through(log_p, q, q.sample(noise) + carry(q.mean()), bound)
 
@@ -42,7 +42,7 @@ def gumbel_straight_through(
     bound: Bound = bounds.elbo,
     temperature: float | Tensor = 1.0,
 ) -> Float[Tensor, " n"]:
-    """bound(log_w) in nats per datum, (n,), with dz taken for the derivative of the relaxed sample."""
+    """bound(log_w) in nats per datum, (n,), with the derivative of the relaxed sample in place of that of z."""
     catalogue.check("gumbel_straight_through", q, bound, samples(noise))
     check_temperature(temperature)
     z = q.sample(noise)

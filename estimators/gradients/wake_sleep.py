@@ -1,14 +1,14 @@
-"""Reweighted wake-sleep: the model by importance weights, the posterior by maximum likelihood on weighted samples.
+"""Reweighted wake-sleep: theta by importance weights, phi by maximum likelihood on weighted samples.
 
-Approximates  `wake_theta`: the bound's gradient, as IWAE has it; `wake_phi`: -grad KL(p(z | x) || q); `sleep_phi`: the
-              same KL averaged over the model's own data
+Approximates  `wake_theta`: the bound's gradient in theta; `wake_phi`: -grad KL(p(z | x) || q) in phi; `sleep_phi`: the
+              same, averaged over data drawn from the model
 With          sum_s u_s grad log p(x, z_s), sum_s u_s grad log q(z_s | x), u = d bound / d log_w, for IWAE the
               normalised weights; grad log q(z | x) for z, x drawn from the model. Samples are detached
 Requires      a q with a log density: any, discrete or not; no gradient of log_p in z
 Unbiased when `wake_theta`: always, for the bound; `wake_phi`: as s -> infinity, for IWAE, with a bias of order 1 / s;
               `sleep_phi`: always, for its own objective
-Cost          one evaluation of log_p per sample, differentiated in its own parameters alone; no score of a bound, so
-              the gradient of q does not fade as samples are added
+Cost          one evaluation of log_p per sample, differentiated in theta alone; the signal-to-noise ratio of phi's
+              gradient does not fall as samples are added
 Reference     Bornschein and Bengio, 2015; Le et al., 2019
 """
 
@@ -22,7 +22,7 @@ from jensen.estimators.gradients.contract import apply_bound, carry, density, sa
 
 
 def wake(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound = bounds.iwae) -> Float[Tensor, " n"]:
-    """The bound in nats per datum, (n,), with the gradients of `wake_theta` and `wake_phi` from one sampling."""
+    """The bound in nats per datum, (n,), with the gradients of `wake_theta` and `wake_phi` from the same samples."""
     catalogue.check("wake", q, bound, samples(noise))
     z, log_w, weights = _samples(log_p, q, noise, bound)
     return (
@@ -33,17 +33,16 @@ def wake(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound = 
 def wake_theta(
     log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound = bounds.iwae
 ) -> Float[Tensor, " n"]:
-    """The bound in nats per datum, (n,), with gradients for what log_p is made of, and none for q."""
+    """The bound in nats per datum, (n,), with a gradient for theta, and none for q."""
     catalogue.check("wake_theta", q, bound, samples(noise))
     _, log_w, weights = _samples(log_p, q, noise, bound)
     return apply_bound(bound, log_w.detach()) + carry(weighted(weights, log_w))
 
 
 def wake_phi(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound = bounds.iwae) -> Float[Tensor, " n"]:
-    """The bound in nats per datum, (n,), with gradients for q, and none for what log_p is made of.
+    """The bound in nats per datum, (n,), with a gradient for q, and none for theta.
 
-    With one sample, or an additive bound, the weights are constant and the gradient a score, whose mean is 0:
-    ValueError.
+    ValueError for one sample, or an additive bound: the weights would be constant, and the gradient a score of mean 0.
     """
     catalogue.check("wake_phi", q, bound, samples(noise))
     z, log_w, weights = _samples(log_p, q, noise, bound)
@@ -51,7 +50,7 @@ def wake_phi(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Boun
 
 
 def sleep_phi(q: Distribution, z: Event) -> Float[Tensor, " n"]:
-    """log q(z | x) in nats per dream, (n,), for dreams z, x of the model, and q = posterior(x) of the dreamt x."""
+    """log q(z | x) in nats per datum, (n,), for z and x drawn from the model, z (n, *event), and q = posterior(x)."""
     return q.log_prob(trees.map(lambda t: t.detach()[None], z))[0]
 
 

@@ -1,4 +1,4 @@
-"""How good estimates are: gradients, weights, posteriors, and when to stop. Each gives its verdict in words."""
+"""Diagnostics of gradients, importance weights, posteriors and training traces; `verdict()` puts each in words."""
 
 from jensen.estimators.diagnostics._calibration import (
     Calibration,

@@ -1,4 +1,4 @@
-"""Whether posteriors are right on average: simulation-based calibration, its variational form, and coverage.
+"""Simulation-based calibration (Talts et al., 2018), its variational form, and coverage of intervals.
 
 Approximates  the distribution of the true parameter's rank among posterior draws, uniform where posteriors are exact
 With          parameters from the prior, data given them, and s posterior draws given the data, for each key
@@ -28,10 +28,10 @@ LEVEL = 0.01  # of a verdict, over all parameters together
 class Calibration(NamedTuple):
     """ranks (n, d) in 0 … s for n simulations; the rest (d,).
 
-    p_uniform is small where ranks are not uniform, p_symmetric where they lean to one side: the second passes a
-    posterior whose centre is right though its width may not be, as a variational one's.
-    spread > 1: the truth is too often in the tails, the posterior too narrow, if ranks are symmetric: a posterior off
-    to one side brings ranks together, whatever its width. shift > 0: the truth is above it.
+    p_uniform is small where ranks are not uniform, p_symmetric where they are not symmetric: a posterior of the right
+    centre and the wrong width, as variational ones often are, fails the first test alone.
+    spread > 1, for symmetric ranks: the truth is too often in the tails, the posterior too narrow; a posterior with a
+    wrong centre concentrates ranks, whatever its width. shift > 0: the truth is above it.
     """
 
     ranks: Int[Tensor, "n d"]
@@ -57,7 +57,7 @@ class Calibration(NamedTuple):
         )
 
     def _fault(self, j: int, limit: float) -> str:
-        """What is wrong in parameter j, as far as it is significant; a width only of ranks that do not lean."""
+        """The significant fault in parameter j; one of width only for symmetric ranks."""
         n, (spread, shift) = len(self.ranks), (t[j].item() for t in (self.spread, self.shift))
         z = -torch.special.ndtri(torch.tensor(limit / 2, dtype=torch.float64)).item()
         if self.p_symmetric[j] >= limit:
@@ -130,7 +130,7 @@ def simulation_based_calibration(
 
 
 def ranks(theta: Float[Tensor, "n d"], draws: Float[Tensor, "s n d"]) -> Int[Tensor, "n d"]:
-    """How many of the s draws are below the truth, 0 … s. Draws are thinned to independence by the caller."""
+    """How many of the s draws are below the truth, 0 … s. Draws must be independent: thin those of a chain."""
     if draws.ndim != 3 or draws.shape[1:] != theta.shape:
         raise ValueError(
             f"expected theta (n, d) and draws (s, n, d), got {tuple(theta.shape)} and {tuple(draws.shape)}"

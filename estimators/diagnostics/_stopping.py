@@ -1,12 +1,12 @@
-"""When to stop training: once the noise allows no improvement that is still worth the steps.
+"""A stopping rule: a sequential test that the bound's gain per window is within a tolerance.
 
 Approximates  the gain of the bound from one window of the trace to the next, and whether it may exceed a tolerance
 With          the paired differences y[t + w] - y[t] of the last two windows of w values; its standard error from the
               mean square as of a first-order autoregression, or from the means of up to 20 batches where larger
-Requires      a trace of values to be maximised, such as the validation bound, whose noise is forgotten within a
-              quarter of a window; measured with less, stops are false more often, 5 % where it takes a whole one
-Unbiased when always for the gain; pairs remove a linear trend from the noise, so that progress is not taken for it
-Cost          nothing beside the training
+Requires      a trace of values to be maximised, such as the validation bound, whose noise decorrelates within a
+              quarter of a window; false stops are more frequent for slower noise, 5 % for a whole window
+Unbiased when always for the gain; paired differences remove a linear trend from the noise
+Cost          a few operations on the trace
 Reference     Student's t on batch means (Law and Kelton, 2000, section 9.5.3); Wallace, 1959, for its quantiles
 """
 
@@ -21,7 +21,7 @@ from jensen.estimators.diagnostics._student import student
 
 BATCHES = 20
 SHARE = 6  # the last third of the trace is looked at, as two windows of a sixth
-GROWTH = 1.25  # looks are taken each time the trace is longer by this factor
+GROWTH = 1.25  # looks are at lengths of the trace that grow by this factor
 
 
 class Stop(NamedTuple):
@@ -47,7 +47,7 @@ class Stop(NamedTuple):
             return f"stop: {text}, within the tolerance {tolerance:.3g}"
         if gain > tolerance:
             return f"go on: {text}, and the tolerance is {tolerance:.3g}"
-        return f"go on: {text}, above the tolerance {tolerance:.3g}: for all the noise shows, it may still improve"
+        return f"go on: {text}, above the tolerance {tolerance:.3g}: a larger gain is not excluded"
 
 
 @torch.no_grad()
@@ -57,8 +57,8 @@ def stopping(trace: Float[Tensor, " t"], tolerance: float, level: float = 0.05, 
     Looks are at 2 window, then at every growth by a quarter, each at windows of max(window, seen / 6) values.
     A look stops where gain + t error <= tolerance, t Student's quantile at level / (j (j + 1)) for the j-th look, so
     that a trace whose gain stays above the tolerance is stopped at any of them with probability at most `level`. Call
-    it with the whole trace each time: looks that are past do not change. Where the KL is warmed up, give the trace from
-    the end of that on: the bound falls while the KL's weight grows, and a fall is no gain either, so it would stop.
+    it with the whole trace each time: earlier looks do not change. Where the KL is warmed up, pass the trace after the
+    warm-up: the bound falls while the KL's weight grows, which the test would take for convergence.
     """
     if not isinstance(trace, Tensor):
         raise TypeError(f"expected a trace (t,) as a tensor, got {type(trace).__name__}: pass torch.tensor(trace)")

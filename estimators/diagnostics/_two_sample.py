@@ -1,4 +1,4 @@
-"""Whether two samples share a distribution, and whether replicated data look like the observed.
+"""The kernel two-sample test (Gretton et al., 2012), and posterior predictive checks (Gelman et al., 1996).
 
 Approximates  the p-value of "x and y are draws of one distribution" (`two_sample`), and P(T(x_rep) >= T(x) | x)
               (`predictive_check`)
@@ -6,7 +6,7 @@ With          the maximum mean discrepancy under a Gaussian kernel, against perm
               replicates from the posterior predictive
 Requires      independent draws; for the check, a statistic that the model was not fitted to
 Unbiased when always for the permutation test, at any size: its p-value is uniform under equality. A posterior
-              predictive p-value is drawn towards 1/2, because the data have been used twice
+              predictive p-value concentrates around 1/2, because the data are used twice
 Cost          (n + m)^2 distances in d dimensions, and as many products per permutation
 Reference     Gretton et al., 2012; Gelman et al., 1996
 """
@@ -45,8 +45,8 @@ class TwoSample(NamedTuple):
 class PredictiveCheck(NamedTuple):
     """Each (t,), one per statistic: its value on the data, its mean and sd over replicates, and two p-values.
 
-    p_value estimates P(T(x_rep) >= T(x)); one_sided is that of the nearer side, never too small: the share of data and
-    replicates that are as far out there.
+    p_value estimates P(T(x_rep) >= T(x)); one_sided is the conservative p-value of the nearer tail: the share of data
+    and replicates that are as far out.
     """
 
     observed: Float[Tensor, " t"]
@@ -81,8 +81,8 @@ class PredictiveCheck(NamedTuple):
 def two_sample(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], key: Key, permutations: int = 500) -> TwoSample:
     """MMD^2 = mean k(x, x') + mean k(y, y') - 2 mean k(x, y), k = exp(-|x - y|^2 / (2 h^2)), h the median distance.
 
-    The median is over distances above 0, so that samples with many equal points, as counts, have one. p = (1 + the
-    number of permutations with an MMD^2 at least as large) / (1 + permutations). ValueError for NaN or infinite data.
+    The median is over distances above 0, since samples of counts have many equal points. p = (1 + the number of
+    permutations with an MMD^2 at least as large) / (1 + permutations). ValueError for NaN or infinite data.
     """
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2:
         raise ValueError(

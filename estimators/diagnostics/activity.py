@@ -1,4 +1,4 @@
-"""Which latent dimensions are used: active units, KL per dimension, and posterior collapse by name.
+"""Active units (Burda et al., 2016) and posterior collapse (Lucas et al., 2019): the latent dimensions in use.
 
 Approximates  the latent dimensions that depend on the data
 With          the variance over data of posterior means (`active_units`), or the share of data on which a
@@ -67,8 +67,8 @@ class Collapse(NamedTuple):
 def active_units(q: Distribution | Float[Tensor, "n *d"], threshold: float = 0.01) -> ActiveUnits:
     """A unit is active where the variance over data of E_q[z | x] exceeds the threshold, in squared units of z.
 
-    q: a value with mean() (n, d), or the means themselves, for a q whose mean has no closed form. Of a categorical
-    (n, d, k), a dimension's variance is the largest of its k classes'. ValueError for one datum.
+    q: a distribution with mean() (n, d), or the means themselves, for a q whose mean has no closed form. For a
+    categorical, (n, d, k), a dimension's variance is the largest of its k classes'. ValueError for one datum.
     """
     if not (isinstance(q, Tensor) or can(q, ClosedForm) or can(q, Enumerable)):
         raise TypeError(f"expected a q with a mean, got {type(q).__name__}: pass q.sample(q.noise(key, 100)).mean(0)")
@@ -86,7 +86,7 @@ def active_units(q: Distribution | Float[Tensor, "n *d"], threshold: float = 0.0
 def collapse(q: Distribution, p: Distribution, epsilon: float = 0.01, delta: float = 0.01) -> Collapse:
     """Dimension d has collapsed where KL(q(z_d | x) || p(z_d)) < epsilon for a share of data of at least 1 - delta.
 
-    q and p: values of one family with independent dimensions, such as `model.prior(params, n)` for p.
+    q and p are of one `Dimensional` family, such as `model.prior(params, n)` for p.
     """
     kl = kl_per_dimension(q, p)
     negligible = (kl < epsilon).to(kl.dtype).mean(0)

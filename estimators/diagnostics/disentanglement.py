@@ -1,4 +1,4 @@
-"""How far each known factor of variation is encoded by one latent dimension of its own: MIG, SAP and DCI.
+"""Disentanglement scores MIG, SAP and DCI: whether each known factor is encoded by one latent dimension of its own.
 
 Approximates  three scores in [0, 1]; 1 where every factor is encoded by exactly one dimension
 With          histograms of each dimension in bins of equal counts, and for the informativeness of `dci` one linear
@@ -6,7 +6,7 @@ With          histograms of each dimension in bins of equal counts, and for the 
 Requires      codes, as posterior means, of data whose factors are known as classes, integers or booleans; bin
               continuous factors first. Ten data or more for each pair of bin and class
 Unbiased when never: histograms overstate information by about (bins - 1) (classes - 1) / (2 n) nats, for every
-              dimension alike, so that gaps between dimensions keep little of it; `dci` takes it off
+              dimension alike, so that it mostly cancels in gaps between dimensions; `dci` subtracts it
 Cost          n d f counts; f systems of d linear equations
 Reference     Chen et al., 2018 (MIG); Kumar et al., 2018 (SAP); Eastwood and Williams, 2018 (DCI)
 """
@@ -61,8 +61,8 @@ class Sap(NamedTuple):
 class Dci(NamedTuple):
     """0-d scores; informativeness (f,) is the accuracy on held-out data, importance (d, f) >= 0.
 
-    chance (f,) is what codes independent of the factors reach in any with probability LEVEL at most: the share of the
-    largest class, and a normal quantile of its standard errors more.
+    chance (f,): an accuracy that codes independent of the factors exceed in any with probability LEVEL at most, the
+    share of the largest class plus a normal quantile of its standard errors.
     """
 
     disentanglement: Float[Tensor, ""]  # each dimension encodes one factor
@@ -121,10 +121,10 @@ def dci(
 
     p = R / sum_k R, q = R / sum_j R, and rho_j is the share of dimension j in R. By default R is the mutual
     information in histograms less its bias under independence, over the factor's entropy, and 0 where independence is
-    not refuted: no regressor has to be chosen, and dimensions that repeat each other do not upset it, as they do
-    linear coefficients. Eastwood and Williams used a lasso and random forests: give such importances as `importance`
-    to compare with them. Informativeness is the accuracy on a half of the data, drawn once and for all, of the linear
-    discriminant of the other half, whose covariance within classes has `ridge` of the codes' variances added.
+    not rejected: it needs no regressor, and redundant dimensions do not change it, as they do linear coefficients.
+    Eastwood and Williams used a lasso and random forests: pass such importances as `importance` to compare with them.
+    Informativeness is the accuracy on one half of the data, by a fixed random order, of the linear discriminant fitted
+    to the other, whose covariance within classes has `ridge` of the codes' variances added.
     """
     codes, factors = _check(codes, factors)
     d, f = codes.shape[1], factors.shape[1]
@@ -202,7 +202,7 @@ def _entropies(factors: Tensor) -> Tensor:
 
 
 def _entropy(counts: Tensor) -> Tensor:
-    """In nats, of counts or shares that are normalised first; 0 of nothing."""
+    """Of counts or shares, normalised first, in nats; 0 where all are 0."""
     total = counts.sum()
     p = counts / torch.where(total == 0, 1.0, total)
     return -torch.xlogy(p, p).sum()

@@ -1,10 +1,10 @@
-"""Where a posterior loses its nats: to its family (approximation) or to its encoder (amortisation).
+"""The inference gaps of Cremer et al. (2018): approximation, of the family, and amortisation, of the encoder.
 
 Approximates  log p(x) - ELBO(q) = [log p(x) - ELBO(q*)] + [ELBO(q*) - ELBO(q)], q* the best of a family for each datum
 With          q* found by Adam on stl's gradient, from the encoder's q or from any other value, on fresh noise each
               step; both ELBOs from the same s fresh samples
 Requires      log p(x) or an estimate of it, (n,); a reparameterised family
-Unbiased when q* is the optimum; short of it, the approximation gap is too large by what the amortisation gap lacks.
+Unbiased when q* is the optimum; else the approximation gap is too large by as much as the amortisation gap is small.
               An importance estimate of log p(x) is too small on average, and the approximation gap with it
 Cost          steps x s gradients of log_p per datum
 Reference     Cremer et al., 2018
@@ -70,12 +70,12 @@ def inference_gaps(
     lr: float = 0.05,
     samples: int = 500,
 ) -> Gaps:
-    """The gaps of the encoder's q, (n, d) fields, whose best relative is looked for from `start`, by default q itself.
+    """The gaps of the encoder's q, (n, d) fields; q* is optimised from `start`, by default q itself.
 
-    `start` chooses the family: any reparameterised value of one row per datum whose fields are free parameters, such
-    as FullNormal.from_diagonal(q), or Pushforward(q, flows.real_nvp(key, d, n=n)) for a flow. log_p: z (s, n, d) ->
-    (s, n), the log joint density. Nothing that is given changes, and no gradient flows to it. ValueError for fewer
-    than two samples, which have no standard error.
+    `start` chooses the family: any reparameterised distribution of one row per datum whose fields are free parameters,
+    such as FullNormal.from_diagonal(q), or Pushforward(q, flows.real_nvp(key, d, n=n)) for a flow. log_p: z (s, n, d)
+    -> (s, n), the log joint density. Arguments are neither changed nor differentiated. ValueError for fewer than two
+    samples, which have no standard error.
     """
     if samples < 2:
         raise ValueError(f"expected samples >= 2, got {samples}: one has no standard error")
@@ -99,9 +99,9 @@ def inference_gaps(
 
 
 def fit_each(log_p: LogDensity, start: Q, key: Key, steps: int = 500, s: int = 10, lr: float = 0.05) -> Q:
-    """The value of `start`'s family with the highest ELBO for each datum, by `steps` of Adam, lr falling to 0.
+    """The member of `start`'s family with the highest ELBO for each datum, by `steps` of Adam, lr falling to 0.
 
-    Where every leaf of `start` has a row per datum, each datum is fitted as if alone.
+    Where every leaf of `start` has a row per datum, the optimisation is one for each datum.
     """
     if steps < 1 or s < 1:
         raise ValueError(f"expected steps >= 1 and s >= 1, got {steps} and {s}: without a step q* is `start`")

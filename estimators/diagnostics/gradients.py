@@ -1,4 +1,4 @@
-"""How good an estimator's gradient is: bias, variance, signal to noise and direction, per group of parameters.
+"""The quality of a gradient estimator: bias, variance, signal to noise and direction, per group of parameters.
 
 Approximates  the bias, variance and signal-to-noise ratio of a gradient estimator
 With          independent gradients, one per key, drawn together by vmap
@@ -35,7 +35,7 @@ class Quality(NamedTuple):
     bias: Float[Tensor, ""]  # |mean g - exact|; NaN without an exact gradient, like the next two
     errors: Float[Tensor, ""]  # the largest element of |mean g - exact|, in its standard errors
     cosine: Float[Tensor, ""]  # mean cosine between g and exact
-    limit: Float[Tensor, ""]  # what an honest estimator's errors pass with probability LEVEL at most
+    limit: Float[Tensor, ""]  # exceeded by an unbiased estimator's errors with probability LEVEL at most
     broken: Int[Tensor, ""]  # the first key whose g is not finite, -1 if none
 
     def verdict(self) -> str:
@@ -58,10 +58,10 @@ def quality(
 ) -> dict[str, Quality]:
     """The quality of each group, by name; "all" where the tree is no dict.
 
-    An honest estimator has `errors` up to `limit`, Student's t of reps - 1 degrees of freedom at LEVEL / (2 elements),
-    with probability 1 - LEVEL in each group, where gradients are about normal; a biased one's grow as sqrt(reps).
-    `norm` and `snr` of a noisy estimator are too large by noise: |mean g|^2 has variance / reps too much. ValueError
-    for one key, and for an exact gradient that lacks a group or has another shape.
+    The `errors` of an unbiased estimator are up to `limit`, Student's t of reps - 1 degrees of freedom at LEVEL / (2
+    elements), with probability 1 - LEVEL in each group, where gradients are about normal; a biased one's grow as
+    sqrt(reps). `norm` and `snr` are biased up by noise: |mean g|^2 by variance / reps. ValueError for one key, and for
+    an exact gradient that lacks a group or has another shape.
     """
     if keys.ndim != 2 or len(keys) < 2:
         raise ValueError(f"expected keys (reps, 3) with reps >= 2, got {tuple(keys.shape)}: make them with keys.split")
@@ -71,7 +71,7 @@ def quality(
 
 
 def cost(gradient: Callable[[Tensor], Tree], key: Key, calls: int = 20) -> float:
-    """Seconds per call of gradient(key): the median over calls, after two that may compile."""
+    """Seconds per call of gradient(key): the median over calls, after two warm-up calls."""
     times = []
     for _ in range(calls + 2):
         _synchronise(key)

@@ -1,4 +1,4 @@
-"""What z says about x: the mutual information under q, and how far the aggregate posterior is from the prior.
+"""The mutual information of z and x under q, and the KL of the aggregate posterior to the prior.
 
 Approximates  I(x; z) = E KL(q(z | x) || q(z)) with q(z) = E q(z | x), and KL(q(z) || p(z)) = E KL(q(z|x) || p) - I
 With          q(z) as a mean over the n data at hand: all of them, or all but the datum that z came from
@@ -26,7 +26,7 @@ _NEAR = 0.9  # of log n, which the first estimate cannot exceed
 
 
 class Information(NamedTuple):
-    """0-d tensors in nats, but for n."""
+    """Estimates over n data, 0-d tensors in nats."""
 
     lower: Float[Tensor, ""]  # of I(x; z), at most log n
     upper: Float[Tensor, ""]
@@ -49,7 +49,7 @@ class Information(NamedTuple):
             f"{self.kl.item():.2f}; the aggregate posterior is up to {self.marginal_kl.item():.2f} nats from the prior"
         )
         if lower > _NEAR * most:
-            return f"{text}: {lower:.2f} is close to log n = {most:.2f}, the most that {self.n} data show: give more"
+            return f"{text}: {lower:.2f} is close to log n = {most:.2f}, the most that {self.n} data can show: use more"
         if lower < 0.01:
             return f"{text}: below 0.01 nats, the latent code is not used"
         return text
@@ -60,8 +60,7 @@ def aggregate_information(q: Distribution, p: Distribution, key: Key, s: int = 1
     """From s samples of each datum's q: fields (n, d) or (n, d, k), and the prior p of the same family.
 
     lower = mean log q(z | x_i) - log mean_j q(z | x_j), z from q(z | x_i); upper leaves j = i out of the mean.
-    q: any value with log_prob and kl whose fields are tensors of n rows, which a Pushforward and a Hierarchical are
-    not. ValueError for fewer than two data.
+    q and p are of one `ClosedForm` family whose fields are tensors of n rows. ValueError for fewer than two data.
     """
     fields = trees.leaves(q)
     if not can(q, ClosedForm) or not isinstance(p, type(q)) or {len(t) for t in fields} != {len(fields[0])}:

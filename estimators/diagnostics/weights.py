@@ -1,4 +1,4 @@
-"""How far importance weights can be trusted: effective sample size, and the Pareto shape k-hat of their tail.
+"""Diagnostics of importance weights: effective sample size, and the Pareto shape k-hat of their tail (PSIS).
 
 Approximates  the shape k of the weights' tail: weights have a mean where k < 1, a variance where k < 1/2
 With          a generalised Pareto distribution fitted to the min(s / 5, 3 sqrt(s)) largest weights of each datum,
@@ -48,7 +48,7 @@ def k_hat_threshold(s: int) -> float:
 def reliability(k_hat: Float[Tensor, " n"], s: int, discrete: bool = False) -> str:
     """The verdict on importance sampling with s draws per datum, from the shape of their weights' tail.
 
-    `discrete`: whether q has a finite support. Its weights are then bounded, and a wider tail is no cure.
+    `discrete`: whether q has a finite support. Its weights are then bounded, and wider tails no remedy.
     """
     if k_hat.isnan().any():
         return no_verdict(k_hat.isnan(), "the weights of data", "log_p and log q")
@@ -69,12 +69,12 @@ def reliability(k_hat: Float[Tensor, " n"], s: int, discrete: bool = False) -> s
 def ess(log_w: Float[Tensor, "s n"]) -> Float[Tensor, " n"]:
     """(sum_s w)^2 / sum_s w^2, in [1, s], and 0 where every weight is 0: (n,).
 
-    It counts draws only where the weights have a variance: below a k-hat of 1/2.
+    An effective sample size only where the weights have a variance: for a k-hat below 1/2.
     """
     _check(log_w)
     log_w = at_least_float32(log_w)
     peak = log_w.amax(0)
-    log_w = log_w - torch.where(peak == -torch.inf, 0.0, peak)  # before the logarithm of the sum can round
+    log_w = log_w - torch.where(peak == -torch.inf, 0.0, peak)  # before the logarithm of the sum is rounded
     return importance(log_w, torch.zeros_like(log_w))[2]
 
 
@@ -82,8 +82,8 @@ def ess(log_w: Float[Tensor, "s n"]) -> Float[Tensor, " n"]:
 def psis(log_w: Float[Tensor, "s n"]) -> Psis:
     """k-hat, smoothed weights and their effective sample size for log weights log p(x, z) - log q(z | x).
 
-    The tail is smoothed as `evidence.smooth_tail` says. ValueError for anything but (s, n). Where weights are too many
-    to store, `evidence.importance` gives their k_hat, and `reliability` its verdict.
+    The tail is smoothed by `evidence.smooth_tail`. ValueError for anything but (s, n). Where weights are too many to
+    store, `evidence.importance` gives their k_hat, and `reliability` its verdict.
     """
     _check(log_w)
     log_w = at_least_float32(log_w)

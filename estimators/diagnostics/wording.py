@@ -1,4 +1,4 @@
-"""How a verdict names things: one sentence, with the numbers, the threshold and what to do."""
+"""Phrases of verdicts: one sentence, with the numbers, the threshold and what to do."""
 
 from jaxtyping import Bool
 from torch import Tensor
@@ -7,7 +7,7 @@ MOST = 10  # indices named before the rest are counted
 
 
 def listed(flags: Bool[Tensor, " n"]) -> str:
-    """The indices of what is true: "0, 4, 7", or "0, 1, …, 9 and 12 more", or "none"."""
+    """The indices of true flags: "0, 4, 7", or "0, 1, …, 9 and 12 more", or "none"."""
     index = flags.nonzero()[:, 0].tolist()
     if not index:
         return "none"
@@ -16,10 +16,10 @@ def listed(flags: Bool[Tensor, " n"]) -> str:
 
 
 def no_verdict(bad: Bool[Tensor, " n"], what: str, look: str) -> str:
-    """Instead of a verdict, where numbers are NaN or infinite: which ones, and where they come from."""
+    """In place of a verdict, where numbers are NaN or infinite: which ones, and what to check."""
     return f"no verdict: {what} {listed(bad)} of {len(bad)} give NaN or infinite numbers: look at {look} there first"
 
 
 def counted(number: int, noun: str) -> str:
-    """ "1 dimension", "3 dimensions"."""
+    """A number with its noun: "1 dimension", "3 dimensions"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,4 +1,4 @@
-"""Estimators of log p(x)."""
+"""Estimators of the evidence log p(x), per datum in nats, each with its standard error: `contracts.Estimate`."""
 
 from jensen.estimators.evidence._bdmc import Sandwich, bdmc
 from jensen.estimators.evidence._bridge import Bridge, bridge, from_log_ratios

@@ -1,10 +1,10 @@
-"""Bidirectional Monte Carlo: on data simulated from the model, log p(x) between a lower and an upper bound.
+"""Bidirectional Monte Carlo (Grosse et al., 2015): lower and upper bounds on log p(x) of data from the model.
 
 Approximates  log p(x) per simulated datum, from both sides
 With          lower: log mean_k w_k of forward annealing from q; upper: -log mean_k w'_k of annealing back to q from
               z, an exact draw of p(z | x), the schedule reversed
-Requires      pairs (z, x) drawn together from p(z) p(x | z): then z is one exact draw of p(z | x). Never real data,
-              and never a z found by inference: from any other z the upper bound is none
+Requires      pairs (z, x) drawn together from p(z) p(x | z), so that z is one exact draw of p(z | x): not real data,
+              nor a z from approximate inference, for which the upper bound does not hold
 Unbiased when never: E lower <= log p(x) <= E upper, and mean_k w'_k is unbiased for 1 / p(x)
 Cost          twice that of annealed importance sampling
 Reference     Grosse et al., 2015; Grosse et al., 2016; Wu et al., 2017
@@ -36,10 +36,10 @@ class Averages(NamedTuple):
 
 
 class Sandwich(NamedTuple):
-    """Bounds per datum in nats, with the error of each that comes from its k chains, all (n,).
+    """Bounds per datum in nats, with the standard error of each over its k chains, all (n,).
 
-    The chains of the upper bound share one z, whose variance upper_error does not include: a single upper bound may
-    be off by more. The errors of `over_data` include it.
+    The chains of the upper bound share one z, whose variance is not part of upper_error, but of the errors of
+    `over_data`.
     """
 
     lower: Float[Tensor, " n"]
@@ -50,14 +50,14 @@ class Sandwich(NamedTuple):
 
     @property
     def gap(self) -> Float[Tensor, " n"]:
-        """upper - lower, (n,): its mean bounds what either side is off by; a single one may be negative."""
+        """upper - lower, (n,): its mean bounds the mean error of either side; a single one may be negative."""
         return self.upper - self.lower
 
     def over_data(self) -> Averages:
-        """Means over the data, whose gap bounds how far either side is off on average.
+        """Means over the data, whose gap bounds the mean error of either side.
 
         A datum whose chains all end outside the support has a lower bound of -inf, and so has the mean, with an error
-        of inf: (sandwich.lower == -inf).nonzero() are the data. To leave them out would bias the mean.
+        of inf: (sandwich.lower == -inf).nonzero() are the data. The mean without them would be biased.
         """
         return Averages(*(t for column in (self.lower, self.upper, self.gap) for t in _mean(column)))
 

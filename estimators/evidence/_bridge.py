@@ -1,4 +1,4 @@
-"""Bridge sampling: the evidence as the shift that makes draws of the posterior and of a proposal indistinguishable.
+"""Bridge sampling (Meng and Wong, 1996): a ratio of normalisers from draws of the posterior and of a proposal.
 
 Approximates  log p(x) per datum
 With          c = log r, the fixed point of Meng and Wong's r <- mean_q[p / (s1 p + s2 r q)] / mean_post[q / (s1 p +
@@ -22,21 +22,21 @@ from jensen.core.contracts import Distribution, Key, LogDensity
 from jensen.core.numerics import at_least_float32, bisect
 from jensen.estimators.evidence._importance import check_counts, draw, draw_at
 
-FEW = 5  # with fewer effective draws on a side the error is not estimated: one of 1.2 nats may be 20 off
+FEW = 5  # effective draws of a side below which the error is not estimated: for 20 nats the estimate may be 1.2
 
 
 class Bridge(NamedTuple):
     """log_p with its standard error in nats per datum, and how far the two densities overlap, each (n,).
 
     The error is inf where the overlap is too small to estimate it: where, on either side, the effective number of
-    draws is below five, (sum f)^2 / sum f^2 < 5 for f the probability of having come from the other side, or
-    where not even one draw could have, sum f < 1. It is inf too where a side has no finite ratio; log_p is then -inf
+    draws is below five, (sum f)^2 / sum f^2 < 5 for f the probability of having come from the other side, or where
+    their expected number is below one, sum f < 1. It is inf too where a side has no finite ratio; log_p is then -inf
     if all draws of q lie outside the posterior's support, and else inf.
     """
 
     log_p: Float[Tensor, " n"]
     standard_error: Float[Tensor, " n"]
-    overlap: Float[Tensor, " n"]  # in [0, 1]: 1 where q is the posterior, 0 where no draw bridges them
+    overlap: Float[Tensor, " n"]  # in [0, 1]: 1 where q is the posterior, 0 where the densities do not overlap
 
 
 @torch.no_grad()
@@ -50,9 +50,9 @@ def bridge(
 ) -> Bridge:
     """Evidence from s draws z of the posterior and k draws of q.
 
-    log_p: z (s, n, *d) -> (s, n); nothing is differentiated. Draws of a chain may be correlated: the error of their
-    part is that of batch means over sqrt(s) batches. ValueError for fewer than five draws of either, or where log_p
-    is -inf or NaN at a z, which then is no draw of the posterior.
+    log_p: z (s, n, *d) -> (s, n); not differentiated. Draws of a chain may be correlated: their part of the error is by
+    batch means over sqrt(s) batches. ValueError for fewer than five draws of either, or where log_p is -inf or NaN at a
+    z, which is then no draw of the posterior.
     """
     check_counts(k=k, chunk=chunk)
     _check_draws(len(z), k)
@@ -82,7 +82,7 @@ def from_log_ratios(posterior: Float[Tensor, "s1 n"], proposal: Float[Tensor, "s
 
 
 def _root(posterior: Tensor, proposal: Tensor, shift: float) -> Tensor:
-    """The c at which as much of the posterior's draws as of the proposal's could be the other's."""
+    """The c at which the expected numbers of draws from the other side agree, (n,)."""
     ratios = torch.cat([posterior, proposal])
     infinite = ratios.abs() == torch.inf
     slack = math.log(max(len(posterior), len(proposal))) + 2  # the root lies within it of the finite ratios
@@ -98,7 +98,7 @@ def _root(posterior: Tensor, proposal: Tensor, shift: float) -> Tensor:
 
 def _effective(f: Tensor) -> Tensor:
     """(sum f)^2 / sum f^2, the number of draws (s, n) that a mean of f rests on; 0 where f is 0."""
-    total = f / f.amax(0).clamp_min(torch.finfo(f.dtype).tiny)  # squares of what is small would be 0
+    total = f / f.amax(0).clamp_min(torch.finfo(f.dtype).tiny)  # squares of small numbers would underflow
     return total.sum(0).square() / total.square().sum(0).clamp_min(1)
 
 
@@ -116,9 +116,9 @@ def _check_ratios(posterior: Tensor, proposal: Tensor) -> None:
             f"got {tuple(posterior.shape)} and {tuple(proposal.shape)}: for one datum add an axis with t[:, None]"
         )
     _check_draws(len(posterior), len(proposal))
-    impossible = (posterior == -torch.inf) | posterior.isnan()
-    if impossible.any():
-        data = impossible.any(0).nonzero()[:, 0].tolist()
+    outside = (posterior == -torch.inf) | posterior.isnan()
+    if outside.any():
+        data = outside.any(0).nonzero()[:, 0].tolist()
         raise ValueError(
             f"expected draws of the posterior, where log_p > -inf, got others for data {data[:10]}: "
             "give the posterior's draws first and the proposal's second"

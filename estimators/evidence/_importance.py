@@ -1,8 +1,8 @@
-"""Importance sampling of the evidence, in chunks: memory does not grow with the number of samples.
+"""Importance sampling of the evidence, in chunks, with memory independent of the number of samples.
 
 Approximates  log p(x) per datum
 With          log mean_k w_k, w_k = p(x, z_k) / q(z_k | x), which is the IWAE bound at K = k
-Requires      q > 0 wherever p(x, z) > 0; for an honest standard error, weights of finite variance
+Requires      q > 0 wherever p(x, z) > 0; for a valid standard error, weights of finite variance
 Unbiased when never on the log scale (it is below log p(x) on average); mean_k w_k is unbiased for p(x)
 Cost          k evaluations of log_p and q per datum, rounded up to whole chunks; `chunk` of them at a time
 Reference     Rezende et al., 2014, appendix E; Burda et al., 2016
@@ -26,7 +26,7 @@ from jensen.estimators.gradients.contract import check_density
 
 
 class Evidence(NamedTuple):
-    """log_p (n,) in nats per datum, with its standard error, and its weights' effective number and tail shape, (n,)."""
+    """log_p in nats per datum, its standard error, the weights' effective sample size and tail shape, (n,) each."""
 
     log_p: Float[Tensor, " n"]
     standard_error: Float[Tensor, " n"]
@@ -35,15 +35,15 @@ class Evidence(NamedTuple):
 
 
 def importance(log_p: LogDensity, q: Distribution, key: Key, k: int, chunk: int | None = None) -> Evidence:
-    """Evidence from k samples of q, `chunk` at a time; the chunk changes neither draws nor, to rounding, results.
+    """Evidence from k samples of q, `chunk` at a time; draws and, to rounding, results do not depend on the chunk.
 
-    log_p: z (s, n, *event) -> (s, n), the log joint density. Nothing is differentiated. Without a chunk it is as large
-    as keeps the largest tensor of an evaluation within `chunks.BUDGET`, 4 MiB.
+    log_p: z (s, n, *event) -> (s, n), the log joint density; not differentiated. The default chunk is the largest for
+    which the largest tensor of an evaluation is within `chunks.BUDGET`, 4 MiB.
     standard_error is that of log mean w by the delta method, sd(w) / (sqrt(k) mean w); it is inf for k = 1.
     ess is (sum w)^2 / sum w^2, in [1, k], and 0 where every weight is 0. An infinite weight, a log weight of +inf,
-    gives log_p = +inf with an infinite error, and ess counts such weights; one of NaN gives NaN.
-    k_hat is the Pareto shape of the largest weights, the only ones stored: above min(1 - 1 / log10(k), 0.7) neither
-    log_p nor its error can be trusted (`diagnostics.reliability` says so in words); inf for fewer than 21 samples.
+    gives log_p = +inf with an infinite error, and ess is the number of such weights; one of NaN gives NaN.
+    k_hat is the Pareto shape of the largest weights, the only ones stored: above min(1 - 1 / log10(k), 0.7) log_p and
+    its error are unreliable, see `diagnostics.reliability`; inf for fewer than 21 samples.
     """
     check_counts(k=k, chunk=1 if chunk is None else chunk)
     log_weights = partial(draw, log_p, q)
@@ -52,7 +52,7 @@ def importance(log_p: LogDensity, q: Distribution, key: Key, k: int, chunk: int 
 
 
 def draw(log_p: LogDensity, q: Distribution, s: int, key: Key) -> Float[Tensor, "s n"]:
-    """Log weights log p(x, z) - log q(z) of the s particles at the key's place."""
+    """Log weights log p(x, z) - log q(z) of s particles by the key."""
     z, log_q_z = distributions.draw(q, key, s)
     return _log_weights(log_p, z, log_q_z)
 
@@ -70,10 +70,10 @@ def _log_weights(log_p: LogDensity, z: Event, log_q_z: Tensor) -> Tensor:
 
 @torch.no_grad()
 def from_log_weights(log_weights: Callable[[Tensor], Float[Tensor, "s n"]], key: Key, k: int) -> Evidence:
-    """Evidence from a function that gives the log weights (s, n) of the s particles at a key's place.
+    """Evidence from a function of a key, the log weights (s, n) of s particles.
 
-    It is called with the key moved on by s until k particles are seen, always for s of them; what is beyond k is
-    dropped, so that a compiled function sees one shape.
+    It is called with the key advanced by s particles until there are k; those beyond k are dropped, so that a compiled
+    function has one shape.
     """
     check_counts(k=k)
     tail = tail_size(k) + 1
@@ -84,7 +84,7 @@ def from_log_weights(log_weights: Callable[[Tensor], Float[Tensor, "s n"]], key:
             raise ValueError(f"expected log weights (s, n) with s >= 1, got {tuple(log_w.shape)}")
         start += len(log_w)
         waiting.append(at_least_float32(log_w[: len(log_w) - max(0, start - k)]))
-        if start >= k or sum(map(len, waiting)) >= 2 * tail:  # many at once: each step below is many small operations
+        if start >= k or sum(map(len, waiting)) >= 2 * tail:  # batched: each step below is many small operations
             log_w, waiting = torch.cat(waiting), []
             moments = _Moments.of(log_w) if moments is None else moments.merge(_Moments.of(log_w))
             log_w = torch.cat([*largest, log_w])
@@ -95,7 +95,7 @@ def from_log_weights(log_weights: Callable[[Tensor], Float[Tensor, "s n"]], key:
 
 
 def check_counts(**counts: object) -> None:
-    """Numbers of samples, chains, moves: whole, and at least 1."""
+    """ValueError for numbers of samples, chains or moves that are not whole or below 1."""
     for name, count in counts.items():
         if not isinstance(count, Integral) or int(count) < 1:
             raise ValueError(f"expected a whole number {name} >= 1, got {count!r}")

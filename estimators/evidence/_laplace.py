@@ -1,10 +1,10 @@
-"""Laplace's approximation of the evidence: the posterior taken for a normal at its mode.
+"""Laplace's approximation of the evidence: the posterior approximated by a normal at its mode.
 
 Approximates  log p(x) per datum
 With          log p(x, z*) + d / 2 log(2 pi) - 1/2 log det(-H), H the Hessian of log p(x, z) at its mode z*
 Requires      a mode inside the support, with -H positive definite; no other mode that matters
-Unbiased when the posterior is normal: then exact; otherwise off by O(1 / number of observations), with no error bar.
-              It changes with the parameterisation: a log scale often serves better than a scale
+Unbiased when the posterior is normal: then exact; otherwise the error is O(1 / number of observations), and not
+              estimated. It depends on the parameterisation: a log scale is often closer to normal than a scale
 Cost          d Hessian-vector products and one Cholesky factor per datum, (n, d, d) in memory
 Reference     Tierney and Kadane, 1986; MacKay, 1992
 """
@@ -24,7 +24,7 @@ from jensen.estimators.gradients.contract import density
 class Laplace(NamedTuple):
     """log_p in nats per datum (n,), the mode and the covariance of the normal there.
 
-    climb, (n,): the nats that a Newton step would still gain; far from 0, z was no mode.
+    climb, (n,): the gain in nats that a Newton step from z predicts, 0 at a mode.
     """
 
     log_p: Float[Tensor, " n"]
@@ -39,7 +39,7 @@ class Laplace(NamedTuple):
 
     @property
     def posterior(self) -> FullNormal:
-        """N(mode, covariance) as a value: a q to start inference from, or to sample importance weights with."""
+        """N(mode, covariance): a q to start inference from, or for importance sampling."""
         return FullNormal.from_covariance(self.mode, self.covariance)
 
 
@@ -69,9 +69,9 @@ def find_mode(
 ) -> Float[Tensor, "n d"]:
     """A local mode of log_p from a start z (n, d), by damped Newton steps, each datum at its own damping.
 
-    A step solves (-H + damping) step = slope; one that would lower log_p is not taken, and its damping grows tenfold.
-    Ends when no datum's step promises more than `tolerance` nats, or after `steps`: `Laplace.climb` is what is left.
-    A start without slope, at a minimum or a saddle, is where it stays, and `laplace` refuses it: start elsewhere.
+    A step solves (-H + damping) step = slope; one that would lower log_p is rejected, and its damping grows tenfold.
+    Ends when every datum's predicted gain is at most `tolerance` nats, or after `steps`: see `Laplace.climb`. A start
+    at a minimum or a saddle, with slope 0, is returned, and `laplace` refuses it: start elsewhere.
     """
     z = z.detach()
     damping = torch.ones_like(z[:, 0])
@@ -89,7 +89,7 @@ def find_mode(
 
 
 def _quadratic(log_p: LogDensity, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """log_p (n,), its slope (n, d) and its Hessian (n, d, d): data do not meet, so one product gives a row of each."""
+    """log_p (n,), its slope (n, d) and Hessian (n, d, d); data are independent, so one product gives a row for all."""
     if z.ndim != 2:
         raise ValueError(f"expected one point per datum, z (n, d), got {tuple(z.shape)}")
 

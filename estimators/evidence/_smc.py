@@ -1,4 +1,4 @@
-"""Sequential Monte Carlo along a path that each datum walks at its own pace.
+"""Sequential Monte Carlo samplers (Del Moral et al., 2006) with temperatures adapted to each datum.
 
 Approximates  log p(x) per datum, and draws of p(z | x)
 With          log mean over islands of Z, Z = prod_i mean_m w_i, the incremental weights w_i = (p / q)^(beta_i -
@@ -26,7 +26,7 @@ from jensen.estimators.evidence._importance import check_counts, from_log_weight
 from jensen.estimators.evidence.moves import FIRST, WARM, Hamiltonian, adapted, hmc
 from jensen.estimators.evidence.paths import Geometric, Point, spread
 
-LEAST = 1e-10  # the smallest rise of beta: even where only a few particles lie in the support of p, it rises
+LEAST = 1e-10  # the smallest rise of beta, where only a few particles lie in the support of p
 SETTLE = 8  # the pilot's moves at each temperature after the first
 
 
@@ -91,7 +91,7 @@ def smc(
 def pilot(
     path: Geometric, key: Key, m: int, ess: float, move: Hamiltonian, most: int
 ) -> list[tuple[Float[Tensor, " n"], Float[Tensor, " n"]]]:
-    """Temperatures and step sizes, (n,) each, that a population of m finds; a datum that is done stays at 1."""
+    """Temperatures and step sizes, (n,) each, by a pilot population of m; a datum at beta = 1 stays there."""
     start_key, resample_key, move_key = keys.split(key, 3)
     point = path.start(start_key, m)
     beta = torch.zeros(point.z.shape[1], dtype=torch.float64, device=point.z.device)
@@ -138,9 +138,9 @@ def _increment(point: Point, rise: Tensor) -> Tensor:
 
 
 def _rise(log_ratio: Tensor, left: Tensor, target: float) -> Tensor:
-    """The largest rise of beta within what is left, (n,), with an effective sample size of at least the target."""
+    """The largest rise of beta, at most `left`, (n,), with an effective sample size of at least the target."""
     low, _ = bisect(lambda rise: _ess(log_ratio, rise) >= target, torch.zeros_like(left), left, 60)
-    broken = ~torch.isfinite(log_ratio.amax(0))  # none in the support, or infinite, or NaN: the result says so
+    broken = ~torch.isfinite(log_ratio.amax(0))  # none in the support, or infinite, or NaN: so will the evidence be
     whole = (_ess(log_ratio, left) >= target) | broken
     return torch.where(whole, left, torch.minimum(low.clamp_min(LEAST), left))
 

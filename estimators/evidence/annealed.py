@@ -1,12 +1,12 @@
-"""Annealed importance sampling: chains walk from q to the posterior, and what they gain on the way is the evidence.
+"""Annealed importance sampling (Neal, 2001): weights of Markov chains from q to the posterior.
 
 Approximates  log p(x) per datum
 With          log mean_k w_k, log w = sum_i (beta_i - beta_{i-1}) (log p(x, z_{i-1}) - log q(z_{i-1})), z_0 from q and
               z_i a move of z_{i-1} that leaves f_{beta_i} = q^(1 - beta_i) p^beta_i invariant
-Requires      a continuous z, q > 0 wherever p(x, z) > 0; for an honest standard error, chains that mix well enough
-              for weights of finite variance
+Requires      a continuous z, q > 0 wherever p(x, z) > 0; for a valid standard error, chains that mix well enough for
+              weights of finite variance
 Unbiased when never on the log scale (it is below log p(x) on average); mean_k w_k is unbiased for p(x) at any
-              schedule, for step sizes come from a separate run, see `moves.tune`
+              schedule, since step sizes come from a separate run, see `moves.tune`
 Cost          k (t - 1) moves per datum, `chunk` chains at a time, and a pilot of 16 chains; memory for one chunk's
               particles, and a step size per temperature and datum
 Reference     Neal, 2001; Wu et al., 2017, for q the encoder's posterior
@@ -40,7 +40,7 @@ class Annealed(NamedTuple):
 
 
 class Walk(NamedTuple):
-    """What all chains share: the schedule, the step sizes at its temperatures between 0 and 1, and the moves."""
+    """The schedule, the step sizes at its temperatures between 0 and 1, and the moves, common to all chains."""
 
     schedule: Float[Tensor, " t"]
     steps: Float[Tensor, "t-2 n"]
@@ -63,7 +63,7 @@ def annealed_importance(
     repeats: int = 1,
     chunk: int = 64,
 ) -> Annealed:
-    """Evidence from k chains of q, `chunk` at a time; the chunk changes neither draws nor, to rounding, results.
+    """Evidence from k chains from q, `chunk` at a time; draws and, to rounding, results do not depend on the chunk.
 
     log_p: z (s, n, *d) -> (s, n), the log joint density, differentiable in z. q has one row per datum: the encoder's
     posterior, or the prior expanded to (n, d). schedule: betas (t,) from 0 to 1, `linear` or `sigmoidal`; with

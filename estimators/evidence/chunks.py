@@ -1,7 +1,7 @@
-"""How many particles at once: as many as keep the largest tensor of an evaluation within a budget of bytes.
+"""The number of particles at a time: such that the largest tensor of an evaluation is within a budget of bytes.
 
-Few particles at a time cost many small operations, and many cost memory; which are few depends on the number of data,
-on the event and, most, on what the log density makes of them, such as a decoder's hidden layers.
+Few particles at a time cost many small operations, and many cost memory. The largest tensor depends on the number of
+data, on the event and, most, on the log density, such as a decoder's hidden layers: it is measured.
 """
 
 import math
@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from jensen.core.contracts import Key
 
-BUDGET = 2**22  # bytes of one tensor: what a core keeps near, and small beside any memory
+BUDGET = 2**22  # bytes of one tensor: within a core's cache
 COMPILED = 64  # particles while compiling, where no tensor can be measured
 
 
@@ -25,7 +25,7 @@ def chunk_size(log_weights: Callable[[int, Key], Tensor], key: Key, k: int) -> i
     with torch.no_grad(), _Largest() as seen:
         log_weights(1, key)
     most = max(1, BUDGET // max(1, seen.bytes))
-    return math.ceil(k / math.ceil(k / most))  # equal calls: little is beyond k
+    return math.ceil(k / math.ceil(k / most))  # equal calls, so that few particles are beyond k
 
 
 class _Largest(TorchDispatchMode):

@@ -1,9 +1,9 @@
-"""Which of several models the data favour: Bayes factors and model probabilities, with the errors of their evidences.
+"""Model comparison: Bayes factors and posterior model probabilities, with standard errors.
 
 Approximates  log p(x | M_1) - log p(x | M_0), and p(M_i | x)
 With          estimates of each model's evidence and, to first order, their standard errors
 Requires      evidences of the same data, estimated independently; proper priors, each normalised
-Unbiased when the log evidences are (none here quite is)
+Unbiased when the log evidences are, which is never exactly so
 Cost          none beyond the evidences'
 Reference     Kass and Raftery, 1995; Schwarz, 1978, for BIC
 """
@@ -83,6 +83,6 @@ def _error(log_share: Tensor, error: Tensor) -> Tensor:
     itself = torch.eye(len(log_share), dtype=torch.bool, device=log_share.device)[..., None]
     rest = torch.where(itself, -torch.inf, log_share).logsumexp(1)  # log(1 - p_i)
     pull = torch.where(itself, rest[:, None], log_share)  # log |1[i = j] - p_j|
-    terms = torch.where(pull == -torch.inf, pull, pull + error.log())  # without a share even an infinite error is none
+    terms = torch.where(pull == -torch.inf, pull, pull + error.log())  # 0 times an infinite error is 0
     total = torch.exp(log_share + 0.5 * (2 * terms).logsumexp(1))
     return torch.where(log_share == -torch.inf, 0.0, total)

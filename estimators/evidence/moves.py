@@ -1,12 +1,10 @@
-"""Transitions that leave a density of a path where it is, and the step sizes they need.
+"""Hamiltonian and Langevin Monte Carlo: transitions that leave a tempered density invariant, and their step sizes.
 
-Approximates  nothing: a move is exact at any step size, which decides only how far it goes
-With          leapfrog steps of Hamiltonian dynamics and a Metropolis correction; one step is Langevin (MALA)
-Requires      a continuous z and gradients of log_p
-Unbiased when not applicable: f_beta is invariant, and the move is its own reversal, for its jitter comes from the key
-              and never from the particle
+Invariant     f_beta of `paths`, at any step size, by a Metropolis correction of leapfrog steps; the transition is
+              reversible, since its jitter comes from the key and never from the particle
+Tuned by      Robbins and Monro steps of a pilot run towards a given acceptance: `tune`, `adapted`
 Cost          `leapfrog` gradients of log_p and of q per move and particle
-Reference     Duane et al., 1987; Roberts and Tweedie, 1996; Neal, 2011
+Reference     Duane et al., 1987; Roberts and Tweedie, 1996 (MALA, one leapfrog step); Neal, 2011
 """
 
 import math
@@ -28,22 +26,22 @@ FIRST = math.log(0.1)
 
 
 class Hamiltonian(NamedTuple):
-    """Hamiltonian Monte Carlo with a fresh momentum per move.
+    """Hamiltonian Monte Carlo with a new momentum for each move.
 
-    A trajectory that leaves the support or overflows is rejected, as is one whose density is NaN.
+    A trajectory that leaves the support, overflows or has a density of NaN is rejected.
     """
 
     leapfrog: int = 5
     target: float = 0.7  # the acceptance that step sizes are tuned to
     scale: Float[Tensor, "*n d"] | None = None  # steps per dimension in units of these, such as q's scales
-    jitter: float = 0.5  # each step is the tuned one times a uniform number in 1 ± jitter: no orbit closes on itself
+    jitter: float = 0.5  # each step is the tuned one times a uniform number in 1 ± jitter, against periodic orbits
 
     def __call__(
         self, path: Geometric, point: Point, beta: Tensor, step: Tensor, key: Key
     ) -> tuple[Point, Float[Tensor, "s n"]]:
-        """(the particles moved at beta, the probability with which each was accepted); step is (n,) or (s, n).
+        """(the particles moved at beta, their acceptance probabilities (s, n)); step is (n,) or (s, n).
 
-        A particle outside the support has none, NaN: it takes the first point of the support that a trajectory ends in.
+        The probability is NaN for a particle outside the support, which accepts any point inside.
         """
         momentum_key, accept_key, jitter_key = keys.split(key, 3)
         z, dtype = point.z, at_least_float32(point.z).dtype
@@ -78,10 +76,9 @@ langevin = Hamiltonian(leapfrog=1, target=0.574, jitter=0.0)
 def adapted(
     log_step: Float[Tensor, " n"], accept: Float[Tensor, "s n"], target: float, rate: float
 ) -> Float[Tensor, " n"]:
-    """One step of Robbins and Monro: log step + rate (acceptance - target).
+    """One step of Robbins and Monro: log step + rate (acceptance - target), over the particles in the support.
 
-    The acceptance is that of the particles in the support: the others, whose log density is not finite, would shrink
-    the step to 0. Where no particle is in the support, the step stays.
+    Without any, the step is unchanged.
     """
     return log_step + rate * (accept.to(log_step.dtype).nanmean(0) - target).nan_to_num(nan=0.0)
 
@@ -89,8 +86,8 @@ def adapted(
 def tune(path: Geometric, schedule: Tensor, move: Hamiltonian, key: Key) -> Float[Tensor, "t n"]:
     """Step sizes per temperature schedule[1:-1] and datum, (t, n), from a run of `PILOT` chains with its own key.
 
-    The pilot's particles are discarded, so that its steps are constants to the run that uses them: what that run
-    estimates stays unbiased, and chains stay independent, which adapting along the run itself would not allow.
+    The pilot's particles are discarded: its steps are constants to the run that uses them, whose estimates stay
+    unbiased and whose chains stay independent, as they would not be if it adapted its own steps.
     """
     if len(schedule) == 2:
         return schedule.new_empty(0, 0)  # no move is made between 0 and 1

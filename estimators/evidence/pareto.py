@@ -1,11 +1,11 @@
-"""The generalised Pareto distribution of exceedances: its fit and its quantiles.
+"""The generalised Pareto distribution of exceedances: its fit (Zhang and Stephens, 2009) and its quantiles.
 
 Approximates  shape k and scale sigma of P(X > x) = (1 + k x / sigma)^(-1 / k) on x > 0
 With          the quasi-Bayesian mean over a grid of theta = -k / sigma, weighted by the profile likelihood
 Requires      five or more positive exceedances; a moment of order r exists where k < 1 / r
-Unbiased when the number of exceedances grows; `k` is drawn towards 1/2 as by ten observations
+Unbiased when the number of exceedances grows; `k` has a prior at 1/2 of the weight of ten observations
 Cost          a grid of 30 + sqrt(m) values of theta for each datum, in float64; data in chunks
-Reference     Zhang and Stephens, 2009; the pull towards 1/2: Vehtari et al., 2024, appendix C
+Reference     Zhang and Stephens, 2009; the prior: Vehtari et al., 2024, appendix C
 """
 
 import math

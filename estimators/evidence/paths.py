@@ -1,10 +1,8 @@
-"""Paths of densities from a distribution q to a joint density p, and the schedules that walk them.
+"""The geometric path of densities from q to the joint density p, and schedules along it.
 
-Approximates  nothing by itself: AIS, BDMC and SMC walk a path from beta = 0, where draws are exact, to beta = 1
-With          the geometric path, log f_beta(z) = (1 - beta) log q(z) + beta log p(x, z), beta in [0, 1]
+Invariant     log f_beta(z) = (1 - beta) log q(z) + beta log p(x, z), beta in [0, 1]: exact draws at beta = 0
 Requires      a continuous z; q > 0 wherever p(x, z) > 0
-Unbiased when not applicable
-Cost          one evaluation and one gradient of log_p and of q per point; a change of beta costs none
+Cost          one evaluation and one gradient of log_p and of q per point, for all beta
 Reference     Gelman and Meng, 1998; Neal, 2001; Grosse et al., 2015, for the sigmoidal schedule
 """
 
@@ -21,7 +19,7 @@ from jensen.estimators.gradients.contract import check_density
 
 
 class Point(NamedTuple):
-    """Particles with both ends' log densities and slopes there, so that every beta is known at once."""
+    """Particles with log q, log p and their slopes, of which log f_beta is a mixture for every beta."""
 
     z: Float[Tensor, "s n *d"]
     log_q: Float[Tensor, "s n"]
@@ -30,7 +28,7 @@ class Point(NamedTuple):
     slope_p: Float[Tensor, "s n *d"]
 
     def log_ratio(self) -> Float[Tensor, "s n"]:
-        """d log f_beta / d beta = log p - log q: what a rise of beta adds to a log weight, per unit."""
+        """d log f_beta / d beta = log p - log q, the change of a log weight per unit of beta."""
         return self.log_p - self.log_q
 
     def log_density(self, beta: Tensor) -> Float[Tensor, "s n"]:
@@ -43,9 +41,9 @@ class Point(NamedTuple):
 
 
 class Geometric(NamedTuple):
-    """log f_beta = (1 - beta) log q + beta log_p, for log_p: z (s, n, *d) -> (s, n) and q a value, one row per datum.
+    """log f_beta = (1 - beta) log q + beta log_p, for log_p: z (s, n, *d) -> (s, n) and a q of one row per datum.
 
-    With the model's prior for q this anneals the likelihood; with the encoder's posterior the way is shorter.
+    With the model's prior for q it tempers the likelihood; from the encoder's posterior the path is shorter.
     """
 
     q: Distribution
@@ -53,6 +51,7 @@ class Geometric(NamedTuple):
 
     @classmethod
     def of(cls, log_p: LogDensity, q: Distribution) -> "Geometric":
+        """The path from q, detached. TypeError for a discrete q."""
         if not q.reparameterised:
             raise TypeError(
                 f"annealing moves z along gradients, and {type(q).__name__} is discrete: use importance"
@@ -65,6 +64,7 @@ class Geometric(NamedTuple):
         return self.at(self.q.sample(self.q.noise(key, s)))
 
     def at(self, z: Float[Tensor, "s n *d"]) -> Point:
+        """Particles at z, detached."""
         z = z.detach()
         log_q, slope_q = _value_and_slope(self.q.log_prob, z)
         log_p, slope_p = _value_and_slope(self.log_p, z)
@@ -93,7 +93,7 @@ def spread(t: Shaped[Tensor, "s n"], z: Shaped[Tensor, "s n *d"]) -> Tensor:
 
 
 def check_schedule(schedule: Tensor) -> None:
-    """A schedule is a vector that rises from exactly 0 to exactly 1."""
+    """ValueError unless a schedule is a vector that rises from exactly 0 to exactly 1; TypeError for no tensor."""
     if not isinstance(schedule, Tensor):
         raise TypeError(f"expected a schedule (t,), a tensor, got {schedule!r}: take linear(t), or torch.tensor of it")
     ok = schedule.ndim == 1 and len(schedule) >= 2 and schedule.is_floating_point()
@@ -103,7 +103,7 @@ def check_schedule(schedule: Tensor) -> None:
 
 
 def _mix(beta: Tensor, at_zero: Tensor, at_one: Tensor) -> Tensor:
-    """(1 - beta) at_zero + beta at_one, where a share of 0 leaves out even what is infinite."""
+    """(1 - beta) at_zero + beta at_one, with 0 times infinity = 0."""
     between = (1 - beta) * at_zero + beta * at_one
     return torch.where(beta == 0, at_zero, torch.where(beta == 1, at_one, between)).to(at_one.dtype)
 

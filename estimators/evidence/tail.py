@@ -3,7 +3,7 @@
 Approximates  the shape k of the weights' tail: weights have a mean where k < 1, a variance where k < 1/2
 With          a generalised Pareto distribution fitted to the min(s / 5, 3 sqrt(s)) largest of s weights
 Requires      log weights of independent draws; s > 20 for any fit
-Unbiased when never: `fit_pareto` draws k towards 1/2, as by ten observations
+Unbiased when never: `fit_pareto` has a prior for k at 1/2 of the weight of ten observations
 Cost          one fit per datum
 Reference     Vehtari et al., 2024
 """
@@ -28,7 +28,7 @@ def smooth_tail(largest: Float[Tensor, "m n"]) -> tuple[Float[Tensor, " n"], Flo
     The last of them is the cutoff, and the tail is what is above it: weights that equal it, as a discrete q's do, are
     not smoothed. The i-th smallest of t tail weights becomes cutoff + F^-1((i - 1/2) / t), F the fit, at most the
     largest raw weight; a weight of 0 stays 0. k_hat is inf where no tail can be fitted (fewer than five weights in it,
-    all 0, or one that dwarfs the rest), -inf where all m are equal, as with an exact q, and NaN for NaN or infinite
+    all 0, or one that dominates the rest), -inf where all m are equal, as with an exact q, and NaN for NaN or infinite
     weights, whose smoothed weights are undefined.
     """
     peak = largest[0]

@@ -1,4 +1,4 @@
-"""Inference algorithms: State, Info, init, update and fit, in that order in every file."""
+"""Inference algorithms: State, Info, init, update and fit, in that order in each."""
 
 from jensen.estimators.inference import svgd
 

@@ -4,9 +4,8 @@
     state, info = update(state, log_p)                  # one step
     state, info = fit(log_p, particles, steps=500)      # all of them
 
-Each particle goes up log p as its neighbours' scores say, and away from its neighbours. In many dimensions the
-particles' spread collapses, while directions vanish as if all were well (Ba et al., 2022): `Info.variance_ratio` shows
-it.
+Particles move along the kernel average of their scores, and away from each other. In many dimensions the particles'
+variance collapses while directions vanish as at convergence (Ba et al., 2022): see `Info.variance_ratio`.
 """
 
 from typing import Literal, NamedTuple
@@ -31,10 +30,10 @@ class State(NamedTuple):
 
 
 class Info(NamedTuple):
-    """What a step says of the particles before it.
+    """Diagnostics of the particles before a step.
 
     variance_ratio is -mean_i (x_i - mean x) score_i m / (m - 1), per dimension. By Stein's identity it is 1 for draws
-    from p; for a normal p with independent dimensions it is the particles' variance over p's. Far below 1: too narrow.
+    from p; for a normal p with independent dimensions it is the particles' variance over p's.
     """
 
     direction: Float[Tensor, ""]  # root mean square of a coordinate
@@ -51,7 +50,7 @@ def init(particles: Float[Tensor, "m d"]) -> State:
 def update(
     state: State, log_p: LogDensity, step_size: float | Tensor = 0.1, kernel: Literal["rbf", "imq"] = "rbf"
 ) -> tuple[State, Info]:
-    """One step along the direction, each coordinate over its root mean square (RMSprop), and what was found.
+    """One step along the direction, each coordinate over its root mean square (RMSprop), and its diagnostics.
 
     log_p takes z (m, 1, d) and gives (m, 1), in nats, up to a constant.
     """
@@ -72,7 +71,7 @@ def fit(
     step_size: float = 0.1,
     kernel: Literal["rbf", "imq"] = "rbf",
 ) -> tuple[State, Info]:
-    """`steps` updates whose size falls to 0 along a cosine, and what the last particles say."""
+    """`steps` updates whose size falls to 0 along a cosine, and the last particles' diagnostics."""
     if steps < 1:
         raise ValueError(f"expected at least one step, got {steps}")
     state = init(particles)

@@ -104,7 +104,7 @@ def test_verdicts_say_which_way_and_why():
     flat = 0.1 * noise(0.0, 1)[0]
     assert stopping(flat, TOLERANCE).verdict().startswith("stop: at 40 values, the last 20 gained")
     assert "above the tolerance" not in stopping(flat, TOLERANCE).verdict()
-    assert "it may still improve" in stopping(20 * flat, TOLERANCE).verdict()
+    assert "a larger gain is not excluded" in stopping(20 * flat, TOLERANCE).verdict()
     assert stopping(torch.arange(100.0), 1.0).verdict().endswith("and the tolerance is 1")
     assert "too short" in stopping(flat[:39], TOLERANCE).verdict()
 

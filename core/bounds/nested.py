@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -41,16 +42,17 @@ class Miwae:
         return self.groups(log_w).mean(0) if self.k > 1 else elbo(self._checked(log_w))
 
     def derivatives(self, log_w: Float[Tensor, "s n"], /) -> tuple[Float[Tensor, "s n"], Float[Tensor, "s n"]]:
-        groups = at_least_float32(self._checked(log_w)).unflatten(0, (self.m, self.k))
+        groups = rearrange(at_least_float32(self._checked(log_w)), "(m k) n -> m k n", m=self.m)
         if self.k == 1:
             return elbo.derivatives(log_w)
         empty = (groups == -torch.inf).all(1, keepdim=True)
-        w = torch.where(empty, 0.0, torch.softmax(torch.where(empty, 0.0, groups), 1)).flatten(0, 1)
+        w = torch.where(empty, 0.0, torch.softmax(torch.where(empty, 0.0, groups), 1))
+        w = rearrange(w, "m k n -> (m k) n")
         return w / self.m, w
 
     def groups(self, log_w: Float[Tensor, "s n"]) -> Float[Tensor, "m n"]:
         """log mean_k exp(log_w) of each group: what the bound is the mean of."""
-        groups = at_least_float32(self._checked(log_w)).unflatten(0, (self.m, self.k))
+        groups = rearrange(at_least_float32(self._checked(log_w)), "(m k) n -> m k n", m=self.m)
         return log_sum_exp(groups, 1) - math.log(self.k)
 
     def _checked(self, log_w: Tensor) -> Tensor:

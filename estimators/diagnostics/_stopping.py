@@ -14,6 +14,7 @@ import math
 from typing import NamedTuple
 
 import torch
+from einops import reduce
 from jaxtyping import Float
 from torch import Tensor
 
@@ -101,7 +102,7 @@ def gain_of_last(trace: Float[Tensor, " t"], window: int) -> tuple[Float[Tensor,
     phi = (phi + torch.sqrt((1 - phi.square()) / window)).clamp_max(0.99)
     worth = max(2.0, (window * (1 - phi) / (1 + phi)).item())
     batches = min(BATCHES, window // 2)
-    means = pairs[window % batches :].reshape(batches, -1).mean(1)
+    means = reduce(pairs[window % batches :], "(batch t) -> batch", "mean", batch=batches)
     variance = torch.maximum(square / window / (worth - 1), means.var() / batches)
     return pairs.mean(), variance.sqrt(), min(worth, float(batches)) - 1
 

@@ -14,6 +14,7 @@ import math
 from typing import NamedTuple
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -72,10 +73,10 @@ def aggregate_information(q: Distribution, p: Distribution, key: Key, s: int = 1
     if n < 2:
         raise ValueError(f"expected q for n >= 2 data, got {n}: the aggregate posterior is a mean over data")
     z, own = distributions.draw(q, key, s)
-    rows, width = z.flatten(0, 1), max(1, chunk // max(1, z[0].numel()))
+    rows, width = rearrange(z, "s n ... -> (s n) ..."), max(1, chunk // max(1, z[0].numel()))
     index = torch.arange(n, device=z.device).repeat(s)
     both = [_aggregate(q, part, i) for part, i in zip(rows.split(width), index.split(width), strict=True)]
-    whole, others = (torch.cat(each).reshape(s, n) for each in zip(*both, strict=True))
+    whole, others = (rearrange(torch.cat(each), "(s n) -> s n", s=s) for each in zip(*both, strict=True))
     lower = (own - whole).mean(0)
     return Information(
         lower.mean(), (own - others).mean(), lower.std() / math.sqrt(n), q.kl(p).to(lower.dtype).mean(), n

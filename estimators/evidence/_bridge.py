@@ -14,6 +14,7 @@ import math
 from typing import NamedTuple
 
 import torch
+from einops import reduce
 from jaxtyping import Float
 from torch import Tensor
 
@@ -105,7 +106,7 @@ def _effective(f: Tensor) -> Tensor:
 def _batch_error(t: Tensor) -> Tensor:
     """The squared relative error of the mean of correlated draws (s, n), from sqrt(s) consecutive batches."""
     size = math.isqrt(len(t))
-    batches = t[: size * (len(t) // size)].reshape(-1, size, t.shape[1]).mean(1)
+    batches = reduce(t[: size * (len(t) // size)], "(batch s) n -> batch n", "mean", s=size)
     return batches.var(0) / len(batches) / t.mean(0).square()
 
 

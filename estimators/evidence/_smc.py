@@ -16,6 +16,7 @@ import math
 from typing import NamedTuple
 
 import torch
+from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -24,7 +25,8 @@ from jensen.core.contracts import Distribution, Key, LogDensity
 from jensen.core.numerics import bisect, log_sum_exp
 from jensen.estimators.evidence._importance import check_counts, from_log_weights
 from jensen.estimators.evidence.moves import FIRST, WARM, Hamiltonian, adapted, hmc
-from jensen.estimators.evidence.paths import Geometric, Point, spread
+from jensen.estimators.evidence.paths import Geometric, Point
+from jensen.estimators.gradients.contract import over_events
 
 LEAST = 1e-10  # the smallest rise of beta, where only a few particles lie in the support of p
 SETTLE = 8  # the pilot's moves at each temperature after the first
@@ -76,7 +78,7 @@ def smc(
     log_z = torch.zeros(islands, n, dtype=torch.float64, device=point.z.device)
     accepted, beta = [], torch.zeros_like(log_z[0])
     for i, (there, step) in enumerate(schedule):
-        log_w = _increment(point, there - beta).reshape(islands, m, n)
+        log_w = rearrange(_increment(point, there - beta), "(island m) n -> island m n", m=m)
         log_z, beta = log_z + log_sum_exp(log_w, 1) - math.log(m), there
         point = _take(point, systematic(log_w, keys.fold_in(resample_key, i)))
         for j in range(repeats):
@@ -152,13 +154,13 @@ def _ess(log_ratio: Tensor, rise: Tensor) -> Tensor:
 
 def _take(point: Point, index: Tensor) -> Point:
     """The particles at the islands' indices (r, m, n)."""
-    r, m, n = index.shape
-    flat = (index + m * torch.arange(r, device=index.device)[:, None, None]).reshape(r * m, n)
-    return Point(*(t.gather(0, spread(flat, t).expand_as(t)) for t in point))
+    r, m, _ = index.shape
+    flat = rearrange(index + m * torch.arange(r, device=index.device)[:, None, None], "r m n -> (r m) n")
+    return Point(*(t.gather(0, over_events(flat, t).expand_as(t)) for t in point))
 
 
 def by_island(z: Tensor, index: Tensor) -> Tensor:
     """The particles (k, n, *d) of the islands at indices (r, n), one after the other."""
     m = len(z) // len(index)
-    particles = (m * index[:, None] + torch.arange(m, device=z.device)[:, None]).flatten(0, 1)
-    return z.gather(0, spread(particles, z).expand_as(z))
+    particles = rearrange(m * index[:, None] + torch.arange(m, device=z.device)[:, None], "r m n -> (r m) n")
+    return z.gather(0, over_events(particles, z).expand_as(z))

@@ -17,8 +17,8 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.contracts import Key
 from jensen.core.numerics import at_least_float32
-from jensen.estimators.evidence.paths import Geometric, Point, spread
-from jensen.estimators.gradients.contract import event_sum
+from jensen.estimators.evidence.paths import Geometric, Point
+from jensen.estimators.gradients.contract import event_sum, over_events
 
 PILOT = 16  # chains per datum that find the step sizes
 WARM = 20  # their moves at the first temperature, from a step of 0.1
@@ -47,14 +47,16 @@ class Hamiltonian(NamedTuple):
         z, dtype = point.z, at_least_float32(point.z).dtype
         momentum = keys.normal(momentum_key, tuple(z.shape), dtype)
         step = step * (1 + self.jitter * (2 * keys.uniform(jitter_key, tuple(point.log_p.shape), dtype) - 1))
-        stride = spread(step, z) * (1 if self.scale is None else self.scale)
+        stride = over_events(step, z) * (1 if self.scale is None else self.scale)
         proposal, end = self.trajectory(path, point, momentum, beta, stride.to(dtype))
         kinetic = event_sum(momentum.square() - end.square()) / 2
         log_density = point.log_density(beta)
         log_accept = proposal.log_density(beta) - log_density + kinetic
         u = keys.uniform(accept_key, tuple(point.log_p.shape), dtype)
         moved = torch.log(u) < log_accept  # never where it is NaN
-        after = Point(*(torch.where(spread(moved, new), new, old) for new, old in zip(proposal, point, strict=True)))
+        after = Point(
+            *(torch.where(over_events(moved, new), new, old) for new, old in zip(proposal, point, strict=True))
+        )
         accept = torch.exp(log_accept.clamp_max(0)).nan_to_num(nan=0.0)
         return after, torch.where(log_density.isfinite(), accept, torch.nan)
 

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import trees
 from jensen.core.contracts import Distribution, Enumerable, LogDensity, can
-from jensen.estimators.gradients.contract import check_density
+from jensen.estimators.gradients.contract import check_density, over_events
 
 
 class Point(NamedTuple):
@@ -37,7 +37,7 @@ class Point(NamedTuple):
 
     def slope(self, beta: Tensor) -> Float[Tensor, "s n *d"]:
         """d log f_beta / dz."""
-        return _mix(spread(beta.expand_as(self.log_q), self.z), self.slope_q, self.slope_p)
+        return _mix(over_events(beta.expand_as(self.log_q), self.z), self.slope_q, self.slope_p)
 
 
 class Geometric(NamedTuple):
@@ -85,11 +85,6 @@ def sigmoidal(t: int, delta: float = 4.0, dtype: torch.dtype = torch.float64) ->
         raise ValueError(f"expected delta > 0, got {delta}: as it falls to 0 the schedule becomes linear")
     b = torch.sigmoid(delta * (2 * torch.arange(t + 1, dtype=dtype) / t - 1))
     return (b - b[0]) / (b[-1] - b[0])
-
-
-def spread(t: Shaped[Tensor, "s n"], z: Shaped[Tensor, "s n *d"]) -> Tensor:
-    """One value of any type per particle and datum, with z's number of axes."""
-    return t.reshape(*t.shape, *[1] * (z.ndim - 2))
 
 
 def check_schedule(schedule: Tensor) -> None:

@@ -10,6 +10,7 @@ import math
 from typing import NamedTuple
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 from torch.func import grad, vmap
@@ -125,24 +126,24 @@ class Learned(NamedTuple):
 def _bound_of_others(bound: Bound, log_w: Tensor) -> Tensor:
     if bounds.iwae == bound:
         return bounds.leave_one_out_iwae(log_w)
-    s, n = log_w.shape
+    s = len(log_w)
     index = torch.arange(s, device=log_w.device)
     others = index[:-1, None] + (index[:-1, None] >= index)  # (s - 1, s), column s without s
-    subsets = log_w[others].reshape(s - 1, s * n)
+    subsets = rearrange(log_w[others], "other s n -> other (s n)")
     try:
-        return apply_bound(bound, subsets).reshape(s, n)
+        return rearrange(apply_bound(bound, subsets), "(s n) -> s n", s=s)
     except ValueError as error:
         raise ValueError(f"leave_one_out needs the bound of {s - 1} samples: use vimco ({error})") from error
 
 
 def _bound_of_swaps(bound: Bound, log_w: Tensor) -> Tensor:
-    s, n = log_w.shape
+    s = len(log_w)
     if bounds.iwae == bound:
         others = bounds.leave_one_out_iwae(log_w) + math.log(s - 1)
         return torch.logaddexp(others, _mean_of_others(log_w, -torch.inf)) - math.log(s)
     own = torch.eye(s, dtype=torch.bool, device=log_w.device)[..., None]
     swapped = torch.where(own, _mean_of_others(log_w, -torch.inf), log_w[:, None])
-    return apply_bound(bound, swapped.reshape(s, s * n)).reshape(s, n)
+    return rearrange(apply_bound(bound, rearrange(swapped, "t s n -> t (s n)")), "(s n) -> s n", s=s)
 
 
 def _mean_of_others(log_w: Tensor, of_none: float = 0.0) -> Tensor:

@@ -77,9 +77,9 @@ def weighted(weights: Float[Tensor, "s n"], log_w: Float[Tensor, "s n"]) -> Floa
     return torch.where((outside & (weights > 0)).any(0), -torch.inf, total)
 
 
-def over_events(weights: Shaped[Tensor, "s n"], z: Float[Tensor, "s n *d"]) -> Tensor:
-    """One value per sample and datum, shaped to multiply z."""
-    return weights.reshape(*weights.shape, *[1] * (z.ndim - 2))
+def over_events(t: Shaped[Tensor, "s n"], z: Shaped[Tensor, "s n *d"]) -> Tensor:
+    """One value of any type per sample and datum, with as many axes as z."""
+    return t.reshape(*t.shape, *[1] * (z.ndim - 2))
 
 
 def event_sum(t: Float[Tensor, "s n *d"]) -> Float[Tensor, "s n"]:

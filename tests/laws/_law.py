@@ -1,4 +1,4 @@
-"""A law as a value: what it is about, what it says, what it is tried on, and the bugs that break it.
+"""A law as a value: its kind, its statement, what it is tried on, and the planted bugs that break it.
 
     @law("bound", planted=lambda: [lambda log_w: torch.logsumexp(log_w, 0)])
     def equal_weights_give_their_value(bound):
@@ -21,7 +21,7 @@ QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_to
 
 
 class Subject(NamedTuple):
-    """A value, and what its laws are tried on where the value does not say: see `Law.example`."""
+    """A value, and the example that its laws are tried on, for kinds that need one."""
 
     value: object
     example: object = None

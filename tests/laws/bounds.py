@@ -1,7 +1,7 @@
 """Laws of bounds: functions of log weights (s, n) -> (n,).
 
-A bound may take some numbers of samples alone: it is tried on those up to 8 that it accepts. A bound on the other
-side of log p(x), or one that minds the order of its samples, says so by `expected_failures`.
+A bound that accepts only some numbers of samples is tried on those up to 8. An upper bound, or one that depends on the
+order of its samples, is an instance with `expected_failures`.
 """
 
 import math

@@ -1,7 +1,7 @@
 """Laws of every distribution: noise by key, data that do not mix, a density that is that of the samples.
 
-What is random is tested in standard errors, sequentially: see `assertions.mean_is_exact`, whose honest failures have
-a probability of 7e-6 per component. Fields whose first axis is n have one row per datum; others are shared.
+Monte Carlo means are tested in standard errors, sequentially: see `assertions.mean_is_exact`, which fails by chance
+with probability 7e-6 per component. Fields whose first axis is n have one row per datum; others are shared.
 """
 
 import math

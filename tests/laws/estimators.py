@@ -1,8 +1,8 @@
 """Laws of gradient estimators, on oracles whose exact gradients are sums over every value or quadrature node.
 
-An estimator is tried on every oracle whose q it takes: a normal, four Bernoullis, three categoricals; it refuses the
+An estimator is tried on every oracle whose q it accepts: a normal, four Bernoullis, three categoricals; it refuses the
 others with a TypeError or a ValueError. Its bound is the default of its keyword `bound`, or that of the
-`functools.partial` around it, else the ELBO. One that is biased says so by `expected_failures`.
+`functools.partial` around it, else the ELBO. A biased one is an instance with `expected_failures`.
 """
 
 import inspect
@@ -32,7 +32,7 @@ ORACLES = {
 
 
 def bound_of(estimator: GradientEstimator) -> Bound:
-    """What the estimator says its value is."""
+    """The bound that the estimator's value is."""
     found = inspect.signature(estimator).parameters.get("bound")
     return bounds.elbo if found is None or found.default is inspect.Parameter.empty else found.default
 
@@ -181,7 +181,7 @@ def _reference(bound: Bound, log_p: LogDensity, q: Distribution, noise: Noise) -
 
 @law("estimator", planted=lambda: [detached, density_forgotten, theta_squared, first_noise_reused])
 def mean_gradient_is_exact(estimator: GradientEstimator) -> None:
-    """E[grad] = grad E[bound], by sums over every value, for theta (what log_p is made of) and phi (q's fields)."""
+    """E[grad] = grad E[bound], by sums over every value, for theta (log_p's parameters) and phi (q's fields)."""
     bound = bound_of(estimator)
     for name, (oracle, s) in taken(estimator).items():
         truth = exact(name, bound, 1 if is_elbo(bound) else s)

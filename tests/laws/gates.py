@@ -1,7 +1,7 @@
-"""What estimators of gradients are held against: models with exact gradients, and draws of an estimator on them.
+"""Models with exact gradients of bounds, and draws of an estimator's gradient on them.
 
 A gate is a point away from the posterior with a large gradient, so that a biased estimator is many standard errors off.
-Parameters are {"theta": what log_p is made of, "phi": q's fields}, each a dict.
+Parameters are {"theta": those of log_p, "phi": q's fields}, each a dict.
 """
 
 import itertools

@@ -1,7 +1,8 @@
 """Every part of the library that the laws run over: a new one is one more row here.
 
-The type of each table is a contract, which the type checker holds its rows to. EXPECTED names, for a row, the laws
-that it breaks by design, with the reason; EXAMPLES what the laws of flows and models are tried on.
+The type of each table is a contract, which the type checker holds its rows to. Likelihoods and gradient estimators are
+here by their own tables' rows. EXPECTED names, for a row, the laws that it breaks by design, with the reason; EXAMPLES
+what the laws of flows and models are tried on.
 """
 
 from functools import partial
@@ -41,7 +42,7 @@ from jensen.core.flows import Coupling, Reverse
 from jensen.core.models.latent import likelihoods, sbn, vae
 from jensen.core.trees import Params, Static
 from jensen.estimators import gradients
-from jensen.estimators.gradients import baselines
+from jensen.estimators.gradients import baselines, catalogue
 
 if TYPE_CHECKING:
     from jensen.experiments.programs.adapted import ImageModel
@@ -152,7 +153,8 @@ OF_ONE_KIND: dict[str, Special] = {
     "concrete": gradients.concrete,
     "gumbel_straight_through": gradients.gumbel_straight_through,
 }
-ESTIMATORS = {**OF_ANY_Q, **OF_ONE_KIND}
+ROWS = {name: getattr(gradients, name) for name in catalogue.ROWS}  # each row, listed above or not
+ESTIMATORS = {**ROWS, **OF_ANY_Q, **OF_ONE_KIND}
 MODELS: dict[str, LatentModel] = {
     **{
         f"vae, {name}": vae.mlp(6, (5,), 2, likelihood=likelihood)

@@ -90,7 +90,7 @@ def groups_are_the_parameters(program: "Program", data: Tree) -> None:
     groups = {group for turn in program.turns for group in turn.groups}
     assert groups == set(params), f"the turns follow {sorted(groups)}, the parameters are {sorted(params)}"
     assert set(program.optimisers) == set(params), (
-        f"optimisers of {sorted(program.optimisers)}, {sorted(params)} wanted"
+        f"optimisers of {sorted(program.optimisers)}, expected of {sorted(params)}"
     )
 
 

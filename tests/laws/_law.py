@@ -34,7 +34,6 @@ class Law:
     kind      "distribution", "flow", "bound", "estimator", "model", "operation", "program"
     needs     the capability that calls for it, or None where every value of the kind obeys
     given     value -> strategy of what Hypothesis tries it on, or None
-    example   whether it is also given an example, such as the data of a model
     planted   makes values that break it
     """
 

@@ -13,9 +13,9 @@ from jensen.core.divergences.exact import (
     kl_per_dimension,
     renyi,
     reverse_kl,
+    squared_wasserstein2,
 )
 from jensen.core.divergences.samples import squared_mmd
-from jensen.core.divergences.transport import squared_wasserstein2
 
 __all__ = [
     "alpha_divergence",

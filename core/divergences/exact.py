@@ -1,4 +1,4 @@
-"""Divergences in closed form, for families with the capability: the KL, those of Renyi and alpha, and f-divergences.
+"""Divergences in closed form, of families with the capability: KL, Renyi, alpha and f-divergences, Wasserstein-2.
 
 With I(a) = log sum_z p(z)^a q(z)^(1 - a), an integral for a `Chernoff` family, which is a sum over independent
 dimensions, let J(a) = I(a) / (a (a - 1)): never negative, KL(q || p) at a = 0, KL(p || q) at a = 1. Then renyi is
@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import trees
-from jensen.core.contracts import Chernoff, ClosedForm, Dimensional, Discrete, Distribution, can
+from jensen.core.contracts import Chernoff, ClosedForm, Dimensional, Discrete, Distribution, Transportable, can
 from jensen.core.distributions.shapes import check_enumerable, check_value
 from jensen.core.divergences import generators
 from jensen.core.numerics import double, log_sum_exp, narrow
@@ -27,20 +27,20 @@ C = TypeVar("C")
 
 def reverse_kl(q: Distribution, p: Distribution) -> Float[Tensor, " n"]:
     """KL(q || p) = E_q log(q / p) in nats per datum: the exclusive one, which the ELBO has."""
-    one, other = one_family(q, p, ClosedForm, "a kl", "average log(q / p) over samples instead")
+    one, other = _one_family(q, p, ClosedForm, "a kl", "average log(q / p) over samples instead")
     return one.kl(other)
 
 
 def forward_kl(q: Distribution, p: Distribution) -> Float[Tensor, " n"]:
     """KL(p || q) = E_p log(p / q) in nats per datum: the inclusive one, which wake-sleep has."""
-    one, other = one_family(q, p, ClosedForm, "a kl", "average log(q / p) over samples instead")
+    one, other = _one_family(q, p, ClosedForm, "a kl", "average log(q / p) over samples instead")
     return other.kl(one)
 
 
 def kl_per_dimension(q: Distribution, p: Distribution) -> Float[Tensor, "n d"]:
     """The terms of KL(q || p) by dimension, in nats per datum, for a `Dimensional` family."""
     what, instead = "a kl that is a sum over independent dimensions", "take the whole KL, as `beta` does"
-    one, other = one_family(q, p, Dimensional, what, instead)
+    one, other = _one_family(q, p, Dimensional, what, instead)
     return one.kl_per_dimension(other)
 
 
@@ -101,11 +101,20 @@ def f_divergence(f: Callable[[Tensor], Tensor], q: Distribution, p: Distribution
     For a `Discrete` family. Where q = 0 the term is its limit, p times f's slope at infinity. For an f that is not in
     `generators`, ratios beyond e^700 count as e^700. ValueError for more than 2^20 values.
     """
-    one, other = one_family(q, p, Discrete, "finitely many values", "average f over samples of q")
+    one, other = _one_family(q, p, Discrete, "finitely many values", "average f over samples of q")
     log_q, log_p = _log_masses(one, other)
     d, k = log_q.shape[-2:]
     check_enumerable(k, d)
     return _like(_terms(f, _joint(log_q), _joint(log_p)).sum(-1), q)
+
+
+def squared_wasserstein2(q: Distribution, p: Distribution) -> Float[Tensor, " n"]:
+    """The least mean squared distance |z - z'|^2 of a joint draw z ~ q, z' ~ p: (n,), in squared units of z, not nats.
+
+    The optimal transport cost between `Transportable` distributions. Squared, as its root has no gradient where q = p.
+    """
+    one, other = _one_family(q, p, Transportable, "a squared_wasserstein2", "compare samples with squared_mmd instead")
+    return one.squared_wasserstein2(other)
 
 
 def _per_order(q: Distribution, p: Distribution, a: float) -> Tensor:
@@ -114,10 +123,10 @@ def _per_order(q: Distribution, p: Distribution, a: float) -> Tensor:
     swap = a > 0.5  # J(a) of (q, p) is J(1 - a) of (p, q), and 1 - a is exact where a -> 1
     a = 1 - a if swap else a
     if can(q, Chernoff):
-        pair = one_family(q, p, Chernoff, what, instead)
+        pair = _one_family(q, p, Chernoff, what, instead)
         one, other = reversed(pair) if swap else pair
         return one.kl(other) if a == 0 else one.chernoff(other, a)
-    pair = one_family(q, p, Discrete, what, instead)
+    pair = _one_family(q, p, Discrete, what, instead)
     one, other = reversed(pair) if swap else pair
     return one.kl(other) if a == 0 else _discrete_per_order(*_log_masses(one, other), a).sum(-1)
 
@@ -158,7 +167,7 @@ def _joint(log_masses: Tensor) -> Tensor:
     return reduce(lambda joint, each: (joint[..., None] + each[..., None, :]).flatten(-2), log_masses.unbind(-2), none)
 
 
-def one_family(q: Distribution, p: Distribution, capability: type[C], what: str, instead: str) -> tuple[C, C]:
+def _one_family(q: Distribution, p: Distribution, capability: type[C], what: str, instead: str) -> tuple[C, C]:
     """Both, if they are of one family with the capability; else a TypeError that says what to do instead."""
     if type(q) is type(p) and can(q, capability) and can(p, capability):
         return q, p

@@ -13,8 +13,6 @@ Reference     Williams, 1992; Mnih and Gregor, 2014; for several samples Mnih an
               et al., 2020; `muprop` Gu et al., 2016
 """
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -41,7 +39,7 @@ def score(
     /,
     *,
     bound: Bound = bounds.elbo,
-    baseline: Callable[..., Tensor] = baselines.none,
+    baseline: baselines.Baseline = baselines.none,
 ) -> Float[Tensor, " n"]:
     """bound(log_w) in nats per datum, (n,), with the score-function gradient.
 

@@ -7,7 +7,8 @@ the two values with a state need at least two samples.
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 import torch
 from einops import rearrange
@@ -19,6 +20,8 @@ from jensen.core import bounds, trees
 from jensen.core.contracts import Bound, Distribution, Event
 from jensen.estimators.gradients import catalogue
 from jensen.estimators.gradients.contract import apply_bound, difference, event_sum
+
+Baseline: TypeAlias = Callable[[Bound, Tensor, Distribution, Event], Tensor]
 
 
 def none(

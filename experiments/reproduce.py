@@ -42,7 +42,7 @@ def scripts() -> dict[str, str]:
     """The first line of each script's docstring, by name; a file without a command is none."""
     found = {}
     for module in pkgutil.iter_modules(claims.__path__):
-        text = (Path(claims.__path__[0]) / f"{module.name}.py").read_text()
+        text = (Path(claims.__path__[0]) / f"{module.name}.py").read_text("utf-8")
         doc = ast.get_docstring(ast.parse(text)) or ""
         if "\nCommand  " in doc:
             found[module.name] = doc.splitlines()[0]

@@ -27,6 +27,7 @@ from jensen.experiments.report.chunks import ROWS, over_data, posterior_means
 from jensen.experiments.report.evaluation import ELBO_SAMPLES, elbo_terms
 from jensen.experiments.report.inference import Inference, inference
 from jensen.experiments.run.errors import InputError, option
+from jensen.experiments.run.settings import HUGE
 
 SCALING = 100  # draws of q whose standard deviations are the units of moves
 
@@ -48,11 +49,12 @@ class Budget:
 
     def check(self) -> None:
         """Raises an InputError for what cannot work."""
-        if not self.k or self.k[0] < 1 or sorted(set(self.k)) != list(self.k) or self.k[-1] < 2:
-            raise InputError(f"--k {' '.join(map(str, self.k))}: expected rising counts of samples, at least 1 and 2")
+        if not self.k or self.k[0] < 1 or sorted(set(self.k)) != list(self.k) or not 2 <= self.k[-1] < HUGE:
+            given = " ".join(map(str, self.k))
+            raise InputError(f"--k {given}: expected rising counts of samples, at least 1 and 2 and below 2^31")
         for name, low in {"images": 2, "chains": 2, "temperatures": 1, "gap_images": 0}.items():
-            if getattr(self, name) < low:
-                raise InputError(f"expected {option(name)} of at least {low}, got {getattr(self, name)}")
+            if not low <= getattr(self, name) < HUGE:
+                raise InputError(f"expected {option(name)} of {low} to 2^31, got {getattr(self, name)}")
 
 
 class Assessment(NamedTuple):

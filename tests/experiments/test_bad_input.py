@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from jensen.experiments import evaluate, train
-from tests.experiments.process import last, rewrite
+from tests.experiments.process import contents, last, rewrite
 
 SBN = ["sbn"]
 WRONG = {
@@ -14,6 +14,14 @@ WRONG = {
     "k 0": (["--k", "0"], "expected --k of at least 1, got 0"),
     "no steps": (["--steps", "0"], "expected --steps of at least 1"),
     "nan rate": (["--lr", "nan"], "expected a positive --lr, got nan"),
+    "eps of 0 in float32": (["--eps", "1e-60"], "--eps 1e-60 is 0 in float32"),
+    "beta2 of sgd": (["--optimiser", "sgd", "--beta2", "0.5"], "sgd has neither: leave them out"),
+    "cycles without steps": (["--kl-cycles", "5", "--steps", "8"], "exceeds half of the 8 steps"),
+    "final temperature of a vae": (["--temperature-final", "0.1"], "has no --temperature-final: leave it out"),
+    "learned rate of nothing": (["--learned-lr", "0.1"], "is for --baseline nvil and --estimator relax"),
+    "no such module": (["--device", "privateuseone"], "--device privateuseone cannot be used"),
+    "long name": (["--data", "mnist", "--data-dir", "x" * 300], "cannot be used (File name too long)"),
+    "resume a long name": (["--resume", "x" * 300], "cannot be used (File name too long): choose a shorter name"),
     "huge k": (["--k", str(2**31)], "expected --k of at least 1"),
     "negative clip": (["--clip", "-1"], "expected a positive --clip"),
     "negative weight": (["--objective", "beta(-1)"], "--objective beta(-1): expected a finite weight >= 0"),
@@ -106,6 +114,27 @@ def test_help_names_every_kind_and_recipe(capsys):
         assert stopped.value.code == 0
         printed = capsys.readouterr().out
         assert all(word in printed for word in words), printed
+
+
+def test_a_run_knows_what_it_trains(finished, refused):
+    line = refused(train.main, "vae", "--resume", finished)
+    assert line.endswith(f"--resume knows what the run in {finished} trains: leave out vae")
+
+
+@pytest.mark.parametrize(
+    ("options", "spoil"),
+    [(["--steps", "50"], None), (["--latent", "3"], None), (["--device", "cuda:99"], None), ([], "metrics.jsonl"),
+     ([], "step-000100.safetensors")],
+    ids=str,
+)  # fmt: skip
+def test_a_resume_that_is_refused_changes_nothing(options, spoil, finished, refused):
+    """A finished run is not an unfinished one after a slip of the keyboard, nor one of other settings."""
+    if spoil is not None:
+        (finished / spoil).write_bytes(b"{}\n" + (finished / spoil).read_bytes())
+    before = contents(finished)
+    refused(train.main, "--resume", finished, *options)
+    assert contents(finished) == before
+    assert (finished / "report.json").exists()
 
 
 def test_a_run_is_never_overwritten_nor_resumed_as_another(whole, refused):

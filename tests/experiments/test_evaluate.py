@@ -111,6 +111,17 @@ def test_several_runs_make_a_rate_distortion_curve(runs, capsys):
     assert rows[0]["rate"] > rows[1]["rate"]
 
 
+def test_what_is_in_the_way_of_the_curve_is_found_before_anything_is_done(runs, refused):
+    one, two = runs
+    (one / "rate-distortion").mkdir()
+    (one / "rate-distortion/notes.txt").write_text("mine")
+    assert "rate-distortion holds notes.txt" in refused(evaluate.main, one, two, *LESS)
+    assert not (one / "evaluation").exists()
+    loop = one.parent / "loop"
+    loop.symlink_to(loop)
+    assert "holds no run" in refused(evaluate.main, one, loop, *LESS)
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -120,10 +131,13 @@ def test_several_runs_make_a_rate_distortion_curve(runs, capsys):
         (("a", "a"), "named twice"),
         (("a", "--k", "10", "5"), "expected rising counts of samples"),
         (("a", "--k", "0", "5"), "expected rising counts of samples"),
-        (("a", "--images", "1"), "expected --images of at least 2, got 1"),
-        (("a", "--chains", "1"), "expected --chains of at least 2, got 1"),
-        (("a", "--temperatures", "0"), "expected --temperatures of at least 1, got 0"),
-        (("a", "--gap-images", "-1"), "expected --gap-images of at least 0, got -1"),
+        (("a", "--images", "1"), "expected --images of 2 to 2^31, got 1"),
+        (("a", "--chains", "1"), "expected --chains of 2 to 2^31, got 1"),
+        (("a", "--temperatures", "0"), "expected --temperatures of 1 to 2^31, got 0"),
+        (("a", "--gap-images", "-1"), "expected --gap-images of 0 to 2^31, got -1"),
+        (("a", "--k", "1", str(10**12)), "and below 2^31"),
+        (("a", "--chains", str(10**12)), "expected --chains of 2 to 2^31"),
+        (("x" * 300,), "cannot be used (File name too long)"),
         (("a", "--seed", "-1"), "expected --seed in [0, 2^63), got -1"),
     ],
 )

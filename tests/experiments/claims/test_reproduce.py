@@ -1,6 +1,9 @@
 """The claims are listed by what is in their folder, and run by name."""
 
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,14 @@ def test_every_script_with_a_command_is_listed_with_its_first_line(capsys):
     for line in listed:
         name, _, words = line.partition(" ")
         assert (ast.get_docstring(ast.parse((folder / f"{name}.py").read_text())) or "").startswith(words.strip())
+
+
+def test_claims_are_listed_where_text_is_ascii():
+    code = "from jensen.experiments import reproduce; reproduce.main([])"
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"bounds ")
 
 
 def test_a_name_runs_its_claim_with_its_options(monkeypatch):

@@ -2,6 +2,7 @@
 
 import io
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -9,9 +10,17 @@ import sys
 import pytest
 import torch
 from rich.console import Console
+from torch._inductor.exc import InductorError
 
 from jensen.experiments.run.command import Steady, command, echo
 from jensen.experiments.run.errors import InputError, InterruptError, NonFiniteError
+from jensen.experiments.run.machine import bounded_memory, memory
+
+
+def compilation(error):
+    """As the compiler passes on an error."""
+    return InductorError(error, None)
+
 
 MEMORY = [
     MemoryError(),
@@ -26,6 +35,11 @@ ENDS = [
     (InterruptError(signal.SIGTERM, "stopped at step 3"), 143, "stopped at step 3; go on with --resume"),
     (KeyboardInterrupt(), 130, "interrupted; go on with --resume"),
     *((error, 2, "error: this does not fit in memory: lower --k") for error in MEMORY),
+    (FileNotFoundError(36, "File name too long", "xxx"), 2, "error: xxx cannot be used (File name too long): choose a"),
+    (PermissionError(13, "Permission denied", "a"), 2, "error: a cannot be used (Permission denied): make it writable"),
+    (compilation(OSError(28, "No space left", "/tmp/a")), 2, "error: /tmp/a cannot be used (No space left): make room"),
+    (compilation(RuntimeError("No working C++ compiler found")), 2, "error: torch.compile needs a C++ compiler"),
+    (ModuleNotFoundError("No tyro", name="tyro"), 2, "error: tyro is not installed: pip install 'jensen[experiments]'"),
 ]
 
 
@@ -45,7 +59,9 @@ def raising(error):
 
 @pytest.mark.parametrize(("error", "code", "line"), ENDS, ids=lambda value: repr(value)[:40])
 def test_what_ends_a_command_is_one_line(error, code, line, capsys):
-    assert ended(capsys, raising(error)) == (code, f"{line}\n")
+    found, text = ended(capsys, raising(error))
+    assert (found, text.count("\n")) == (code, 1)
+    assert text.startswith(line)
 
 
 @pytest.mark.parametrize(
@@ -68,10 +84,30 @@ def test_a_signal_is_one_line(signum, code, said, capsys):
     assert line.endswith("; go on with --resume\n")
 
 
-@pytest.mark.parametrize("error", [RuntimeError("a bug"), OverflowError("math range error"), KeyError("a bug")])
+BUGS = [
+    RuntimeError("a bug"), OverflowError("math range error"), KeyError("a bug"), OSError("without a file"),
+    ModuleNotFoundError("a bug", name="jensen.core.bugs"), compilation(RuntimeError("a bug")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("error", BUGS, ids=repr)
 def test_bugs_keep_their_traceback(error):
     with pytest.raises(type(error)), command("", ""):
         raise error
+
+
+def test_more_than_the_machine_has_is_refused_before_it_is_touched(capsys):
+    """Each part would fit, and the system grants both, until they are written to."""
+    part = memory() * 3 // 4
+
+    def body():
+        return torch.empty(part, dtype=torch.uint8), torch.empty(part, dtype=torch.uint8)
+
+    assert ended(capsys, body) == (2, "error: this does not fit in memory: lower --k\n")
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with bounded_memory():
+        assert resource.getrlimit(resource.RLIMIT_DATA)[0] == memory()
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
 
 
 def test_streams_are_as_before_afterwards():

@@ -98,6 +98,20 @@ def test_leftovers_of_killed_processes_are_removed_and_nothing_else(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == others
 
 
+def test_who_is_alone_removes_what_processes_that_live_or_are_forks_of_one_have_left(tmp_path):
+    """A process's id may have been given to another one, and forks have a start in common."""
+    (tmp_path / "figures").mkdir()
+    own = {files.temporary(tmp_path / "d"), files.temporary(tmp_path / "figures/e")}
+    fork = tmp_path / f".a.{GONE.split('-')[0]}-{files.STARTED}.partial"
+    alive = {tmp_path / f".a.{os.getppid()}-1.partial", tmp_path / f"figures/.b.png.{os.getppid()}-1.partial"}
+    for path in {*own, *alive, fork}:
+        path.write_text("")
+    files.sweep(tmp_path)
+    assert set(tmp_path.rglob("*.partial")) == own | alive
+    files.sweep(tmp_path, alone=True)
+    assert set(tmp_path.rglob("*.partial")) == own
+
+
 def test_a_folder_moved_away_by_a_killed_process_is_put_back(tmp_path):
     (tmp_path / f".evaluation.{GONE}.old").mkdir()
     (tmp_path / f".evaluation.{GONE}.old" / "report.txt").write_text("whole")

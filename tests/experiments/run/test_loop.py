@@ -99,6 +99,59 @@ def test_parts_of_a_batch_sum_to_the_whole(tmp_path):
     torch.testing.assert_close(parts.params, whole.params, rtol=1e-9, atol=1e-9)
 
 
+class Centred(Regression):
+    """Points less their running mean, which is state, and which the loss reads."""
+
+    def init(self, key, data):
+        return super().init(key, data)[0], {
+            "mean": torch.zeros_like(data[0]),
+            "steps": torch.zeros((), dtype=torch.long),
+        }
+
+    def loss(self, params, state, batch, key, weights):
+        mean = torch.lerp(state["mean"], batch["data"].mean(0), 0.1)
+        out = super().loss(params, {}, {**batch, "data": batch["data"] - mean}, key, weights)
+        return out._replace(state={"mean": mean, "steps": state["steps"] + 1})
+
+
+def test_parts_of_a_batch_begin_with_one_state_and_leave_its_mean(tmp_path):
+    """Parts that follow one another would forget the past as often as there are parts."""
+
+    class Late(Centred):
+        """The loss reads the state as it was, so that the whole batch's gradient is the mean of its parts'."""
+
+        def loss(self, params, state, batch, key, weights):
+            out = super().loss(params, state, batch, key, weights)
+            shifted = {**batch, "data": batch["data"] - state["mean"]}
+            return Regression.loss(self, params, {}, shifted, key, weights)._replace(state=out.state)
+
+    data = points().double()
+    whole = fit(Late(), RUN, data, data, folder(tmp_path / "whole"))
+    run = replace(RUN, accumulate=4)
+    parts = fit(Late(), run, data, data, folder(tmp_path / "parts", run))
+    torch.testing.assert_close((parts.params, parts.state), (whole.params, whole.state), rtol=1e-9, atol=1e-9)
+    assert whole.state["steps"] == 40
+
+
+def test_gradients_keep_their_types_in_parts_and_where_they_are_clipped(tmp_path):
+    """A scalar beside another of a wider type would take that one's."""
+
+    class Scaled(Regression):
+        def init(self, key, data):
+            return {"model": {**super().init(key, data)[0]["model"], "scale": torch.ones((), dtype=data.dtype)}}, {}
+
+        def loss(self, params, state, batch, key, weights):
+            shifted = {**batch, "data": batch["data"] * params["model"]["scale"]}
+            return super().loss({"model": {n: t for n, t in params["model"].items() if n != "scale"}}, state, shifted,
+                                key, weights)  # fmt: skip
+
+    for dtype in (torch.float32, torch.bfloat16):
+        run = replace(RUN, accumulate=3, clip=0.1, steps=3)
+        data = points().to(dtype)
+        fitted = fit(Scaled(), run, data, data, folder(tmp_path / str(dtype), run))
+        assert fitted.params["model"]["scale"].dtype is dtype
+
+
 def test_the_average_is_of_the_parameters_over_steps(tmp_path):
     data, run = points(), replace(RUN, average=0.7, steps=6, checkpoint_every=1, keep=10)
     where = folder(tmp_path, run)
@@ -139,6 +192,27 @@ def test_held_out_scores_are_recorded_at_each_epoch_and_stop_the_run(tmp_path):
     assert max(scores[-2:]) <= max(scores[:-2])
     kept = Regression().score(fitted.params, {}, data, None).double().mean().item()
     assert math.isclose(kept, max(scores), rel_tol=1e-6)
+
+
+def test_the_best_is_that_of_the_run_whose_score_it_was(tmp_path):
+    """A killed run has found a better one after its last checkpoint, which the longer run that follows does not come
+    to, for its rates are others."""
+    data, run = points(), replace(RUN, steps=25, patience=3, checkpoint_every=13, lr_final=0.0)
+    program = Regression(optimiser=Optimiser("sgd", lr=0.45))
+    interrupted(program, run, data, data, folder(tmp_path, run), 20)
+    before = scores(tmp_path)
+    longer = replace(run, steps=1000)
+    fitted = fit(program, longer, data, data, folder(tmp_path, longer))
+    after = scores(tmp_path)
+    assert before[18] > max(after.values()) > after[18]
+    kept = Regression().score(fitted.params, {}, data, None).double().mean().item()
+    assert fitted.progress.best == max(after.values())
+    assert math.isclose(kept, max(after.values()), rel_tol=1e-6)
+
+
+def scores(path):
+    """The held-out score by step."""
+    return {row["step"]: row["score"] for row in metrics.read(path) if row["kind"] == "held-out"}
 
 
 def test_a_score_that_is_no_number_is_never_the_best(tmp_path):
@@ -184,6 +258,39 @@ def test_a_step_that_is_not_finite_names_its_term_and_datum_and_changes_nothing(
     bad = folder(tmp_path / "bad").load(stopped)[0]
     good = folder(tmp_path / "good", plain).load(tmp_path / "good" / stopped.name)[0]
     assert all(torch.equal(bad[name], good[name]) for name in good)
+
+
+def test_a_step_that_is_not_finite_leaves_state_and_average_as_they_were(tmp_path):
+    class BadCodes(Codebook):
+        def loss(self, params, state, batch, key, weights):
+            out = super().loss(params, state, batch, key, weights)
+            return out._replace(loss=torch.where(weights["pull"] >= 13 / 40, math.nan, out.loss))
+
+    data, run = points(), replace(RUN, average=0.9, steps=20, checkpoint_every=13)
+    good, raised = folder(tmp_path / "good", run), folder(tmp_path / "raised", run)
+    interrupted(Codebook(), run, data, data, good, 15)
+    with pytest.raises(NonFiniteError, match="step 13: the loss, or the norm of a gradient"):
+        fit(BadCodes(), run, data, data, raised)
+    run = replace(run, on_nan="skip")
+    skipped = folder(tmp_path / "skipped", run)
+    assert fit(BadCodes(), run, data, data, skipped).progress.skipped == 7
+    expected = good.load(series(good.path)[-1])[0]
+    for where, step in ((raised, 13), (skipped, 20)):
+        tensors, stand = where.load(series(where.path)[-1])
+        assert stand["step"] == step
+        assert [name for name in expected if not torch.equal(tensors[name], expected[name])] == []
+
+
+def test_parameters_that_an_update_spoils_are_never_saved(tmp_path):
+    """The last good checkpoint stays: it is the one that something can be learned from."""
+    data, run = points(), replace(RUN, checkpoint_every=3, keep=1)
+    program = Regression(optimiser=Optimiser("sgd", lr=1e10))
+    where = folder(tmp_path, run)
+    with pytest.raises(NonFiniteError) as stopped:
+        fit(program, run, data, data, where)
+    assert "start anew with a lower --lr" in str(stopped.value) or "parameters are unchanged" in str(stopped.value)
+    (path,) = series(tmp_path)
+    assert all(t.isfinite().all() for t in where.load(path)[0].values())
 
 
 def test_steps_that_are_not_finite_are_skipped_by_choice(tmp_path):

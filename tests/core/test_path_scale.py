@@ -49,7 +49,7 @@ def test_trees_and_events_of_any_rank():
     assert all((t == 5).all() for t in found.values())
 
 
-@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+@pytest.mark.parametrize("backend", ["inductor", pytest.param("aot_eager", marks=pytest.mark.slow)])
 def test_transforms_agree_with_the_formula(backend):
     def every(batch):
         return vmap(grad(loss))(batch), jacrev(lambda z: vmap(loss)(z))(batch)

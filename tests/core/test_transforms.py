@@ -187,9 +187,8 @@ def forward_transforms(args) -> dict[str, Callable]:
 
 CASES = cases()
 SAME = ("stein_direction imq", "stein_direction rbf chunked", "linear_categorical_log_prob")  # as their siblings
-UNLIKE = [name for name in CASES if name not in SAME]
-TRAINING = ("grad", "vmap(grad)")  # the transforms of training steps
-INDUCTOR = ("probe", "bernoulli_log_prob", "importance", "normal_sample", "nearest_code")
+INDUCTOR = ("probe", "bernoulli_log_prob", "importance", "normal_sample", "nearest_code")  # one of each make
+BACKENDS = {name: "inductor" if name in INDUCTOR else "aot_eager" for name in CASES if name not in SAME}
 
 
 @pytest.fixture(autouse=True)
@@ -210,16 +209,10 @@ def test_eager(name):
         torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-9, msg=lambda m, label=label: f"{label}: {m}")
 
 
-@pytest.mark.parametrize("name", UNLIKE)
-def test_compiled_by_aot_eager(name):
+@pytest.mark.parametrize(("name", "backend"), BACKENDS.items())
+def test_compiled(name, backend):
     """In one graph the operations stay opaque to the compiler, and keep their backward."""
-    check_compiled(CASES[name], "aot_eager", (*TRAINING, "grad(grad)"))
-
-
-@pytest.mark.parametrize("name", INDUCTOR)
-def test_compiled_by_inductor(name):
-    """One operation of each make."""
-    check_compiled(CASES[name], "inductor", TRAINING)
+    check_compiled(CASES[name], backend, ("vmap(grad)", "grad(grad)"))
 
 
 @pytest.mark.parametrize(

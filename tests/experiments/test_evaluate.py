@@ -57,12 +57,6 @@ def runs(tmp_path, monkeypatch):
     return made
 
 
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Figures are made, and stand for their files as a few bytes."""
-    monkeypatch.setattr(written, "png", lambda figure: b"a picture")
-
-
 def test_a_run_is_judged_and_the_report_left_in_its_folder(runs, capsys):
     folder, before = next(iter(runs)), contents(next(iter(runs)))
     evaluate.main([str(folder), *FEW])
@@ -91,7 +85,6 @@ def test_one_command_gives_the_same_bits_twice_and_another_seed_others(runs):
     assert contents(folder / "evaluation")["rows.jsonl"] != found[0]["rows.jsonl"]
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_several_runs_make_a_rate_distortion_curve(runs, capsys):
     one, two = runs
     evaluate.main([str(two), str(one), *LESS])
@@ -166,7 +159,6 @@ def test_more_images_than_there_are_and_what_is_in_the_way(runs, refused):
     assert (folder / "evaluation").is_file()
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_a_users_own_file_in_the_folder_stays(runs, refused):
     folder = next(iter(runs))
     evaluate.main([str(folder), *LESS])
@@ -196,7 +188,7 @@ def interruptible():
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.usefixtures("interruptible", "undrawn")
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(
     ("place", "signum"),
     [
@@ -221,7 +213,6 @@ def test_an_evaluation_is_left_whole_or_not_at_all(place, signum, runs, monkeypa
     assert contents(folder) == old
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_a_full_disk_leaves_the_old_evaluation(runs, monkeypatch, refused):
     folder = next(iter(runs))
     evaluate.main([str(folder), *LESS])
@@ -237,7 +228,6 @@ def test_a_full_disk_leaves_the_old_evaluation(runs, monkeypatch, refused):
     assert contents(folder) == before
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_what_is_not_finite_is_null_in_the_files(runs):
     """An encoder that gives NaN: no number is hidden, and none breaks the JSON."""
     folder = next(iter(runs))

@@ -12,7 +12,8 @@ import torch
 from jensen.experiments import train
 from jensen.experiments.programs.command_line import parse
 from jensen.experiments.recipes import RECIPES
-from jensen.experiments.run import config, metrics
+from jensen.experiments.report import png
+from jensen.experiments.run import config, metrics, session
 from jensen.experiments.run.loop import Loop
 from tests.experiments.data.test_images import write_mnist, write_static
 from tests.experiments.process import FAST, KILL, command, contents, last, run, same_files, settings, start
@@ -176,7 +177,8 @@ def test_a_run_can_be_extended(finished):
     assert settings(finished).run.steps == 150
 
 
-def test_mnist_files_train_end_to_end(tmp_path):
+def test_mnist_files_train_end_to_end_and_figures_are_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr(session, "png", png)
     data = tmp_path / "data"
     data.mkdir()
     write_mnist(data, n=40, test=12)
@@ -184,6 +186,9 @@ def test_mnist_files_train_end_to_end(tmp_path):
     rest = ["--pixels", "grey", "--likelihood", "continuous-bernoulli", "--bound", "iwae", "--k", 3, "--latent", 3]
     sizes = ["--no-compile", "--steps", 4, "--batch", 8, "--evidence-k", 3, "--out", tmp_path / "run"]
     assert "continuous-bernoulli likelihood, 4 steps" in run("vae", *options, *rest, *sizes)
+    drawn = {p.name: p.read_bytes() for p in (tmp_path / "run" / "figures").iterdir()}
+    assert drawn.keys() == FIGURES
+    assert all(content.startswith(b"\x89PNG") for content in drawn.values())
 
 
 @pytest.mark.parametrize(

@@ -360,14 +360,15 @@ def test_groups_and_optimisers_must_agree(tmp_path):
         fit(Lost(), RUN, points(), points(), folder(tmp_path))
 
 
-def test_compiled_training_agrees_with_eager_and_resumes_to_the_bit(tmp_path):
+@pytest.mark.parametrize("name", ["codebook", *(pytest.param(n, marks=pytest.mark.slow) for n in ("gan", "streams"))])
+def test_compiled_training_agrees_with_eager_and_resumes_to_the_bit(tmp_path, name):
     run = replace(RUN, compile=True, steps=9, checkpoint_every=4, clip=1.0, average=0.9)
-    data = points()
-    whole = fit(Gan(), run, data, data[:20], folder(tmp_path / "whole", run))
-    interrupted(Gan(), run, data, data[:20], folder(tmp_path / "parts", run), 6)
-    assert same(whole, fit(Gan(), run, data, data[:20], folder(tmp_path / "parts", run)))
+    program, data = PROGRAMS[name](), points()
+    whole = fit(program, run, data, data[:20], folder(tmp_path / "whole", run))
+    interrupted(program, run, data, data[:20], folder(tmp_path / "parts", run), 6)
+    assert same(whole, fit(program, run, data, data[:20], folder(tmp_path / "parts", run)))
     eager = replace(run, compile=False)
-    plain = fit(Gan(), eager, data, data[:20], folder(tmp_path / "eager", eager))
+    plain = fit(program, eager, data, data[:20], folder(tmp_path / "eager", eager))
     torch.testing.assert_close(whole.params, plain.params, rtol=1e-4, atol=1e-5)
 
 

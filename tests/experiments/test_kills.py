@@ -10,8 +10,7 @@ import time
 
 import pytest
 
-from jensen.experiments import train
-from tests.experiments.process import run, same_files
+from tests.experiments.process import child, run, same_files, was_killed
 
 KILLS = 100
 SMALL = [
@@ -21,26 +20,6 @@ SMALL = [
 OFTEN = ["vae", *SMALL, "--steps", "200", "--checkpoint-every", "5"]
 SHORT = ["vae", *SMALL, "--steps", "6", "--checkpoint-every", "2", "--no-compile"]
 CHANGES = {"open", "os.rename", "os.remove", "os.mkdir", "os.truncate"}
-
-
-def child(args, before=lambda: None):
-    """The command in a child of this process: its id."""
-    pid = os.fork()
-    if pid == 0:
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        for descriptor in range(3):
-            os.dup2(nowhere, descriptor)
-        try:
-            before()
-            train.main(list(map(str, args)))
-        finally:
-            os._exit(0)
-    return pid
-
-
-def was_killed(pid):
-    _, status = os.waitpid(pid, 0)
-    return os.WIFSIGNALED(status)
 
 
 def again(options, folder):

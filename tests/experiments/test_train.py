@@ -16,7 +16,7 @@ from jensen.experiments.report import png
 from jensen.experiments.run import config, metrics, session
 from jensen.experiments.run.loop import Loop
 from tests.experiments.data.test_images import write_mnist, write_static
-from tests.experiments.process import FAST, KILL, command, contents, last, run, same_files, settings, start
+from tests.experiments.process import FAST, child, command, contents, last, run, same_files, settings, was_killed
 
 FIGURES = {"training.png", "reconstructions.png", "samples.png", "latent.png"}
 
@@ -39,17 +39,6 @@ def test_a_run_leaves_a_report_and_figures(whole):
     assert sum(row["kind"] == "train" for row in rows) == 10
 
 
-def test_kill_9_and_resume_leave_the_files_of_an_uninterrupted_run(whole, tmp_path):
-    """A real kill at step 73, with rows beyond the last checkpoint."""
-    folder = tmp_path / "killed"
-    killed = start(*FAST, "--out", folder, before=KILL.format(step=73, name="KILL"))
-    assert killed.returncode == -signal.SIGKILL
-    assert not (folder / "report.json").exists()
-    assert [row["step"] for row in metrics.read(folder)][-1] == 71
-    run("--resume", folder)
-    same_files(whole[0], folder)
-
-
 def stopping(monkeypatch, step, act):
     """The loop with something that happens before a step."""
     original = Loop.step
@@ -60,6 +49,18 @@ def stopping(monkeypatch, step, act):
         original(self)
 
     monkeypatch.setattr(Loop, "step", stop)
+
+
+def test_kill_9_and_resume_leave_the_files_of_an_uninterrupted_run(whole, tmp_path, monkeypatch):
+    """A real kill at step 73, with rows beyond the last checkpoint."""
+    folder = tmp_path / "killed"
+    with monkeypatch.context() as patch:
+        stopping(patch, 73, lambda: os.kill(os.getpid(), signal.SIGKILL))
+        assert was_killed(child([*FAST, "--out", folder]))
+    assert not (folder / "report.json").exists()
+    assert [row["step"] for row in metrics.read(folder)][-1] == 71
+    run("--resume", folder)
+    same_files(whole[0], folder)
 
 
 @pytest.mark.parametrize("step", [20, 50])
@@ -165,14 +166,15 @@ def test_what_does_not_decide_the_parameters_may_change_on_resume(whole, tmp_pat
         stopping(patch, 60, lambda: (_ for _ in ()).throw(KeyError))
         with pytest.raises(KeyError):
             run(*FAST, "--out", folder)
-    printed = run("--resume", folder, "--on-nan", "skip", "--evidence-k", "7", "--keep", "2", "--log-every", "20")
+    printed = run("--resume", folder, "--on-nan", "skip", "--evidence-k", "7", "--keep", "2", "--log-every", "20",
+                  "--device", "cpu:0")  # fmt: skip
     assert "NLL (K = 7)" in printed
     ours, theirs = last(folder)[1], last(whole[0])[1]
     assert all(torch.equal(ours.tensors[name], t) for name, t in theirs.tensors.items())
 
 
 def test_a_run_can_be_extended(finished):
-    assert "150 steps" in run("--resume", finished, "--steps", "150")
+    assert "150 steps" in run("--keep", "2", "--steps", "150", "--resume", finished)
     assert last(finished)[1].state["step"] == 150
     assert settings(finished).run.steps == 150
 

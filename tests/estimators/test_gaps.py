@@ -63,7 +63,7 @@ def test_a_flow_bends_where_a_normal_cannot():
     q = DiagNormal(*torch.zeros(2, n, 2, dtype=torch.float64))
     flow = Pushforward(q, flows.real_nvp(KEY, 2, n=n, dtype=torch.float64))
     normal, bent = (
-        inference_gaps(banana, q, log_evidence, KEY, start, steps=800, lr=0.01)
+        inference_gaps(banana, q, log_evidence, KEY, start, steps=400, lr=0.02)
         for start in (FullNormal.from_diagonal(q), flow)
     )
     assert (normal.approximation > 0.6).all()

@@ -15,7 +15,7 @@ FAST = [
     "--checkpoint-every", "50", "--log-every", "10",
 ]  # fmt: skip
 FEW = [  # of an evaluation
-    "--images", "6", "--k", "1", "10", "30", "--chains", "2", "--temperatures", "4", "--gap-images", "2",
+    "--images", "6", "--k", "1", "10", "30", "--chains", "2", "--temperatures", "3", "--gap-images", "2",
 ]  # fmt: skip
 VARIES = {"timing.json", ".lock"}  # the only files that may differ between two runs of one configuration
 

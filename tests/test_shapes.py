@@ -11,8 +11,7 @@ from jaxtyping import install_import_hook
 import jensen.core
 import jensen.estimators
 
-# Annotations that the hook cannot check: Self, in methods decorated one by one, and a protocol not for run time.
-UNCHECKED = ("__init__", "contracts", "constrained", "vae")
+UNCHECKED = ("__init__", "contracts")  # protocols speak of Self, which the hook cannot check in methods by themselves
 
 def modules(package):
     root = Path(package.__path__[0])

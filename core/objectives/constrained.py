@@ -1,7 +1,7 @@
 """Constrained objectives: a least reconstruction (GECO), a least KL (delta-VAE)."""
 
 import math
-from typing import NamedTuple, Protocol, Self, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -25,7 +25,7 @@ class Multiplier(NamedTuple):
     weight: Float[Tensor, ""]  # of the steps seen: 0 at the start
 
     @classmethod
-    def start(cls, like: Tensor) -> Self:
+    def start(cls, like: Tensor) -> "Multiplier":
         """A multiplier of 1, and no steps seen; float32 at least, on the device of `like`."""
         zero = at_least_float32(like.new_zeros(()))
         return cls(zero, zero, zero)
@@ -91,7 +91,7 @@ def geco(
 class Committable(Distribution, Protocol):
     """A family whose KL to the standard normal can be bounded from below."""
 
-    def committed(self, rate: float, /) -> Self: ...
+    def committed(self, rate: float, /) -> "Committable": ...
 
 
 def committed(q: Distribution, rate: float) -> Committable:

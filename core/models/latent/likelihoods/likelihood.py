@@ -1,6 +1,6 @@
 """The Protocol of a likelihood, and the means that those of pixels start from."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -10,6 +10,7 @@ from jensen.core.models.latent.likelihoods.outputs import Outputs
 from jensen.core.trees import Params
 
 
+@runtime_checkable
 class Likelihood(Protocol):
     """p(x | z) as a function of a decoder's outputs, one per pixel, and of parameters of its own.
 

@@ -54,7 +54,7 @@ def set_grads(params: Tree, grads: Tree) -> None:
     Gradients are detached. Missing, unknown and misshapen ones raise, as in `from_paths`.
     """
     for leaf, gradient in zip(leaves(params), leaves(from_paths(paths(grads), params)), strict=True):
-        leaf.grad = gradient.detach()
+        leaf.grad = torch.empty_like(leaf).copy_(gradient.detach())  # a fused optimiser pairs places in memory
 
 
 def norm(tree: Tree) -> Tensor:

@@ -63,3 +63,13 @@ def test_wrong_keys_are_named_with_the_nearest():
 def test_a_wrong_shape_is_named_by_its_path():
     with pytest.raises(ValueError, match=r"expected b\.0 \(2,\), got \(3,\)"):
         trees.from_paths({**trees.paths(TREE), "b.0": torch.ones(3)}, TREE)
+
+
+def test_a_gradient_of_other_strides_is_followed_by_a_fused_optimiser():
+    """Which takes the gradient's memory for that of the parameter's order."""
+    slope = torch.arange(6.0).reshape(3, 2)
+    for laid_out in (slope.T.contiguous().T, torch.zeros(3, 4)[:, :2].copy_(slope)):
+        params = {"weight": torch.zeros(3, 2)}
+        trees.set_grads(params, {"weight": laid_out})
+        torch.optim.SGD(trees.leaves(params), lr=1.0, fused=True).step()
+        assert torch.equal(params["weight"], -slope)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from torch import Tensor
+
 from jensen.core import bounds, objectives
 from jensen.core.contracts import Bound, Distribution, Key
 from jensen.core.objectives import Objective
@@ -166,8 +168,13 @@ class Estimation:
         bound = self.the_bound
         if not isinstance(bound, bounds.Sumo):
             return bound
-        terms = bound.draw(key, n).clamp_max(self.k - bound.first)
-        return lambda log_w: bound(log_w, terms)
+        terms = bound.draw(key, n)
+
+        def drawn(log_w: Tensor) -> Tensor:
+            """Of (s, m n) too, which baselines ask for: m parts of the same data."""
+            return bound(log_w, terms.clamp_max(len(log_w) - bound.first).repeat(log_w.shape[1] // n))
+
+        return drawn
 
     @property
     def words(self) -> str:

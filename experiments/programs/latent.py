@@ -142,8 +142,9 @@ class LatentProgram:
         options = self.estimation.options(self.name, weights)
         if not bounds.upper(bound):
             return estimate(log_p, q, noise, bound=bound, **options), zero
-        above = estimate(log_p.stopped(q), q, noise, bound=bound, **options)  # the posterior lowers it, not the model
-        return gradients.wake_theta(log_p, trees.stop(q), noise) - above, zero
+        # The posterior lowers an upper bound, in which the model has no part; the value is IWAE's, which that raises.
+        above = estimate(log_p.stopped(q), q, noise, bound=bound, **options)
+        return gradients.wake_theta(log_p, trees.stop(q), noise) - (above - above.detach()), zero
 
     @torch.no_grad()
     def score(self, params: Params, state: Tree, batch: Tensor, key: Key, /) -> Tensor:

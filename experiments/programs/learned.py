@@ -20,7 +20,7 @@ WIDTH = 100  # of either network's hidden layer
 def init_baseline(key: Key, x: Tensor) -> Params:
     """A network of x (N, D) that starts at the bound of independent pixels."""
     entropy = Bernoulli.from_mean(x.mean(0).clamp(0.001, 0.999)).entropy()
-    return _init(key, x.shape[1], -entropy / x.shape[1])
+    return _init(key, x.shape[1], (-entropy / x.shape[1]).to(x.dtype))
 
 
 def prediction(params: Params, x: Tensor) -> Tensor:

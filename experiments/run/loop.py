@@ -130,7 +130,7 @@ class Loop:
             for each in optimiser.param_groups:
                 each["lr"] = rate
             for leaf, slope in zip(self.leaves[group], trees.leaves(slopes[group]), strict=True):
-                leaf.grad = slope
+                leaf.grad = slope.contiguous()  # as leaves are: a fused optimiser pairs places in memory, not indices
             optimiser.step()
         if self.run.average is not None and self.stand.average is not None:
             decay = min(self.run.average, (1 + step) / (10 + step))  # early on the start must weigh little

@@ -6,6 +6,7 @@ A checkpoint holds all of it, leaf by leaf, under "params.<path>", "state.<path>
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -74,7 +75,7 @@ def start(params: Params, state: Tree, settings: Mapping[str, Optimiser], averag
     """Before the first step. ValueError where groups and optimisers do not go together."""
     if sorted(params) != sorted(settings):
         raise ValueError(f"expected an optimiser per group {sorted(params)}, got {sorted(settings)}")
-    params = trees.map(torch.clone, params)  # no two leaves share memory
+    params = trees.map(partial(torch.clone, memory_format=torch.contiguous_format), params)  # each in its own memory
     optimisers = {group: settings[group].make(params[group]) for group in params}
     return TrainState(params, state, optimisers, trees.map(torch.clone, params) if average else None)
 

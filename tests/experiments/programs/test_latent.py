@@ -162,6 +162,7 @@ def test_an_upper_bound_is_lowered_by_the_posterior_while_the_model_raises_iwae(
     theta = grad(lambda m: gradients.wake_theta(partial(made.model.log_joint, m, data()), trees.stop(q), noise).mean())
     torch.testing.assert_close(slopes["decoder"], trees.map(torch.neg, theta(params["model"])["decoder"]))
     assert log_p
+    torch.testing.assert_close(out(made, params, state).loss, -value(params["model"], bounds.iwae))
 
 
 @pytest.mark.parametrize(("kind", "text"), [*(("vae", text) for text in OBJECTIVES), *(("sbn", text) for text in ANY)])
@@ -252,6 +253,26 @@ def test_sumo_of_a_step_ends_where_its_samples_do():
     log_w = keys.normal(KEY, (6, 1), torch.float64)
     draws = torch.stack([estimation.bound_at(key, 1)(log_w) for key in keys.split(KEY, 2000)])
     laws.mean_is(draws, bounds.iwae(log_w))
+
+
+def test_sumo_of_a_step_is_that_of_a_datum_wherever_a_baseline_asks_for_it():
+    bound = Estimation(k=6, bound="sumo(2)").bound_at(KEY, 5)
+    log_w = keys.normal(KEY, (6, 10))
+    torch.testing.assert_close(bound(log_w), torch.cat([bound(log_w[:, :5]), bound(log_w[:, 5:])]))
+    for baseline in ("leave-one-out", "vimco"):
+        made = program(Estimation(k=4, bound="sumo(2)", baseline=baseline), sbn.build(4, 3))
+        params, state = made.init(KEY, data(40))
+        assert out(made, params, state).loss.isfinite()
+
+
+@pytest.mark.parametrize("name", ["nvil", "relax", "disarm", "score"])
+def test_what_is_learned_beside_a_model_of_half_precision_has_its_type(name):
+    estimation = Estimation(k=2, **({"baseline": "nvil"} if name == "nvil" else {"estimator": name}))
+    made, x = program(estimation, sbn.build(4, 3)), data(40).bfloat16()
+    params, state = made.init(KEY, x)
+    assert {leaf.dtype for leaf in trees.leaves(params)} == {torch.bfloat16}
+    weights = {}
+    assert made.loss(params, state, {"datum": torch.arange(6), "data": x[:6]}, KEY, weights).loss.isfinite()
 
 
 def test_nvil_trains_its_network_on_the_squared_error_and_on_nothing_else():

@@ -1,5 +1,6 @@
+"""The loop: resuming bit for bit, groups with optimisers of their own, averages, batches, rows."""
+
 import json
-import math
 from dataclasses import replace
 
 import pytest
@@ -8,12 +9,12 @@ import torch
 from jensen.core import keys, trees
 from jensen.experiments.data.batches import Epochs
 from jensen.experiments.run import metrics
-from jensen.experiments.run.errors import InputError, NonFiniteError
+from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.folder import series
 from jensen.experiments.run.loop import Watch, fit
 from jensen.experiments.run.optimisers import Optimiser
-from jensen.experiments.run.program import Out, Turn
-from tests.experiments.run.toys import PROGRAMS, RUN, Codebook, Gan, Regression, folder, interrupted, points
+from jensen.experiments.run.program import Turn
+from tests.experiments.run.toys import PROGRAMS, RUN, Gan, Regression, folder, interrupted, points
 
 CASES = {
     "plain": RUN,
@@ -91,67 +92,6 @@ def test_a_step_is_adam_on_the_gradient_of_the_loss(tmp_path):
     torch.testing.assert_close(fitted.params["model"]["bias"], bias.detach())
 
 
-def test_parts_of_a_batch_sum_to_the_whole(tmp_path):
-    data = points().double()
-    whole = fit(Regression(), RUN, data, data, folder(tmp_path / "whole"))
-    run = replace(RUN, accumulate=4)  # parts of 3, 3, 3 and 1
-    parts = fit(Regression(), run, data, data, folder(tmp_path / "parts", run))
-    torch.testing.assert_close(parts.params, whole.params, rtol=1e-9, atol=1e-9)
-
-
-class Centred(Regression):
-    """Points less their running mean, which is state, and which the loss reads."""
-
-    def init(self, key, data):
-        return super().init(key, data)[0], {
-            "mean": torch.zeros_like(data[0]),
-            "steps": torch.zeros((), dtype=torch.long),
-        }
-
-    def loss(self, params, state, batch, key, weights):
-        mean = torch.lerp(state["mean"], batch["data"].mean(0), 0.1)
-        out = super().loss(params, {}, {**batch, "data": batch["data"] - mean}, key, weights)
-        return out._replace(state={"mean": mean, "steps": state["steps"] + 1})
-
-
-def test_parts_of_a_batch_begin_with_one_state_and_leave_its_mean(tmp_path):
-    """Parts that follow one another would forget the past as often as there are parts."""
-
-    class Late(Centred):
-        """The loss reads the state as it was, so that the whole batch's gradient is the mean of its parts'."""
-
-        def loss(self, params, state, batch, key, weights):
-            out = super().loss(params, state, batch, key, weights)
-            shifted = {**batch, "data": batch["data"] - state["mean"]}
-            return Regression.loss(self, params, {}, shifted, key, weights)._replace(state=out.state)
-
-    data = points().double()
-    whole = fit(Late(), RUN, data, data, folder(tmp_path / "whole"))
-    run = replace(RUN, accumulate=4)
-    parts = fit(Late(), run, data, data, folder(tmp_path / "parts", run))
-    torch.testing.assert_close((parts.params, parts.state), (whole.params, whole.state), rtol=1e-9, atol=1e-9)
-    assert whole.state["steps"] == 40
-
-
-def test_gradients_keep_their_types_in_parts_and_where_they_are_clipped(tmp_path):
-    """A scalar beside another of a wider type would take that one's."""
-
-    class Scaled(Regression):
-        def init(self, key, data):
-            return {"model": {**super().init(key, data)[0]["model"], "scale": torch.ones((), dtype=data.dtype)}}, {}
-
-        def loss(self, params, state, batch, key, weights):
-            shifted = {**batch, "data": batch["data"] * params["model"]["scale"]}
-            return super().loss({"model": {n: t for n, t in params["model"].items() if n != "scale"}}, state, shifted,
-                                key, weights)  # fmt: skip
-
-    for dtype in (torch.float32, torch.bfloat16):
-        run = replace(RUN, accumulate=3, clip=0.1, steps=3)
-        data = points().to(dtype)
-        fitted = fit(Scaled(), run, data, data, folder(tmp_path / str(dtype), run))
-        assert fitted.params["model"]["scale"].dtype is dtype
-
-
 def test_the_average_is_of_the_parameters_over_steps(tmp_path):
     data, run = points(), replace(RUN, average=0.7, steps=6, checkpoint_every=1, keep=10)
     where = folder(tmp_path, run)
@@ -181,52 +121,6 @@ def test_every_epoch_is_a_new_order_of_all_data():
     assert not torch.equal(*seen)
 
 
-def test_held_out_scores_are_recorded_at_each_epoch_and_stop_the_run(tmp_path):
-    data, run = points(), replace(RUN, steps=1000, patience=2)
-    program = Regression(optimiser=Optimiser("sgd", lr=0.4))
-    fitted = fit(program, run, data, data, folder(tmp_path, run))
-    scores = [row["score"] for row in metrics.read(tmp_path) if row["kind"] == "held-out"]
-    assert fitted.progress.stopped
-    assert fitted.progress.step < 1000
-    assert fitted.progress.best == max(scores)
-    assert max(scores[-2:]) <= max(scores[:-2])
-    kept = Regression().score(fitted.params, {}, data, None).double().mean().item()
-    assert math.isclose(kept, max(scores), rel_tol=1e-6)
-
-
-def test_the_best_is_that_of_the_run_whose_score_it_was(tmp_path):
-    """A killed run has found a better one after its last checkpoint, which the longer run that follows does not come
-    to, for its rates are others."""
-    data, run = points(), replace(RUN, steps=25, patience=3, checkpoint_every=13, lr_final=0.0)
-    program = Regression(optimiser=Optimiser("sgd", lr=0.45))
-    interrupted(program, run, data, data, folder(tmp_path, run), 20)
-    before = scores(tmp_path)
-    longer = replace(run, steps=1000)
-    fitted = fit(program, longer, data, data, folder(tmp_path, longer))
-    after = scores(tmp_path)
-    assert before[18] > max(after.values()) > after[18]
-    kept = Regression().score(fitted.params, {}, data, None).double().mean().item()
-    assert fitted.progress.best == max(after.values())
-    assert math.isclose(kept, max(after.values()), rel_tol=1e-6)
-
-
-def scores(path):
-    """The held-out score by step."""
-    return {row["step"]: row["score"] for row in metrics.read(path) if row["kind"] == "held-out"}
-
-
-def test_a_score_that_is_no_number_is_never_the_best(tmp_path):
-    class Sick(Regression):
-        def score(self, params, state, batch, key):
-            return super().score(params, state, batch, key) + math.nan
-
-    data, run = points(), replace(RUN, steps=1000, patience=2)
-    fitted = fit(Sick(), run, data, data, folder(tmp_path, run))
-    assert fitted.progress.best is None
-    assert fitted.progress.step == 12
-    assert [row["score"] for row in metrics.read(tmp_path) if row["kind"] == "held-out"] == [None, None]
-
-
 def test_a_run_can_be_extended_but_not_shortened(tmp_path):
     data = points()
     fit(Regression(), RUN, data, data, folder(tmp_path))
@@ -235,96 +129,6 @@ def test_a_run_can_be_extended_but_not_shortened(tmp_path):
     assert [row["step"] for row in metrics.read(tmp_path) if row["kind"] == "train"] == list(range(5, 61, 5))
     with pytest.raises(InputError, match="more steps than the 50 asked for"):
         fit(Regression(), replace(RUN, steps=50), data, data, folder(tmp_path))
-
-
-class Bad(Regression):
-    """NaN for one datum from step 13 on."""
-
-    def loss(self, params, state, batch, key, weights):
-        out = super().loss(params, state, batch, key, weights)
-        error = torch.where((batch["datum"] == 7) & (weights["pull"] >= 13 / 40), math.nan, out.terms["error"])
-        return Out(out.loss + 0 * error.mean(), {**out.terms, "error": error}, state)
-
-
-def test_a_step_that_is_not_finite_names_its_term_and_datum_and_changes_nothing(tmp_path):
-    data = points()
-    with pytest.raises(NonFiniteError, match=r"the term error is nan at datum 7 \(row \d of the batch, 1 of 10 data\)"):
-        fit(Bad(), RUN, data, data, folder(tmp_path / "bad"))
-    stopped = series(tmp_path / "bad")[-1]
-    step = int(stopped.stem.split("-")[1])
-    assert step >= 13
-    plain = replace(RUN, checkpoint_every=1, keep=100)
-    fit(Regression(), plain, data, data, folder(tmp_path / "good", plain))
-    bad = folder(tmp_path / "bad").load(stopped)[0]
-    good = folder(tmp_path / "good", plain).load(tmp_path / "good" / stopped.name)[0]
-    assert all(torch.equal(bad[name], good[name]) for name in good)
-
-
-def test_a_step_that_is_not_finite_leaves_state_and_average_as_they_were(tmp_path):
-    class BadCodes(Codebook):
-        def loss(self, params, state, batch, key, weights):
-            out = super().loss(params, state, batch, key, weights)
-            return out._replace(loss=torch.where(weights["pull"] >= 13 / 40, math.nan, out.loss))
-
-    data, run = points(), replace(RUN, average=0.9, steps=20, checkpoint_every=13)
-    good, raised = folder(tmp_path / "good", run), folder(tmp_path / "raised", run)
-    interrupted(Codebook(), run, data, data, good, 15)
-    with pytest.raises(NonFiniteError, match="step 13: the loss, or the norm of a gradient"):
-        fit(BadCodes(), run, data, data, raised)
-    run = replace(run, on_nan="skip")
-    skipped = folder(tmp_path / "skipped", run)
-    assert fit(BadCodes(), run, data, data, skipped).progress.skipped == 7
-    expected = good.load(series(good.path)[-1])[0]
-    for where, step in ((raised, 13), (skipped, 20)):
-        tensors, stand = where.load(series(where.path)[-1])
-        assert stand["step"] == step
-        assert [name for name in expected if not torch.equal(tensors[name], expected[name])] == []
-
-
-def test_parameters_that_an_update_spoils_are_never_saved(tmp_path):
-    """The last good checkpoint stays: it is the one that something can be learned from."""
-    data, run = points(), replace(RUN, checkpoint_every=3, keep=1)
-    program = Regression(optimiser=Optimiser("sgd", lr=1e10))
-    where = folder(tmp_path, run)
-    with pytest.raises(NonFiniteError) as stopped:
-        fit(program, run, data, data, where)
-    assert "start anew with a lower --lr" in str(stopped.value) or "parameters are unchanged" in str(stopped.value)
-    (path,) = series(tmp_path)
-    assert all(t.isfinite().all() for t in where.load(path)[0].values())
-
-
-def test_steps_that_are_not_finite_are_skipped_by_choice(tmp_path):
-    data, run = points(), replace(RUN, on_nan="skip")
-    fitted = fit(Bad(), run, data, data, folder(tmp_path, run))
-    assert fitted.progress.skipped > 0
-    assert all(leaf.isfinite().all() for leaf in trees.leaves(fitted.params))
-    assert metrics.read(tmp_path)[-1]["skipped"] == fitted.progress.skipped
-
-
-@pytest.mark.parametrize(
-    ("spoil", "line"),
-    [
-        (lambda p, s: (trees.map(lambda t: t / 0, p), s), "the parameter model.shift is not finite"),
-        (lambda p, s: (p, {**s, "count": s["count"] / 0}), "the state count is not finite"),
-    ],
-)
-def test_what_was_not_finite_before_the_step_is_named(tmp_path, spoil, line):
-    class Spoiled(Codebook):
-        def init(self, key, data):
-            return spoil(*super().init(key, data))
-
-    with pytest.raises(NonFiniteError, match=line):
-        fit(Spoiled(), RUN, points(), points(), folder(tmp_path))
-
-
-def test_a_gradient_that_overflows_is_named(tmp_path):
-    class Steep(Regression):
-        def loss(self, params, state, batch, key, weights):
-            out = super().loss(params, state, batch, key, weights)
-            return out._replace(loss=out.loss + (params["model"]["weight"].sum() ** 0.5))
-
-    with pytest.raises(NonFiniteError, match=r"gradient of model\.weight is not finite"):
-        fit(Steep(), RUN, points(), points(), folder(tmp_path))
 
 
 def test_moments_of_another_shape_are_refused_before_anything_is_copied(tmp_path):
@@ -391,3 +195,18 @@ def test_a_turn_does_not_differentiate_the_groups_of_others(tmp_path):
     fitted = fit(Leaky(), RUN, data, data, folder(tmp_path))
     fresh, _ = Leaky().init(keys.split(keys.key(0), 4)[0], data)
     assert trees.norm(trees.map(torch.sub, fitted.params["generator"], fresh["generator"])) == 0
+
+
+def test_gradients_and_parameters_of_other_strides_are_followed(tmp_path):
+    """Fused optimisers take the memory of both for one order."""
+
+    class Transposed(Regression):
+        def init(self, key, data):
+            return {"model": {"weight": torch.zeros(4, 2).T[:1], "bias": torch.ones(4, 2)[:, 0]}}, {}
+
+        def loss(self, params, state, batch, key, weights):
+            turned = {"model": {**params["model"], "weight": params["model"]["weight"].T.contiguous().T}}
+            return super().loss(turned, state, batch, key, weights)
+
+    plain, turned = (fit(p(), RUN, points(), points(), folder(tmp_path / p.__name__)) for p in (Regression, Transposed))
+    torch.testing.assert_close(plain.params, turned.params)

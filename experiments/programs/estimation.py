@@ -163,18 +163,9 @@ class Estimation:
         return found
 
     def bound_at(self, key: Key, n: int) -> Bound:
-        """The bound of one step: SUMO's roulette is drawn anew, and ends where the samples do, so that its mean is
-        IWAE's at k."""
+        """The bound of one step: SUMO's roulette is drawn anew."""
         bound = self.the_bound
-        if not isinstance(bound, bounds.Sumo):
-            return bound
-        terms = bound.draw(key, n)
-
-        def drawn(log_w: Tensor) -> Tensor:
-            """Of (s, m n) too, which baselines ask for: m parts of the same data."""
-            return bound(log_w, terms.clamp_max(len(log_w) - bound.first).repeat(log_w.shape[1] // n))
-
-        return drawn
+        return Drawn(bound, bound.draw(key, n)) if isinstance(bound, bounds.Sumo) else bound
 
     @property
     def words(self) -> str:
@@ -187,6 +178,19 @@ class Estimation:
             f"posterior temperature from {self.posterior_temperature:g}": self.posterior_temperature != 1,
         }
         return ", ".join(part for part, differs in parts.items() if differs)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """SUMO with its roulettes, which end where the samples do, so that their mean is IWAE's at as many."""
+
+    bound: bounds.Sumo
+    terms: Tensor  # (n,)
+
+    def __call__(self, log_w: Tensor, /) -> Tensor:
+        """log_w (s, n), or (s, m n) of m parts of the same data, as baselines have it."""
+        terms = self.terms.clamp_max(len(log_w) - self.bound.first)
+        return self.bound(log_w, terms.repeat(log_w.shape[1] // len(terms)))
 
 
 def spelled(parse, kind: str, text: str):

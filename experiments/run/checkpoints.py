@@ -39,7 +39,7 @@ class Checkpoint(NamedTuple):
     tensors: Mapping[str, Tensor]
     state: Mapping[str, Json] = NOTHING  # where the run stands
     config: Mapping[str, Json] = NOTHING  # what decides its bits: config.decisive
-    data: str = ""  # the digest of its training data
+    data: str = ""  # the digest of its data
 
 
 def save(path: Path, checkpoint: Checkpoint, onwards: str = files.AGAIN) -> None:
@@ -68,7 +68,7 @@ def load(
         path: the file, which is opened once.
         like: tensors whose names, shapes and dtypes the stored ones must have.
         settings: those of this run, which the checkpoint's must equal in all that decides the bits.
-        data: the digest that the training data must have.
+        data: the digest that the data must have.
         cure: what to do about a file that is refused.
 
     Raises:
@@ -85,7 +85,7 @@ def load(
         if other:
             raise InputError(f"{path} is of another run: it {other}")
     if data is not None and data != checkpoint.data:
-        raise InputError(f"{path} is of a run on other training data than are here now: give it those, or start anew")
+        raise InputError(f"{path} is of a run on other data than are here now: give it those, or start anew")
     return checkpoint
 
 
@@ -100,7 +100,7 @@ def checksum(tensors: Mapping[str, Tensor], text: str = "") -> str:
 
 
 def digest(data: Tree) -> str:
-    """The sha256 of a tree of tensors, by which a run knows its training data."""
+    """The sha256 of a tree of tensors, by which a run knows its data."""
     return checksum(trees.paths(data))
 
 

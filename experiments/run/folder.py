@@ -42,7 +42,7 @@ class RunFolder:
 
     path: Path
     settings: "Settings"
-    data: str  # the digest of the training data
+    data: str  # the digest of its data
 
     @property
     def onwards(self) -> str:

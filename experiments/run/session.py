@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol, cast
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
 
 from jensen.core import keys, trees
 from jensen.core.trees import Params, Tree
@@ -66,8 +67,9 @@ def go_on(path: Path, settings: Settings) -> list[Finding]:
 
 
 def digest(prepared: Prepared) -> str:
-    """The sha256 of the data that a run is trained and scored on, by which its checkpoints know them again."""
-    return checkpoints.digest({"train": prepared.train, "held_out": prepared.held_out})
+    """The sha256 of the data that a run is trained, scored and judged on, by which its checkpoints know them again."""
+    data = [leaf for leaf in trees.leaves(prepared.data) if isinstance(leaf, Tensor)]
+    return checkpoints.digest({"train": prepared.train, "held_out": prepared.held_out, "data": data})
 
 
 def _carried_out(settings: Settings, prepared: Prepared, where: RunFolder) -> list[Finding]:

@@ -1,15 +1,18 @@
 """The command as its users run it: whole runs, kills, signals, disks that fill, folders that are taken."""
 
 import dataclasses
+import json
 import os
 import shutil
 import signal
 import subprocess
 
+import numpy as np
 import pytest
 import torch
 
-from jensen.experiments import train
+from jensen.experiments import evaluate, train
+from jensen.experiments.data.mnist import STATIC
 from jensen.experiments.programs.command_line import parse
 from jensen.experiments.recipes import RECIPES
 from jensen.experiments.report import png
@@ -218,12 +221,37 @@ def test_a_moved_data_folder_is_no_other_run(tmp_path):
     run("--resume", tmp_path / "run", "--data-dir", tmp_path / "two", "--steps", 6)
 
 
-def test_other_data_in_the_same_place_are_refused(tmp_path, refused):
+@pytest.mark.parametrize(
+    ("of", "image"), [("train", 0), ("train", -1), ("test", 0)], ids=["trained", "held-out", "test"]
+)
+def test_other_data_in_the_same_place_are_refused(of, image, tmp_path, refused):
+    """One bit of what a run is trained on, of what stops it, or of what it is judged by."""
     write_static(tmp_path, n=40, test=12)
     sizes = ["--no-compile", "--steps", 4, "--batch", 8, "--evidence-k", 3, "--out", tmp_path / "run", "--units", 5]
-    run("sbn", "--data", "mnist-static", "--data-dir", tmp_path, *sizes)
-    write_static(tmp_path, n=41, test=12)
-    assert "other training data" in refused(train.main, "--resume", tmp_path / "run")
+    run("sbn", "--data", "mnist-static", "--data-dir", tmp_path, *sizes, "--held-out", 0.1)
+    with np.load(tmp_path / STATIC) as file:
+        arrays = dict(file)
+    arrays[of][image, 5] ^= 4
+    np.savez(tmp_path / STATIC, **arrays)
+    for main, args in ((train.main, ["--resume", tmp_path / "run"]), (evaluate.main, [tmp_path / "run"])):
+        assert "is of a run on other data than are here now" in refused(main, *args)
+
+
+def test_an_extension_that_is_killed_has_no_report_and_its_time_adds_up(finished, monkeypatch):
+    before = json.loads((finished / "timing.json").read_text())
+    with monkeypatch.context() as patch:
+        stopping(patch, 120, lambda: (_ for _ in ()).throw(KeyError))
+        with pytest.raises(KeyError):
+            run("--resume", finished, "--steps", 150)
+    assert not (finished / "report.json").exists()
+    assert not (finished / "report.txt").exists()
+    between = json.loads((finished / "timing.json").read_text())
+    assert between["training_s"] > before["training_s"]
+    assert between["evaluation_s"] == before["evaluation_s"]
+    run("--resume", finished)
+    after = json.loads((finished / "timing.json").read_text())
+    assert all(after[name] > between[name] for name in after)
+    assert json.loads((finished / "report.json").read_text())["steps"] == 150
 
 
 @pytest.mark.parametrize("name", RECIPES)

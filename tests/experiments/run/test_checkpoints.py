@@ -132,7 +132,7 @@ def test_a_missing_tensor_is_refused(path):
 def test_another_run_and_other_data_are_refused(path):
     with pytest.raises(InputError, match="is of another run: it has --latent 2 where this run has --latent 3"):
         load(path, settings=Vae(latent=3))
-    with pytest.raises(InputError, match="is of a run on other training data than are here now"):
+    with pytest.raises(InputError, match="is of a run on other data than are here now"):
         load(path, data=digest({"x": torch.full((3,), 2.0)}))
 
 

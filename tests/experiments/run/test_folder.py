@@ -180,7 +180,7 @@ def test_a_damaged_checkpoint_says_what_is_before_it(run):
 
 def test_a_checkpoint_of_another_run_or_of_other_data_is_refused(run, tmp_path):
     save(run, 5)
-    for settings, data, message in ((Vae(3), "data", "is of another run"), (Vae(), "other", "on other training data")):
+    for settings, data, message in ((Vae(3), "data", "is of another run"), (Vae(), "other", "on other data")):
         with resumed(run.path, settings, data) as other, pytest.raises(InputError, match=message):
             other.load(other.latest())
 

@@ -8,6 +8,7 @@ import tyro
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.estimators.gradients import catalogue
 from jensen.experiments.data.batches import Epochs
 from jensen.experiments.data.images import ImageData, Images, split
 from jensen.experiments.programs.adapted import ImageModel
@@ -61,7 +62,7 @@ class ImageSettings:
         program = LatentProgram(
             model=model, estimation=self.estimation, name=name, dynamic=self.images.treatment == "dynamic",
             batches=batches, optimiser=self.optimiser, total=total, evidence_k=self.evidence_k,
-            compile=self.run.compile, title=self.title(images, total),
+            compile=self.run.compile, title=self.title(images, total, name),
         )  # fmt: skip
         self.attempt(program, train)
         return Prepared(program, train, images.test if held_out is None else held_out, images)
@@ -79,15 +80,31 @@ class ImageSettings:
             asked = self.estimation.objective if self.estimation.weighs_terms else self.estimation.bound
             raise InputError(f"{option} {asked} at --k {self.estimation.k}: {error}") from error
 
-    def title(self, images: Images, steps: int) -> str:
-        """What was trained on what, on one line."""
+    def title(self, images: Images, steps: int, name: str) -> str:
+        """What was trained on what, by which gradients, and what the numbers are not: a line each, where there is one.
+
+        name: of the estimator, in the catalogue.
+        """
         n, pixels = images.test.shape
         kind, treatment = type(self).__name__.lower(), self.images.treatment
         of = f"{kind} on {self.images.data}: {n} test images of {pixels} {treatment} pixels"
-        return ", ".join(filter(None, (of, self.words(), f"{steps} steps", self.estimation.words))) + "\n"
+        what = ", ".join(filter(None, (of, self.words(), f"{steps} steps", self.estimation.words)))
+        return "\n".join(filter(None, (what, self.gradients(name), self.caution()))) + "\n"
+
+    def gradients(self, name: str) -> str:
+        """Which they are, where they are not the ELBO's with its KL in closed form."""
+        if name == "analytic_kl":
+            return ""
+        baseline = f" with baseline {self.estimation.the_baseline}" if catalogue.ROWS[name].baseline else ""
+        of = f"of {self.estimation.bound} at k = {self.estimation.k}"
+        return f"gradients by {name.replace('_', '-')}{baseline}, {of}"
 
     def words(self) -> str:
         """What else the report's title says of the model."""
+        return ""
+
+    def caution(self) -> str:
+        """What the report's numbers are not."""
         return ""
 
     def example(self, train: Tensor) -> Tensor:

@@ -18,6 +18,13 @@ from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.settings import Run
 
+DENSITY = "bits/dim are those of a density of grey pixels: they do not compare with discrete pixels'"
+CAUTIONS = {
+    "soft-bernoulli": "soft targets: these are cross-entropies, and bound no log p(x)",
+    "continuous-bernoulli": DENSITY,
+    "gaussian": DENSITY,
+}
+
 
 @dataclass(frozen=True)
 class Vae(ImageSettings):
@@ -64,6 +71,9 @@ class Vae(ImageSettings):
 
     def words(self) -> str:
         return f"{self.likelihood} likelihood"
+
+    def caution(self) -> str:
+        return CAUTIONS.get(self.likelihood, "")
 
     def model(self, images: Images) -> ImageModel:
         """InputError for images that the network does not fit."""

@@ -134,6 +134,20 @@ def test_compiled_words_are_eager_ones_for_many_elements_particles_data_and_spli
         assert torch.equal(ours, eager)
 
 
+@pytest.mark.slow
+def test_compiled_words_of_every_shape_are_eager_ones():
+    def words(key, step):
+        key = keys.fold_in(key, step)
+        return (
+            keys.bits(key, (50,)), keys.permutation(key, 100), keys.at(key, particle=torch.arange(9)),
+            keys.uniform(key, (1, 3, 70)), keys.fold_in(key, 7), keys.bits(keys.at(key, 2**31, 2**31 - 3), (5, 6, 7)),
+        )  # fmt: skip
+
+    compiled = torch.compile(words, fullgraph=True)(KEY, torch.tensor(9))
+    for ours, eager in zip(compiled, words(KEY, torch.tensor(9)), strict=True):
+        assert torch.equal(ours, eager)
+
+
 def test_at_takes_index_tensors():
     rows = keys.at(KEY, datum=torch.arange(4))
     alone = vmap(lambda k: keys.normal(k, (3, 1, 2)))(rows)

@@ -8,10 +8,13 @@ import torch
 from jensen.core import flows, keys
 from jensen.core.distributions import (
     Bernoulli,
+    Beta,
     Categorical,
+    ContinuousBernoulli,
     DiagNormal,
     Dirichlet,
     FullNormal,
+    Gamma,
     Hierarchical,
     Pushforward,
 )
@@ -104,12 +107,12 @@ def test_discrete_posteriors_have_active_units_too():
     assert active_units(Categorical(one_of_three)).active.tolist() == [False, True]
 
 
-@pytest.mark.parametrize("family", [DiagNormal, Bernoulli, Categorical])
+@pytest.mark.parametrize("family", [DiagNormal, Bernoulli, Categorical, ContinuousBernoulli, Gamma, Beta])
 def test_kl_by_dimension_sums_to_the_kl(family):
     shape = (4, 3, 5) if family is Categorical else (4, 3)
     fields = len(family._fields)
     draw = [[keys.normal(k, shape, torch.float64) for k in keys.split(keys.fold_in(KEY, i), fields)] for i in (0, 1)]
-    q, p = (family(*each) for each in draw)
+    q, p = (family(*(t.exp() if family in (Gamma, Beta) else t for t in each)) for each in draw)
     by_dimension = kl_per_dimension(q, p)
     assert by_dimension.shape == (4, 3)
     torch.testing.assert_close(by_dimension.sum(-1), q.kl(p))

@@ -23,6 +23,7 @@ WRONG = {
     "long name": (["--data", "mnist", "--data-dir", "x" * 300], "cannot be used (File name too long)"),
     "resume a long name": (["--resume", "x" * 300], "cannot be used (File name too long): choose a shorter name"),
     "huge k": (["--k", str(2**31)], "expected --k of at least 1"),
+    "huge latent": (["--latent", str(2**31 - 1)], "this does not fit in memory: lower --k, --batch, --evidence-k or"),
     "negative clip": (["--clip", "-1"], "expected a positive --clip"),
     "negative weight": (["--objective", "beta(-1)"], "--objective beta(-1): expected a finite weight >= 0"),
     "unknown objective": (["--objective", "betta(1)"], "the nearest is 'beta'"),
@@ -141,6 +142,7 @@ def test_a_run_is_never_overwritten_nor_resumed_as_another(whole, refused):
     folder, _ = whole
     assert f"holds a run: go on with --resume {folder}" in refused(train.main, "--out", folder)
     assert "has --latent 2 where this run has --latent 3" in refused(train.main, "--resume", folder, "--latent", "3")
+    assert "--resume goes on in its own folder" in refused(train.main, "--resume", folder, "--out", "elsewhere")
 
 
 DAMAGE = {

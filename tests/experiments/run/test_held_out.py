@@ -10,14 +10,6 @@ from jensen.experiments.run.loop import fit
 from jensen.experiments.run.optimisers import Optimiser
 from tests.experiments.run.toys import RUN, Regression, folder, interrupted, points
 
-CASES = {
-    "plain": RUN,
-    "averaged": replace(RUN, average=0.9, lr_warmup=5, lr_min=1e-4, lr_final=0.0),
-    "accumulated": replace(RUN, accumulate=3, clip=1.0),
-    "stopping": replace(RUN, patience=3, held_out=0.2),
-    "series": replace(RUN, keep=2, checkpoint_every=7),
-}
-
 
 def test_held_out_scores_are_recorded_at_each_epoch_and_stop_the_run(tmp_path):
     data, run = points(), replace(RUN, steps=1000, patience=2)

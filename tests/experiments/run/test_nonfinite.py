@@ -15,14 +15,6 @@ from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.program import Out
 from tests.experiments.run.toys import RUN, Codebook, Regression, folder, interrupted, points
 
-CASES = {
-    "plain": RUN,
-    "averaged": replace(RUN, average=0.9, lr_warmup=5, lr_min=1e-4, lr_final=0.0),
-    "accumulated": replace(RUN, accumulate=3, clip=1.0),
-    "stopping": replace(RUN, patience=3, held_out=0.2),
-    "series": replace(RUN, keep=2, checkpoint_every=7),
-}
-
 
 class Bad(Regression):
     """NaN for one datum from step 13 on."""

@@ -7,14 +7,6 @@ import torch
 from jensen.experiments.run.loop import fit
 from tests.experiments.run.toys import RUN, Regression, folder, points
 
-CASES = {
-    "plain": RUN,
-    "averaged": replace(RUN, average=0.9, lr_warmup=5, lr_min=1e-4, lr_final=0.0),
-    "accumulated": replace(RUN, accumulate=3, clip=1.0),
-    "stopping": replace(RUN, patience=3, held_out=0.2),
-    "series": replace(RUN, keep=2, checkpoint_every=7),
-}
-
 
 def test_parts_of_a_batch_sum_to_the_whole(tmp_path):
     data = points().double()

@@ -1,5 +1,6 @@
 """What a machine lacks, in words: memory, a compiler, room on a disk. It imports nothing heavy."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ except ImportError:
     resource = None
 
 CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # version 2, and 1
+ACCELERATORS = ("/dev/nvidiactl", "/dev/kfd")
 TOO_LARGE = (  # what torch's errors say of sizes that do not fit: few of them have a class of their own
     "can't allocate memory", "not enough memory", "out of memory", "Storage size calculation overflowed",
     "integer multiplication overflow", "int64_t without overflow", "int too big to convert",
@@ -23,8 +25,11 @@ NO_COMPILER = ("No working C++ compiler", "Failed to find C compiler")
 
 @contextmanager
 def bounded_memory() -> Iterator[None]:
-    """What is larger than the machine's memory raises: the system kills a process that fills it, without a word."""
-    if resource is None:
+    """What is larger than the machine's memory raises: the system kills a process that fills it, without a word.
+
+    Where there is an accelerator nothing is bounded, for its driver maps more than it uses.
+    """
+    if resource is None or any(map(os.path.exists, ACCELERATORS)):
         yield
         return
     before = resource.getrlimit(resource.RLIMIT_DATA)
@@ -53,7 +58,9 @@ def lacking(error: Exception, sizes: str) -> str | None:
     """
     inner = getattr(error, "inner_exception", error)  # of the compiler's errors
     if isinstance(inner, OSError) and inner.filename is not None:
-        cure = files.CURES.get(inner.errno or 0, "mend that")
+        cure = (
+            "change its permissions" if inner.errno == errno.EACCES else files.CURES.get(inner.errno or 0, "mend that")
+        )
         return f"{os.fsdecode(inner.filename)} cannot be used ({reason(inner)}): {cure}"
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("jensen"):
         return f"{error.name} is not installed: pip install 'jensen[experiments]'"

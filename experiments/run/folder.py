@@ -98,6 +98,10 @@ class RunFolder:
         checkpoints.check_finite(path, tensors, self.cure(path))
 
     @property
+    def begun(self) -> bool:
+        return (self.path / CONFIG).is_file()
+
+    @property
     def finished(self) -> bool:
         return (self.path / REPORT).is_file()
 

@@ -20,7 +20,7 @@ from jensen.experiments.run import checkpoints, files, folder, metrics
 from jensen.experiments.run.command import echo
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.folder import FIGURES, RunFolder
-from jensen.experiments.run.loop import Watch, fit
+from jensen.experiments.run.loop import Loop, Watch
 from jensen.experiments.run.program import Data, Finding, Program, Row
 from jensen.experiments.run.settings import Run
 
@@ -86,7 +86,7 @@ def _carried_out(settings: Settings, prepared: Prepared, where: RunFolder) -> li
 
     watched = Sparingly(draw, SHARE)
 
-    with _bar(console) as bar, _timed(where, "training_s"):
+    with _bar(console) as bar:
         task = bar.add_task("compiling" if run.compile else "starting", total=None, value="")
 
         def show(step: int, total: int, row: Row) -> None:
@@ -96,7 +96,9 @@ def _carried_out(settings: Settings, prepared: Prepared, where: RunFolder) -> li
             bar.refresh()
 
         bar.refresh()
-        fitted = fit(program, run, prepared.train, prepared.held_out, where, Watch(show, watched))
+        loop = Loop(program, run, prepared.train, prepared.held_out, where, Watch(show, watched))
+        with _timed(where, "training_s"):
+            fitted = loop.fit()
     with console.status("evaluating"), _timed(where, "evaluation_s"):
         findings = program.report(fitted.params, fitted.state, prepared.data, report_key)
         draw(fitted.params, fitted.state)
@@ -129,13 +131,14 @@ class Sparingly:
 
 @contextmanager
 def _timed(where: RunFolder, name: str) -> Iterator[None]:
-    """Adds the time that is spent within to the run's, however it ends."""
+    """Adds the time that is spent within to the run's, however it ends, once it has begun."""
     began = time.monotonic()
     try:
         yield
     finally:
-        with suppress(InputError):  # a disk that is full has an error of its own
-            where.add_seconds(**{name: time.monotonic() - began})
+        if where.begun:
+            with suppress(InputError):  # a disk that is full has an error of its own
+                where.add_seconds(**{name: time.monotonic() - began})
 
 
 def _draw(figures: dict[str, Figure], where: RunFolder) -> None:

@@ -17,7 +17,9 @@ from jensen.experiments.programs.command_line import parse
 from jensen.experiments.recipes import RECIPES
 from jensen.experiments.report import png
 from jensen.experiments.run import config, metrics, session
+from jensen.experiments.run.folder import RunFolder
 from jensen.experiments.run.loop import Loop
+from jensen.experiments.run.metrics import Metrics
 from tests.experiments.data.test_images import write_mnist, write_static
 from tests.experiments.process import FAST, child, command, contents, last, run, same_files, settings, was_killed
 
@@ -96,6 +98,15 @@ def test_a_signal_saves_and_exits(signum, code, tmp_path, whole, monkeypatch, in
     same_files(whole[0], tmp_path / "run")
 
 
+@pytest.mark.parametrize("place", [(Loop, "resume"), (RunFolder, "begin"), (Metrics, "__enter__")], ids=str)
+def test_an_interrupt_before_the_first_step_is_no_dead_end(place, tmp_path, whole, monkeypatch, interruptible, refused):
+    with monkeypatch.context() as patch:
+        patch.setattr(*place, lambda *args: os.kill(os.getpid(), signal.SIGINT))
+        assert refused(train.main, *FAST, "--out", tmp_path / "run", code=130) == "interrupted; go on with --resume"
+    run(*(["--resume"] if (tmp_path / "run/config.json").exists() else [*FAST, "--out"]), tmp_path / "run")
+    same_files(whole[0], tmp_path / "run")
+
+
 def full(monkeypatch, name):
     """A disk that has no room for files of a name."""
     original = os.fsync
@@ -150,7 +161,7 @@ def test_training_stopped_in_its_evaluation_can_go_on(whole, finished, monkeypat
 
 def test_of_two_processes_on_one_run_one_is_refused(finished):
     """The one that is first runs until the other has been refused."""
-    wait = "import time\nfrom jensen.experiments.run import session\nsession.fit = lambda *args: time.sleep(60)\n"
+    wait = "import time\nfrom jensen.experiments.run.loop import Loop\nLoop.fit = lambda self: time.sleep(60)\n"
     first = subprocess.Popen(command("--resume", finished, before=wait), stdout=subprocess.PIPE, text=True)
     assert first.stdout is not None
     assert first.stdout.readline().startswith("run folder")

@@ -109,10 +109,12 @@ for q in (
     z = q.sample(q.noise(keys.split(key)[0], 6))
     q.log_prob(z), q.entropy(), q.kl(q), q.mean()
 wide = DiagNormal(torch.zeros(5, 3), torch.full((5, 3), 0.1))
-for q in (wide, FullNormal.from_diagonal(wide), Pushforward(wide, flows.real_nvp(key, 3, n=5))):
+for q in (wide, Pushforward(wide, flows.real_nvp(key, 3, n=5))):
     annealed = evidence.annealed_importance(normal.log_prob, q, key, 4, evidence.linear(2))
     evidence.bdmc(normal.log_prob, q, normal.sample(normal.noise(key, 1)), key, 4, evidence.sigmoidal(2))
-    draws = evidence.smc(normal.log_prob, q, key, 40).z
+    evidence.smc(normal.log_prob, q, key, 40)
+for q in (wide, FullNormal.from_diagonal(wide), Pushforward(wide, flows.real_nvp(key, 3, n=5))):
+    draws = q.sample(q.noise(key, 40))
     evidence.bridge(normal.log_prob, q, draws, key, 40), evidence.harmonic(normal.log_prob, q, draws)
     diagnostics.inference_gaps(normal.log_prob, q, torch.zeros(5), key, steps=2, samples=4).verdict()
 evidence.laplace(normal.log_prob, evidence.find_mode(normal.log_prob, torch.ones(5, 3)))

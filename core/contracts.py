@@ -135,6 +135,26 @@ class Flow(Protocol):
 
 
 @runtime_checkable
+class Bijection(Flow, Protocol):
+    """A flow from all of R^m onto a constrained set, whose events may have other axes: z (s, n, *m) to (s, n, *event).
+
+    `contains` tells which values (..., *event) are in the set, (...). The context is ignored.
+    """
+
+    def contains(self, value: Tensor, /) -> Tensor: ...
+
+
+@runtime_checkable
+class Constrained(Distribution, Protocol):
+    """A continuous distribution with support other than R^d, and the bijection onto it.
+
+    A continuous distribution without one has support R^d, up to sets that no gradient crosses.
+    """
+
+    def bijection(self) -> Bijection: ...
+
+
+@runtime_checkable
 class Bound(Protocol):
     """A function of log weights log p(x, z) - log q(z | x): (s, n) -> (n,), yours included."""
 

@@ -7,14 +7,17 @@ A log density of constrained values becomes one of real numbers by `unconstraine
 of a bijection's values is `Pushforward(base, (bijection,))`.
 """
 
+from jensen.core.bijections.composed import Composed
 from jensen.core.bijections.concatenated import Concatenated
 from jensen.core.bijections.correlation import CorrelationCholesky
 from jensen.core.bijections.densities import unconstrained
-from jensen.core.bijections.elementwise import Interval, Positive, Real, UnitInterval
+from jensen.core.bijections.elementwise import Above, Interval, Positive, Real, UnitInterval
 from jensen.core.bijections.ordered import Ordered
 from jensen.core.bijections.simplex import Simplex
 
 __all__ = [
+    "Above",
+    "Composed",
     "Concatenated",
     "CorrelationCholesky",
     "Interval",

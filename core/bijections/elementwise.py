@@ -54,6 +54,31 @@ class Positive(NamedTuple):
         return (value > 0).all(-1)
 
 
+class Above(NamedTuple):
+    """value = low + e^z, above low by the type's least step at least.
+
+    Onto        value > low, one for each component or for all, such as torch.tensor(1.0)
+    Log det     sum_d z
+    """
+
+    low: Float[Tensor, "*d"]
+
+    def forward(
+        self, z: Float[Tensor, "... d"], context: Tensor | None = None, /
+    ) -> tuple[Float[Tensor, "... d"], Float[Tensor, "..."]]:
+        most = torch.full_like(self.low, torch.finfo(z.dtype).max)
+        return (self.low + torch.exp(z)).clamp(torch.nextafter(self.low, most), most), z.sum(-1)
+
+    def inverse(
+        self, value: Float[Tensor, "... d"], context: Tensor | None = None, /
+    ) -> tuple[Float[Tensor, "... d"], Float[Tensor, "..."]]:
+        z = torch.log(value - self.low)
+        return z, -z.sum(-1)
+
+    def contains(self, value: Float[Tensor, "... d"], /) -> Bool[Tensor, "..."]:
+        return (value > self.low).all(-1)
+
+
 class UnitInterval(NamedTuple):
     """value = sigmoid(z), at least the type's least normal number and at most 1 - epsilon / 2.
 

@@ -6,10 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution as TorchDistribution
-from torch.distributions import Independent, MultivariateNormal, Normal
+from torch.distributions import Independent, MultivariateNormal, Normal, constraints
 
 from jensen.core import keys
-from jensen.core.contracts import Event, Key, Noise
+from jensen.core.bijections import Above, Interval, Positive, Real, Simplex, UnitInterval
+from jensen.core.contracts import Bijection, Event, Key, Noise
 from jensen.core.trees import Params, Static
 
 
@@ -54,6 +55,19 @@ class FromTorch(NamedTuple):
         anchor = self.sample(torch.full_like(z, 0.0 if _is_normal(d) else 0.5)).detach()
         return torch.where(inside, d.log_prob(torch.where(within, z, anchor)), -torch.inf)
 
+    def bijection(self) -> Bijection:
+        """Onto torch's support: all reals, a half-line, an interval or the simplex. TypeError for any other.
+
+        The ends of closed intervals are left out. TypeError for a family without an event axis, (n,).
+        """
+        d = self._made()
+        if not d.event_shape:
+            raise TypeError(
+                f"expected components as an event axis (n, d), got one {self.family.value} per datum: "
+                "wrap a batch (n, 1) in torch.distributions.Independent(d, 1)"
+            )
+        return _onto(d.support, self.family.value, d.mean)
+
     def _made(self) -> TorchDistribution:
         d = getattr(torch.distributions, self.family.value)(**self.parameters, validate_args=False)
         return Independent(d, self.depth.value, validate_args=False) if self.depth.value else d
@@ -82,6 +96,28 @@ def from_torch(d: TorchDistribution) -> FromTorch:
         )
 
     return FromTorch({name: getattr(base, name) for name in names}, Static(type(base).__name__), Static(depth))
+
+
+def _onto(support: constraints.Constraint | None, family: str, like: Tensor) -> Bijection:
+    """The bijection onto a support of torch's."""
+    while isinstance(support, constraints.independent):
+        support = support.base_constraint
+    if isinstance(support, type(constraints.real)):
+        return Real()
+    if isinstance(support, constraints.greater_than | constraints.greater_than_eq):
+        low = support.lower_bound
+        return Positive() if isinstance(low, float) and low == 0 else Above(torch.as_tensor(low).to(like))
+    if isinstance(support, constraints.interval | constraints.half_open_interval):
+        low, high = support.lower_bound, support.upper_bound
+        if isinstance(low, float) and (low, high) == (0, 1):
+            return UnitInterval()
+        return Interval(torch.as_tensor(low).to(like), torch.as_tensor(high).to(like))
+    if isinstance(support, type(constraints.simplex)):
+        return Simplex()
+    raise TypeError(
+        f"expected the real numbers, a half-line, an interval or the simplex for a support, got {support} of {family}: "
+        "write a NamedTuple with noise, sample, log_prob and bijection"
+    )
 
 
 def _is_normal(d: TorchDistribution) -> bool:

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.bijections import UnitInterval
 from jensen.core.contracts import Key
 from jensen.core.distributions.dirichlet import Dirichlet
 from jensen.core.distributions.shapes import check_fields, check_value, noise_shape
@@ -60,6 +61,10 @@ class Beta(NamedTuple):
         log_normaliser = torch.lgamma(a) + torch.lgamma(b) - torch.lgamma(a + b)
         terms = torch.xlogy(a - 1, z) + torch.special.xlog1py(b - 1, -z) - log_normaliser
         return narrow(torch.where(outside.any(-1), -torch.inf, terms.sum(-1)), self.concentration1)
+
+    def bijection(self) -> UnitInterval:
+        """Onto (0, 1)^d."""
+        return UnitInterval()
 
     def mean(self) -> Float[Tensor, "*n d"]:
         """a / (a + b): (n, d)."""

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.bijections import UnitInterval
 from jensen.core.contracts import Key
 from jensen.core.distributions.shapes import check_value, noise_shape
 from jensen.core.numerics import at_least_float32, bisect
@@ -51,6 +52,10 @@ class ContinuousBernoulli(NamedTuple):
         check_value(x, self.logits)
         logits, outside = at_least_float32(self.logits), ((x < 0) | (x > 1)).any(-1)
         return torch.where(outside, -torch.inf, (at_least_float32(x) * logits - log_normaliser(logits)).sum(-1))
+
+    def bijection(self) -> UnitInterval:
+        """Onto (0, 1)^d, all of the support but its edge."""
+        return UnitInterval()
 
     def mean(self) -> Float[Tensor, "*n d"]:
         """A'(logits): (n, d)."""

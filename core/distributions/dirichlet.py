@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.bijections import Simplex
 from jensen.core.contracts import Key
 from jensen.core.distributions.shapes import check_value, noise_shape
 from jensen.core.distributions.standard_gamma import log_gamma_divergence, log_standard_gamma
@@ -52,6 +53,10 @@ class Dirichlet(NamedTuple):
         terms = torch.xlogy(a - 1, torch.where(outside, 1.0, double(z)))
         log_p = torch.where(outside.any(-1), -torch.inf, terms.sum(-1) - _log_normaliser(a))
         return narrow(log_p, self.concentration)
+
+    def bijection(self) -> Simplex:
+        """From k - 1 real numbers onto the simplex; log dets are of the first k - 1 components, as log_prob is."""
+        return Simplex()
 
     def mean(self) -> Float[Tensor, "*n k"]:
         """a / sum_k a: (n, k)."""

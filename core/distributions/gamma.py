@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.bijections import Positive
 from jensen.core.contracts import Key
 from jensen.core.distributions.shapes import check_fields, check_value, noise_shape
 from jensen.core.distributions.standard_gamma import log_gamma_divergence, log_standard_gamma
@@ -54,6 +55,10 @@ class Gamma(NamedTuple):
         z = torch.where(outside, 1.0, double(z))
         terms = torch.xlogy(a - 1, z) - b * z + a * torch.log(b) - torch.lgamma(a)
         return narrow(torch.where(outside.any(-1), -torch.inf, terms.sum(-1)), self.concentration)
+
+    def bijection(self) -> Positive:
+        """Onto z > 0."""
+        return Positive()
 
     def mean(self) -> Float[Tensor, "*n d"]:
         """a / b: (n, d)."""

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import trees
-from jensen.core.contracts import Distribution, Key
+from jensen.core.bijections import Concatenated, Real
+from jensen.core.contracts import Bijection, Constrained, Distribution, Key, can
 from jensen.core.trees import Params, Static
 
 
@@ -49,6 +50,24 @@ class Hierarchical(NamedTuple):
         """log q(z1 | x) + log q(z2 | z1) in nats per datum: (s, n, d1 + d2) -> (s, n)."""
         z1, z2 = self._split(z)
         return self.first.log_prob(z1) + self._given(z1).log_prob(z2)
+
+    def bijection(self) -> Bijection:
+        """The family's for each layer, or `Real` where it has none.
+
+        TypeError for a discrete family, and for one whose support is a function of its fields: that of z2 moves with
+        z1.
+        """
+        name = type(self.first).__name__
+        if not self.reparameterised:
+            raise TypeError(f"expected a continuous family, got {name}: no bijection maps real numbers onto its values")
+        part = self.first.bijection() if can(self.first, Constrained) else Real()
+        if isinstance(part, Real):
+            return part
+        if trees.leaves(part):
+            raise TypeError(
+                f"expected a family of one support, got {name} onto an {type(part).__name__} by its fields: z2 has another one for each z1"
+            )
+        return Concatenated.of((part, trees.leaves(self.first)[0].shape[-1]), (part, self.second.value))
 
     def _given(self, z1: Tensor) -> Distribution:
         """q(z2 | z1)."""

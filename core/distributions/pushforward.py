@@ -5,7 +5,8 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core.contracts import Distribution, Flow, Key
+from jensen.core.bijections import Composed, Real
+from jensen.core.contracts import Bijection, Constrained, Distribution, Flow, Key, can
 
 
 class Pushforward(NamedTuple):
@@ -45,6 +46,19 @@ class Pushforward(NamedTuple):
             z, change = flow.inverse(z)
             log_det = log_det + change
         return self.base.log_prob(z) + log_det
+
+    def bijection(self) -> Bijection:
+        """The base's, then the flows; of an unconstrained base, the flows from the first `Bijection` on.
+
+        What comes before maps R^d onto R^d and has no part in the support.
+        """
+        self._check()
+        base = self.base.bijection() if can(self.base, Constrained) else Real()
+        parts = self.flows if isinstance(base, Real) else (base, *self.flows)
+        for i, part in enumerate(parts):
+            if can(part, Bijection):
+                return Composed(parts[i:]) if parts[i + 1 :] else part
+        return Real()
 
     def _check(self) -> None:
         if not self.base.reparameterised:

@@ -20,7 +20,7 @@ from torch.func import vmap
 
 from jensen.core.keys import split
 from jensen.core.trees import Tree
-from jensen.estimators.diagnostics.wording import listed
+from jensen.estimators.wording import listed
 
 LEVEL = 0.01  # of a verdict, over all parameters together
 

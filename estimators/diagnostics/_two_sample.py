@@ -22,7 +22,7 @@ from torch.func import vmap
 
 from jensen.core import keys
 from jensen.core.contracts import Key
-from jensen.estimators.diagnostics.wording import counted, listed, no_verdict
+from jensen.estimators.wording import counted, listed, no_verdict
 
 LEVEL = 0.05
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from jensen.core.contracts import ClosedForm, Distribution, Enumerable, can
 from jensen.core.divergences import kl_per_dimension
-from jensen.estimators.diagnostics.wording import counted, listed, no_verdict
+from jensen.estimators.wording import counted, listed, no_verdict
 
 
 class ActiveUnits(NamedTuple):

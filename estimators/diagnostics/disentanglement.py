@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.estimators.diagnostics.wording import listed
+from jensen.estimators.wording import listed
 
 BINS = 20
 LEVEL = 0.01  # of dci's tests, over all pairs or all factors together

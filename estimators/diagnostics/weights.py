@@ -18,9 +18,9 @@ from torch import Tensor
 
 from jensen.core.numerics import at_least_float32, log_sum_exp
 from jensen.core.ops._importance import importance
-from jensen.estimators.diagnostics.wording import listed, no_verdict
 from jensen.estimators.evidence.pareto import LEAST
 from jensen.estimators.evidence.tail import smooth_tail, tail_size
+from jensen.estimators.wording import listed, no_verdict
 
 MOST = 0.7  # a k-hat beyond which no practical number of draws gives a stable mean
 

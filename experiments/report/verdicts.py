@@ -5,8 +5,8 @@ import math
 import torch
 
 from jensen.core.contracts import Estimate
-from jensen.estimators.diagnostics.wording import listed
 from jensen.estimators.evidence import Annealed, Sandwich
+from jensen.estimators.wording import listed
 from jensen.experiments.report.assessment import Assessment
 from jensen.experiments.report.chunks import average
 

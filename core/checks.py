@@ -63,6 +63,19 @@ def check_count(name: str, value: object, least: int = 1) -> int:
     return count  # pyright: ignore[reportReturnType]
 
 
+def check_sizes(name: str, sizes: object, least: int = 1, length: int | None = None) -> tuple[int, ...]:
+    """A tuple or list of whole numbers of at least `least`, so many of them where a length is given, as a tuple."""
+    if not isinstance(sizes, tuple | list):
+        raise TypeError(
+            f"expected {name}, a tuple of whole numbers >= {least}, got {described(sizes)}: pass (..., ...)"
+        )
+    if length is not None and len(sizes) != length:
+        raise ValueError(f"expected {name} of {length} whole numbers, got {described(sizes)}: pass one for each")
+    if all(type(size) is int and size >= least for size in sizes):
+        return tuple(sizes)
+    return tuple(check_count(f"{name}[{i}]", size, least) for i, size in enumerate(sizes))
+
+
 def check_number(name: str, value: object, interval: str = "(-inf, inf)", fix: str = "") -> float:
     """A real number of Python or NumPy in an interval, such as "[0, 1)", as a float. NaN is in none."""
     more = fix and f": {fix}"
@@ -83,6 +96,14 @@ def check_function(name: str, value: object, example: str) -> None:
         raise TypeError(f"expected {name}, a function such as {example}, got {described(value)}: pass {example}")
 
 
+def check_distribution(name: str, value: object) -> None:
+    """A value with the methods of a `contracts.Distribution`, and not its class."""
+    if isinstance(value, type) or not (hasattr(value, "log_prob") and hasattr(value, "sample")):
+        raise TypeError(
+            f"expected {name}, a distribution, got {described(value)}: pass a value such as DiagNormal(loc, log_scale)"
+        )
+
+
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     """One of a few words."""
     if not isinstance(value, str) or value not in choices:
@@ -99,7 +120,8 @@ def described(value: object) -> str:
     if isinstance(value, type):
         return f"the class {value.__name__}"
     text = repr(value)
-    return text if isinstance(value, str | int | float | None) and len(text) <= 60 else f"a {type(value).__name__}"
+    plain = isinstance(value, str | int | float | tuple | None) and len(text) <= 60 and text.isprintable()
+    return text if plain else f"a {type(value).__name__}"
 
 
 def shown(axes: str) -> str:
@@ -109,6 +131,8 @@ def shown(axes: str) -> str:
 
 
 def _fit(shape: torch.Size, axes: str) -> bool:
+    if axes == "...":
+        return True
     names = axes.split()
     free = [i for i, name in enumerate(names) if name[0] in ".*"]  # any number of axes
     if len(shape) < len(names) - len(free) or (not free and len(shape) != len(names)):

@@ -9,6 +9,7 @@ from torch.func import grad, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from jensen.core import checks, keys
+from jensen.core.distributions import DiagNormal
 
 KEY = keys.key(1)
 X = torch.zeros(5, 784)
@@ -50,6 +51,14 @@ REFUSED = [
      "expected baseline, a function such as baselines.vimco, got 'vimco': pass baselines.vimco"),
     (lambda: checks.check_function("f", torch.nn.Linear, "torch.tanh"), TypeError,
      "expected f, a function such as torch.tanh, got the class Linear: pass torch.tanh"),
+    (lambda: checks.check_sizes("hidden", 6), TypeError,
+     "expected hidden, a tuple of whole numbers >= 1, got 6: pass (..., ...)"),
+    (lambda: checks.check_sizes("hidden", (6, 0)), ValueError,
+     "expected hidden[1], a whole number >= 1, got 0: pass 1 or more"),
+    (lambda: checks.check_sizes("image", (8, 8), length=3), ValueError,
+     "expected image of 3 whole numbers, got (8, 8): pass one for each"),
+    (lambda: checks.check_distribution("q", DiagNormal), TypeError,
+     "expected q, a distribution, got the class DiagNormal: pass a value such as DiagNormal(loc, log_scale)"),
     (lambda: checks.check_choice("side", "top", ("left", "right")), ValueError,
      "expected side \"left\" or \"right\", got 'top': choose one of them"),
 ]  # fmt: skip
@@ -67,6 +76,7 @@ def test_whole_numbers_of_numpy_are_ints():
         found = checks.check_count("s", count)
         assert found == 3
         assert type(found) is int
+        assert checks.check_sizes("hidden", [count, 2]) == (3, 2)
     assert checks.check_number("rate", np.float32(0.5), "(0, 1)") == 0.5
 
 
@@ -76,6 +86,8 @@ def everything(x):
     checks.check_dtype("x", x, x, "the parameters")
     checks.check_key(KEY)
     checks.check_number("rate", 0.5, "[0, 1)")
+    checks.check_distribution("q", DiagNormal(x, x))
+    checks.check_sizes("shape", x.shape)
     checks.check_function("f", torch.tanh, "torch.tanh")
     checks.check_choice("side", "left", ("left", "right"))
     return (x * checks.check_count("s", 2)).sum()

@@ -67,7 +67,7 @@ def check_sizes(name: str, sizes: object, least: int = 1, length: int | None = N
     """A tuple or list of whole numbers of at least `least`, so many of them where a length is given, as a tuple."""
     if not isinstance(sizes, tuple | list):
         raise TypeError(
-            f"expected {name}, a tuple of whole numbers >= {least}, got {described(sizes)}: pass (..., ...)"
+            f"expected {name}, a tuple of whole numbers >= {least}, got {described(sizes)}: pass a tuple"
         )
     if length is not None and len(sizes) != length:
         raise ValueError(f"expected {name} of {length} whole numbers, got {described(sizes)}: pass one for each")

@@ -52,7 +52,7 @@ REFUSED = [
     (lambda: checks.check_function("f", torch.nn.Linear, "torch.tanh"), TypeError,
      "expected f, a function such as torch.tanh, got the class Linear: pass torch.tanh"),
     (lambda: checks.check_sizes("hidden", 6), TypeError,
-     "expected hidden, a tuple of whole numbers >= 1, got 6: pass (..., ...)"),
+     "expected hidden, a tuple of whole numbers >= 1, got 6: pass a tuple"),
     (lambda: checks.check_sizes("hidden", (6, 0)), ValueError,
      "expected hidden[1], a whole number >= 1, got 0: pass 1 or more"),
     (lambda: checks.check_sizes("image", (8, 8), length=3), ValueError,

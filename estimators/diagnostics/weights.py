@@ -19,10 +19,8 @@ from torch import Tensor
 from jensen.core.numerics import at_least_float32, log_sum_exp
 from jensen.core.ops._importance import importance
 from jensen.estimators.evidence.pareto import LEAST
-from jensen.estimators.evidence.tail import smooth_tail, tail_size
+from jensen.estimators.evidence.tail import MOST, k_hat_threshold, smooth_tail, tail_size
 from jensen.estimators.wording import listed, no_verdict
-
-MOST = 0.7  # a k-hat beyond which no practical number of draws gives a stable mean
 
 
 class Psis(NamedTuple):
@@ -38,11 +36,6 @@ class Psis(NamedTuple):
 
     def verdict(self, discrete: bool = False) -> str:
         return reliability(self.k_hat, len(self.log_weights), discrete)
-
-
-def k_hat_threshold(s: int) -> float:
-    """min(1 - 1 / log10(s), 0.7): where k_hat is above it, s draws are too few for a stable mean."""
-    return min(1 - 1 / math.log10(s), MOST) if s > 1 else -math.inf
 
 
 def reliability(k_hat: Float[Tensor, " n"], s: int, discrete: bool = False) -> str:

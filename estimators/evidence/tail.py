@@ -17,6 +17,14 @@ from torch import Tensor
 from jensen.estimators.evidence.pareto import LEAST, fit_pareto, pareto_quantile
 
 
+MOST = 0.7  # a k-hat beyond which no practical number of draws gives a stable mean
+
+
+def k_hat_threshold(s: int) -> float:
+    """min(1 - 1 / log10(s), 0.7): where k_hat is above it, s draws are too few for a stable mean."""
+    return min(1 - 1 / math.log10(s), MOST) if s > 1 else -math.inf
+
+
 def tail_size(s: int) -> int:
     """How many of s weights are their tail: min(s / 5, 3 sqrt(s)), rounded up."""
     return math.ceil(min(0.2 * s, 3 * math.sqrt(s)))

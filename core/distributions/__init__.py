@@ -12,6 +12,7 @@ from jensen.core.distributions.categorical import Categorical
 from jensen.core.distributions.continuous_bernoulli import ContinuousBernoulli
 from jensen.core.distributions.diag_normal import DiagNormal
 from jensen.core.distributions.dirichlet import Dirichlet
+from jensen.core.distributions.fields import from_real, to_real
 from jensen.core.distributions.full_normal import FullNormal
 from jensen.core.distributions.gamma import Gamma
 from jensen.core.distributions.hierarchical import Hierarchical
@@ -35,5 +36,7 @@ __all__ = [
     "Pushforward",
     "check_binary",
     "draw",
+    "from_real",
     "from_torch",
+    "to_real",
 ]

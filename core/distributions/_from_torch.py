@@ -11,6 +11,7 @@ from torch.distributions import Independent, MultivariateNormal, Normal, constra
 from jensen.core import keys
 from jensen.core.bijections import Above, Interval, Positive, Real, Simplex, UnitInterval
 from jensen.core.contracts import Bijection, Event, Key, Noise
+from jensen.core.distributions.fields import check_domains
 from jensen.core.trees import Params, Static
 
 
@@ -28,6 +29,13 @@ class FromTorch(NamedTuple):
 
     reparameterised = True
 
+    @property
+    def domains(self) -> dict[str, dict[str, Bijection]]:
+        """Of the parameters that torch constrains, each by itself; a triangular factor has none."""
+        base = self._base()
+        onto = {name: _onto(base.arg_constraints[name], t) for name, t in self.parameters.items()}
+        return {"parameters": {name: b for name, b in onto.items() if b is not None and not isinstance(b, Real)}}
+
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n *d"]:
         """Standard normal or uniform noise, (s, n, *event)."""
         d = self._made()
@@ -36,8 +44,8 @@ class FromTorch(NamedTuple):
 
     def sample(self, noise: Noise, /) -> Event:
         """loc + scale noise, or the quantile at noise; differentiable in the parameters."""
-        d = self._made()
-        base = d.base_dist if isinstance(d, Independent) else d
+        check_domains(self)
+        base = self._base()
         if isinstance(base, MultivariateNormal):
             return base.loc + torch.einsum("...ij,...j->...i", base.scale_tril, noise)
         if isinstance(base, Normal):
@@ -47,6 +55,7 @@ class FromTorch(NamedTuple):
 
     def log_prob(self, z: Event, /) -> Float[Tensor, "..."]:
         """torch's log_prob in nats per datum, -inf outside the support: (s, n, *event) -> (s, n)."""
+        check_domains(self)
         d = self._made()
         support = d.support
         assert support is not None  # of the families that from_torch takes
@@ -66,11 +75,21 @@ class FromTorch(NamedTuple):
                 f"expected components as an event axis (n, d), got one {self.family.value} per datum: "
                 "wrap a batch (n, 1) in torch.distributions.Independent(d, 1)"
             )
-        return _onto(d.support, self.family.value, d.mean)
+        onto = _onto(d.support, d.mean)
+        if onto is None:
+            raise TypeError(
+                f"expected the real numbers, a half-line, an interval or the simplex for a support, got {d.support} of "
+                f"{self.family.value}: write a NamedTuple with noise, sample, log_prob and bijection"
+            )
+        return onto
 
     def _made(self) -> TorchDistribution:
-        d = getattr(torch.distributions, self.family.value)(**self.parameters, validate_args=False)
-        return Independent(d, self.depth.value, validate_args=False) if self.depth.value else d
+        base, depth = self._base(), self.depth.value
+        return Independent(base, depth, validate_args=False) if depth else base
+
+    def _base(self) -> TorchDistribution:
+        """Without its event axes."""
+        return getattr(torch.distributions, self.family.value)(**self.parameters, validate_args=False)
 
 
 def from_torch(d: TorchDistribution) -> FromTorch:
@@ -98,26 +117,21 @@ def from_torch(d: TorchDistribution) -> FromTorch:
     return FromTorch({name: getattr(base, name) for name in names}, Static(type(base).__name__), Static(depth))
 
 
-def _onto(support: constraints.Constraint | None, family: str, like: Tensor) -> Bijection:
-    """The bijection onto a support of torch's."""
-    while isinstance(support, constraints.independent):
-        support = support.base_constraint
-    if isinstance(support, type(constraints.real)):
-        return Real()
-    if isinstance(support, constraints.greater_than | constraints.greater_than_eq):
-        low = support.lower_bound
-        return Positive() if isinstance(low, float) and low == 0 else Above(torch.as_tensor(low).to(like))
-    if isinstance(support, constraints.interval | constraints.half_open_interval):
-        low, high = support.lower_bound, support.upper_bound
-        if isinstance(low, float) and (low, high) == (0, 1):
-            return UnitInterval()
-        return Interval(torch.as_tensor(low).to(like), torch.as_tensor(high).to(like))
-    if isinstance(support, type(constraints.simplex)):
-        return Simplex()
-    raise TypeError(
-        f"expected the real numbers, a half-line, an interval or the simplex for a support, got {support} of {family}: "
-        "write a NamedTuple with noise, sample, log_prob and bijection"
-    )
+def _onto(constraint: constraints.Constraint | None, like: Tensor) -> Bijection | None:
+    """The bijection onto what a constraint of torch's allows."""
+    while isinstance(constraint, constraints.independent):
+        constraint = constraint.base_constraint
+    match constraint:
+        case constraints.greater_than() | constraints.greater_than_eq():
+            low = constraint.lower_bound
+            return Positive() if isinstance(low, float) and low == 0 else Above(torch.as_tensor(low).to(like))
+        case constraints.interval() | constraints.half_open_interval():
+            low, high = constraint.lower_bound, constraint.upper_bound
+            if isinstance(low, float) and (low, high) == (0, 1):
+                return UnitInterval()
+            return Interval(torch.as_tensor(low).to(like), torch.as_tensor(high).to(like))
+    known = {type(constraints.real): Real(), type(constraints.simplex): Simplex()}
+    return known.get(type(constraint))
 
 
 def _is_normal(d: TorchDistribution) -> bool:

@@ -7,9 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.bijections import UnitInterval
+from jensen.core.bijections import Positive, UnitInterval
 from jensen.core.contracts import Key
 from jensen.core.distributions.dirichlet import Dirichlet
+from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.shapes import check_fields, check_value, noise_shape
 from jensen.core.distributions.standard_gamma import log_standard_gamma
 from jensen.core.numerics import at_least_float32, double, narrow
@@ -29,6 +30,7 @@ class Beta(NamedTuple):
     concentration0: Float[Tensor, "*n d"]
 
     reparameterised = True
+    domains = {"concentration1": Positive(), "concentration0": Positive()}  # noqa: RUF012
 
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d 2"]:
         """Uniform noise (s, n, d, 2) for `sample`."""
@@ -68,6 +70,7 @@ class Beta(NamedTuple):
 
     def mean(self) -> Float[Tensor, "*n d"]:
         """a / (a + b): (n, d)."""
+        self._check()
         return self.concentration1 / (self.concentration1 + self.concentration0)
 
     def entropy(self) -> Float[Tensor, "..."]:
@@ -90,3 +93,4 @@ class Beta(NamedTuple):
 
     def _check(self) -> None:
         check_fields(self.concentration1, self.concentration0)
+        check_domains(self)

@@ -7,8 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.bijections import Simplex
+from jensen.core.bijections import Positive, Simplex
 from jensen.core.contracts import Key
+from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.shapes import check_value, noise_shape
 from jensen.core.distributions.standard_gamma import log_gamma_divergence, log_standard_gamma
 from jensen.core.numerics import at_least_float32, double, narrow
@@ -25,6 +26,7 @@ class Dirichlet(NamedTuple):
     concentration: Float[Tensor, "*n k"]
 
     reparameterised = True
+    domains = {"concentration": Positive()}  # noqa: RUF012
 
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n k"]:
         """Uniform noise (s, n, k) for `sample`."""
@@ -37,6 +39,7 @@ class Dirichlet(NamedTuple):
         The gradient is the gammas' implicit one (Figurnov et al., 2018), a constant to a second derivative.
         u has no gradient.
         """
+        check_domains(self)
         check_value(u, self.concentration)
         log_z = torch.log_softmax(log_standard_gamma(u, self.concentration), -1)
         dtype = self.concentration.dtype
@@ -48,6 +51,7 @@ class Dirichlet(NamedTuple):
 
         A density of k - 1 of the coordinates; -inf where one of the k is below 0.
         """
+        check_domains(self)
         check_value(z, self.concentration)
         a, outside = double(self.concentration), z < 0
         terms = torch.xlogy(a - 1, torch.where(outside, 1.0, double(z)))
@@ -60,10 +64,12 @@ class Dirichlet(NamedTuple):
 
     def mean(self) -> Float[Tensor, "*n k"]:
         """a / sum_k a: (n, k)."""
+        check_domains(self)
         return self.concentration / self.concentration.sum(-1, keepdim=True)
 
     def entropy(self) -> Float[Tensor, "..."]:
         """log B(a) - sum_k (a - 1) (digamma(a) - digamma(sum_k a)), in nats: (n,)."""
+        check_domains(self)
         a = double(self.concentration)
         mean_log = torch.digamma(a) - torch.digamma(a.sum(-1, keepdim=True))
         return narrow(_log_normaliser(a) - ((a - 1) * mean_log).sum(-1), self.concentration)
@@ -73,6 +79,8 @@ class Dirichlet(NamedTuple):
 
         sum_k D(a_p, a) - D(sum_k a_p, sum_k a), with D of `log_gamma_divergence`.
         """
+        check_domains(self)
+        check_domains(p)
         check_value(self.concentration, p.concentration)
         a, a_p = double(self.concentration), double(p.concentration)
         separate, total = log_gamma_divergence(a_p, a).sum(-1), log_gamma_divergence(a_p.sum(-1), a.sum(-1))

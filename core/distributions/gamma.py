@@ -9,6 +9,7 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.bijections import Positive
 from jensen.core.contracts import Key
+from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.shapes import check_fields, check_value, noise_shape
 from jensen.core.distributions.standard_gamma import log_gamma_divergence, log_standard_gamma
 from jensen.core.numerics import at_least_float32, double, exp_less_tangent, narrow
@@ -28,6 +29,7 @@ class Gamma(NamedTuple):
     rate: Float[Tensor, "*n d"]
 
     reparameterised = True
+    domains = {"concentration": Positive(), "rate": Positive()}  # noqa: RUF012
 
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:
         """Uniform noise (s, n, d) for `sample`."""
@@ -62,6 +64,7 @@ class Gamma(NamedTuple):
 
     def mean(self) -> Float[Tensor, "*n d"]:
         """a / b: (n, d)."""
+        self._check()
         return self.concentration / self.rate
 
     def entropy(self) -> Float[Tensor, "..."]:
@@ -92,3 +95,4 @@ class Gamma(NamedTuple):
 
     def _check(self) -> None:
         check_fields(self.concentration, self.rate)
+        check_domains(self)

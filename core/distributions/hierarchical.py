@@ -64,9 +64,8 @@ class Hierarchical(NamedTuple):
         if isinstance(part, Real):
             return part
         if trees.leaves(part):
-            raise TypeError(
-                f"expected a family of one support, got {name} onto an {type(part).__name__} by its fields: z2 has another one for each z1"
-            )
+            kind = type(part).__name__.lower()
+            raise TypeError(f"expected a support that is no function of the fields, got {name} on an {kind} of its own")
         return Concatenated.of((part, trees.leaves(self.first)[0].shape[-1]), (part, self.second.value))
 
     def _given(self, z1: Tensor) -> Distribution:

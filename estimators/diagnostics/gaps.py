@@ -19,10 +19,10 @@ from torch import Tensor
 
 from jensen.core import distributions, keys, trees
 from jensen.core.contracts import Distribution, Key, LogDensity
-from jensen.estimators.diagnostics.wording import no_verdict
 from jensen.estimators.gradients import catalogue
 from jensen.estimators.gradients._pathwise import stl
 from jensen.estimators.gradients.contract import density
+from jensen.estimators.wording import no_verdict
 
 Q = TypeVar("Q", bound=Distribution)
 
@@ -101,22 +101,26 @@ def inference_gaps(
 def fit_each(log_p: LogDensity, start: Q, key: Key, steps: int = 500, s: int = 10, lr: float = 0.05) -> Q:
     """The member of `start`'s family with the highest ELBO for each datum, by `steps` of Adam, lr falling to 0.
 
+    Constrained fields move in coordinates without constraints, see `distributions.to_real`, and stay in their domains.
     Where every leaf of `start` has a row per datum, the optimisation is one for each datum.
     """
     if steps < 1 or s < 1:
         raise ValueError(f"expected steps >= 1 and s >= 1, got {steps} and {s}: without a step q* is `start`")
     catalogue.check("stl", start)
-    q = trees.map(lambda leaf: leaf.detach().clone().requires_grad_(), start)
-    fields = trees.leaves(q)
+    free = trees.map(torch.clone, distributions.to_real(trees.stop(start)))
+    fields = trees.leaves(free)
     optimiser = torch.optim.Adam(fields, lr)
     schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 1 / steps, steps)
-    with torch.enable_grad():
-        for step in range(steps):
-            loss = -stl(log_p, q, q.noise(keys.fold_in(key, step), s)).sum()
-            trees.set_grads(fields, torch.autograd.grad(loss, fields))
-            optimiser.step()
-            schedule.step()
-    return trees.stop(q)
+
+    def loss(free: Q, key: Key) -> Tensor:
+        q = distributions.from_real(start, free)
+        return -stl(log_p, q, q.noise(key, s)).sum()
+
+    for step in range(steps):
+        trees.set_grads(free, torch.func.grad(loss)(free, keys.fold_in(key, step)))
+        optimiser.step()
+        schedule.step()
+    return trees.stop(distributions.from_real(start, free))
 
 
 def _log_weights(log_p: LogDensity, q: Distribution, key: Tensor, s: int) -> Tensor:

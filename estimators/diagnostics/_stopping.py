@@ -18,7 +18,7 @@ from einops import reduce
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.estimators.diagnostics._student import student
+from jensen.estimators.student import student
 
 BATCHES = 20
 SHARE = 6  # the last third of the trace is looked at, as two windows of a sixth

@@ -21,7 +21,7 @@ from torch.func import vmap
 from jensen.core import trees
 from jensen.core.contracts import Key
 from jensen.core.trees import Tree
-from jensen.estimators.diagnostics._student import student
+from jensen.estimators.student import student
 
 LEVEL = 0.01  # of a verdict, over all elements of a group together
 

@@ -9,7 +9,7 @@ from scipy import stats
 from jensen.core import keys
 from jensen.estimators.diagnostics import stopping
 from jensen.estimators.diagnostics._stopping import gain_of_last
-from jensen.estimators.diagnostics._student import student
+from jensen.estimators.student import student
 
 KEY = keys.key(25)
 TRACES, LENGTH, TOLERANCE = 200, 400, 0.5

@@ -2,11 +2,12 @@
 
 Approximates  the distribution of the true parameter's rank among posterior draws, uniform where posteriors are exact
 With          parameters from the prior, data given them, and s posterior draws given the data, for each key
-Requires      independent draws, and a model that can be simulated; continuous parameters
-Unbiased when always: under an exact posterior the p-values are uniform, to the approximations of their two tests
+Requires      independent draws, and a model that can be simulated
+Unbiased when always: under an exact posterior the p-values are uniform, to the approximations of their two tests.
+              Draws that equal the truth, as of discrete parameters, are ordered at random, so that ranks stay uniform
 Cost          one simulation and one posterior for each key
-Reference     Talts et al., 2018, for the ranks; Yao et al., 2018, for the symmetry of variational ranks (VSBC);
-              Smirnov, 1947, for its test
+Reference     Talts et al., 2018, for the ranks; Saad et al., 2019, for ties; Yao et al., 2018, for the symmetry of
+              variational ranks (VSBC); Smirnov, 1947, for its test
 """
 
 import math
@@ -18,8 +19,11 @@ from jaxtyping import Float, Int, Integer
 from torch import Tensor
 from torch.func import vmap
 
-from jensen.core.keys import split
+from jensen.core.checks import check_floating, check_function, check_key
+from jensen.core.contracts import Key
+from jensen.core.keys import split, uniform
 from jensen.core.trees import Tree
+from jensen.estimators.diagnostics._checks import check_keys
 from jensen.estimators.wording import listed
 
 LEVEL = 0.01  # of a verdict, over all parameters together
@@ -112,32 +116,46 @@ def simulation_based_calibration(
     Where they cannot be mapped, as with a loop that runs until it converges, loop over keys, and give the stacked
     theta (n, d) and draws (s, n, d) to `ranks` and those to `calibration`.
     """
-    if keys.ndim != 2 or len(keys) < 2:
-        raise ValueError(f"expected keys (n, 3) with n >= 2, got {tuple(keys.shape)}: make them with keys.split")
+    check_function("simulate", simulate, "lambda key: (theta, x)")
+    check_function("posterior_draws", posterior_draws, "lambda key, x: draws")
+    check_keys(keys)
 
-    def one(key: Tensor) -> tuple[Tensor, Tensor]:
-        truth, inference = split(key)
+    def one(key: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        truth, inference, ties = split(key, 3)
         theta, x = simulate(truth)
-        return theta, posterior_draws(inference, x)
+        return theta, posterior_draws(inference, x), uniform(ties, theta.shape, torch.float64)
 
-    theta, draws = vmap(one, chunk_size=chunk)(keys)
-    if theta.ndim != 2 or draws.ndim != 3:
+    theta, draws, u = vmap(one, chunk_size=chunk)(keys)
+    if theta.ndim != 2 or draws.ndim != 3 or draws.shape[2] != theta.shape[1]:
         raise ValueError(
             f"expected simulate to give theta (d,) and posterior_draws (s, d), got {tuple(theta.shape[1:])} and "
-            f"{tuple(draws.shape[1:])}"
+            f"{tuple(draws.shape[1:])}: draws come first, then parameters"
         )
-    return calibration(ranks(theta, draws.transpose(0, 1)), draws.shape[1])
+    return calibration(_places(theta, draws.transpose(0, 1), u), draws.shape[1])
 
 
-def ranks(theta: Float[Tensor, "n d"], draws: Float[Tensor, "s n d"]) -> Int[Tensor, "n d"]:
-    """How many of the s draws are below the truth, 0 … s. Draws must be independent: thin those of a chain."""
-    if draws.ndim != 3 or draws.shape[1:] != theta.shape:
+def ranks(theta: Float[Tensor, "n d"], draws: Float[Tensor, "s n d"], key: Key) -> Int[Tensor, "n d"]:
+    """The truth's place among the s draws, 0 … s: how many are below it, and a random share of those that equal it.
+
+    rank = #(draws < theta) + floor(u (1 + #(draws = theta))), u uniform: where the truth is itself a draw of the
+    posterior, each place is as probable, with ties as without. Draws must be independent: thin those of a chain.
+    """
+    check_key(key)
+    check_floating("theta", theta, "n d")
+    check_floating("draws", draws, "s n d", "draws come first: stack them with torch.stack(draws)")
+    if draws.shape[1:] != theta.shape:
         raise ValueError(
-            f"expected theta (n, d) and draws (s, n, d), got {tuple(theta.shape)} and {tuple(draws.shape)}"
+            f"expected draws (s, {theta.shape[0]}, {theta.shape[1]}) for theta {tuple(theta.shape)}, got "
+            f"{tuple(draws.shape)}: transpose them, or simulate as many"
         )
+    return _places(theta, draws, uniform(key, (1, *theta.shape), torch.float64)[0])
+
+
+def _places(theta: Tensor, draws: Tensor, u: Tensor) -> Tensor:
     if theta.isnan().any() or draws.isnan().any():
         raise ValueError("expected numbers, got NaN in theta or draws: a rank among NaN is undefined")
-    return (draws < theta).sum(0)
+    below, ties = (draws < theta).sum(0), (draws == theta).sum(0)
+    return below + (u * (1 + ties)).long()
 
 
 def calibration(ranks: Integer[Tensor, "n d"], s: int, bins: int | None = None) -> Calibration:

@@ -63,8 +63,21 @@ def count_forgotten(q, z, index):
     return whole + math.log(len(q[0])), others
 
 
-def ranks_from_above(theta, draws):
+def ranks_from_above(theta, draws, u):
     return (draws > theta).sum(0)
+
+
+def ties_left_out(theta, draws, u):
+    return (draws < theta).sum(0)
+
+
+def ties_counted_as_below(theta, draws, u):
+    return (draws <= theta).sum(0)
+
+
+def ties_by_half(theta, draws, u):
+    """The middle of the places, which is not uniform either."""
+    return ties_left_out(theta, draws, u) + (draws == theta).sum(0) // 2
 
 
 def one_degree_too_many(ranks, s, bins):
@@ -149,7 +162,10 @@ PLANTS = [
     (informed, "collapse", mean_kl_alone, informed.test_a_dimension_used_by_some_data_has_not_collapsed),
     (INFORMATION, "_aggregate", own_datum_left_in, informed.test_two_clusters_hold_log_2),
     (INFORMATION, "_aggregate", count_forgotten, informed.test_two_clusters_hold_log_2),
-    (CALIBRATION, "ranks", ranks_from_above, calibrated.test_too_wide_and_biased_posteriors_are_named),
+    (CALIBRATION, "_places", ranks_from_above, calibrated.test_too_wide_and_biased_posteriors_are_named),
+    (CALIBRATION, "_places", ties_left_out, lambda: p_values_with_ties_are_uniform("Beta(0.01, 1)")),
+    (CALIBRATION, "_places", ties_counted_as_below, lambda: p_values_with_ties_are_uniform("Bernoulli(1/2)")),
+    (CALIBRATION, "_places", ties_by_half, lambda: p_values_with_ties_are_uniform("uniform on 0 … 9")),
     (calibrated, "calibration", one_degree_too_many, calibrated.test_chi_square_is_scipys),
     (CALIBRATION, "_symmetry", ties_in_any_order, lambda: calibrated.test_p_values_of_uniform_ranks_are_uniform(7)),
     (CALIBRATION, "_symmetry", independent_halves, lambda: calibrated.test_p_values_of_uniform_ranks_are_uniform(1000)),
@@ -173,6 +189,10 @@ PLANTS = [
         disentangled.test_a_factor_in_two_dimensions_has_no_gap_and_is_incomplete,
     ),
 ]
+
+
+def p_values_with_ties_are_uniform(name):
+    calibrated.test_p_values_with_ties_are_uniform(calibrated.TIED[name])
 
 
 def stopped_less_than_one_time_in_twenty(phi, window, shape):

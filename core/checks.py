@@ -66,9 +66,7 @@ def check_count(name: str, value: object, least: int = 1) -> int:
 def check_sizes(name: str, sizes: object, least: int = 1, length: int | None = None) -> tuple[int, ...]:
     """A tuple or list of whole numbers of at least `least`, so many of them where a length is given, as a tuple."""
     if not isinstance(sizes, tuple | list):
-        raise TypeError(
-            f"expected {name}, a tuple of whole numbers >= {least}, got {described(sizes)}: pass a tuple"
-        )
+        raise TypeError(f"expected {name}, a tuple of whole numbers >= {least}, got {described(sizes)}: pass a tuple")
     if length is not None and len(sizes) != length:
         raise ValueError(f"expected {name} of {length} whole numbers, got {described(sizes)}: pass one for each")
     if all(type(size) is int and size >= least for size in sizes):
@@ -78,15 +76,14 @@ def check_sizes(name: str, sizes: object, least: int = 1, length: int | None = N
 
 def check_number(name: str, value: object, interval: str = "(-inf, inf)", fix: str = "") -> float:
     """A real number of Python or NumPy in an interval, such as "[0, 1)", as a float. NaN is in none."""
-    more = fix and f": {fix}"
     if isinstance(value, bool) or not isinstance(value, int | float | Real):
-        raise TypeError(f"expected {name}, a number in {interval}, got {described(value)}" + (more or ": pass a float"))
+        raise TypeError(f"expected {name}, a number in {interval}, got {described(value)}: {fix or 'pass a float'}")
     low, high = (float(end) for end in interval[1:-1].split(","))
     number = float(value)
     above = low <= number if interval[0] == "[" else low < number
     below = number <= high if interval[-1] == "]" else number < high
     if not (above and below):
-        raise ValueError(f"expected {name} in {interval}, got {value}" + more)
+        raise ValueError(f"expected {name} in {interval}, got {value}: {fix or 'pass one in this interval'}")
     return number
 
 

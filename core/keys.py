@@ -18,6 +18,7 @@ microseconds and are what vmap, torch.compile and CUDA tensors use.
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from jensen.core.checks import check_count, check_key, check_sizes, check_tensor, described
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
 
@@ -37,27 +39,30 @@ _NOISE, _FOLD, _SPLIT = 0, 1, 2  # streams: one word is never both noise and a n
 
 
 def key(seed: int, device: torch.device | str | None = None) -> Key:
-    """A key for an integer seed, at particle 0 and datum 0."""
-    if not isinstance(seed, int):
-        raise TypeError(f"expected an integer seed, got {seed!r}")
+    """A key for a whole number, at particle 0 and datum 0."""
+    if isinstance(seed, bool) or not isinstance(seed, int | Integral):
+        raise TypeError(f"expected seed, a whole number, got {described(seed)}: pass an int")
     if not -(2**63) <= seed < 2**63:
-        raise ValueError(f"expected a seed that fits in 64 bits, got {seed}")
-    return torch.tensor([seed, 0, 0], dtype=torch.int64, device=device)
+        raise ValueError(f"expected seed in [-2^63, 2^63), got {seed}: pass one that fits in 64 bits")
+    return torch.tensor([int(seed), 0, 0], dtype=torch.int64, device=device)
 
 
 def fold_in(key: Key, index: int | Tensor) -> Int[Tensor, "*batch 3"]:
     """A new key for an index (a step, a layer, a rank), or one for each; the key's offsets travel along."""
-    return _derived(key, _index(index, key), _FOLD)
+    check_key(key)
+    return _derived(key, _index("index", index, key), _FOLD)
 
 
 def split(key: Key, num: int = 2) -> Int[Tensor, "num 3"]:
     """`num` new keys, (num, 3): unpack them, or map over them with `torch.func.vmap`."""
-    return _derived(key, torch.arange(num, device=key.device), _SPLIT)
+    check_key(key)
+    return _derived(key, torch.arange(check_count("num", num, 0), device=key.device), _SPLIT)
 
 
 def at(key: Key, particle: int | Tensor = 0, datum: int | Tensor = 0) -> Int[Tensor, "*batch 3"]:
     """The same key moved on by `particle` particles and `datum` data; index tensors give a batch of keys."""
-    moves = [_index(move, key) for move in (0, particle, datum)]
+    check_key(key)
+    moves = [_index(name, move, key) for name, move in (("seed", 0), ("particle", particle), ("datum", datum))]
     return key + torch.stack(torch.broadcast_tensors(*moves), -1)
 
 
@@ -85,7 +90,7 @@ def normal(key: Key, shape: tuple[int, ...], dtype: torch.dtype = torch.float32)
 
 def permutation(key: Key, n: int) -> Int[Tensor, "n"]:
     """A uniformly random order of 0 … n - 1: the stable sort of n 62-bit numbers."""
-    words = bits(key, (n, 2))
+    words = bits(key, (check_count("n", n, 0), 2))
     return torch.argsort((words[:, 0] << 30) ^ (words[:, 1] >> 2), stable=True)
 
 
@@ -110,7 +115,6 @@ def _schedule(seed: int | Tensor) -> list[tuple[Any, Any]]:
 
 def _derived(key: Tensor, index: Tensor, stream: int) -> Tensor:
     """One new key for each index, (*index, 3)."""
-    _check(key)
     if index.numel() <= FEW and _readable(key, index):
         seed, *offsets = key.tolist()
         words = [philox(seed, i & LOW, (i >> 32) & LOW, 0, stream) for i in index.flatten().tolist()]
@@ -123,8 +127,8 @@ def _derived(key: Tensor, index: Tensor, stream: int) -> Tensor:
 
 def _words(key: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Each call's four words, (particles, data, blocks) each: an event's element e is word e % 4 of block e // 4."""
-    _check(key)
-    particles, data, event = _axes(shape)
+    check_key(key)
+    particles, data, event = _axes(check_sizes("shape", shape, 0))
     blocks = -(-event // 4)
     if 0 < particles * data * blocks <= SMALL and _readable(key):
         seed, particle, datum = key.tolist()
@@ -150,25 +154,22 @@ def to_uniform(words: Int[Tensor, "..."], dtype: torch.dtype = torch.float32) ->
 
     What half precision would round up to 1 stays the largest number below it.
     """
+    check_tensor("words", words)
+    if words.is_floating_point():
+        raise TypeError(f"expected words, whole numbers, got {words.dtype}: draw them with keys.bits(key, shape)")
     folded = torch.where(words >= 2**31, LOW - words, words)
     u = (folded.to(_compute(dtype)) * 4.6566127342e-10).to(dtype)
     return u if u.dtype == _compute(dtype) else u.clamp_max(1 - torch.finfo(dtype).eps / 2)
-
-
-def _check(key: Tensor) -> None:
-    if key.dtype != torch.int64 or key.shape != (3,):
-        raise ValueError(
-            f"expected a key, an int64 tensor (3,), got {key.dtype} {tuple(key.shape)}: make one with keys.key(seed)"
-        )
 
 
 def _readable(*tensors: Tensor) -> bool:
     return all(t.is_cpu and is_concrete(t) for t in tensors)
 
 
-def _index(index: int | Tensor, key: Tensor) -> Tensor:
-    if isinstance(index, float) or (isinstance(index, Tensor) and index.is_floating_point()):
-        raise TypeError(f"expected an integer index, got {index!r}")
+def _index(name: str, index: int | Tensor, key: Tensor) -> Tensor:
+    whole = not index.is_floating_point() if isinstance(index, Tensor) else isinstance(index, int | Integral)
+    if isinstance(index, bool) or not whole:
+        raise TypeError(f"expected {name}, a whole number or a tensor of them, got {described(index)}: pass an int")
     return torch.as_tensor(index, dtype=torch.int64, device=key.device)
 
 
@@ -179,6 +180,6 @@ def _axes(shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 
 def _compute(dtype: torch.dtype) -> torch.dtype:
-    if not dtype.is_floating_point:
-        raise TypeError(f"expected a floating-point dtype for noise, got {dtype}")
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise TypeError(f"expected dtype, a floating-point one, got {dtype!r}: pass torch.float32 or another")
     return torch.float64 if dtype == torch.float64 else torch.float32

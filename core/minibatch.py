@@ -9,6 +9,7 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor
 
+from jensen.core.checks import check_count, check_floating, check_function
 from jensen.core.contracts import Event, LogDensity
 
 
@@ -20,16 +21,24 @@ def log_joint(log_prior: LogDensity, log_likelihood: Callable[[Event], Tensor], 
     those of the ELBO. Bounds that are not additive, such as IWAE, are biased by the batch's noise and no longer bounds.
     ValueError for other shapes, and for more data than num_data.
     """
+    check_function("log_prior", log_prior, "q.log_prob")
+    check_function("log_likelihood", log_likelihood, "lambda z: likelihood(z).log_prob(x)")
+    num_data = check_count("num_data", num_data)
 
     def density(z: Event) -> Float[Tensor, "s 1"]:
         prior, each = log_prior(z), log_likelihood(z)
-        if prior.ndim != 2 or prior.shape[1] != 1 or each.ndim != 2 or len(each) != len(prior):
+        check_floating("log_prior(z)", prior, "s 1", "give q one row")
+        check_floating("log_likelihood(z)", each, "s b", "one column per datum, so sum over no data")
+        if len(each) != len(prior):
             raise ValueError(
-                f"expected a log prior (s, 1) and log likelihoods (s, b), got {tuple(prior.shape)} and "
-                f"{tuple(each.shape)}: give q one row, and sum over no data"
+                f"expected log_likelihood(z) ({len(prior)}, b), as log_prior(z) has it, got {tuple(each.shape)}: "
+                "samples lead, then data"
             )
         if not 1 <= each.shape[1] <= num_data:
-            raise ValueError(f"expected a batch of 1 … num_data = {num_data} data, got {each.shape[1]}")
+            raise ValueError(
+                f"expected a batch of 1 to num_data = {num_data} data, got {each.shape[1]}: "
+                "num_data is the size of the whole set"
+            )
         return prior + num_data / each.shape[1] * each.sum(1, keepdim=True)
 
     return density

@@ -19,9 +19,11 @@ def parse(text: str, table: Mapping[str, Callable[..., T]], kind: str) -> T:
     ValueError for text of another form, for an unknown name, with the nearest known, and for arguments that do not fit
     or that the value refuses, with the form expected.
     """
-    call = CALL.fullmatch(text)
+    call = CALL.fullmatch(text) if isinstance(text, str) else None
     if call is None:
-        raise ValueError(f"expected the {kind} as name or name(argument, ...), got {text!r}")
+        raise ValueError(
+            f"expected the {kind} as text, name or name(argument, ...), got {text!r}: one of {', '.join(forms(table))}"
+        )
     name = call["name"].lower()
     if name not in table:
         near = difflib.get_close_matches(name, table, n=1)

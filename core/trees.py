@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from jensen.core.checks import check_floating, check_function, described
+
 Tree: TypeAlias = Any
 Params: TypeAlias = dict[str, Tree]  # nested dicts of tensors
 T = TypeVar("T")
@@ -31,6 +33,7 @@ pytree.register_pytree_node(
 
 def map(f: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
     """f at every leaf; trees beyond the first must have its structure."""
+    check_function("f", f, "torch.neg")
     return pytree.tree_map(f, tree, *rest)
 
 
@@ -59,18 +62,17 @@ def set_grads(params: Tree, grads: Tree) -> None:
 
 def norm(tree: Tree) -> Tensor:
     """The Euclidean norm of all leaves together, a 0-d tensor."""
-    rows = [torch.linalg.vector_norm(torch.atleast_1d(t), dim=-1).reshape(-1) for t in leaves(tree)]
+    rows = [torch.linalg.vector_norm(torch.atleast_1d(t), dim=-1).reshape(-1) for t in _tensors(leaves(tree))]
     return torch.linalg.vector_norm(torch.cat(rows))  # by rows: cores share them
 
 
 def ravel(tree: Tree) -> tuple[Tensor, Callable[[Tensor], Tree]]:
     """All leaves as one vector (p,), and the function that puts such a vector back into the tree's shape."""
     flat, spec = pytree.tree_flatten(tree)
-    shapes, sizes = [t.shape for t in flat], [t.numel() for t in flat]
+    shapes, sizes = [t.shape for t in _tensors(flat)], [t.numel() for t in flat]
 
     def unravel(vector: Tensor) -> Tree:
-        if vector.shape != (sum(sizes),):
-            raise ValueError(f"expected a vector ({sum(sizes)},), got {tuple(vector.shape)}")
+        check_floating("vector", vector, str(sum(sizes)), "one number for each of the tree's")
         parts = vector.split(sizes)
         return pytree.tree_unflatten([v.reshape(s) for v, s in zip(parts, shapes, strict=True)], spec)
 
@@ -89,14 +91,20 @@ def from_paths(named: Mapping[str, Tensor], like: Tree) -> Tree:
     check_keys(named, expected)
     for path, leaf in expected.items():
         if named[path].shape != leaf.shape:
-            raise ValueError(f"expected {path} {tuple(leaf.shape)}, got {tuple(named[path].shape)}")
+            raise ValueError(
+                f"expected {path} {tuple(leaf.shape)}, got {tuple(named[path].shape)}: "
+                "the parameters are those of a model of another size"
+            )
     return pytree.tree_unflatten([named[path] for path in expected], pytree.tree_structure(like))
 
 
 def check_keys(params: Mapping[str, Any], expected: Mapping[str, Any] | tuple[str, ...]) -> None:
     """Raises a KeyError that names each missing and unknown key, and for an unknown one the nearest known."""
     if not isinstance(params, Mapping):
-        raise TypeError(f"expected a dict with the keys {', '.join(expected)}, got {type(params).__name__}")
+        raise TypeError(
+            f"expected parameters, a dict with the keys {', '.join(expected)}, got {described(params)}: "
+            "pass what init gave"
+        )
     missing = [k for k in expected if k not in params]
     unknown = [k for k in params if k not in expected]
     if not missing and not unknown:
@@ -104,6 +112,15 @@ def check_keys(params: Mapping[str, Any], expected: Mapping[str, Any] | tuple[st
     parts = [f"missing {k!r}{_nearest(k, unknown, 'did you write')}" for k in missing]
     parts += [f"unknown {k!r}{_nearest(k, list(expected), 'the nearest is')}" for k in unknown]
     raise KeyError(f"parameters do not fit: {'; '.join(parts)}")
+
+
+def _tensors(flat: list[Any]) -> list[Tensor]:
+    for leaf in flat:
+        if not isinstance(leaf, Tensor):
+            raise TypeError(f"expected tree, of tensors, got {described(leaf)} in it: wrap what is no tensor in Static")
+    if not flat:
+        raise ValueError("expected tree, of one tensor or more, got none: an empty tree has no numbers")
+    return flat
 
 
 def _nearest(key: str, candidates: list[str], phrase: str) -> str:

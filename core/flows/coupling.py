@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.checks import check_count, check_dtype, check_floating, check_key
 from jensen.core.contracts import Flow, Key
 
 
@@ -32,6 +33,8 @@ class Coupling(NamedTuple):
         cls, key: Key, d: int, hidden: int, n: int | None = None, dtype: torch.dtype = torch.float32
     ) -> "Coupling":
         """The identity, for n data or one for all: the outer layer is 0, the inner one standard normal."""
+        d, hidden = check_count("d", d), check_count("hidden", hidden)
+        n = None if n is None else check_count("n", n)
         c, (inner_key, bias_key) = d // 2, keys.split(key)
         inner = keys.normal(inner_key, (hidden * c,), dtype).reshape(hidden, c)
         bias = keys.normal(bias_key, (hidden,), dtype)
@@ -59,8 +62,8 @@ class Coupling(NamedTuple):
 
     def _split(self, z: Tensor) -> list[Tensor]:
         c, moved = self.inner.shape[-1], self.out.shape[-2] // 2
-        if z.ndim == 0 or z.shape[-1] != c + moved:
-            raise ValueError(f"expected z (..., {c + moved}) for a coupling of {c} and {moved}, got {tuple(z.shape)}")
+        check_floating("z", z, f"... {c + moved}", f"the coupling is of {c} and {moved} components")
+        check_dtype("z", z, self.inner, "the coupling's networks")
         return list(z.split([c, moved], -1))
 
 
@@ -76,6 +79,7 @@ class Reverse(NamedTuple):
     def forward(
         self, z: Float[Tensor, "*s n d"], context: Tensor | None = None, /
     ) -> tuple[Float[Tensor, "*s n d"], Float[Tensor, "*s n"]]:
+        check_floating("z", z, "... d")
         return z.flip(-1), torch.zeros_like(z[..., 0])
 
     def inverse(
@@ -93,7 +97,8 @@ def real_nvp(
     dtype: torch.dtype = torch.float32,
 ) -> tuple[Flow, ...]:
     """An even number of couplings with a reversal after each: the identity at the start."""
-    if couplings < 2 or couplings % 2:
+    check_key(key)
+    if check_count("couplings", couplings) % 2:
         raise ValueError(f"expected an even number of couplings, 2 or more, got {couplings}: each changes half of z")
     drawn = [Coupling.identity(k, d, hidden, n, dtype) for k in keys.split(key, couplings)]
     return tuple(flow for coupling in drawn for flow in (coupling, Reverse()))

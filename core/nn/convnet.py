@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import keys
+from jensen.core.checks import check_dtype, check_function, check_key, check_sizes, check_tensor
 from jensen.core.contracts import Key
 from jensen.core.nn import conv, linear
 from jensen.core.nn.initial import Initialiser, he
@@ -32,6 +33,7 @@ def init_encoder(
     dtype: torch.dtype = torch.float32,
 ) -> Params:
     """{"levels": {"0": conv, ...}, "head": linear} for image (c, h, w) -> (outputs,)."""
+    check_key(key)
     height, width = smallest(image, channels)
     *each, head = keys.split(key, len(channels) + 1)
     sizes = (image[0], *channels)
@@ -46,9 +48,11 @@ def encode(
 ) -> Float[Tensor, "... o"]:
     """x (..., c * h * w) -> (..., outputs)."""
     check_keys(params, ("levels", "head"))
+    check_function("activation", activation, "torch.relu")
+    channels, height, width = _sides(image)
+    check_tensor("x", x)
     if x.ndim == 0 or x.shape[-1] != math.prod(image):
-        raise ValueError(f"expected flat images (..., {math.prod(image)}) for {image}, got {tuple(x.shape)}")
-    channels, height, width = image
+        raise ValueError(f"expected x (..., {math.prod(image)}) for {image}, got {tuple(x.shape)}: flatten the images")
     x = rearrange(x, "... (c h w) -> ... c h w", c=channels, h=height, w=width)
     for i in range(len(params["levels"])):
         x = activation(conv.apply(params["levels"][str(i)], x, stride=STRIDE, padding=PADDING))
@@ -64,6 +68,7 @@ def init_decoder(
     dtype: torch.dtype = torch.float32,
 ) -> Params:
     """{"stem": linear, "levels": {"0": transposed conv, ...}, "bias": (c * h * w,)} for (inputs,) -> image."""
+    check_key(key)
     height, width = smallest(image, channels)
     stem, *each = keys.split(key, len(channels) + 1)
     sizes = (*channels, image[0])
@@ -83,6 +88,10 @@ def decode(
 ) -> Float[Tensor, "... chw"]:
     """z (..., inputs) -> (..., c * h * w), plus a bias per pixel."""
     check_keys(params, ("stem", "levels", "bias"))
+    check_function("activation", activation, "torch.relu")
+    image = _sides(image)
+    check_tensor("z", z)
+    check_dtype("z", z, params["bias"], "the parameters")
     levels = len(params["levels"])
     x = linear.apply(params["stem"], z)
     x = rearrange(x, "... (c h w) -> ... c h w", h=image[1] >> levels, w=image[2] >> levels)
@@ -93,10 +102,17 @@ def decode(
 
 def smallest(image: Image, channels: Sequence[int]) -> tuple[int, int]:
     """The sides after halving once per level. ValueError for sides that do not divide."""
+    image, channels = _sides(image), check_sizes("channels", channels)
     factor = 2 ** len(channels)
     if not channels or image[1] % factor or image[2] % factor:
         raise ValueError(
-            f"expected at least one level, and image sides divisible by 2 per level, got {image} for "
-            f"channels {tuple(channels)}: pad the images or use fewer levels"
+            f"expected channels of one level or more, and an image whose sides are divisible by 2 per level, got image "
+            f"{image} and channels {channels}: pad the images or use fewer levels"
         )
     return image[1] // factor, image[2] // factor
+
+
+def _sides(image: Image) -> Image:
+    """Channels, height and width, checked."""
+    channels, height, width = check_sizes("image", image, length=3)
+    return channels, height, width

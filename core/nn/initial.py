@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.checks import check_sizes, described
 from jensen.core.contracts import Key
 
 Initialiser: TypeAlias = Callable[[Key, tuple[int, ...], torch.dtype], Tensor]
@@ -28,5 +29,9 @@ def he(key: Key, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """(fan_in, fan_out): the inputs of one output, and the outputs of one input."""
+    if len(check_sizes("shape", shape)) < 2:
+        raise ValueError(
+            f"expected shape (outputs, inputs, *kernel), got {described(shape)}: a weight has two axes or more"
+        )
     receptive = math.prod(shape[2:])
     return shape[1] * receptive, shape[0] * receptive

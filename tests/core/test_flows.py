@@ -75,7 +75,7 @@ def test_it_is_a_value_that_estimators_and_transforms_take():
 def test_bad_input_raises():
     with pytest.raises(TypeError, match="expected a continuous base, got Bernoulli"):
         Pushforward(Bernoulli(torch.zeros(2, 2)), flows.real_nvp(KEY, 2)).log_prob(torch.zeros(1, 2, 2))
-    with pytest.raises(ValueError, match=r"expected z \(\.\.\., 3\) for a coupling of 1 and 2, got \(2, 4\)"):
+    with pytest.raises(ValueError, match=r"expected z \(\.\.\., 3\), got \(2, 4\): the coupling is of 1 and 2"):
         random_coupling(KEY, 3).forward(torch.zeros(2, 4))
     with pytest.raises(ValueError, match="even number of couplings, 2 or more, got 3"):
         flows.real_nvp(KEY, 2, 3)

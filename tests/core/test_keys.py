@@ -169,7 +169,7 @@ def test_permutation_is_uniform_over_orders():
 
 @pytest.mark.parametrize("wrong", [torch.tensor(3), torch.zeros(3), torch.zeros(2, 3, dtype=torch.int64)])
 def test_what_is_no_key_raises(wrong):
-    with pytest.raises(ValueError, match=r"keys\.key\(seed\)"):
+    with pytest.raises(TypeError if wrong.is_floating_point() else ValueError, match=r"keys\.key\(seed\)"):
         keys.normal(wrong, (2, 3))
 
 
@@ -180,7 +180,7 @@ def test_a_seed_beyond_64_bits_raises():
 
 def test_what_is_no_integer_raises():
     for call in (lambda: keys.key(1.5), lambda: keys.fold_in(KEY, 1.7), lambda: keys.at(KEY, particle=torch.ones(2))):
-        with pytest.raises(TypeError, match="expected an integer"):
+        with pytest.raises(TypeError, match="a whole number"):
             call()
-    with pytest.raises(TypeError, match="floating-point dtype"):
+    with pytest.raises(TypeError, match="expected dtype, a floating-point one"):
         keys.uniform(KEY, (2, 2), torch.int64)

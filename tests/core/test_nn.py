@@ -84,5 +84,5 @@ def test_what_does_not_fit_raises_with_the_fix():
         mlp.init(KEY, (4,))
     with pytest.raises(ValueError, match="divisible by 2 per level"):
         convnet.init_encoder(KEY, (1, 28, 28), (8, 8, 8), 4)
-    with pytest.raises(ValueError, match="expected flat images"):
+    with pytest.raises(ValueError, match="flatten the images"):
         convnet.encode(convnet.init_encoder(KEY, (1, 8, 8), (4,), 2), torch.zeros(2, 8, 8), (1, 8, 8))

@@ -160,9 +160,9 @@ def test_the_posterior_of_two_layers_is_hierarchical():
 def test_what_does_not_fit_raises():
     model, x = MODELS["two layers"], data()
     params = fitted(model)
-    with pytest.raises(ValueError, match=r"expected x \(n, D\), got \(6,\)"):
+    with pytest.raises(ValueError, match=r"expected x \(n, 6\), got \(6,\)"):
         model.posterior(params, x[0])
-    with pytest.raises(ValueError, match=r"expected z \(s, n, 4\) for 2 layers of 2 units, got \(3, 4, 2\)"):
+    with pytest.raises(ValueError, match=r"expected z \(s, n, 4\), got \(3, 4, 2\): 2 layers of 2 units"):
         model.log_joint(params, x, torch.zeros(3, 4, 2).double())
     with pytest.raises(ValueError, match="binarise the data"):
         model.log_joint(params, 0.5 * x, torch.zeros(3, 4, 4).double())

@@ -12,7 +12,7 @@ def test_ravel_and_back():
     assert vector.shape == (10,)
     back = trees.paths(unravel(vector))
     assert all(torch.equal(back[path], leaf) for path, leaf in trees.paths(TREE).items())
-    with pytest.raises(ValueError, match=r"expected a vector \(10,\), got \(9,\)"):
+    with pytest.raises(ValueError, match=r"expected vector \(10,\), got \(9,\)"):
         unravel(vector[:9])
 
 
@@ -56,7 +56,7 @@ def test_wrong_keys_are_named_with_the_nearest():
         trees.check_keys({"wieght": 1, "bias": 2}, ("weight", "bias"))
     with pytest.raises(KeyError, match=r"unknown 'b\.1'"):
         trees.from_paths({**trees.paths(TREE), "b.1": torch.ones(1)}, TREE)
-    with pytest.raises(TypeError, match="expected a dict"):
+    with pytest.raises(TypeError, match="expected parameters, a dict"):
         trees.check_keys(torch.ones(1), ("weight",))
 
 

@@ -141,7 +141,7 @@ def test_a_single_datum_without_its_axis_raises():
         lambda: model.independent(x[0]),
     )
     for call in calls:
-        with pytest.raises(ValueError, match=r"expected x \(n, D\), got \(64,\)"):
+        with pytest.raises(ValueError, match=r"expected x \([nN], 64\), got \(64,\)"):
             call()
 
 

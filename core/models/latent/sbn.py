@@ -21,9 +21,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import keys
+from jensen.core.checks import check_count, check_dtype, check_floating, check_key, check_sizes
 from jensen.core.contracts import Key
 from jensen.core.distributions import Bernoulli, Hierarchical, LinearBernoulli
-from jensen.core.models.latent.data import check_data
+from jensen.core.models.latent.data import check_data, check_rows, check_training_data
 from jensen.core.models.latent.likelihoods import BERNOULLI
 from jensen.core.nn import mlp
 from jensen.core.nn.initial import he, xavier
@@ -45,8 +46,12 @@ class SBN:
         return self.units * self.layers
 
     def init(self, key: Key, x: Float[Tensor, "N D"], /) -> Params:
-        """Parameters in x's dtype, with decoder biases at the mean of training data x."""
-        check_data(x)
+        """Parameters in x's dtype, with decoder biases at the mean of training data x.
+
+        ValueError for x of another width, and for a single datum, such as the data's mean.
+        """
+        check_key(key)
+        check_training_data(x, self.data)
         _, bias = BERNOULLI.init(x)
         ups, downs = (keys.split(each, self.layers) for each in keys.split(key))
         weight = he if self.hidden else xavier
@@ -64,39 +69,42 @@ class SBN:
 
         ValueError for grey x, while torch runs eagerly.
         """
-        check_data(x, binary=True)
+        check_data(x, self.data, binary=True)
         encoder = self._networks(params, "encoder", "mean")
+        check_dtype("x", x, encoder["mean"], "the parameters")
         first = Bernoulli(mlp.apply(encoder["0"], x - encoder["mean"].detach(), F.leaky_relu))
         return first if self.layers == 1 else Hierarchical(first, encoder["1"], Static(_beside), Static(self.units))
 
     def prior(self, params: Params, n: int, /) -> "Bernoulli | TopDown":
         """p(z): a Bernoulli with logits (n, units), of two layers from the top one down."""
         decoder = self._networks(params, "decoder", "prior")
-        top = Bernoulli(decoder["prior"].expand(n, -1))
+        top = Bernoulli(decoder["prior"].expand(check_count("n", n, 0), -1))
         if self.layers == 1:
             return top
         return TopDown(Hierarchical(top, decoder["1"], Static(_beside), Static(self.units)))
 
     def likelihood(self, params: Params, z: Float[Tensor, "s n d"], /) -> LinearBernoulli:
         """p(x | z): logits (s, n, D), given the lowest layer alone."""
-        self._check(z)
+        self._check(params, z)
         network = self._networks(params, "decoder", "prior")["0"]
         h = mlp.features(network, 2 * z[..., : self.units] - 1, F.leaky_relu)
         return LinearBernoulli(h, **mlp.last(network))
 
     def log_prior(self, params: Params, z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n"]:
         """log p(z), the sum over layers, in nats per datum."""
-        self._check(z)
+        self._check(params, z)
         return self.prior(params, z.shape[-2]).log_prob(z)
 
     def log_joint(self, params: Params, x: Float[Tensor, "n D"], z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n"]:
         """log p(x, z) = log_prior + log p(x | z), in nats per datum. ValueError as for `posterior`."""
-        check_data(x, binary=True)
-        return self.log_prior(params, z) + self.likelihood(params, z).log_prob(x)
+        check_data(x, self.data, binary=True)
+        log_prior = self.log_prior(params, z)
+        check_rows(x, z)
+        return log_prior + self.likelihood(params, z).log_prob(x)
 
     def independent(self, x: Float[Tensor, "N D"]) -> Bernoulli:
         """The Bernoulli of each pixel's mean by Laplace's rule, fields (D,): a model of independent pixels."""
-        check_data(x)
+        check_data(x, self.data)
         return BERNOULLI.independent(x)
 
     def _networks(self, params: Params, side: str, constant: str) -> Params:
@@ -104,11 +112,10 @@ class SBN:
         check_keys(params[side], (constant, *(str(i) for i in range(self.layers))))
         return params[side]
 
-    def _check(self, z: Tensor) -> None:
-        if z.ndim < 2 or z.shape[-1] != self.latent:
-            raise ValueError(
-                f"expected z (s, n, {self.latent}) for {self.layers} layers of {self.units} units, got {tuple(z.shape)}"
-            )
+    def _check(self, params: Params, z: Tensor) -> None:
+        layers = f"{self.layers} layers of {self.units} units are side by side"
+        check_floating("z", z, f"s n {self.latent}", layers)
+        check_dtype("z", z, self._networks(params, "decoder", "prior")["prior"], "the parameters")
 
 
 class TopDown(NamedTuple):
@@ -141,11 +148,10 @@ def build(data: int, units: int = 200, layers: int = 1, hidden: Sequence[int] = 
 
     hidden=() is the literature's linear net, (200, 200) its non-linear one; going down, the widths are reversed.
     """
-    if layers not in (1, 2):
-        raise ValueError(f"expected 1 or 2 layers of units, got {layers}")
-    if min(data, units, *hidden) < 1:
-        raise ValueError(f"expected positive widths, got data {data}, units {units}, hidden {tuple(hidden)}")
-    return SBN(data, units, layers, tuple(hidden))
+    data, units, layers = check_count("data", data), check_count("units", units), check_count("layers", layers)
+    if layers > 2:
+        raise ValueError(f"expected layers 1 or 2, got {layers}: the widths of networks between them are `hidden`")
+    return SBN(data, units, layers, check_sizes("hidden", hidden))
 
 
 def _beside(params: Params, z: Float[Tensor, "... units"]) -> Bernoulli:

@@ -5,6 +5,7 @@ p(x, z) = N(z; 0, I) p(x | decode(z)) and q(z | x) = N(z; encode(x)), with z (s,
 {"encoder": a network's, "decoder": a network's, "likelihood": the likelihood's own, {} where it has none}.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,9 +16,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import keys
+from jensen.core.checks import (
+    check_count,
+    check_dtype,
+    check_floating,
+    check_function,
+    check_key,
+    check_sizes,
+    described,
+)
 from jensen.core.contracts import Distribution, Key
 from jensen.core.distributions import DiagNormal
-from jensen.core.models.latent.data import check_data
+from jensen.core.models.latent.data import check_data, check_rows, check_training_data
 from jensen.core.models.latent.likelihoods import BERNOULLI, Likelihood, Linear, Outputs
 from jensen.core.nn import convnet
 from jensen.core.nn import mlp as mlps
@@ -34,18 +44,23 @@ class VAE:
     init_networks: Callable[[Tensor, Tensor], Params]  # key, the decoder's output bias (D,) -> {"encoder", "decoder"}
     encode: Callable[[Params, Tensor], Tensor]  # x (n, D) -> (n, 2 d)
     decode: Callable[[Params, Tensor], Outputs]  # z (s, n, d) -> (s, n, D), or the last linear layer and its inputs
+    data: int
     latent: int
     observation: Likelihood
 
     def init(self, key: Key, x: Float[Tensor, "N D"], /) -> Params:
-        """Parameters in x's dtype, with a decoder bias at the mean of training data x."""
-        check_data(x)
+        """Parameters in x's dtype, with a decoder bias at the mean of training data x.
+
+        ValueError for x of another width, and for a single datum, such as the data's mean.
+        """
+        check_key(key)
+        check_training_data(x, self.data)
         likelihood, bias = self.observation.init(x)
         return {**self.init_networks(key, bias), "likelihood": likelihood}
 
     def posterior(self, params: Params, x: Float[Tensor, "n D"], /) -> DiagNormal:
         """q(z | x): fields (n, d). ValueError for grey x where it must be binary, while torch runs eagerly."""
-        check_data(x, self.observation.binary)
+        check_data(x, self.data, self.observation.binary)
         _check(params)
         out = self.encode(params["encoder"], x)
         if out.shape[-1] != 2 * self.latent:
@@ -56,27 +71,37 @@ class VAE:
 
     def prior(self, params: Params, n: int, /) -> DiagNormal:
         """N(0, I) with fields (n, d), in the parameters' dtype."""
-        zeros = leaves(params["decoder"])[0].new_zeros(()).expand(n, self.latent)
+        _check(params)
+        zeros = leaves(params["decoder"])[0].new_zeros(()).expand(check_count("n", n, 0), self.latent)
         return DiagNormal(zeros, zeros)
 
     def likelihood(self, params: Params, z: Float[Tensor, "s n d"], /) -> Distribution:
         """p(x | z): fields (s, n, D)."""
         _check(params)
+        self._check_latents(params, z)
         return self.observation(params["likelihood"], self.decode(params["decoder"], z))
 
     def log_prior(self, params: Params, z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n"]:
         """log N(z; 0, I) in nats per datum."""
+        _check(params)
+        self._check_latents(params, z)
         return self.prior(params, z.shape[-2]).log_prob(z)
 
     def log_joint(self, params: Params, x: Float[Tensor, "n D"], z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n"]:
         """log p(x, z) = log_prior + log p(x | z), in nats per datum. ValueError as for `posterior`."""
-        check_data(x, self.observation.binary)
-        return self.log_prior(params, z) + self.likelihood(params, z).log_prob(x)
+        check_data(x, self.data, self.observation.binary)
+        log_prior = self.log_prior(params, z)
+        check_rows(x, z)
+        return log_prior + self.likelihood(params, z).log_prob(x)
 
     def independent(self, x: Float[Tensor, "N D"]) -> Distribution:
         """The likelihood fitted to each pixel of x alone, fields (D,): a model of independent pixels."""
-        check_data(x)
+        check_data(x, self.data)
         return self.observation.independent(x)
+
+    def _check_latents(self, params: Params, z: Tensor) -> None:
+        check_floating("z", z, f"s n {self.latent}", "samples lead, then data")
+        check_dtype("z", z, leaves(params["decoder"])[0], "the parameters")
 
 
 def mlp(
@@ -87,7 +112,9 @@ def mlp(
     likelihood: Likelihood = BERNOULLI,
 ) -> VAE:
     """Multilayer perceptrons: data -> *hidden -> 2 latent, and latent -> *reversed(hidden) -> data."""
+    data, latent, hidden = check_count("data", data), check_count("latent", latent), check_sizes("hidden", hidden)
     weight = initialiser(activation)
+    _check_likelihood(likelihood)
 
     def init(key: Tensor, bias: Tensor) -> Params:
         encoder_key, decoder_key = keys.split(key)
@@ -99,7 +126,7 @@ def mlp(
     def decode(params: Params, z: Tensor) -> Linear:
         return Linear(mlps.features(params, z, activation), **mlps.last(params))
 
-    return VAE(init, partial(mlps.apply, activation=activation), decode, latent, likelihood)
+    return VAE(init, partial(mlps.apply, activation=activation), decode, data, latent, likelihood)
 
 
 def conv(
@@ -111,7 +138,8 @@ def conv(
 ) -> VAE:
     """Convolutions that halve the image once per entry of channels, and their transposes; data are flat images."""
     convnet.smallest(image, channels)
-    weight = initialiser(activation)
+    latent, weight = check_count("latent", latent), initialiser(activation)
+    _check_likelihood(likelihood)
 
     def init(key: Tensor, bias: Tensor) -> Params:
         encoder_key, decoder_key = keys.split(key)
@@ -123,6 +151,7 @@ def conv(
         init,
         partial(convnet.encode, image=image, activation=activation),
         partial(convnet.decode, image=image, activation=activation),
+        math.prod(image),
         latent,
         likelihood,
     )
@@ -130,8 +159,17 @@ def conv(
 
 def initialiser(activation: Activation) -> Initialiser:
     """He's weights for rectifiers, Xavier's for the rest."""
+    check_function("activation", activation, "torch.tanh")
     return he if activation in (F.relu, F.leaky_relu, F.gelu, torch.relu) else xavier
 
 
 def _check(params: Params) -> None:
     check_keys(params, ("encoder", "decoder", "likelihood"))
+
+
+def _check_likelihood(likelihood: Likelihood) -> None:
+    if isinstance(likelihood, type) or not isinstance(likelihood, Likelihood):
+        raise TypeError(
+            f"expected likelihood, such as likelihoods.BERNOULLI, got {described(likelihood)}: "
+            "pass a value, of LIKELIHOODS by its name"
+        )

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.checks import check_count, check_floating, check_number, check_tensor, described
 from jensen.core.contracts import Key
 from jensen.core.numerics import at_least_float32
 from jensen.core.objectives import Terms
@@ -43,10 +44,15 @@ class Quantised(NamedTuple):
 
         The KL of one certain code to a uniform prior over C is log C nats a position, a constant.
         """
+        _check_codebook(codebook)
+        check_floating("reconstruction", reconstruction, "n", "average over samples and sum over pixels")
+        if not isinstance(weight, Tensor):
+            check_number("weight", weight, "[0, inf)")
         commitment = rearrange(self.commitment, "n ... -> n (...)")
         if reconstruction.shape != commitment.shape[:1]:
             raise ValueError(
-                f"expected a reconstruction ({len(commitment)},), one per datum, got {tuple(reconstruction.shape)}"
+                f"expected a reconstruction ({len(commitment)},), one per datum, got "
+                f"{tuple(reconstruction.shape)}: it belongs to other data"
             )
         kl = torch.full_like(reconstruction, commitment.shape[1] * math.log(len(codebook.codes)))
         penalty = weight * commitment.sum(-1)
@@ -55,8 +61,7 @@ class Quantised(NamedTuple):
 
 def init(key: Key, z: Float[Tensor, "*n d"], size: int) -> Codebook:
     """`size` codes at vectors drawn from z, each with an equal share of them. ValueError for a size below 1."""
-    if size < 1:
-        raise ValueError(f"expected at least one code, got {size}")
+    size = check_count("size", size)
     codes = _drawn(key, _rows(z), size)
     counts = codes.new_full((size,), len(_rows(z)) / size)
     return Codebook(codes, counts, codes * counts[:, None])
@@ -64,6 +69,7 @@ def init(key: Key, z: Float[Tensor, "*n d"], size: int) -> Codebook:
 
 def quantise(codebook: Codebook, z: Float[Tensor, "*n d"]) -> Quantised:
     """Each vector's nearest code by Euclidean distance; of equally near codes the first."""
+    _check_codebook(codebook)
     indices, distances = nearest_code(_rows(z), codebook.codes.detach())
     indices = indices.reshape(z.shape[:-1])
     codes = codebook.codes[indices].to(z.dtype)
@@ -75,8 +81,9 @@ def update(codebook: Codebook, z: Float[Tensor, "*n d"], indices: Int[Tensor, "*
 
     A code without nearest vectors keeps its place while its count decays. ValueError unless 0 <= decay < 1.
     """
-    if not 0 <= decay < 1:
-        raise ValueError(f"expected 0 <= decay < 1, got {decay}: at 1 no minibatch would change the average")
+    _check_codebook(codebook)
+    decay = check_number("decay", decay, "[0, 1)", "at 1 no minibatch would change the average")
+    _check_indices(indices)
     rows, places = _rows(z).detach(), indices.reshape(-1)
     here = torch.zeros_like(codebook.counts).index_add(0, places, rows.new_ones(len(rows)))
     total = torch.zeros_like(codebook.sums).index_add(0, places, rows)
@@ -92,6 +99,8 @@ def reset(codebook: Codebook, z: Float[Tensor, "*n d"], key: Key, least: float =
 
     Dhariwal et al. (2020): without its averages a code would return to its old place at the next `update`.
     """
+    _check_codebook(codebook)
+    least = check_number("least", least, "[0, inf)")
     rows, size = _rows(z), len(codebook.codes)
     share = codebook.counts.new_full((size,), len(rows) / size)
     unused, fresh = codebook.counts < least * share, _drawn(key, rows, size)
@@ -104,17 +113,32 @@ def reset(codebook: Codebook, z: Float[Tensor, "*n d"], key: Key, least: float =
 
 def perplexity(indices: Int[Tensor, "*n"], size: int) -> Float[Tensor, ""]:
     """e^entropy of how often each of `size` codes is used: `size` for equal use, 1 for a single code."""
-    places = indices.reshape(-1)
+    _check_indices(indices)
+    size, places = check_count("size", size), indices.reshape(-1)
     ones = torch.ones(len(places), device=places.device)
     share = torch.zeros(size, device=places.device).index_add(0, places, ones) / len(places)
     return torch.exp(-torch.special.xlogy(share, share).sum())
 
 
+def _check_codebook(codebook: Codebook) -> None:
+    if not isinstance(codebook, Codebook):
+        raise TypeError(f"expected codebook, a Codebook, got {described(codebook)}: make one with codebook.init")
+
+
+def _check_indices(indices: Tensor) -> None:
+    check_tensor("indices", indices)
+    if indices.dtype not in (torch.int32, torch.int64):
+        raise TypeError(f"expected indices, whole numbers, got {indices.dtype}: pass those of `quantise`")
+
+
 def _rows(z: Tensor) -> Float[Tensor, "N d"]:
+    check_floating("z", z, "... d")
     return at_least_float32(rearrange(z, "... d -> (...) d"))
 
 
 def _drawn(key: Tensor, rows: Float[Tensor, "N d"], count: int) -> Float[Tensor, "count d"]:
     """Rows at random, with replacement."""
+    if not len(rows):
+        raise ValueError("expected z of one vector or more, got none: there is nothing to draw codes from")
     places = (keys.uniform(key, (count,), torch.float64) * len(rows)).long()
     return rows.detach()[places.clamp_max(len(rows) - 1)]

@@ -22,7 +22,7 @@ def parse(text: str, table: Mapping[str, Callable[..., T]], kind: str) -> T:
     call = CALL.fullmatch(text) if isinstance(text, str) else None
     if call is None:
         raise ValueError(
-            f"expected the {kind} as text, name or name(argument, ...), got {text!r}: one of {', '.join(forms(table))}"
+            f"expected the {kind} as name or name(argument, ...), got {text!r}: one of {', '.join(forms(table))}"
         )
     name = call["name"].lower()
     if name not in table:
@@ -34,7 +34,7 @@ def parse(text: str, table: Mapping[str, Callable[..., T]], kind: str) -> T:
         inspect.signature(table[name]).bind(*places, **named)
         return table[name](*places, **named)
     except TypeError as error:  # also a word in place of a number
-        raise ValueError(f"{kind} {text!r}: {error}; it is spelled {form(name, table[name])}") from error
+        raise ValueError(f"expected the {kind} as {form(name, table[name])}, got {text!r}: {error}") from error
 
 
 def forms(table: Mapping[str, Callable[..., object]]) -> list[str]:

@@ -1,12 +1,12 @@
 """Free bits (Kingma et al., 2016): a KL below a floor is not penalised, against posterior collapse."""
 
-import math
 from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from jensen.core.checks import check_floating, check_number, check_sizes
 from jensen.core.numerics import at_least_float32
 
 
@@ -21,14 +21,12 @@ def free_bits(
     tensor, () or one per group. A group on or under the floor has no gradient. ValueError for other shapes, sizes that
     do not sum to d, and a float floor that is negative or not finite.
     """
-    if kl.ndim != 2:
-        raise ValueError(f"expected a KL per dimension (n, d), got {tuple(kl.shape)}: average over samples alone")
+    check_floating("kl", kl, "n d", "one term per dimension: average over samples alone")
     kl = at_least_float32(kl)
     if groups is not None:
-        if sum(groups) != kl.shape[-1] or min(groups, default=0) < 1:
-            raise ValueError(
-                f"expected group sizes that sum to d = {kl.shape[-1]}, got {tuple(groups)}: one size per group"
-            )
+        groups = check_sizes("groups", groups)
+        if sum(groups) != kl.shape[-1]:
+            raise ValueError(f"expected groups, sizes that sum to d = {kl.shape[-1]}, got {groups}: one size per group")
         kl = torch.stack([part.sum(-1) for part in kl.split(list(groups), -1)], -1)
     _check_floor(floor, kl.shape[1])
     charged = (kl.mean(0) <= floor) | (floor != floor)  # a floor of NaN gives NaN
@@ -38,6 +36,6 @@ def free_bits(
 def _check_floor(floor: float | Tensor, groups: int) -> None:
     if isinstance(floor, Tensor):
         if floor.shape not in ((), (groups,)):
-            raise ValueError(f"expected a floor () or ({groups},), one per group, got {tuple(floor.shape)}")
-    elif not 0 <= floor < math.inf:
-        raise ValueError(f"expected a finite floor of 0 nats or more, got {floor}: 0 leaves the KL as it is")
+            raise ValueError(f"expected a floor () or ({groups},), one per group, got {tuple(floor.shape)}: flatten it")
+    else:
+        check_number("floor", floor, "[0, inf)", "in nats; 0 leaves the KL as it is")

@@ -1,6 +1,5 @@
 """Bounds by f-divergences of the posterior from q, and the tail-adaptive weights of one."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core.bounds.weights import check_log_weights, elbo, iwae
+from jensen.core.checks import check_function, check_number
 from jensen.core.numerics import at_least_float32
 
 
@@ -31,6 +31,9 @@ class Csiszar:
     """
 
     f: Callable[[Tensor], Tensor]
+
+    def __post_init__(self) -> None:
+        check_function("f", self.f, "generators.chi2")
 
     def __call__(self, log_w: Float[Tensor, "s n"], /) -> Float[Tensor, " n"]:
         bound = iwae(log_w)
@@ -62,15 +65,15 @@ class TailAdaptive:
     beta: float = -1.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.beta, int | float) or not math.isfinite(self.beta):
-            raise ValueError(f"expected a finite beta, got {self.beta}: -1 favours large weights, 0 none")
-        object.__setattr__(self, "beta", float(self.beta))
+        beta = check_number("beta", self.beta, "(-inf, inf)", "-1 favours large weights, 0 none")
+        object.__setattr__(self, "beta", beta)
 
     @property
     def additive(self) -> bool:
         return self.beta == 0
 
     def __call__(self, log_w: Float[Tensor, "s n"], /) -> Float[Tensor, " n"]:
+        check_log_weights(log_w)
         weights = self.derivatives(log_w.detach())[0]
         surrogate = (weights * torch.where(weights == 0, 0.0, log_w)).sum(0)
         return elbo(log_w.detach()) + surrogate - surrogate.detach()

@@ -11,6 +11,7 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.bounds.derivatives import differentiated
 from jensen.core.bounds.weights import check_log_weights, iwae, leave_one_out_iwae
+from jensen.core.checks import check_count, check_number, check_tensor
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
 from jensen.core.numerics import at_least_float32, log_cumulative_sum_exp, log_sum_exp
@@ -40,8 +41,7 @@ class Jackknife:
     m: int = 1
 
     def __post_init__(self) -> None:
-        if not isinstance(self.m, int) or self.m < 0:
-            raise ValueError(f"expected an order m >= 0, an integer, got {self.m}: 0 is IWAE, 1 the textbook jackknife")
+        object.__setattr__(self, "m", check_count("m", self.m, 0))
 
     @property
     def additive(self) -> bool:
@@ -51,7 +51,7 @@ class Jackknife:
         check_log_weights(log_w)
         s, m = len(log_w), self.m
         if not m < s:
-            raise ValueError(f"expected an order 0 <= m < s = {s}, got {m}: a subset needs a sample")
+            raise ValueError(f"expected an order 0 <= m < s, got m = {m} for log_w of s = {s}: a subset needs a sample")
         for j in range(2, m + 1):
             if math.comb(s, j) > MOST:
                 raise ValueError(
@@ -110,12 +110,9 @@ class Sumo:
     decay: float = 0.9
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.first, int) and isinstance(self.tail, int)
-        if not whole or min(self.first, self.tail) < 1 or not 0 < self.decay < 1:
-            raise ValueError(
-                f"expected integers first >= 1 and tail >= 1 and 0 < decay < 1, got {self.first}, {self.tail} and "
-                f"{self.decay}: a roulette starts from a sample and must end"
-            )
+        object.__setattr__(self, "first", check_count("first", self.first))
+        object.__setattr__(self, "tail", check_count("tail", self.tail))
+        object.__setattr__(self, "decay", check_number("decay", self.decay, "(0, 1)", "a roulette must end"))
 
     @property
     def additive(self) -> bool:
@@ -125,7 +122,7 @@ class Sumo:
         check_log_weights(log_w)
         s, n = log_w.shape
         if s < self.first:
-            raise ValueError(f"expected at least first = {self.first} samples, got {s}")
+            raise ValueError(f"expected log_w of at least first = {self.first} samples, got {s}: draw more")
         if terms is not None:
             _check_terms(terms, n)
         log_w = at_least_float32(log_w)
@@ -153,12 +150,13 @@ class Sumo:
 
     def draw(self, key: Key, n: int) -> Int[Tensor, " n"]:
         """K for each datum, (n,), at least 1. The longest has a probability near 2^-31: about 250 by default."""
-        u = keys.uniform(key, (1, n), torch.float64)[0].clamp_min(2.0**-32)
+        u = keys.uniform(key, (1, check_count("n", n, 0)), torch.float64)[0].clamp_min(2.0**-32)
         beyond = self.tail + torch.floor(torch.log(self.tail * u) / math.log(self.decay))
         return torch.where(u * self.tail > 1, torch.floor(1 / u), beyond).long()
 
 
 def _check_terms(terms: Tensor, n: int) -> None:
+    check_tensor("terms", terms)
     if terms.shape != (n,) or terms.dtype not in (torch.int32, torch.int64):
         raise ValueError(
             f"expected terms ({n},), an integer per datum, got {tuple(terms.shape)} of {terms.dtype}: "

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from jensen.core.bounds.derivatives import path
 from jensen.core.bounds.weights import check_log_weights, elbo, iwae
+from jensen.core.checks import check_count, check_number
 from jensen.core.numerics import at_least_float32, log_sum_exp
 
 
@@ -31,8 +32,8 @@ class Miwae:
     k: int
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.m, int) and isinstance(self.k, int)) or min(self.m, self.k) < 1:
-            raise ValueError(f"expected integers m and k >= 1, got {self.m} and {self.k}: groups, and samples in each")
+        object.__setattr__(self, "m", check_count("m", self.m))
+        object.__setattr__(self, "k", check_count("k", self.k))
 
     @property
     def additive(self) -> bool:
@@ -59,7 +60,8 @@ class Miwae:
         check_log_weights(log_w)
         if len(log_w) != self.m * self.k:
             raise ValueError(
-                f"expected m k = {self.m} x {self.k} samples, got {len(log_w)}: draw as many, or choose m and k by s"
+                f"expected log_w of m k = {self.m} x {self.k} samples, got {len(log_w)}: draw as many, or choose m and "
+                "k by s"
             )
         return log_w
 
@@ -77,9 +79,7 @@ class Ciwae:
     beta: float
 
     def __post_init__(self) -> None:
-        if not isinstance(self.beta, int | float) or not 0 <= self.beta <= 1:
-            raise ValueError(f"expected beta in [0, 1], got {self.beta}: 0 is IWAE, 1 the ELBO")
-        object.__setattr__(self, "beta", float(self.beta))
+        object.__setattr__(self, "beta", check_number("beta", self.beta, "[0, 1]", "0 is IWAE, 1 the ELBO"))
 
     @property
     def additive(self) -> bool:
@@ -111,10 +111,12 @@ def piwae(log_w_theta: Float[Tensor, "s n"], log_w_phi: Float[Tensor, "s n"], m:
     A group outside the support contributes no gradient, and leaves that of the others. ValueError for unequal shapes
     or other than m k samples.
     """
+    check_log_weights(log_w_theta, "log_w_theta")
+    check_log_weights(log_w_phi, "log_w_phi")
     if log_w_theta.shape != log_w_phi.shape:
         raise ValueError(
-            f"expected log weights of one shape, got {tuple(log_w_theta.shape)} and {tuple(log_w_phi.shape)}: "
-            "they belong to the same samples"
+            f"expected log_w_theta and log_w_phi of one shape, got {tuple(log_w_theta.shape)} and "
+            f"{tuple(log_w_phi.shape)}: they belong to the same samples"
         )
     phi = Miwae(m, k).groups(log_w_phi)
     finite = torch.where(phi.abs() == torch.inf, 0.0, phi).mean(0)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from jensen.core.bounds.derivatives import differentiated
 from jensen.core.bounds.weights import check_log_weights, elbo
+from jensen.core.checks import check_choice, check_count, check_number, described
 from jensen.core.numerics import at_least_float32
 
 
@@ -39,9 +40,12 @@ class Tvo:
     side: Literal["left", "right"] = "left"
 
     def __post_init__(self) -> None:
-        if self.side not in ("left", "right"):
-            raise ValueError(f'expected side "left" or "right", got {self.side!r}')
-        betas = tuple(float(beta) for beta in self.betas)
+        check_choice("side", self.side, ("left", "right"))
+        if not isinstance(self.betas, tuple | list):
+            raise TypeError(
+                f"expected betas, a tuple of numbers, got {described(self.betas)}: linear_betas(k) makes some"
+            )
+        betas = tuple(check_number(f"betas[{i}]", beta) for i, beta in enumerate(self.betas))
         if len(betas) < 2 or betas[0] != 0 or betas[-1] != 1 or not all(a < b for a, b in pairwise(betas)):
             raise ValueError(f"expected betas that rise from 0 to 1, got {self.betas}: linear_betas(k) makes some")
         object.__setattr__(self, "betas", betas)
@@ -66,7 +70,7 @@ class Tvo:
 
 def linear_betas(intervals: int) -> tuple[float, ...]:
     """0, 1 / k, 2 / k, ..., 1 for k intervals. ValueError for fewer than one."""
-    _check_intervals(intervals)
+    intervals = check_count("intervals", intervals)
     return tuple(i / intervals for i in range(intervals + 1))
 
 
@@ -75,9 +79,8 @@ def log_betas(intervals: int, first: float = 0.025) -> tuple[float, ...]:
 
     One interval is (0, 1) whatever `first` is. ValueError for fewer than one interval or a first outside (0, 1).
     """
-    _check_intervals(intervals)
-    if not 0 < first < 1:
-        raise ValueError(f"expected a first beta in (0, 1), got {first}: 0 is always the one before it")
+    intervals = check_count("intervals", intervals)
+    first = check_number("first", first, "(0, 1)", "0 is always the one before it")
     return (0.0, *(first ** (1 - i / (intervals - 1)) for i in range(intervals - 1)), 1.0)
 
 
@@ -91,8 +94,3 @@ def tempered_mean(log_w: Float[Tensor, "s n"], beta: float) -> Float[Tensor, " n
     finite = torch.where(outside, 0.0, log_w)
     pi = torch.softmax(torch.where(outside & ~empty, -torch.inf, beta * finite), 0)
     return torch.where(empty, -torch.inf, (pi * finite).sum(0))
-
-
-def _check_intervals(intervals: int) -> None:
-    if not isinstance(intervals, int) or intervals < 1:
-        raise ValueError(f"expected at least one interval, and an integer, got {intervals}")

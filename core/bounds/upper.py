@@ -1,12 +1,12 @@
 """Upper bounds on log p(x) from samples of q alone."""
 
-import math
 from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core.bounds.weights import Renyi, power_mean
+from jensen.core.checks import check_function, check_number
 from jensen.core.contracts import Bound, Sided, can
 
 
@@ -29,12 +29,8 @@ class Cubo:
     n: float = 2.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.n, int | float) or not 1 <= self.n < math.inf:
-            raise ValueError(
-                f"expected n >= 1 and finite, got {self.n}: below 1 it is a lower bound, Renyi(1 - n), "
-                "and the limit at inf is vr_max"
-            )
-        object.__setattr__(self, "n", float(self.n))
+        meaning = "below 1 it is a lower bound, Renyi(1 - n), and the limit at inf is vr_max"
+        object.__setattr__(self, "n", check_number("n", self.n, "[1, inf)", meaning))
 
     @property
     def additive(self) -> bool:
@@ -53,4 +49,5 @@ class Cubo:
 
 def upper(bound: Bound) -> bool:
     """Whether a bound is an upper one, to be minimised in q: False for one that does not say."""
+    check_function("bound", bound, "bounds.Cubo(2.0)")
     return can(bound, Sided) and bound.upper

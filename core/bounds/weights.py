@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from jensen.core.checks import check_floating, check_number
 from jensen.core.numerics import at_least_float32, log_sum_exp
 
 
@@ -28,12 +29,9 @@ class Renyi:
     alpha: float
 
     def __post_init__(self) -> None:
-        if not isinstance(self.alpha, int | float) or not self.alpha < math.inf:
-            raise ValueError(
-                f"expected a number alpha < inf, got {self.alpha}: 0 is IWAE, 1 the ELBO, -inf the largest weight, "
-                "and at inf there is no estimate"
-            )
-        object.__setattr__(self, "alpha", float(self.alpha) + 0.0)  # -0 is 0
+        meaning = "0 is IWAE, 1 the ELBO, -inf the largest weight, and at inf there is no estimate"
+        alpha = check_number("alpha", self.alpha, "[-inf, inf)", meaning)
+        object.__setattr__(self, "alpha", alpha + 0.0)  # -0 is 0
 
     @property
     def additive(self) -> bool:
@@ -77,7 +75,7 @@ def leave_one_out_iwae(log_w: Float[Tensor, "s n"]) -> Float[Tensor, "s n"]:
     check_log_weights(log_w)
     s = len(log_w)
     if s < 2:
-        raise ValueError("expected log weights (s, n) with s >= 2, got one sample: there are no others")
+        raise ValueError("expected log_w (s, n) with s >= 2, got one sample: there are no others")
     log_w = at_least_float32(log_w)
     heaviest = torch.arange(s, device=log_w.device)[:, None] == log_w.argmax(0)
     total = log_sum_exp(log_w, 0)
@@ -112,11 +110,9 @@ def power_mean(log_w: Float[Tensor, "s n"], power: float) -> Float[Tensor, " n"]
     return torch.where(empty, -torch.inf, peak + log_mean / power)
 
 
-def check_log_weights(log_w: Tensor) -> None:
-    if log_w.ndim != 2 or log_w.shape[0] == 0:
-        raise ValueError(
-            f"expected log weights (s, n) with s >= 1, got {tuple(log_w.shape)}: "
-            "samples come first, then data; add a missing axis with log_w[:, None] or log_w[None]"
-        )
-    if not log_w.is_floating_point():
-        raise ValueError(f"expected log weights in floating point, got {log_w.dtype}: convert them with log_w.float()")
+def check_log_weights(log_w: Tensor, name: str = "log_w") -> None:
+    """TypeError for log weights that are no floating-point tensor, ValueError for other shapes than (s, n), s >= 1."""
+    fix = f"samples come first, then data; add a missing axis with {name}[:, None] or {name}[None]"
+    check_floating(name, log_w, "s n", fix)
+    if log_w.shape[0] == 0:
+        raise ValueError(f"expected {name} (s, n) with s >= 1, got {tuple(log_w.shape)}: {fix}")

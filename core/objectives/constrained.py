@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from jensen.core.checks import check_distribution, check_floating, check_number, described
 from jensen.core.contracts import Distribution, can
 from jensen.core.numerics import at_least_float32
 from jensen.core.objectives.terms import Terms, check_scalar, checked, scaled
@@ -27,6 +28,7 @@ class Multiplier(NamedTuple):
     @classmethod
     def start(cls, like: Tensor) -> "Multiplier":
         """A multiplier of 1, and no steps seen; float32 at least, on the device of `like`."""
+        check_floating("like", like)
         zero = at_least_float32(like.new_zeros(()))
         return cls(zero, zero, zero)
 
@@ -48,15 +50,13 @@ class Multiplier(NamedTuple):
         leaves the state unchanged, as the average would stay infinite. ValueError for no data, or unless 0 <= decay < 1
         and limit >= 1.
         """
-        (reconstruction,) = checked(reconstruction)
+        (reconstruction,) = checked(reconstruction=reconstruction)
         check_scalar("target", target, len(reconstruction))
         if not len(reconstruction):
             raise ValueError("expected a reconstruction (n,) with n >= 1, got (0,): leave out a step without data")
-        if not (0 <= decay < 1 and limit >= 1):
-            raise ValueError(
-                f"expected 0 <= decay < 1 and limit >= 1, got {decay} and {limit}: at decay 1 no step would change the "
-                "average, and the limits of the multiplier are 1 / limit and limit"
-            )
+        rate = check_number("rate", rate, "[0, inf)")
+        decay = check_number("decay", decay, "[0, 1)", "at 1 no step would change the average")
+        limit = check_number("limit", limit, "[1, inf)", "the multiplier lies between 1 / limit and limit")
         violation = (target - reconstruction.detach()).mean().to(self.average.dtype)
         average = decay * self.average + (1 - decay) * violation
         weight = decay * self.weight + 1 - decay
@@ -78,7 +78,11 @@ def geco(
     GECO (Rezende and Viola, 2018). The multiplier, which has no gradient, grows by a factor while the constraint is
     violated and shrinks while it holds, so that the reconstruction tends to the target.
     """
-    reconstruction, kl = checked(reconstruction, kl)
+    reconstruction, kl = checked(reconstruction=reconstruction, kl=kl)
+    if not isinstance(multiplier, Multiplier):
+        raise TypeError(
+            f"expected multiplier, a Multiplier, got {described(multiplier)}: begin with Multiplier.start(x)"
+        )
     check_scalar("target", target, len(kl))
     check_scalar("weight", weight, len(kl), 0.0)
     reward, charge = multiplier.value.detach() * (reconstruction - target), scaled(weight, kl)
@@ -101,13 +105,13 @@ def committed(q: Distribution, rate: float) -> Committable:
     collapse to less. Theirs for sequences is an autoregressive prior. See `DiagNormal.committed`. ValueError for a rate
     outside [0, 19]: scales end at e^-20. TypeError for another q.
     """
+    check_distribution("q", q)
     check_rate(rate)
     if not can(q, Committable):
-        raise TypeError(f"a committed rate needs a diagonal normal q, got {type(q).__name__}: use free bits")
+        raise TypeError(f"committed needs a diagonal normal q, got {type(q).__name__}: use free bits")
     return q.committed(rate)
 
 
 def check_rate(rate: float) -> None:
     """ValueError for a rate that no scale reaches."""
-    if not 0 <= rate <= 19:
-        raise ValueError(f"expected a rate of 0 to 19 nats per dimension, got {rate}")
+    check_number("rate", rate, "[0, 19]", "nats per dimension, as scales end at e^-20")

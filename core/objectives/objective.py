@@ -21,6 +21,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
+from jensen.core.checks import check_distribution, described
 from jensen.core.contracts import ClosedForm, Distribution, can
 from jensen.core.objectives.terms import Terms
 from jensen.core.trees import Tree
@@ -55,8 +56,17 @@ class Objective(Protocol):
     ) -> tuple[Terms, Tree]: ...
 
 
+def scale(weights: Weights, schedule: str) -> float | Tensor:
+    """The weight of a schedule, 1 where there is none."""
+    if not isinstance(weights, Mapping):
+        raise TypeError(f"expected weights, a dict of 0-d tensors, got {described(weights)}: pass {{}} for none")
+    return weights.get(schedule, 1.0)
+
+
 def kl(q: Distribution, prior: Distribution, z: Float[Tensor, "s n d"]) -> Float[Tensor, " n"]:
     """KL(q || prior) in nats per datum: in closed form for two of one family, else its estimate from z, mean over s."""
+    check_distribution("q", q)
+    check_distribution("prior", prior)
     if can(q, ClosedForm) and can(prior, ClosedForm) and type(q) is type(prior):
         return q.kl(prior)
     return (q.log_prob(z) - prior.log_prob(z)).mean(0)

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from jensen.core.checks import check_floating, check_number
 from jensen.core.numerics import at_least_float32
 
 
@@ -49,20 +50,22 @@ def scaled(weight: float | Tensor, t: Tensor) -> Tensor:
     return weight * torch.where(gone, 0.0, t)
 
 
-def checked(*terms: Tensor) -> tuple[Tensor, ...]:
-    """The terms, a reconstruction and KLs (n,), in float32 at least."""
-    if any(t.ndim != 1 or t.shape != terms[0].shape for t in terms):
-        raise ValueError(
-            f"expected a reconstruction and a KL (n,), got {' and '.join(str(tuple(t.shape)) for t in terms)}: "
-            "average over samples and sum over dimensions, and over no data"
-        )
-    return tuple(at_least_float32(t) for t in terms)
+def checked(**terms: Tensor) -> tuple[Tensor, ...]:
+    """The terms by name, a reconstruction and KLs (n,), in float32 at least."""
+    for name, term in terms.items():
+        check_floating(name, term, "n", "average over samples and sum over dimensions, and over no data")
+    sizes = {len(term) for term in terms.values()}
+    if len(sizes) > 1:
+        each = " and ".join(f"{name} ({len(term)},)" for name, term in terms.items())
+        raise ValueError(f"expected {' and '.join(terms)} (n,) of one size, got {each}: they belong to the same data")
+    return tuple(at_least_float32(term) for term in terms.values())
 
 
 def check_scalar(name: str, value: float | Tensor, n: int, least: float = -math.inf) -> None:
     """ValueError unless value is finite, at least `least`, and one for all or one per datum."""
     if isinstance(value, Tensor):
+        check_floating(name, value)
         if value.shape not in ((), (n,)):
             raise ValueError(f"expected a {name} () or ({n},), one per datum, got {tuple(value.shape)}: flatten it")
-    elif not (-math.inf < value < math.inf and value >= least):
-        raise ValueError(f"expected a finite {name}{' >= 0' if least == 0 else ''}, got {value}")
+    else:
+        check_number(name, value, "[0, inf)" if least == 0 else "(-inf, inf)")

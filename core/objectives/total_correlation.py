@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import trees
+from jensen.core.checks import check_choice, check_count, check_distribution, check_floating, described
 from jensen.core.contracts import Dimensional, Distribution, can
 from jensen.core.numerics import at_least_float32, log_sum_exp
 from jensen.core.objectives.terms import Terms, charged, check_scalar, checked, scaled
@@ -48,7 +49,9 @@ def beta_tc(
 
     All weights 1 make the sampled ELBO. ValueError for a negative weight, or one that is neither () nor (n,).
     """
-    reconstruction, *each = checked(reconstruction, *parts)
+    if not isinstance(parts, Decomposition):
+        raise TypeError(f"expected parts, a Decomposition, got {described(parts)}: make them with `decompose`")
+    reconstruction, *each = checked(reconstruction=reconstruction, **parts._asdict())
     for name, weight in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
         check_scalar(name, weight, len(reconstruction), 0.0)
     mi, tc, dimension_wise = (scaled(w, t) for w, t in zip((alpha, beta, gamma), each, strict=True))
@@ -69,12 +72,15 @@ def decompose(
     minibatch, up for MI where `stratified`; with n = data it is exact in expectation. Memory s n^2 d.
     TypeError for a q without independent dimensions. ValueError for z of another shape, and see `batch_weights`.
     """
+    check_distribution("q", q)
+    check_distribution("prior", prior)
     fields = trees.leaves((q, prior))
     if not (can(q, Dimensional) and can(prior, Dimensional)) or any(field.ndim != 2 for field in fields):
         raise TypeError(
             f"decompose needs a q and a prior of independent dimensions, such as diagonal normals, got "
             f"{type(q).__name__} and {type(prior).__name__}: its densities are those of one dimension at a time"
         )
+    check_floating("z", z, "s n d", "draw z = q.sample(q.noise(key, s))")
     shapes = {tuple(field.shape) for field in fields}
     if z.ndim != 3 or not len(z) or shapes != {tuple(z.shape[1:])}:
         raise ValueError(
@@ -102,18 +108,17 @@ def batch_weights(n: int, data: int, kind: Literal["weighted", "stratified"], li
 
     ValueError unless data is an integer and 1 <= n <= data, and n >= 2 for "stratified" of more than one datum.
     """
-    if not isinstance(data, int) or not 1 <= n <= data:
-        raise ValueError(
-            f"expected a minibatch of 1 to data = {data}, got {n}: data is the size of the whole set, an integer"
-        )
+    n, data = check_count("n", n), check_count("data", data)
+    check_choice("weights", kind, ("weighted", "stratified"))
+    check_floating("like", like)
+    if n > data:
+        raise ValueError(f"expected n of 1 to data = {data}, got {n}: data is the size of the whole set")
     if kind == "weighted":
         value, own = 1 / (n * data), 1 / (n * data)
-    elif kind == "stratified":
+    else:
         if n == 1 and data > 1:
             raise ValueError("expected at least two data for stratified weights, got one: enlarge the minibatch")
         value, own = (data - 1) / (data * max(1, n - 1)), 1 / data
-    else:
-        raise ValueError(f'expected weights "weighted" or "stratified", got {kind!r}')
     like = at_least_float32(like)
     diagonal = torch.eye(n, dtype=torch.bool, device=like.device)
     return torch.where(diagonal, own, torch.full((n, n), value, dtype=like.dtype, device=like.device))

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from jensen.core.checks import check_distribution, check_number, check_sizes
 from jensen.core.contracts import Distribution
 from jensen.core.divergences import kl_per_dimension
 from jensen.core.objectives import constrained, total_correlation, weighted
 from jensen.core.objectives.constrained import Multiplier
-from jensen.core.objectives.objective import Weights, kl
+from jensen.core.objectives.objective import Weights, kl, scale
 from jensen.core.objectives.terms import Terms, check_scalar
 from jensen.core.trees import Tree
 
@@ -37,7 +38,7 @@ class Beta(Stateless):
         self, reconstruction: Float[Tensor, " n"], q: Distribution, prior: Distribution, z: Tensor, /, *,
         data: int, weights: Weights, state: Tree,
     ) -> tuple[Terms, Tree]:  # fmt: skip
-        return weighted.beta(reconstruction, kl(q, prior, z), self.weight * weights.get("kl", 1.0)), state
+        return weighted.beta(reconstruction, kl(q, prior, z), self.weight * scale(weights, "kl")), state
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Capacity(Stateless):
         self, reconstruction: Float[Tensor, " n"], q: Distribution, prior: Distribution, z: Tensor, /, *,
         data: int, weights: Weights, state: Tree,
     ) -> tuple[Terms, Tree]:  # fmt: skip
-        weight, target = self.weight * weights.get("kl", 1.0), self.target * weights.get("capacity", 1.0)
+        weight, target = self.weight * scale(weights, "kl"), self.target * scale(weights, "capacity")
         return weighted.capacity(reconstruction, kl(q, prior, z), weight, target), state
 
 
@@ -69,12 +70,16 @@ class FreeBits(Stateless):
 
     def __post_init__(self) -> None:
         check_scalar("floor", self.floor, 0, 0.0)
+        if self.groups is not None:
+            object.__setattr__(self, "groups", check_sizes("groups", self.groups))
 
     def __call__(
         self, reconstruction: Float[Tensor, " n"], q: Distribution, prior: Distribution, z: Tensor, /, *,
         data: int, weights: Weights, state: Tree,
     ) -> tuple[Terms, Tree]:  # fmt: skip
-        each, weight = kl_per_dimension(q, prior), weights.get("kl", 1.0)
+        check_distribution("q", q)
+        check_distribution("prior", prior)
+        each, weight = kl_per_dimension(q, prior), scale(weights, "kl")
         return weighted.free_bits(reconstruction, each, self.floor, self.groups, self.per_datum, weight), state
 
 
@@ -88,6 +93,8 @@ class Geco:
 
     def __post_init__(self) -> None:
         check_scalar("target", self.target, 0)
+        check_number("rate", self.rate, "[0, inf)")
+        check_number("decay", self.decay, "[0, 1)", "at 1 no step would change the average")
 
     def start(self, like: Tensor, /) -> Multiplier:
         return Multiplier.start(like)
@@ -99,7 +106,7 @@ class Geco:
         self, reconstruction: Float[Tensor, " n"], q: Distribution, prior: Distribution, z: Tensor, /, *,
         data: int, weights: Weights, state: Multiplier,
     ) -> tuple[Terms, Multiplier]:  # fmt: skip
-        terms = constrained.geco(reconstruction, kl(q, prior, z), state, self.target, weights.get("kl", 1.0))
+        terms = constrained.geco(reconstruction, kl(q, prior, z), state, self.target, scale(weights, "kl"))
         return terms, state.update(reconstruction, self.target, self.rate, self.decay)
 
 
@@ -119,7 +126,7 @@ class Committed(Stateless):
         self, reconstruction: Float[Tensor, " n"], q: Distribution, prior: Distribution, z: Tensor, /, *,
         data: int, weights: Weights, state: Tree,
     ) -> tuple[Terms, Tree]:  # fmt: skip
-        return weighted.beta(reconstruction, kl(q, prior, z), weights.get("kl", 1.0)), state
+        return weighted.beta(reconstruction, kl(q, prior, z), scale(weights, "kl")), state
 
 
 @dataclass(frozen=True)
@@ -138,11 +145,12 @@ class BetaTc(Stateless):
         self, reconstruction: Float[Tensor, " n"], q: Distribution, prior: Distribution, z: Tensor, /, *,
         data: int, weights: Weights, state: Tree,
     ) -> tuple[Terms, Tree]:  # fmt: skip
+        check_distribution("q", q)
         if not q.reparameterised:
             raise TypeError(
                 f"beta-tc needs a reparameterised q, whose samples carry the gradient of its terms, got "
                 f"{type(q).__name__}: choose an objective of the whole KL, such as beta"
             )
         parts = total_correlation.decompose(q, prior, z, data)
-        beta, alpha, gamma = (weight * weights.get("kl", 1.0) for weight in (self.beta, self.alpha, self.gamma))
+        beta, alpha, gamma = (weight * scale(weights, "kl") for weight in (self.beta, self.alpha, self.gamma))
         return total_correlation.beta_tc(reconstruction, parts, beta, alpha, gamma), state

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from jensen.core import bounds
+from jensen.core.checks import check_floating
 from jensen.core.numerics import at_least_float32
 from jensen.core.objectives.terms import Terms, charged, check_scalar, checked, scaled
 
@@ -20,7 +21,7 @@ def beta(reconstruction: Float[Tensor, " n"], kl: Float[Tensor, " n"], weight: f
     A lower bound on log p(x) for weight >= 1. -reconstruction is the distortion and kl the rate: the optima over
     weights trace the rate-distortion curve (Alemi et al., 2018), and `decompose` splits the rate further.
     """
-    reconstruction, kl = checked(reconstruction, kl)
+    reconstruction, kl = checked(reconstruction=reconstruction, kl=kl)
     check_scalar("weight", weight, len(kl), 0.0)
     return charged(reconstruction, kl, scaled(weight, kl))
 
@@ -32,7 +33,7 @@ def capacity(
 
     A lower bound on log p(x) only where weight |kl - target| >= kl.
     """
-    reconstruction, kl = checked(reconstruction, kl)
+    reconstruction, kl = checked(reconstruction=reconstruction, kl=kl)
     check_scalar("weight", weight, len(kl), 0.0)
     check_scalar("target", target, len(kl))
     return charged(reconstruction, kl, scaled(weight, (kl - target).abs()))
@@ -52,10 +53,11 @@ def free_bits(
     Groups are consecutive dimensions of the given sizes: one each by default, (d,) for all together. For a weight of
     1 or more the mean over the data is a lower bound on that of log p(x), as no group counts less than its KL.
     """
+    check_floating("kl", kl, "n d", "one term per dimension: average over samples alone")
     if per_datum:
         charge = vmap(lambda own: bounds.free_bits(own[None], floor, groups)[0])(kl)
     else:
         charge = bounds.free_bits(kl, floor, groups)
-    reconstruction, whole = checked(reconstruction, at_least_float32(kl).sum(-1))
+    reconstruction, whole = checked(reconstruction=reconstruction, kl=at_least_float32(kl).sum(-1))
     check_scalar("weight", weight, len(whole), 0.0)
     return charged(reconstruction, whole, scaled(weight, charge))

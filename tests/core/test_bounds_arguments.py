@@ -47,7 +47,7 @@ def test_other_shapes_raise(bound):
         with pytest.raises(ValueError, match="samples come first"):
             bound(torch.zeros(shape))
     for dtype in (torch.int64, torch.bool):
-        with pytest.raises(ValueError, match=r"floating point, got .* log_w.float\(\)"):
+        with pytest.raises(TypeError, match=r"floating point, got .* log_w.float\(\)"):
             bound(torch.zeros(6, 2, dtype=dtype))
 
 
@@ -80,43 +80,43 @@ def test_a_million_particles_in_chunks_are_all_at_once():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda w: bounds.Cubo(0.5), "expected n >= 1"),
-        (lambda w: bounds.Miwae(2, 2)(w), "expected m k = 2 x 2 samples, got 6"),
+        (lambda w: bounds.Cubo(0.5), r"n in \[1, inf\)"),
+        (lambda w: bounds.Miwae(2, 2)(w), "expected log_w of m k = 2 x 2 samples, got 6"),
         (lambda w: bounds.Ciwae(1.5), r"expected beta in \[0, 1\]"),
         (lambda w: bounds.Tvo((0.0, 0.5)), "rise from 0 to 1"),
         (lambda w: bounds.Tvo((0.0, 0.5, 0.5, 1.0)), "rise from 0 to 1"),
         (lambda w: bounds.Tvo((0.0, 1.0), "middle"), "expected side"),
-        (lambda w: bounds.linear_betas(0), "at least one interval"),
-        (lambda w: bounds.log_betas(3, 1.0), r"first beta in \(0, 1\)"),
-        (lambda w: bounds.Jackknife(6)(w), "expected an order 0 <= m < s = 6"),
-        (lambda w: bounds.Jackknife(1.0), "an integer, got 1.0"),
+        (lambda w: bounds.linear_betas(0), "expected intervals, a whole number >= 1"),
+        (lambda w: bounds.log_betas(3, 1.0), r"first in \(0, 1\)"),
+        (lambda w: bounds.Jackknife(6)(w), "0 <= m < s, got m = 6 for log_w of s = 6"),
+        (lambda w: bounds.Jackknife(1.0), "expected m, a whole number >= 0, got 1.0"),
         (lambda w: bounds.Jackknife(8)(w.repeat(10, 1)), "at most 65536 subsets, got 487635 that leave 4 of 60"),
         (lambda w: bounds.Jackknife(19)(w[:1].repeat(20, 1)), "at most 65536 subsets, got 77520 that leave 7 of 20"),
-        (lambda w: bounds.Sumo(7)(w), "at least first = 7 samples"),
+        (lambda w: bounds.Sumo(7)(w), "log_w of at least first = 7 samples"),
         (lambda w: bounds.Sumo()(w, torch.ones(3, dtype=torch.int64)), r"expected terms \(2,\)"),
         (lambda w: bounds.Sumo()(w, torch.ones(2)), r"an integer per datum, got \(2,\) of torch.float32"),
         (lambda w: bounds.Sumo()(w, torch.tensor([1, 0])), "terms of at least 1, got 0"),
-        (lambda w: bounds.Renyi(math.nan), "a number alpha < inf, got nan"),
-        (lambda w: bounds.Renyi(INF), "a number alpha < inf, got inf: .* no estimate"),
-        (lambda w: bounds.Renyi("half"), "a number alpha < inf, got half"),
-        (lambda w: bounds.Cubo(math.nan), "n >= 1 and finite, got nan"),
-        (lambda w: bounds.Cubo(INF), "n >= 1 and finite, got inf: .* vr_max"),
-        (lambda w: bounds.TailAdaptive(math.nan), "finite beta, got nan"),
-        (lambda w: bounds.Miwae(2.0, 3.0), "integers m and k >= 1, got 2.0 and 3.0"),
-        (lambda w: bounds.linear_betas(2.5), "at least one interval, and an integer, got 2.5"),
-        (lambda w: bounds.log_betas(2.5), "at least one interval, and an integer, got 2.5"),
+        (lambda w: bounds.Renyi(math.nan), r"alpha in \[-inf, inf\), got nan"),
+        (lambda w: bounds.Renyi(INF), r"alpha in \[-inf, inf\), got inf: .* no estimate"),
+        (lambda w: bounds.Renyi("half"), "expected alpha, a number in .*, got 'half'"),
+        (lambda w: bounds.Cubo(math.nan), r"n in \[1, inf\), got nan"),
+        (lambda w: bounds.Cubo(INF), r"n in \[1, inf\), got inf: .* vr_max"),
+        (lambda w: bounds.TailAdaptive(math.nan), r"beta in \(-inf, inf\), got nan"),
+        (lambda w: bounds.Miwae(2.0, 3.0), "expected m, a whole number >= 1, got 2.0"),
+        (lambda w: bounds.linear_betas(2.5), "expected intervals, a whole number >= 1, got 2.5"),
+        (lambda w: bounds.log_betas(2.5), "expected intervals, a whole number >= 1, got 2.5"),
         (lambda w: bounds.derivatives(bounds.iwae, w.long()), "floating point, got torch.int64"),
-        (lambda w: bounds.free_bits(w, math.nan), "finite floor of 0 nats or more, got nan"),
-        (lambda w: bounds.free_bits(w, -0.1), "finite floor of 0 nats or more, got -0.1"),
-        (lambda w: bounds.free_bits(w[0], 0.1), r"KL per dimension \(n, d\), got \(2,\)"),
-        (lambda w: bounds.free_bits(w[None], 0.1), r"KL per dimension \(n, d\), got \(1, 6, 2\)"),
+        (lambda w: bounds.free_bits(w, math.nan), r"floor in \[0, inf\), got nan"),
+        (lambda w: bounds.free_bits(w, -0.1), r"floor in \[0, inf\), got -0.1"),
+        (lambda w: bounds.free_bits(w[0], 0.1), r"expected kl \(n, d\), got \(2,\)"),
+        (lambda w: bounds.free_bits(w[None], 0.1), r"expected kl \(n, d\), got \(1, 6, 2\)"),
         (lambda w: bounds.free_bits(w, torch.ones(6, 1)), r"floor \(\) or \(2,\), one per group, got \(6, 1\)"),
         (lambda w: bounds.free_bits(w, torch.ones(6, 2)), r"floor \(\) or \(2,\), one per group"),
         (lambda w: bounds.free_bits(w, torch.ones(2), (2,)), r"floor \(\) or \(1,\), one per group"),
     ],
 )
 def test_what_does_not_fit_raises(call, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         call(torch.zeros(6, 2))
 
 
@@ -124,7 +124,7 @@ def test_what_does_not_fit_raises(call, message):
     "arguments", [(0,), (1.0,), (1, 0), (1, 2.5), *((1, 2, decay) for decay in (0.0, 1.0, -0.5, math.nan))]
 )
 def test_a_roulette_that_cannot_be_raises(arguments):
-    with pytest.raises(ValueError, match="integers first >= 1 and tail >= 1 and 0 < decay < 1"):
+    with pytest.raises((TypeError, ValueError), match=r"first, a whole|tail, a whole|decay in \(0, 1\)"):
         bounds.Sumo(*arguments)
 
 

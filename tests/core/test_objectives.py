@@ -150,7 +150,7 @@ def test_the_committed_rate_is_reached_and_left_with_a_gradient():
     torch.testing.assert_close(objectives.committed(narrow, 0.1).log_scale, narrow.log_scale, rtol=1e-4, atol=0)
     for rate in (-1.0, 20.0, math.nan):
         for refused in (objectives.Committed, lambda rate: objectives.committed(q, rate)):
-            with pytest.raises(ValueError, match="rate of 0 to 19 nats"):
+            with pytest.raises(ValueError, match=r"rate in \[0, 19\]"):
                 refused(rate)
 
 
@@ -226,17 +226,17 @@ def test_decomposition_of_known_aggregates():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: objectives.beta(RECONSTRUCTION, KL, 2.0), r"expected a reconstruction and a KL \(n,\)"),
+        (lambda: objectives.beta(RECONSTRUCTION, KL, 2.0), r"expected kl \(n,\), got \(3, 3\)"),
         (lambda: objectives.capacity(RECONSTRUCTION[:, None], KL.sum(-1), 1.0, 1.0), "average over samples"),
-        (lambda: objectives.batch_weights(5, 4, "stratified", KL), "minibatch of 1 to data = 4, got 5"),
+        (lambda: objectives.batch_weights(5, 4, "stratified", KL), "n of 1 to data = 4, got 5"),
         (lambda: objectives.batch_weights(1, 4, "stratified", KL), "at least two data"),
         (lambda: objectives.batch_weights(3, 4, "other", KL), "expected weights"),  # pyright: ignore
-        (lambda: objectives.batch_weights(3, 10.5, "stratified", KL), "data = 10.5, got 3: .* an integer"),
+        (lambda: objectives.batch_weights(3, 10.5, "stratified", KL), "expected data, a whole number >= 1, got 10.5"),
         (lambda: objectives.decompose(*gaussians(3, 2)[:2], torch.zeros(3, 2), 9), r"expected z \(s, n, d\)"),
         (lambda: objectives.decompose(*gaussians(3, 2)[:2], torch.zeros(0, 3, 2), 9), "s >= 1"),
-        (lambda: objectives.decompose(*gaussians(3, 2), 10.5), "data = 10.5"),
+        (lambda: objectives.decompose(*gaussians(3, 2), 10.5), "expected data, a whole number >= 1, got 10.5"),
     ],
 )
 def test_what_does_not_fit_raises(call, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         call()

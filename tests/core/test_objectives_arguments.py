@@ -46,7 +46,7 @@ def test_weights_are_one_or_one_per_datum(objective):
 @weighted
 def test_weights_are_no_less_than_zero(objective):
     for weight in (-1.0, math.nan, INF):
-        with pytest.raises(ValueError, match=r"expected a finite (weight|beta) >= 0, got"):
+        with pytest.raises(ValueError, match=r"expected (weight|beta) in \[0, inf\), got"):
             objective(RECONSTRUCTION, PARTS, weight)
 
 
@@ -56,7 +56,7 @@ def test_targets_are_one_or_one_per_datum(objective):
         with pytest.raises(ValueError, match=r"expected a target \(\) or \(4,\)"):
             objective(RECONSTRUCTION, PARTS.kl, torch.ones(shape))
     for target in (math.nan, INF):
-        with pytest.raises(ValueError, match="expected a finite target, got"):
+        with pytest.raises(ValueError, match=r"expected target in \(-inf, inf\), got"):
             objective(RECONSTRUCTION, PARTS.kl, target)
     assert all(len(t) == 4 for t in trees.leaves(objective(RECONSTRUCTION, PARTS.kl, torch.zeros(4))) if t.ndim)
 
@@ -64,10 +64,10 @@ def test_targets_are_one_or_one_per_datum(objective):
 def test_no_part_is_repeated_over_the_data():
     for i in range(3):
         parts = objectives.Decomposition(*(t[:1] if i == j else t for j, t in enumerate(PARTS)))
-        with pytest.raises(ValueError, match=r"a KL \(n,\), got"):
+        with pytest.raises(ValueError, match=r"\(n,\) of one size, got"):
             objectives.beta_tc(RECONSTRUCTION, parts, 2.0)
     for name in ("alpha", "gamma"):
-        with pytest.raises(ValueError, match=f"finite {name} >= 0, got -1"):
+        with pytest.raises(ValueError, match=rf"expected {name} in \[0, inf\), got -1"):
             objectives.beta_tc(RECONSTRUCTION, PARTS, 2.0, **{name: -1.0})
 
 
@@ -121,9 +121,9 @@ def test_a_weight_of_zero_takes_an_infinite_kl_away(objective):
 def test_geco_refuses_steps_that_leave_no_state():
     for call, message in (
         (lambda: GECO.update(torch.zeros(0), 1.0), "n >= 1, got"),
-        (lambda: GECO.update(RECONSTRUCTION, 1.0, decay=1.0), "0 <= decay < 1 and limit >= 1, got 1.0"),
-        (lambda: GECO.update(RECONSTRUCTION, 1.0, decay=math.nan), "0 <= decay < 1"),
-        (lambda: GECO.update(RECONSTRUCTION, 1.0, limit=0.0), "limit >= 1, got 0.99 and 0.0"),
+        (lambda: GECO.update(RECONSTRUCTION, 1.0, decay=1.0), r"expected decay in \[0, 1\), got 1.0"),
+        (lambda: GECO.update(RECONSTRUCTION, 1.0, decay=math.nan), r"expected decay in \[0, 1\)"),
+        (lambda: GECO.update(RECONSTRUCTION, 1.0, limit=0.0), r"expected limit in \[1, inf\), got 0.0"),
         (lambda: GECO.update(RECONSTRUCTION[:, None], 1.0), "average over samples"),
     ):
         with pytest.raises(ValueError, match=message):

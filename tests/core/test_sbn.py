@@ -170,7 +170,7 @@ def test_what_does_not_fit_raises():
         model.posterior(fitted(MODELS["one layer"]), x)
     with pytest.raises(KeyError, match="unknown '1'"):
         MODELS["one layer"].log_prior(params, torch.zeros(3, 4, 3).double())
-    with pytest.raises(ValueError, match="expected 1 or 2 layers of units, got 3"):
+    with pytest.raises(ValueError, match="expected layers 1 or 2, got 3"):
         sbn.build(6, 2, layers=3)
-    with pytest.raises(ValueError, match="expected positive widths"):
+    with pytest.raises(ValueError, match="expected units, a whole number >= 1"):
         sbn.build(6, 0)

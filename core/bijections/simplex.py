@@ -9,7 +9,10 @@ from torch.nn import functional as F
 
 from jensen.core.numerics import at_least_float32
 
-SUM = 1e-6  # how far from 1 a sum of shares may be, or ten times the type's epsilon
+
+def slack(dtype: torch.dtype) -> float:
+    """How far from 1 a sum of shares may be: 1e-6, or ten times the type's epsilon."""
+    return max(1e-6, 10 * torch.finfo(dtype).eps)
 
 
 class Simplex(NamedTuple):
@@ -40,8 +43,7 @@ class Simplex(NamedTuple):
 
     def contains(self, value: Float[Tensor, "... k"], /) -> Bool[Tensor, "..."]:
         """Whether all are positive, and the sum is 1 to 1e-6 or ten times the type's epsilon."""
-        slack = max(SUM, 10 * torch.finfo(value.dtype).eps)
-        return (value > 0).all(-1) & ((value.double().sum(-1) - 1).abs() <= slack)
+        return (value > 0).all(-1) & ((value.double().sum(-1) - 1).abs() <= slack(value.dtype))
 
 
 def _offsets(z: Tensor) -> Tensor:

@@ -12,13 +12,14 @@ from jensen.core import keys
 from jensen.core.bijections import Above, Interval, Positive, Real, Simplex, UnitInterval
 from jensen.core.contracts import Bijection, Event, Key, Noise
 from jensen.core.distributions.fields import check_domains
+from jensen.core.distributions.support import moved_inside, zero_density
 from jensen.core.trees import Params, Static
 
 
 class FromTorch(NamedTuple):
     """A family of torch.distributions as a tree of its parameters: see `from_torch`.
 
-    Support       that of the family in torch
+    Support       that of the family in torch, with its edge where torch counts that in
     Noise         standard normal for normals, else uniform, (s, n, *event)
     Closed forms  none
     """
@@ -59,10 +60,12 @@ class FromTorch(NamedTuple):
         d = self._made()
         support = d.support
         assert support is not None  # of the families that from_torch takes
-        inside = support.check(z)
-        within = inside.reshape(*inside.shape, *[1] * len(d.event_shape))
+        each = z.detach().reshape(*z.shape[: z.ndim - len(d.event_shape)], -1)
+        nan = each.isnan().any(-1)
+        rows = (~support.check(z.detach()) | each.isinf().any(-1)) & ~nan
         anchor = self.sample(torch.full_like(z, 0.0 if _is_normal(d) else 0.5)).detach()
-        return torch.where(inside, d.log_prob(torch.where(within, z, anchor)), -torch.inf)
+        log_p = d.log_prob(moved_inside(z, rows, anchor))
+        return zero_density(torch.where(nan, torch.nan, log_p), rows)  # torch's uniform hides NaN
 
     def bijection(self) -> Bijection:
         """Onto torch's support: all reals, a half-line, an interval or the simplex. TypeError for any other.

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from jensen.core import keys
 from jensen.core.contracts import Key, WeakDerivative
 from jensen.core.distributions.shapes import check_enumerable, check_value, noise_shape
+from jensen.core.distributions.support import over_unit_interval
 from jensen.core.numerics import at_least_float32, kl_terms
 from jensen.core.ops import bernoulli_log_prob
 
@@ -18,7 +19,8 @@ from jensen.core.ops import bernoulli_log_prob
 class Bernoulli(NamedTuple):
     """Independent Bernoullis with P(1) = sigmoid(logits), one per datum: field (n, d).
 
-    Support       {0, 1}^d; between 0 and 1 log_prob is minus a cross-entropy, which relaxations differentiate
+    Support       {0, 1}^d; in [0, 1], beyond which it reaches by `bijections.simplex.slack`, log_prob is minus a
+                  cross-entropy, which relaxations differentiate
     Noise         uniform, (s, n, d)
     Closed forms  mean, entropy, KL by dimension, Renyi and alpha divergences, transport, weak
                   derivatives; enumerable, relaxable by a temperature
@@ -64,7 +66,7 @@ class Bernoulli(NamedTuple):
     def log_prob(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:
         """log P(z) in nats per datum, for z in {0, 1}: (s, n, d) -> (s, n). `check_binary` refuses grey data."""
         check_value(z, self.logits)
-        return bernoulli_log_prob(z, self.logits)
+        return over_unit_interval(lambda z: bernoulli_log_prob(z, self.logits), z)
 
     def mean(self) -> Float[Tensor, "*n d"]:
         """sigmoid(logits): (n, d)."""

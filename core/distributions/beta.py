@@ -13,6 +13,7 @@ from jensen.core.distributions.dirichlet import Dirichlet
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.shapes import check_fields, check_value, noise_shape
 from jensen.core.distributions.standard_gamma import log_standard_gamma
+from jensen.core.distributions.support import moved_inside, outside, zero_density
 from jensen.core.numerics import at_least_float32, double, narrow
 
 
@@ -21,7 +22,7 @@ class Beta(NamedTuple):
 
     a = concentration1 > 0, b = concentration0 > 0: z and 1 - z are a Dirichlet of two.
 
-    Support       (0, 1)^d
+    Support       (0, 1)^d; at 0 and 1 log_prob is its limit, which may be -inf or inf
     Noise         uniform, (s, n, d, 2)
     Closed forms  mean, entropy, KL by dimension
     """
@@ -55,14 +56,14 @@ class Beta(NamedTuple):
         return z + z * (1 - z) * (logit - logit.detach()).to(dtype)  # d logit z is right at the ends of the range too
 
     def log_prob(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:
-        """sum_d (a - 1) log z + (b - 1) log(1 - z) - log B(a, b), -inf outside [0, 1], in nats: (s, n, d) -> (s, n)."""
+        """sum_d (a - 1) log z + (b - 1) log(1 - z) - log B(a, b) in nats per datum: (s, n, d) -> (s, n)."""
         self._check()
         check_value(z, self.concentration1)
-        a, b, outside = double(self.concentration1), double(self.concentration0), (z < 0) | (z > 1)
-        z = torch.where(outside, 0.5, double(z))
+        a, b, rows = double(self.concentration1), double(self.concentration0), outside(z, 0, 1)
+        z = moved_inside(double(z), rows, 0.5)
         log_normaliser = torch.lgamma(a) + torch.lgamma(b) - torch.lgamma(a + b)
         terms = torch.xlogy(a - 1, z) + torch.special.xlog1py(b - 1, -z) - log_normaliser
-        return narrow(torch.where(outside.any(-1), -torch.inf, terms.sum(-1)), self.concentration1)
+        return narrow(zero_density(terms.sum(-1), rows), self.concentration1)
 
     def bijection(self) -> UnitInterval:
         """Onto (0, 1)^d."""

@@ -9,8 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import keys
+from jensen.core.bijections.simplex import slack
 from jensen.core.contracts import Key
 from jensen.core.distributions.shapes import check_enumerable, check_value, noise_shape
+from jensen.core.distributions.support import off_simplex, zero_density
 from jensen.core.numerics import at_least_float32, kl_terms
 from jensen.core.ops import categorical_log_prob
 
@@ -18,7 +20,8 @@ from jensen.core.ops import categorical_log_prob
 class Categorical(NamedTuple):
     """d independent k-way choices with P = softmax(logits), per datum: field (n, d, k).
 
-    Support       one-hot values, (s, n, d, k)
+    Support       one-hot values, (s, n, d, k); elsewhere on the simplex, by the rule of `bijections.Simplex.contains`,
+                  log_prob is minus a cross-entropy, which relaxations differentiate
     Noise         uniform, (s, n, d, k)
     Closed forms  mean, entropy, KL by dimension, Renyi and alpha divergences, transport; enumerable,
                   relaxable by a temperature
@@ -65,7 +68,9 @@ class Categorical(NamedTuple):
     def log_prob(self, z: Float[Tensor, "... d k"], /) -> Float[Tensor, "..."]:
         """sum_d log softmax(logits) at z in nats per datum, for one-hot z: (s, n, d, k) -> (s, n)."""
         check_value(z, self.logits)
-        return categorical_log_prob(z, self.logits).sum(-1)
+        rounding = slack(z.dtype)
+        log_p = categorical_log_prob(z.clamp(-rounding, 1 + rounding), self.logits).sum(-1)
+        return zero_density(log_p, off_simplex(z, -rounding).any(-1))
 
     def mean(self) -> Float[Tensor, "*n d k"]:
         """softmax(logits): (n, d, k)."""

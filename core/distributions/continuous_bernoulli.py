@@ -10,13 +10,14 @@ from jensen.core import keys
 from jensen.core.bijections import UnitInterval
 from jensen.core.contracts import Key
 from jensen.core.distributions.shapes import check_value, noise_shape
+from jensen.core.distributions.support import moved_inside, outside, zero_density
 from jensen.core.numerics import at_least_float32, bisect
 
 
 class ContinuousBernoulli(NamedTuple):
     """Independent densities p(x) = exp(logits x - A(logits)) on [0, 1], one per datum: field (n, d).
 
-    Support       [0, 1]^d
+    Support       [0, 1]^d, with its edge
     Noise         uniform, (s, n, d)
     Closed forms  mean, entropy, KL by dimension
     """
@@ -48,10 +49,11 @@ class ContinuousBernoulli(NamedTuple):
         return x.clamp(0, 1).to(self.logits.dtype)
 
     def log_prob(self, x: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:
-        """sum_d logits x - A(logits) in nats per datum, -inf outside [0, 1]: (s, n, d) -> (s, n)."""
+        """sum_d logits x - A(logits) in nats per datum: (s, n, d) -> (s, n)."""
         check_value(x, self.logits)
-        logits, outside = at_least_float32(self.logits), ((x < 0) | (x > 1)).any(-1)
-        return torch.where(outside, -torch.inf, (at_least_float32(x) * logits - log_normaliser(logits)).sum(-1))
+        logits, rows = at_least_float32(self.logits), outside(x, 0, 1)
+        x = moved_inside(at_least_float32(x), rows, 0.5)
+        return zero_density((x * logits - log_normaliser(logits)).sum(-1), rows)
 
     def bijection(self) -> UnitInterval:
         """Onto (0, 1)^d, all of the support but its edge."""

@@ -12,13 +12,15 @@ from jensen.core.contracts import Key
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.shapes import check_value, noise_shape
 from jensen.core.distributions.standard_gamma import log_gamma_divergence, log_standard_gamma
+from jensen.core.distributions.support import moved_inside, off_simplex, zero_density
 from jensen.core.numerics import at_least_float32, double, narrow
 
 
 class Dirichlet(NamedTuple):
     """The density proportional to prod_k z_k^(a_k - 1), a = concentration > 0, one per datum: field (n, k).
 
-    Support       the simplex, z_k > 0 with sum 1; log_prob takes the sum for granted
+    Support       the simplex, z_k > 0 with sum 1 by the rule of `bijections.Simplex.contains`; where a z_k is 0
+                  log_prob is its limit, which may be -inf or inf
     Noise         uniform, (s, n, k)
     Closed forms  mean, entropy, KL
     """
@@ -49,14 +51,13 @@ class Dirichlet(NamedTuple):
     def log_prob(self, z: Float[Tensor, "... k"], /) -> Float[Tensor, "..."]:
         """log Gamma(sum_k a) + sum_k (a - 1) log z - log Gamma(a) in nats per datum: (s, n, k) -> (s, n).
 
-        A density of k - 1 of the coordinates; -inf where one of the k is below 0.
+        A density of k - 1 of the coordinates.
         """
         check_domains(self)
         check_value(z, self.concentration)
-        a, outside = double(self.concentration), z < 0
-        terms = torch.xlogy(a - 1, torch.where(outside, 1.0, double(z)))
-        log_p = torch.where(outside.any(-1), -torch.inf, terms.sum(-1) - _log_normaliser(a))
-        return narrow(log_p, self.concentration)
+        a, rows = double(self.concentration), off_simplex(z)
+        terms = torch.xlogy(a - 1, moved_inside(double(z), rows, 1.0))
+        return narrow(zero_density(terms.sum(-1) - _log_normaliser(a), rows), self.concentration)
 
     def bijection(self) -> Simplex:
         """From k - 1 real numbers onto the simplex; log dets are of the first k - 1 components, as log_prob is."""

@@ -1,5 +1,6 @@
 """The normal with a full covariance."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
 from jensen.core.distributions.diag_normal import DiagNormal
 from jensen.core.distributions.shapes import check_value, noise_shape
+from jensen.core.distributions.support import moved_inside, outside, zero_density
 from jensen.core.numerics import at_least_float32, bounded
 from jensen.core.ops import normal_kl
 from jensen.core.ops._normal_log_prob import HALF_LOG_2PI
@@ -70,8 +72,9 @@ class FullNormal(NamedTuple):
     def log_prob(self, z: Float[Tensor, "... n d"], /) -> Float[Tensor, "... n"]:
         """log N(z; loc, L L^T) in nats per datum: (s, n, d) -> (s, n)."""
         check_value(z, self.loc)
-        eps = self._whitened(at_least_float32(z) - at_least_float32(self.loc))
-        return -(0.5 * eps.square() + bounded(self.log_scale) + HALF_LOG_2PI).sum(-1)
+        rows = outside(z, -math.inf)
+        eps = self._whitened(at_least_float32(moved_inside(z, rows, 0.0)) - at_least_float32(self.loc))
+        return zero_density(-(0.5 * eps.square() + bounded(self.log_scale) + HALF_LOG_2PI).sum(-1), rows)
 
     def mean(self) -> Float[Tensor, "n d"]:
         """loc: (n, d)."""

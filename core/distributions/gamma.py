@@ -12,6 +12,7 @@ from jensen.core.contracts import Key
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.shapes import check_fields, check_value, noise_shape
 from jensen.core.distributions.standard_gamma import log_gamma_divergence, log_standard_gamma
+from jensen.core.distributions.support import moved_inside, outside, zero_density
 from jensen.core.numerics import at_least_float32, double, exp_less_tangent, narrow
 
 
@@ -20,7 +21,7 @@ class Gamma(NamedTuple):
 
     a = concentration > 0, b = rate > 0, in units of 1 / z.
 
-    Support       z > 0
+    Support       z > 0; at 0 log_prob is its limit, which may be -inf or inf
     Noise         uniform, (s, n, d)
     Closed forms  mean, entropy, KL by dimension
     """
@@ -50,13 +51,13 @@ class Gamma(NamedTuple):
         return z + z * (log_z - log_z.detach()).to(z.dtype)  # d log z is right at the ends of the range too
 
     def log_prob(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:
-        """sum_d a log b + (a - 1) log z - b z - log Gamma(a) in nats per datum, -inf below 0: (s, n, d) -> (s, n)."""
+        """sum_d a log b + (a - 1) log z - b z - log Gamma(a) in nats per datum: (s, n, d) -> (s, n)."""
         self._check()
         check_value(z, self.concentration)
-        a, b, outside = double(self.concentration), double(self.rate), z < 0
-        z = torch.where(outside, 1.0, double(z))
+        a, b, rows = double(self.concentration), double(self.rate), outside(z, 0)
+        z = moved_inside(double(z), rows, 1.0)
         terms = torch.xlogy(a - 1, z) - b * z + a * torch.log(b) - torch.lgamma(a)
-        return narrow(torch.where(outside.any(-1), -torch.inf, terms.sum(-1)), self.concentration)
+        return narrow(zero_density(terms.sum(-1), rows), self.concentration)
 
     def bijection(self) -> Positive:
         """Onto z > 0."""

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from jensen.core import trees
 from jensen.core.bijections import Concatenated, Real
 from jensen.core.contracts import Bijection, Constrained, Distribution, Key, can
+from jensen.core.distributions.support import moved_inside, some_value, zero_density
 from jensen.core.trees import Params, Static
 
 
@@ -37,19 +38,23 @@ class Hierarchical(NamedTuple):
         return self.first.reparameterised
 
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:
-        """The family's noise for both layers, (s, n, d1 + d2)."""
+        """The family's noise for both layers, (s, n, d1 + d2), or (s, n, d1 + d2, 2) for betas."""
         return trees.map(lambda t: F.pad(t, (0, self.second.value)), self.first).noise(key, s)
 
     def sample(self, noise: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
-        """z1 from the first d1 columns of noise, then z2 given z1 from the rest; differentiable where `first` is."""
-        noise1, noise2 = self._split(noise)
+        """z1 from the noise's first d1 components, then z2 given z1 from the rest; differentiable where `first` is."""
+        noise1, noise2 = self._split(noise, axis=trees.leaves(self.first)[0].ndim)
         z1 = self.first.sample(noise1)
         return torch.cat([z1, self._given(z1).sample(noise2)], -1)
 
     def log_prob(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:
         """log q(z1 | x) + log q(z2 | z1) in nats per datum: (s, n, d1 + d2) -> (s, n)."""
         z1, z2 = self._split(z)
-        return self.first.log_prob(z1) + self._given(z1).log_prob(z2)
+        log_first = self.first.log_prob(z1)
+        never = log_first.detach() == -torch.inf
+        to = some_value(z1, self.first.bijection()) if can(self.first, Constrained) else 0.0
+        log_second = self._given(moved_inside(z1, never, to)).log_prob(z2)
+        return zero_density(log_first + log_second, never | (log_second.detach() == -torch.inf))
 
     def bijection(self) -> Bijection:
         """The family's for each layer, or `Real` where it has none.
@@ -87,10 +92,10 @@ class Hierarchical(NamedTuple):
             )
         return conditional
 
-    def _split(self, z: Tensor) -> list[Tensor]:
+    def _split(self, z: Tensor, axis: int = -1) -> list[Tensor]:
         sizes = [trees.leaves(self.first)[0].shape[-1], self.second.value]
-        if z.ndim == 0 or z.shape[-1] != sum(sizes):
+        if not -z.ndim <= axis < z.ndim or z.shape[axis] != sum(sizes):
             raise ValueError(
                 f"expected z = (z1, z2) with {sizes[0]} + {sizes[1]} components on the last axis, got {tuple(z.shape)}"
             )
-        return list(z.split(sizes, -1))
+        return list(z.split(sizes, axis))

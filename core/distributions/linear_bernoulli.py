@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from jensen.core.contracts import Key
 from jensen.core.distributions.bernoulli import Bernoulli
+from jensen.core.distributions.support import over_unit_interval
 from jensen.core.ops import linear_bernoulli_log_prob
 
 
@@ -17,7 +18,7 @@ class LinearBernoulli(NamedTuple):
     For samples h (s, n, H) the log probability of data x (n, D) is one operation that never stores the (s, n, D)
     logits, forward or backward; the other methods do.
 
-    Support       {0, 1}^D
+    Support       {0, 1}^D, as that of `Bernoulli`
     Noise         uniform, (s, n, D)
     Closed forms  mean
     """
@@ -43,7 +44,7 @@ class LinearBernoulli(NamedTuple):
     def log_prob(self, x: Float[Tensor, "... n D"], /) -> Float[Tensor, "... n"]:
         """log P(x) in nats per datum: x (n, D) of h (s, n, H), or x (s, n, D) of h (n, H), gives (s, n)."""
         if self.h.ndim == 3 and x.ndim == 2:
-            return linear_bernoulli_log_prob(x, self.h, self.weight, self.bias)
+            return over_unit_interval(lambda x: linear_bernoulli_log_prob(x, self.h, self.weight, self.bias), x)
         return self.materialised().log_prob(x)
 
     def mean(self) -> Float[Tensor, "*s n D"]:

@@ -7,9 +7,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from jensen.core.bijections.simplex import slack
 from jensen.core.contracts import Key
 from jensen.core.distributions.categorical import Categorical
 from jensen.core.distributions.shapes import check_value
+from jensen.core.distributions.support import outside, zero_density
 from jensen.core.ops import categorical_log_prob, linear_categorical_log_prob
 
 
@@ -20,7 +22,7 @@ class LinearCategorical(NamedTuple):
     logits, forward or backward. x may be counts: their log probability is that of the items in one order, without the
     multinomial coefficient, which depends on no parameter.
 
-    Support       one-hot values, (s, n, D)
+    Support       one-hot values and counts, (s, n, D); other numbers of at least 0, but for rounding, weight the terms
     Noise         uniform, (s, n, D)
     Closed forms  mean
     """
@@ -45,11 +47,13 @@ class LinearCategorical(NamedTuple):
 
     def log_prob(self, x: Float[Tensor, "... n D"], /) -> Float[Tensor, "... n"]:
         """sum_D x log softmax(logits) in nats per datum: x (n, D) of h (s, n, H), or x (s, n, D) of h (n, H)."""
+        least, most = -slack(x.dtype), torch.finfo(x.dtype).max
+        rows, x = outside(x, least), x.clamp(least, most)
         if self.h.ndim == 3 and x.ndim == 2:
-            return linear_categorical_log_prob(x, self.h, self.weight, self.bias)
+            return zero_density(linear_categorical_log_prob(x, self.h, self.weight, self.bias), rows)
         logits = self.logits()
         check_value(x, logits)
-        return categorical_log_prob(x, logits)
+        return zero_density(categorical_log_prob(x, logits), rows)
 
     def mean(self) -> Float[Tensor, "*s n D"]:
         """softmax(logits): (*s, n, D)."""

@@ -2,11 +2,13 @@
 
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core.bijections import Composed, Real
 from jensen.core.contracts import Bijection, Constrained, Distribution, Flow, Key, can
+from jensen.core.distributions.support import beyond, moved_inside, some_value, zero_density
 
 
 class Pushforward(NamedTuple):
@@ -14,7 +16,7 @@ class Pushforward(NamedTuple):
 
     log q(z') = base.log_prob(z) + log |det dz/dz'|. TypeError for a discrete base, whose masses no map rescales.
 
-    Support       the image of the base's
+    Support       the image of the base's, as the flows' `contains` have it
     Noise         the base's
     Closed forms  none
     """
@@ -41,11 +43,16 @@ class Pushforward(NamedTuple):
     def log_prob(self, z: Float[Tensor, "*s n d"], /) -> Float[Tensor, "*s n"]:
         """In nats per datum, by the flows' inverses: (s, n, d) -> (s, n)."""
         self._check()
-        log_det = 0.0
+        log_det, never = 0.0, z.new_zeros((), dtype=torch.bool)
         for flow in reversed(self.flows):
+            if can(flow, Bijection):
+                z, never = _inside(z, never, flow)
             z, change = flow.inverse(z)
             log_det = log_det + change
-        return self.base.log_prob(z) + log_det
+        if can(self.base, Constrained) and never.ndim:
+            z, never = _inside(z, never, self.base.bijection())
+        log_p = self.base.log_prob(z)
+        return zero_density(log_p + log_det, never | (log_p.detach() == -torch.inf))
 
     def bijection(self) -> Bijection:
         """The base's, then the flows; of an unconstrained base, the flows from the first `Bijection` on.
@@ -63,3 +70,9 @@ class Pushforward(NamedTuple):
     def _check(self) -> None:
         if not self.base.reparameterised:
             raise TypeError(f"expected a continuous base, got {type(self.base).__name__}: flows change volumes")
+
+
+def _inside(z: Tensor, never: Tensor, onto: Bijection) -> tuple[Tensor, Tensor]:
+    """z with a value of the set where it is outside, or the image was already; and all of these rows."""
+    never = never | beyond(z, onto)
+    return moved_inside(z, never, some_value(z, onto)), never

@@ -22,6 +22,7 @@ from jensen.laws import (
     operations,
     programs,
     relaxations,
+    supports,
 )
 from jensen.laws._check import check, kind_of, laws_for, parametrize
 from jensen.laws._law import Law, Subject, law
@@ -79,6 +80,7 @@ __all__ = [
     "rows_sum_to_one",
     "sandwiched",
     "shifts_pass_through",
+    "supports",
     "terms_sum",
     "weights_are_slopes",
 ]

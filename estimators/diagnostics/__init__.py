@@ -8,10 +8,11 @@ from jensen.estimators.diagnostics._calibration import (
     ranks,
     simulation_based_calibration,
 )
+from jensen.estimators.diagnostics._dci import Dci, dci
 from jensen.estimators.diagnostics._stopping import Stop, stopping
 from jensen.estimators.diagnostics._two_sample import PredictiveCheck, TwoSample, predictive_check, two_sample
 from jensen.estimators.diagnostics.activity import ActiveUnits, Collapse, active_units, collapse
-from jensen.estimators.diagnostics.disentanglement import Dci, Mig, Sap, dci, mig, sap
+from jensen.estimators.diagnostics.disentanglement import Mig, Sap, mig, sap
 from jensen.estimators.diagnostics.gaps import Gaps, fit_each, inference_gaps
 from jensen.estimators.diagnostics.gradients import Quality, cost, quality
 from jensen.estimators.diagnostics.information import Information, aggregate_information

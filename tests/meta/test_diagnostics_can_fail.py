@@ -15,6 +15,7 @@ from tests.core import test_full_normal as normal
 from tests.estimators import test_calibration as calibrated
 from tests.estimators import test_disentanglement as disentangled
 from tests.estimators import test_gaps as gapped
+from tests.estimators import test_neighbours as near
 from tests.estimators import test_posterior_diagnostics as informed
 from tests.estimators import test_psis as weighted
 from tests.estimators import test_stopping as stopped
@@ -133,10 +134,37 @@ def half_permuted(key, n):
     return torch.cat([PERMUTATION(key, n // 2), torch.arange(n // 2, n)])
 
 
-def codes_unordered(t, edges, dim):
-    """Bins of equal width."""
-    low, high = t.amin(dim), t.amax(dim)
-    return low + edges[:, None] * (high - low)
+def bins_of_equal_counts(z, v, k):
+    """The plug-in entropy in 20 bins, each with its lower cut, as of `torch.quantile`."""
+    code = z.start.double()
+    cuts = torch.quantile(code, torch.linspace(0, 1, 21, dtype=torch.float64)[1:-1])
+    return plugin(torch.searchsorted(cuts, code, right=True), v[z.data])
+
+
+def plugin(bins, v):
+    """H(v | bin) of the shares, which is too small on average."""
+    joint = torch.zeros(int(bins.max()) + 1, int(v.max()) + 1, dtype=torch.float64)
+    joint = joint.index_put((bins, v), torch.ones(len(v), dtype=torch.float64), accumulate=True) / len(v)
+    share = joint / joint.sum(1, keepdim=True).clamp_min(1e-300)
+    return -torch.xlogy(joint, share).sum()
+
+
+def logarithm_for_psi(count):
+    return count.clamp_min(1).double().log()
+
+
+def upwards_alone(codes, factors, f):
+    """Codes that tie with a neighbour beyond, or lie to the left, are preferred."""
+    return torch.stack([torch.stack([f(NEIGHBOURS.ordered(code), v) for v in factors.T]) for code in codes.T])
+
+
+def datum_left_in(z, v, m):
+    """Each datum is its own neighbour: as `m` nearest of 3 are mostly itself, it is predicted by itself."""
+    reach, same = m // 6, v[z.data]
+    place = torch.arange(len(v))
+    window = (place[:, None] + torch.arange(-reach, reach + 1)).clamp(0, len(v) - 1)
+    share = torch.stack([(same[window] == c).double().sum(1) / (same == c).sum() for c in range(int(v.max()) + 1)], 1)
+    return torch.stack([(share.argmax(1) == c)[same == c].double().mean() for c in range(share.shape[1])]).mean()
 
 
 def best_alone(scores):
@@ -148,6 +176,7 @@ AGGREGATE, STUDENT = module("information")._aggregate, module("_stopping").stude
 TAIL, IMPORTANCE = (importlib.import_module(f"jensen.estimators.evidence.{name}") for name in ("tail", "_importance"))
 INFORMATION, GAPS, STOPPING = (module(name) for name in ("information", "gaps", "_stopping"))
 CALIBRATION, DISENTANGLEMENT, TWO_SAMPLE = (module(n) for n in ("_calibration", "disentanglement", "_two_sample"))
+FACTORS, NEIGHBOURS = module("_factors"), module("_neighbours")
 PLANTS = [
     (TAIL, "fit_pareto", sign_of_k_turned, lambda: weighted.test_k_hat_of_exponentials_is_the_known_tail(4.0)),
     (TAIL, "pareto_quantile", quantiles_of_the_ends, weighted.test_smoothed_tails_are_scipys_quantiles_of_the_fit),
@@ -181,7 +210,19 @@ PLANTS = [
     ),
     (stopped, "stopping", no_gain_is_proved, lambda: stopped_less_than_one_time_in_twenty(0.0, 20, "linear")),
     (TWO_SAMPLE.keys, "permutation", half_permuted, sampled.test_p_values_under_equality_are_uniform),
-    (DISENTANGLEMENT.torch, "quantile", codes_unordered, disentangled.test_information_is_scikit_learns),
+    (FACTORS, "conditional_entropy", bins_of_equal_counts, lambda: factors_as_codes_score_1("3 %")),
+    (FACTORS, "conditional_entropy", bins_of_equal_counts, lambda: factors_as_codes_score_1("32 values")),
+    (NEIGHBOURS, "_psi", logarithm_for_psi, lambda: independent_code_has_no_information("distinct")),
+    (NEIGHBOURS, "_psi", logarithm_for_psi, lambda: independent_code_has_no_information("two values")),
+    (FACTORS, "pairs", upwards_alone, lambda: monotone_functions_change_nothing(0)),
+    (FACTORS, "pairs", upwards_alone, lambda: monotone_functions_change_nothing(7)),
+    (
+        DISENTANGLEMENT,
+        "balanced_accuracy",
+        datum_left_in,
+        disentangled.test_sap_of_noise_is_chance_however_rare_a_class_is,
+    ),
+    (module("_dci"), "LEVEL", math.inf, lambda: disentangled.test_codes_independent_of_factors_score_0((0.5, 0.5))),
     (
         DISENTANGLEMENT,
         "_two_best",
@@ -189,6 +230,18 @@ PLANTS = [
         disentangled.test_a_factor_in_two_dimensions_has_no_gap_and_is_incomplete,
     ),
 ]
+
+
+def factors_as_codes_score_1(name):
+    disentangled.test_factors_as_codes_score_1(disentangled.SHARES[name], torch.neg)
+
+
+def monotone_functions_change_nothing(digits):
+    disentangled.test_strictly_monotone_functions_of_codes_change_nothing_at_all(torch.neg, digits)
+
+
+def independent_code_has_no_information(name):
+    near.test_a_code_independent_of_the_classes_has_no_information_on_average(near.CODES[name], (4, 3), 2)
 
 
 def p_values_with_ties_are_uniform(name):
@@ -199,7 +252,11 @@ def stopped_less_than_one_time_in_twenty(phi, window, shape):
     stopped.test_improving_traces_are_stopped_less_than_one_time_in_twenty(phi, window, shape)
 
 
-@pytest.mark.parametrize(("place", "name", "wrong", "test"), PLANTS, ids=[wrong.__name__ for _, _, wrong, _ in PLANTS])
+@pytest.mark.parametrize(
+    ("place", "name", "wrong", "test"),
+    PLANTS,
+    ids=[str(getattr(wrong, "__name__", wrong)) for _, _, wrong, _ in PLANTS],
+)
 def test_the_test_catches(monkeypatch, place, name, wrong, test):
     monkeypatch.setattr(place, name, wrong)
     with pytest.raises(AssertionError):

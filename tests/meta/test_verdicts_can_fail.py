@@ -4,6 +4,7 @@ import importlib
 
 import pytest
 import torch
+from sklearn.metrics import mutual_info_score
 
 from jensen.estimators.diagnostics import (
     Calibration,
@@ -13,7 +14,6 @@ from jensen.estimators.diagnostics import (
     PredictiveCheck,
     aggregate_information,
     calibration,
-    sap,
     two_sample,
 )
 from tests.estimators import test_calibration as calibrated
@@ -80,18 +80,15 @@ def no_batches(trace, window):
     return gain, (rest.square().mean() * (1 + phi) / (1 - phi) / window).sqrt(), freedom
 
 
-def unbalanced(codes, factors):
-    """Each bin's most frequent class, and the share of data that are of it."""
-    joint = module("disentanglement")._joint(codes.double(), factors, 20)
-    return sap(codes, factors)._replace(accuracy=torch.stack([p.amax(2).sum(1) for p in joint], 1))
+def unbalanced(z, v, m):
+    """The share of data that are predicted by the most frequent class."""
+    return (v == v.mode().values).double().mean()
 
 
-def bias_of_all_bins(codes, factors):
-    """As if every bin were in use."""
-    joint = module("disentanglement")._joint(codes, factors, 20)
-    information = module("disentanglement")._information(joint)
-    bias = 19 * factors.amax(0) / (2 * len(codes))
-    return (information - bias).clamp_min(0) / module("disentanglement")._entropies(factors)
+def bias_left_in(z, v, k):
+    """H(v) - I(z; v) of the shares, H(v) as of neighbours."""
+    classes = v[z.data].numpy()
+    return module("_neighbours").entropy(torch.bincount(v)) - mutual_info_score(z.start.numpy(), classes)
 
 
 def scores_without_chance(self):
@@ -118,7 +115,7 @@ def each_statistic_at_the_full_level(self):
 CALIBRATION_VERDICT, DCI_VERDICT, CHECK_VERDICT = Calibration.verdict, Dci.verdict, PredictiveCheck.verdict
 GAIN = stopped.gain_of_last
 TAIL = importlib.import_module("jensen.estimators.evidence.tail")
-DISENTANGLEMENT = module("disentanglement")
+FACTORS = module("_factors")
 PLANTS = [
     (informed, "aggregate_information", first_draw_alone, informed.test_every_draw_counts),
     (
@@ -163,25 +160,25 @@ PLANTS = [
     ),
     (stopped, "gain_of_last", no_batches, stopped.test_the_error_sees_slow_noise_under_fast),
     (
-        disentangled,
-        "sap",
+        module("disentanglement"),
+        "balanced_accuracy",
         unbalanced,
         disentangled.test_sap_of_noise_is_chance_however_rare_a_class_is,
     ),
     (
-        DISENTANGLEMENT,
-        "_importance",
-        bias_of_all_bins,
-        disentangled.test_the_bias_taken_off_is_that_of_the_bins_in_use,
+        FACTORS,
+        "conditional_entropy",
+        bias_left_in,
+        disentangled.test_the_importance_of_a_binary_code_is_that_of_its_table,
     ),
     (
         Dci,
         "verdict",
         scores_without_chance,
-        disentangled.test_one_factor_that_is_told_does_not_hide_one_that_is_not,
+        disentangled.test_one_factor_that_is_encoded_does_not_hide_one_that_is_not,
     ),
     (
-        DISENTANGLEMENT.keys,
+        FACTORS.keys,
         "permutation",
         order_of_the_data,
         disentangled.test_data_in_factorial_order_are_predicted_as_well,

@@ -44,9 +44,11 @@ def additive(bound: Bound, log_w: Float[Tensor, "s n"] | int) -> bool | Bool[Ten
     return same.all() & a_mean.all() & of_the_value.all()
 
 
-def check_bound(bound: Bound) -> None:
-    """TypeError for what is no function of log weights, such as a name or a class."""
+def check_bound(bound: Bound | None) -> Bound:
+    """The bound; TypeError for what is no function of log weights, such as a name or a class."""
     check_function("bound", bound, "bounds.iwae")
+    assert bound is not None
+    return bound
 
 
 def checked(bound: Bound, log_w: Float[Tensor, "s n"]) -> Float[Tensor, " n"]:

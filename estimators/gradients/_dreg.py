@@ -21,7 +21,7 @@ from jensen.core.contracts import Bound, Derivatives, Distribution, LogDensity, 
 from jensen.core.ops import path_scale
 from jensen.estimators.gradients import catalogue
 from jensen.estimators.gradients._pathwise import stl
-from jensen.estimators.gradients.contract import apply_bound, carry, density, samples, weighted
+from jensen.estimators.gradients.contract import apply_bound, carry, log_ratio, sizes, weighted
 
 
 def dreg(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound = bounds.iwae) -> Float[Tensor, " n"]:
@@ -35,11 +35,11 @@ def dreg(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound = 
     Once differentiable, in reverse mode: see `ops.path_scale`. TypeError for a discrete q. ValueError for `vr_max`,
     which is not differentiable where two particles tie.
     """
-    catalogue.check("dreg", q, bound, samples(noise))
-    if can(bound, Derivatives) and bounds.additive(bound, samples(noise)):
+    catalogue.check("dreg", q, bound, *sizes(noise))
+    if can(bound, Derivatives) and bounds.additive(bound, sizes(noise)[0]):
         return stl(log_p, q, noise, bound=bound)
     z, first, second = path_scale(q.sample(noise))
-    log_w = density(log_p, z) - trees.stop(q).log_prob(z)
+    log_w = log_ratio(log_p, trees.stop(q), z)
     u, path = bounds.derivatives(bound, log_w.detach())
     scale = (path.detach() * first + second).sum(0)  # scales each sample's path in the backward pass
     return apply_bound(bound, log_w.detach()) + carry(weighted(u, log_w) + scale)

@@ -17,18 +17,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import bounds, trees
+from jensen.core.checks import check_floating
 from jensen.core.contracts import Bound, LogDensity, MeasureValued
 from jensen.estimators.gradients import catalogue
-from jensen.estimators.gradients.contract import apply_bound, carry, density, difference, shares
+from jensen.estimators.gradients.contract import apply_bound, carry, difference, log_ratio, shares, sizes
 
 
 def measure_valued(
     log_p: LogDensity, q: MeasureValued, noise: Float[Tensor, "s n d"], /, *, bound: Bound = bounds.elbo
 ) -> Float[Tensor, " n"]:
     """The ELBO in nats per datum at z = q.sample(noise), (n,). TypeError for other q, ValueError for another bound."""
-    catalogue.check("measure_valued", q, bound, len(noise))
+    catalogue.check("measure_valued", q, bound, *sizes(noise))
+    check_floating("noise", noise, "s n d", "draw q.noise(key, s)")
     z, derivatives = q.sample(noise).detach(), q.weak_derivatives(noise)
-    log_w = density(log_p, z) - trees.stop(q).log_prob(z)
+    log_w = log_ratio(log_p, trees.stop(q), z)
     itself, share = log_w.detach()[..., None], shares(bound, log_w)[..., None]
     swaps = [swap for each in derivatives for swap in (each.plus, each.minus) if swap is not None]
     swapped = iter(_log_w_of_swaps(log_p, q, z, torch.stack(swaps)))
@@ -47,5 +49,5 @@ def _log_w_of_swaps(
     swapped = torch.where(one, swaps[:, None].to(z.dtype), z)
     flat = rearrange(swapped, "m i s n d -> (m i s) n d")
     with torch.no_grad():
-        log_w = density(log_p, flat) - trees.stop(q).log_prob(flat)
+        log_w = log_ratio(log_p, trees.stop(q), flat)
     return rearrange(log_w.detach(), "(m i s) n -> m s n i", m=len(swaps), s=len(z))

@@ -14,9 +14,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import bounds, trees
+from jensen.core.checks import check_distribution
 from jensen.core.contracts import Bound, ClosedForm, Distribution, LogDensity, Noise
 from jensen.estimators.gradients import catalogue
-from jensen.estimators.gradients.contract import apply_bound, carry, density, samples, shares, weighted
+from jensen.estimators.gradients.contract import apply_bound, carry, density, log_ratio, shares, sizes, weighted
 
 
 def pathwise(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound = bounds.elbo) -> Float[Tensor, " n"]:
@@ -24,7 +25,7 @@ def pathwise(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Boun
 
     TypeError for a discrete q, whose samples are not differentiable.
     """
-    catalogue.check("pathwise", q, bound, samples(noise))
+    catalogue.check("pathwise", q, bound, *sizes(noise))
     return apply_bound(bound, log_weights(log_p, q, noise))
 
 
@@ -35,9 +36,9 @@ def stl(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound = b
     posterior. For other bounds the score's mean is not 0: use `dreg`. TypeError for a discrete q, ValueError for a
     bound that is not additive.
     """
-    catalogue.check("stl", q, bound, samples(noise))
+    catalogue.check("stl", q, bound, *sizes(noise))
     z = q.sample(noise)
-    log_w = density(log_p, z) - trees.stop(q).log_prob(z)
+    log_w = log_ratio(log_p, trees.stop(q), z)
     return apply_bound(bound, log_w.detach()) + carry(weighted(shares(bound, log_w), log_w))
 
 
@@ -55,18 +56,24 @@ def analytic_kl(
     Estimator B of Kingma and Welling (2014), without the sampling noise of the KL. Weighted and free-bits KLs are in
     `core.objectives`. TypeError for a q without a KL in closed form, or a prior of another family.
     """
-    catalogue.check("analytic_kl", q, bound, samples(noise))
+    catalogue.check("analytic_kl", q, bound, *sizes(noise))
+    check_distribution("prior", prior)
     if type(prior) is not type(q):
         raise TypeError(
             f"analytic_kl needs a prior of q's family {type(q).__name__}, got {type(prior).__name__}: "
             "use pathwise or stl"
         )
-    log_p = density(log_likelihood, q.sample(noise))
-    return apply_bound(bound, log_p.detach()) + carry(weighted(shares(bound, log_p), log_p)) - q.kl(prior)
+    kl, (s, n) = q.kl(prior), sizes(noise)
+    if kl.shape != (n,):
+        raise ValueError(
+            f"expected noise (s, {len(kl)}, ...) for a KL ({len(kl)},), got ({s}, {n}, ...): draw q.noise(key, s)"
+        )
+    log_p = density(log_likelihood, q.sample(noise), "log_likelihood")
+    return apply_bound(bound, log_p.detach()) + carry(weighted(shares(bound, log_p), log_p)) - kl
 
 
 def log_weights(log_p: LogDensity, q: Distribution, noise: Noise, /) -> Float[Tensor, "s n"]:
     """log_w = log_p(z) - q.log_prob(z) with z = q.sample(noise), (s, n)."""
-    catalogue.check("pathwise", q)
+    catalogue.check("pathwise", q, bounds.iwae, *sizes(noise))
     z = q.sample(noise)
-    return density(log_p, z) - q.log_prob(z)
+    return log_ratio(log_p, q, z)

@@ -18,17 +18,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import bounds, trees
+from jensen.core.checks import check_function
 from jensen.core.contracts import Bound, Distribution, LogDensity, Noise, Relaxable
 from jensen.estimators.gradients import baselines, catalogue
 from jensen.estimators.gradients.contract import (
     apply_bound,
     carry,
+    check_density,
     density,
     difference,
     event_sum,
+    log_q_at,
+    log_ratio,
     over_events,
-    samples,
     shares,
+    sizes,
 )
 
 
@@ -45,14 +49,17 @@ def score(
 
     The score of a datum whose bound is -inf is left out. ValueError for a baseline that needs more samples.
     """
-    catalogue.check("score", q, bound, samples(noise))
+    catalogue.check("score", q, bound, *sizes(noise))
+    check_function("baseline", baseline, "baselines.vimco")
     z = trees.stop(q.sample(noise))
-    log_q = q.log_prob(z)
+    log_q = log_q_at(q, z)
     log_p_z = density(log_p, z)
     additive = bounds.additive(bound, log_q)
     detached = log_p_z.detach() - log_q.detach()
     value = apply_bound(bound, log_p_z - bounds.choose(additive, log_q.detach, lambda: log_q))
-    b = baseline(bound, detached, q, z).detach()
+    b = baseline(bound, detached, q, z)
+    check_density(b, log_q.shape, "baseline(bound, log_w, q, z)")
+    b = b.detach()
 
     def of_each() -> Tensor:
         return bounds.derivatives(bound, detached)[0] * difference(detached, b)
@@ -67,9 +74,9 @@ def vargrad(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound
     The log-variance divergence from q to the posterior (Richter et al., 2020). Its gradient is that of `score` with
     `baselines.leave_one_out`, sample by sample. ValueError for one sample, or another bound.
     """
-    catalogue.check("vargrad", q, bound, samples(noise))
+    catalogue.check("vargrad", q, bound, *sizes(noise))
     z = trees.stop(q.sample(noise))
-    log_q = q.log_prob(z)
+    log_q = log_q_at(q, z)
     log_p_z = density(log_p, z)
     value = apply_bound(bound, log_p_z - log_q.detach())
     weights = shares(bound, log_q)
@@ -86,12 +93,12 @@ def muprop(log_p: LogDensity, q: Relaxable, noise: Noise, /, *, bound: Bound = b
     sum_s u_s (f(z_s) - h(z_s)) grad log q(z_s) + f'(m) grad m is unbiased. log_p must be defined between the values of
     z and differentiable there. TypeError for a q that cannot be relaxed, ValueError for another bound.
     """
-    catalogue.check("muprop", q, bound, samples(noise))
+    catalogue.check("muprop", q, bound, *sizes(noise))
     z, stopped = q.sample(noise).detach(), trees.stop(q)
     mean = q.mean()
-    log_q = q.log_prob(z)
+    log_q = log_q_at(q, z)
     log_w = density(log_p, z) - log_q.detach()
-    at_mean, pull, *_ = torch.func.vjp(lambda m: density(log_p, m) - stopped.log_prob(m), mean.detach()[None])
+    at_mean, pull, *_ = torch.func.vjp(lambda m: log_ratio(log_p, stopped, m), mean.detach()[None])
     outside = over_events(at_mean == -torch.inf, mean[None])
     slope = torch.where(outside, 0.0, pull(torch.ones_like(at_mean))[0]).detach()
     expansion = at_mean.detach() + event_sum(slope * (z - mean.detach()))

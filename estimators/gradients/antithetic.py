@@ -17,11 +17,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import bounds, trees
+from jensen.core.checks import check_floating
 from jensen.core.contracts import Bound, LogDensity
 from jensen.core.distributions import Bernoulli, Categorical
 from jensen.core.distributions.shapes import check_value
 from jensen.estimators.gradients import catalogue
-from jensen.estimators.gradients.contract import apply_bound, carry, density, difference, over_events, shares, weighted
+from jensen.estimators.gradients.contract import (
+    apply_bound,
+    carry,
+    difference,
+    log_ratio,
+    over_events,
+    shares,
+    sizes,
+    weighted,
+)
 
 
 def arm(
@@ -31,7 +41,8 @@ def arm(
 
     TypeError for a q that is no Bernoulli, ValueError for another bound.
     """
-    catalogue.check("arm", q, bound, len(noise))
+    catalogue.check("arm", q, bound, *sizes(noise))
+    check_floating("noise", noise, "s n d", "draw q.noise(key, s)")
     z, other = q.sample(noise), q.sample(1 - noise)
     return _of_pair(log_p, q, z, other, noise - 0.5, bound)
 
@@ -40,7 +51,8 @@ def disarm(
     log_p: LogDensity, q: Bernoulli, noise: Float[Tensor, "s n d"], /, *, bound: Bound = bounds.elbo
 ) -> Float[Tensor, " n"]:
     """DisARM, also U2G: as `arm`, averaged over the noise that gives (z, z')."""
-    catalogue.check("disarm", q, bound, len(noise))
+    catalogue.check("disarm", q, bound, *sizes(noise))
+    check_floating("noise", noise, "s n d", "draw q.noise(key, s)")
     z, other = q.sample(noise), q.sample(1 - noise)
     return _of_pair(log_p, q, z, other, 0.5 * (other - z) * torch.sigmoid(q.logits.abs()), bound)
 
@@ -54,7 +66,8 @@ def arsm(
     dimension at once. d / d logits_c = sum_j (f(z^(cj)) - mean_m f(z^(mj))) (1 / k - e_j). TypeError for a q that is
     not categorical, ValueError for another bound.
     """
-    catalogue.check("arsm", q, bound, len(noise))
+    catalogue.check("arsm", q, bound, *sizes(noise))
+    check_floating("noise", noise, "s n d k", "draw q.noise(key, s)")
     check_value(noise, q.logits)
     k, s = q.logits.shape[-1], len(noise)
     pairs = [(0, 0), *combinations(range(k), 2)]
@@ -65,7 +78,7 @@ def arsm(
         place[c, j] = place[j, c] = i
     place.fill_diagonal_(0)
     z = torch.cat([q.sample(noise[..., order]) for order in orders])
-    log_w = density(log_p, z) - trees.stop(q).log_prob(z)
+    log_w = log_ratio(log_p, trees.stop(q), z)
     f = rearrange(log_w.detach(), "(pair s) n -> pair s n", s=s)[place]  # (k, k, s, n)
     gap = difference(f, f.mean(0))
     e = -torch.log(noise.clamp_min(torch.finfo(noise.dtype).tiny))
@@ -78,7 +91,7 @@ def arsm(
 def _of_pair(log_p: LogDensity, q: Bernoulli, z: Tensor, other: Tensor, weight: Tensor, bound: Bound) -> Tensor:
     """The ELBO at z with q's gradient sum_s u_s (f(other) - f(z)) weight, and log_p's from both."""
     both = torch.cat([z, other])
-    log_w = density(log_p, both) - trees.stop(q).log_prob(both)
+    log_w = log_ratio(log_p, trees.stop(q), both)
     first, second = log_w.detach().chunk(2)
     part = shares(bound, first)
     slope = (over_events(part * difference(second, first), weight) * weight).sum(0).detach()

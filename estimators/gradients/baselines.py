@@ -12,14 +12,18 @@ from typing import NamedTuple, TypeAlias
 
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.func import grad, vmap
 
 from jensen.core import bounds, trees
-from jensen.core.contracts import Bound, Distribution, Event
+from jensen.core.bounds.derivatives import checked
+from jensen.core.bounds.weights import check_log_weights
+from jensen.core.checks import check_distribution, check_floating, check_number
+from jensen.core.concrete import is_concrete
+from jensen.core.contracts import Bound, Derivatives, Distribution, Event, can
 from jensen.estimators.gradients import catalogue
-from jensen.estimators.gradients.contract import apply_bound, difference, event_sum
+from jensen.estimators.gradients.contract import difference, event_sum
 
 Baseline: TypeAlias = Callable[[Bound, Tensor, Distribution, Event], Tensor]
 
@@ -28,6 +32,7 @@ def none(
     bound: Bound, log_w: Float[Tensor, "s n"], q: Distribution | None = None, z: Event = None
 ) -> Float[Tensor, "s n"]:
     """Zero: REINFORCE (Williams, 1992)."""
+    check_log_weights(log_w)
     return torch.zeros_like(log_w)
 
 
@@ -39,9 +44,10 @@ def leave_one_out(
     RLOO's mean of the others for the ELBO (Salimans and Knowles, 2014; Kool et al., 2019). For IWAE it is VIMCO's
     arithmetic baseline, log mean_{t != s} w_t, which is the bound with w_s replaced by the others' mean.
     """
-    catalogue.check_baseline("leave_one_out", q, bound, len(log_w))
+    check_log_weights(log_w)
+    catalogue.check_baseline("leave_one_out", q, bound, *log_w.shape)
     return bounds.choose(
-        bounds.additive(bound, log_w), lambda: _mean_of_others(log_w), lambda: _finite(_bound_of_others(bound, log_w))
+        _additive(bound, log_w), lambda: _mean_of_others(log_w), lambda: _finite(_bound_of_others(bound, log_w))
     )
 
 
@@ -49,9 +55,10 @@ def vimco(
     bound: Bound, log_w: Float[Tensor, "s n"], q: Distribution | None = None, z: Event = None
 ) -> Float[Tensor, "s n"]:
     """VIMCO (Mnih and Rezende, 2016): the bound with w_s replaced by the geometric mean of the others."""
-    catalogue.check_baseline("vimco", q, bound, len(log_w))
+    check_log_weights(log_w)
+    catalogue.check_baseline("vimco", q, bound, *log_w.shape)
     return bounds.choose(
-        bounds.additive(bound, log_w), lambda: _mean_of_others(log_w), lambda: _finite(_bound_of_swaps(bound, log_w))
+        _additive(bound, log_w), lambda: _mean_of_others(log_w), lambda: _finite(_bound_of_swaps(bound, log_w))
     )
 
 
@@ -61,7 +68,9 @@ def optimal(bound: Bound, log_w: Float[Tensor, "s n"], q: Distribution, z: Event
     g is taken in q's fields (Ranganath et al., 2014, with one coefficient for all), which must have a row per datum:
     TypeError for others. ValueError for a bound that is not additive, which has no term for each sample.
     """
-    catalogue.check_baseline("optimal", q, bound, len(log_w))
+    check_log_weights(log_w)
+    check_distribution("q", q)
+    catalogue.check_baseline("optimal", q, bound, *log_w.shape)
     slopes = vmap(grad(lambda q, z: q.log_prob(trees.map(lambda t: t[None], z)).sum()), in_dims=(None, 0))(
         trees.stop(q), z
     )
@@ -84,6 +93,7 @@ class RunningMean(NamedTuple):
     @classmethod
     def start(cls, like: Tensor) -> "RunningMean":
         """Before the first bound: a baseline of 0."""
+        check_floating("like", like)
         zero = torch.zeros((), dtype=like.dtype, device=like.device)
         return cls(zero, zero)
 
@@ -94,6 +104,8 @@ class RunningMean(NamedTuple):
 
     def update(self, value: Float[Tensor, " n"], decay: float = 0.9) -> "RunningMean":
         """The state after the bounds of one step, without those of -inf."""
+        check_floating("value", value, "n", "pass the estimator's")
+        decay = check_number("decay", decay, "[0, 1)", "at 1 no step would count")
         finite = value.detach() != -torch.inf
         share = (1 - decay) * finite.any()
         mean = torch.where(finite, value.detach(), 0.0).sum() / finite.sum().clamp_min(1)
@@ -115,15 +127,20 @@ class Learned(NamedTuple):
     def __call__(
         self, bound: Bound, log_w: Float[Tensor, "s n"], q: Distribution | None = None, z: Event = None
     ) -> Float[Tensor, "s n"]:
-        if self.prediction.shape != log_w.shape[1:]:
-            raise ValueError(
-                f"expected a prediction ({log_w.shape[1]},), one per datum, got {tuple(self.prediction.shape)}"
-            )
+        self._check(log_w.shape[1])
         return self.prediction.detach().expand_as(log_w)
 
     def loss(self, value: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
         """The squared error of the prediction, (n,), and 0 for a bound of -inf."""
+        check_floating("value", value, "n", "pass the estimator's")
+        self._check(len(value))
         return difference(value.detach(), self.prediction).square()
+
+    def _check(self, n: int) -> None:
+        check_floating("prediction", self.prediction)
+        if self.prediction.shape != (n,):
+            shape = tuple(self.prediction.shape)
+            raise ValueError(f"expected prediction ({n},), one per datum, got {shape}: flatten the network's output")
 
 
 def _bound_of_others(bound: Bound, log_w: Tensor) -> Tensor:
@@ -132,11 +149,11 @@ def _bound_of_others(bound: Bound, log_w: Tensor) -> Tensor:
     s = len(log_w)
     index = torch.arange(s, device=log_w.device)
     others = index[:-1, None] + (index[:-1, None] >= index)  # (s - 1, s), column s without s
-    subsets = rearrange(log_w[others], "other s n -> other (s n)")
     try:
-        return rearrange(apply_bound(bound, subsets), "(s n) -> s n", s=s)
-    except ValueError as error:
-        raise ValueError(f"leave_one_out needs the bound of {s - 1} samples: use vimco ({error})") from error
+        return _of_each(bound, log_w[others])
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"leave_one_out needs the bound of {s - 1} samples: use vimco ({reason})") from error
 
 
 def _bound_of_swaps(bound: Bound, log_w: Tensor) -> Tensor:
@@ -146,7 +163,20 @@ def _bound_of_swaps(bound: Bound, log_w: Tensor) -> Tensor:
         return torch.logaddexp(others, _mean_of_others(log_w, -torch.inf)) - math.log(s)
     own = torch.eye(s, dtype=torch.bool, device=log_w.device)[..., None]
     swapped = torch.where(own, _mean_of_others(log_w, -torch.inf), log_w[:, None])
-    return rearrange(apply_bound(bound, rearrange(swapped, "t s n -> t (s n)")), "(s n) -> s n", s=s)
+    return _of_each(bound, swapped)
+
+
+def _of_each(bound: Bound, sets: Float[Tensor, "t s n"]) -> Float[Tensor, "s n"]:
+    """The bound of s sets of t samples: of all at once, but for a function, which may be another for each datum."""
+    if can(bound, Derivatives):
+        return rearrange(checked(bound, rearrange(sets, "t s n -> t (s n)")), "(s n) -> s n", s=sets.shape[1])
+    return torch.stack([checked(bound, each) for each in sets.unbind(1)])
+
+
+def _additive(bound: Bound, log_w: Float[Tensor, "s n"]) -> bool | Bool[Tensor, ""]:
+    """`bounds.additive`, as a bool where it can be read: then nothing is computed for the other case."""
+    known = bounds.additive(bound, log_w)
+    return bool(known) if isinstance(known, Tensor) and is_concrete(known) else known
 
 
 def _mean_of_others(log_w: Tensor, of_none: float = 0.0) -> Tensor:

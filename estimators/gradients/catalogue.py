@@ -8,11 +8,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from jensen.core import bounds, trees
+from jensen.core.bounds.derivatives import check_bound
+from jensen.core.checks import check_choice, check_count, check_distribution
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Bound, ClosedForm, Distribution, Enumerable, MeasureValued, Relaxable, can
 from jensen.core.distributions import Bernoulli, Categorical
+from jensen.estimators.gradients.contract import check_independent
 
 
 @dataclass(frozen=True)
@@ -126,29 +131,36 @@ TAKES = {
 }
 
 
-def check(name: str, q: Distribution, bound: Bound | None = None, s: int | None = None) -> None:
+def check(name: str, q: Distribution, bound: Bound | None = None, s: int | None = None, n: int = 1) -> None:
     """Raises before sampling where the estimator of this name does not apply, and names one that does.
 
-    TypeError for q, and for a bound that is no function; ValueError for a bound that it does not accept, and for too
-    few samples; without bound and s q alone is checked. Whether a function that is no `Derivatives` is the ELBO cannot
-    be decided under torch.compile: the value is NaN if it is not.
+    TypeError for q, and for a bound that is no function; ValueError for a bound that it does not accept at n data, and
+    for too few samples; without bound and s q alone is checked. Whether a function that is no `Derivatives` is the ELBO
+    cannot be decided under torch.compile: the value is NaN if it is not.
     """
+    check_choice("name", name, tuple(ROWS))
+    check_distribution("q", q)
     row = ROWS[name]
     if not row.q.met(q):
         raise TypeError(f"{name} needs {row.q.words}, got {type(q).__name__}: use {suited(q)}")
-    _check_bound(name, row, q, bound, s if row.samples else None)
+    if bound is not None or s is not None:
+        _check_bound(name, row, q, bound, s if row.samples else None, n)
 
 
-def check_baseline(name: str, q: Distribution | None, bound: Bound, s: int) -> None:
+def check_baseline(name: str, q: Distribution | None, bound: Bound, s: int, n: int = 1) -> None:
     """`check` for a baseline of `score`."""
+    check_choice("name", name, tuple(BASELINES))
     row = BASELINES[name]
+    if q is not None:
+        check_distribution("q", q)
     if q is not None and not row.q.met(q):
         raise TypeError(f"{name} needs {row.q.words}, got {type(q).__name__}: use leave_one_out")
-    _check_bound(name, row, q, bound, s)
+    _check_bound(name, row, q, bound, s, n)
 
 
 def suited(q: Distribution) -> str:
     """The estimators to suggest for q."""
+    check_distribution("q", q)
     if q.reparameterised:
         return "pathwise, stl or dreg"
     if isinstance(q, Bernoulli):
@@ -168,25 +180,31 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def _check_bound(name: str, row: Row, q: Distribution | None, bound: Bound | None, s: int | None) -> None:
+def _check_bound(name: str, row: Row, q: Distribution | None, bound: Bound | None, s: int | None, n: int) -> None:
+    if s is not None:
+        s = check_count("s", s, 0)
     if s is not None and s < row.samples:
         raise ValueError(f"{name} needs at least {row.samples} samples, got {s}: draw more, or use {row.instead}")
-    if bound is None and s is None:
-        return
-    if isinstance(bound, type) or not callable(bound):
-        raise TypeError(f"expected a bound, such as bounds.iwae or bounds.Renyi(0.5), got {bound!r}")
+    bound = check_bound(bound)
     if row.bounds == "smooth" and bounds.vr_max == bound:
         raise ValueError(f"{name} needs {TAKES['smooth']}, and vr_max is not differentiable at ties: use {row.instead}")
     if row.bounds in ("additive", "several"):
-        fits = _additive(bound, q, s or 2)
+        like = _like(q, s or 2, n)
+        fits = _additive(bound, like)
         if fits is not None and fits != (row.bounds == "additive"):
-            raise ValueError(f"{name} needs {TAKES[row.bounds]}, got {bound}: use {row.instead}")
+            check_independent(bound, like)
+            raise ValueError(f"{name} needs {TAKES[row.bounds]}, got bound = {bound}: use {row.instead}")
 
 
-def _additive(bound: Bound, q: Distribution | None, s: int) -> bool | None:
-    """None where it cannot be decided, under torch.compile."""
+def _like(q: Distribution | None, s: int, n: int) -> Float[Tensor, "s n"]:
+    """Log weights of 0 in q's type."""
     field = next(iter(trees.leaves(q)), torch.zeros(())) if q is not None else torch.zeros(())
-    known = bounds.additive(bound, torch.zeros(s, 1, dtype=field.dtype, device=field.device))
+    return torch.zeros(s, n, dtype=field.dtype, device=field.device)
+
+
+def _additive(bound: Bound, like: Float[Tensor, "s n"]) -> bool | None:
+    """None where it cannot be decided, under torch.compile."""
+    known = bounds.additive(bound, like)
     if isinstance(known, bool):
         return known
     return bool(known) if is_concrete(known) else None

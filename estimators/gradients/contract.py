@@ -5,28 +5,50 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from jensen.core import bounds, trees
-from jensen.core.bounds.derivatives import check_value
-from jensen.core.contracts import Bound, Derivatives, Event, LogDensity, Noise, can
+from jensen.core.bounds.derivatives import checked
+from jensen.core.checks import check_floating, check_function
+from jensen.core.contracts import Bound, Derivatives, Distribution, Event, LogDensity, Noise, can
 
 
-def density(log_p: LogDensity, z: Event) -> Float[Tensor, "s n"]:
+def density(log_p: LogDensity, z: Event, name: str = "log_p") -> Float[Tensor, "s n"]:
     """log_p(z), checked to be one value per sample and datum."""
+    check_function(name, log_p, "partial(model.log_joint, params, x)")
     value = log_p(z)
-    check_density(value, trees.leaves(z)[0].shape[:2])
+    check_density(value, trees.leaves(z)[0].shape[:2], f"{name}(z)")
     return value
 
 
-def check_density(value: Tensor, shape: torch.Size) -> None:
+def check_density(value: Tensor, shape: torch.Size, name: str = "log_p(z)") -> None:
+    check_floating(name, value)
     if value.shape != shape:
         raise ValueError(
-            f"expected a log density {tuple(shape)}, one value per sample and datum, got {tuple(value.shape)}: "
+            f"expected {name} {tuple(shape)}, one value per sample and datum, got {tuple(value.shape)}: "
             "sum over event axes, and over no other"
         )
 
 
-def samples(noise: Noise) -> int:
-    """s of noise (s, n, ...)."""
-    return len(trees.leaves(noise)[0])
+def log_q_at(q: Distribution, z: Event) -> Float[Tensor, "s n"]:
+    """q.log_prob(z), checked before log_p is called to be of samples (s, n)."""
+    log_q = q.log_prob(z)
+    if log_q.ndim != 2:
+        shape = tuple(trees.leaves(z)[0].shape)
+        raise ValueError(
+            f"expected z (s, n, *event) of noise, got {shape} with log_prob {tuple(log_q.shape)}: draw q.noise(key, s)"
+        )
+    return log_q
+
+
+def log_ratio(log_p: LogDensity, q: Distribution, z: Event) -> Float[Tensor, "s n"]:
+    """log_p(z) - q.log_prob(z), the log weights of z."""
+    log_q = log_q_at(q, z)
+    return density(log_p, z) - log_q
+
+
+def sizes(noise: Noise) -> tuple[int, int]:
+    """s and n of noise, (s, n, ...)."""
+    leaves = trees.leaves(noise) or [noise]
+    check_floating("noise", leaves[0], "s n *event", "draw q.noise(key, s)")
+    return leaves[0].shape[0], leaves[0].shape[1]
 
 
 def apply_bound(bound: Bound, log_w: Float[Tensor, "s n"]) -> Float[Tensor, " n"]:
@@ -34,17 +56,21 @@ def apply_bound(bound: Bound, log_w: Float[Tensor, "s n"]) -> Float[Tensor, " n"
 
     The independence of a bound that is no `Derivatives` is tested at two fixed points, in eager mode alone.
     """
-    value = bound(log_w)
-    check_value(value, log_w)
-    if not can(bound, Derivatives) and not torch.compiler.is_compiling() and len(value) > 1:
-        index = torch.arange(log_w.numel(), dtype=log_w.dtype, device=log_w.device).reshape(log_w.shape)
-        point = torch.sin(index)
-        apart = bound(torch.cat([point[:, :1], point[:, 1:] - 1], 1))[0]
-        if not torch.isclose(bound(point)[0], apart):
-            raise ValueError(
-                "expected a bound (s, n) -> (n,), got one that mixes data: reduce over samples alone, axis 0"
-            )
+    value = checked(bound, log_w)
+    if not torch.compiler.is_compiling():
+        check_independent(bound, log_w)
     return value
+
+
+def check_independent(bound: Bound, log_w: Float[Tensor, "s n"]) -> None:
+    """ValueError for a bound of one datum that changes with the log weights of others; of log_w the shape is read."""
+    if can(bound, Derivatives) or log_w.shape[1] < 2:
+        return
+    index = torch.arange(log_w.numel(), dtype=log_w.dtype, device=log_w.device).reshape(log_w.shape)
+    point = torch.sin(index)
+    apart = bound(torch.cat([point[:, :1], point[:, 1:] - 1], 1))[0]
+    if not torch.isclose(bound(point)[0], apart, equal_nan=True):
+        raise ValueError("expected a bound (s, n) -> (n,), got one that mixes data: reduce over samples alone, axis 0")
 
 
 def shares(bound: Bound, log_w: Float[Tensor, "s n"]) -> Float[Tensor, "s n"]:

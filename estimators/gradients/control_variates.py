@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import bounds, trees
+from jensen.core.checks import check_function, check_number
 from jensen.core.contracts import Bound, LogDensity, Noise, Relaxable
 from jensen.estimators.gradients import catalogue
 from jensen.estimators.gradients.contract import (
@@ -26,9 +27,10 @@ from jensen.estimators.gradients.contract import (
     density,
     difference,
     event_sum,
+    log_ratio,
     over_events,
-    samples,
     shares,
+    sizes,
 )
 from jensen.estimators.gradients.relaxation import check_temperature
 
@@ -46,7 +48,7 @@ def rebar(
     eta: float | Tensor = 1.0,
 ) -> Float[Tensor, " n"]:
     """The ELBO in nats per datum, (n,): `relax` with c(t) = eta log_w at t relaxed by the temperature."""
-    catalogue.check("rebar", q, bound, samples(noise))
+    catalogue.check("rebar", q, bound, *sizes(noise))
     return relax(log_p, q, noise, bound=bound, control=relaxed_density(log_p, q, temperature, eta))
 
 
@@ -57,9 +59,9 @@ def relax(
 
     Parameters of control have no gradient: they minimise `second_moment`.
     """
-    catalogue.check("relax", q, bound, samples(noise))
+    catalogue.check("relax", q, bound, *sizes(noise))
     z = q.sample(noise)
-    log_w = density(log_p, z) - trees.stop(q).log_prob(z)
+    log_w = log_ratio(log_p, trees.stop(q), z)
     value, slope = _at(control, q, noise)
     each = _surrogate(q, noise, z, log_w.detach(), value.detach(), slope.detach())
     return apply_bound(bound, log_w) + carry((shares(bound, log_w) * each).sum(0))
@@ -72,11 +74,11 @@ def second_moment(
 
     Differentiable in the parameters of control alone: q and log_p are detached.
     """
-    catalogue.check("relax", q, bound, samples(noise))
+    catalogue.check("relax", q, bound, *sizes(noise))
     q = trees.stop(q)
     z = q.sample(noise)
     with torch.no_grad():
-        log_w = (density(log_p, z) - q.log_prob(z)).detach()
+        log_w = (log_ratio(log_p, q, z)).detach()
     value, slope = _at(control, q, noise)
     part = shares(bound, log_w)
     gradient = torch.func.grad(lambda q: (part * _surrogate(q, noise, z, log_w, value, slope)).sum())(q)
@@ -85,19 +87,23 @@ def second_moment(
 
 def relaxed_density(log_p: LogDensity, q: Relaxable, temperature: float | Tensor, eta: float | Tensor = 1.0) -> Control:
     """c(t) = eta (log_p(y) - log q(y)) with y = q.relaxed(t, temperature), q stopped."""
+    catalogue.check("rebar", q)
+    check_function("log_p", log_p, "partial(model.log_joint, params, x)")
     check_temperature(temperature)
+    if not isinstance(eta, Tensor):
+        check_number("eta", eta)
     stopped = trees.stop(q)
 
     def control(t: Tensor) -> Tensor:
         y = stopped.relaxed(t, temperature)
-        return eta * (density(log_p, y) - stopped.log_prob(y))
+        return eta * (log_ratio(log_p, stopped, y))
 
     return control
 
 
 def _at(control: Control, q: Relaxable, noise: Noise) -> tuple[Tensor, Tensor]:
     """c and its slope at t."""
-    value, pull, *_ = torch.func.vjp(lambda t: density(control, t), q.perturbed(noise).detach())
+    value, pull, *_ = torch.func.vjp(lambda t: density(control, t, "control"), q.perturbed(noise).detach())
     slope = pull(torch.ones_like(value))[0]
     return value, torch.where(over_events(value == -torch.inf, slope), 0.0, slope)
 

@@ -14,10 +14,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import bounds
+from jensen.core.checks import check_count, check_tensor
 from jensen.core.contracts import Bound, Enumerable, LogDensity, Noise
 from jensen.core.distributions.shapes import check_value
 from jensen.estimators.gradients import catalogue
-from jensen.estimators.gradients.contract import density, samples, shares, weighted
+from jensen.estimators.gradients.contract import density, shares, sizes, weighted
 
 
 def exact(
@@ -27,8 +28,9 @@ def exact(
 
     TypeError for a q without finite support, ValueError for one of more than 2^20 values, or another bound.
     """
-    catalogue.check("exact", q, bound)
+    catalogue.check("exact", q)
     z, log_q = support("exact", q)
+    catalogue.check("exact", q, bound, *log_q.shape)
     return weighted(log_q.exp(), density(log_p, z) - log_q)
 
 
@@ -43,10 +45,12 @@ def sum_and_sample(
 
     TypeError for a q without finite support, ValueError for another bound, or unless 1 <= top < the number of values.
     """
-    catalogue.check("sum_and_sample", q, bound, samples(noise))
+    catalogue.check("sum_and_sample", q, bound, *sizes(noise))
     z, log_q = support("sum_and_sample", q)
     check_value(noise, z[0])
-    if not 1 <= top < len(z):
+    check_tensor("noise", noise, " ".join(["s", "n", "d", "k"][: z.ndim]), "draw q.noise(key, s)")
+    top = check_count("top", top)
+    if top >= len(z):
         raise ValueError(f"expected 1 <= top < {len(z)}, the number of values, got {top}: use exact to sum over all")
     best = log_q.detach().topk(top, 0).indices  # (top, n)
     rest = log_q.detach().exp().scatter(0, best, 0.0).cumsum(0)  # (m, n)

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from jensen.core.checks import check_dtype, check_floating
 from jensen.core.numerics import at_least_float32, bounded
 
 
@@ -37,6 +38,9 @@ def local_reparameterisation(
 
 
 def _check(x: Tensor, loc: Tensor, log_scale: Tensor, eps: Tensor) -> None:
+    for name, t in (("x", x), ("loc", loc), ("log_scale", log_scale), ("eps", eps)):
+        check_floating(name, t)
+    check_dtype("x", at_least_float32(x), at_least_float32(loc), "the weights")
     if loc.ndim != 2 or log_scale.shape != loc.shape:
         raise ValueError(
             f"expected loc and log_scale of one shape (outputs, inputs), got {tuple(loc.shape)} and "

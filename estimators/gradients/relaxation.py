@@ -12,24 +12,24 @@ Cost          one evaluation of log_p per sample, differentiated in z; `concrete
 Reference     Bengio et al., 2013; Maddison et al., 2017; Jang et al., 2017
 """
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import bounds, trees
+from jensen.core.bounds.derivatives import checked
+from jensen.core.checks import check_number
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Bound, LogDensity, Noise, Relaxable
 from jensen.estimators.gradients import catalogue
-from jensen.estimators.gradients.contract import apply_bound, carry, density, event_sum, samples
+from jensen.estimators.gradients.contract import apply_bound, carry, event_sum, log_ratio, sizes
 
 
 def straight_through(
     log_p: LogDensity, q: Relaxable, noise: Noise, /, *, bound: Bound = bounds.elbo
 ) -> Float[Tensor, " n"]:
     """bound(log_w) in nats per datum, (n,), with the derivative of q.mean() in place of that of z."""
-    catalogue.check("straight_through", q, bound, samples(noise))
+    catalogue.check("straight_through", q, bound, *sizes(noise))
     return _through(log_p, q, q.sample(noise) + carry(q.mean()), bound)
 
 
@@ -43,7 +43,7 @@ def gumbel_straight_through(
     temperature: float | Tensor = 1.0,
 ) -> Float[Tensor, " n"]:
     """bound(log_w) in nats per datum, (n,), with the derivative of the relaxed sample in place of that of z."""
-    catalogue.check("gumbel_straight_through", q, bound, samples(noise))
+    catalogue.check("gumbel_straight_through", q, bound, *sizes(noise))
     check_temperature(temperature)
     z = q.sample(noise)
     return _through(log_p, q, z + carry(q.relaxed(q.perturbed(noise), temperature)).to(z.dtype), bound)
@@ -62,22 +62,23 @@ def concrete(
 
     y = q.relaxed(q.perturbed(noise), temperature) rounds to z. A temperature may be a 0-d tensor, as schedules give.
     """
-    catalogue.check("concrete", q, bound, samples(noise))
+    catalogue.check("concrete", q, bound, *sizes(noise))
     check_temperature(temperature)
     z, stopped = q.sample(noise), trees.stop(q)
     y = q.relaxed(q.perturbed(noise), temperature).to(z.dtype)
-    log_w = density(log_p, z) - stopped.log_prob(z)
-    slope = torch.func.grad(lambda y: bound(density(log_p, y) - stopped.log_prob(y)).sum())(y.detach())
+    log_w = log_ratio(log_p, stopped, z)
+    slope = torch.func.grad(lambda y: checked(bound, log_ratio(log_p, stopped, y)).sum())(y.detach())
     return apply_bound(bound, log_w) + carry(event_sum(slope.detach() * y).sum(0))
 
 
 def check_temperature(temperature: float | Tensor) -> None:
     if isinstance(temperature, Tensor) and temperature.ndim:
         raise ValueError(f"expected one temperature, got {tuple(temperature.shape)}: map over several with vmap")
-    known = not isinstance(temperature, Tensor) or is_concrete(temperature)
-    if known and not 0 < temperature < math.inf:
-        raise ValueError(f"expected a finite temperature above 0, got {float(temperature)}")
+    if not isinstance(temperature, Tensor):
+        check_number("temperature", temperature, "(0, inf)", "it relaxes the sample less as it falls")
+    elif is_concrete(temperature):
+        check_number("temperature", float(temperature), "(0, inf)", "it relaxes the sample less as it falls")
 
 
 def _through(log_p: LogDensity, q: Relaxable, z: Tensor, bound: Bound) -> Tensor:
-    return apply_bound(bound, density(log_p, z) - trees.stop(q).log_prob(z))
+    return apply_bound(bound, log_ratio(log_p, trees.stop(q), z))

@@ -16,14 +16,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import bounds, trees
+from jensen.core.checks import check_distribution, check_floating
 from jensen.core.contracts import Bound, Distribution, Event, LogDensity, Noise
 from jensen.estimators.gradients import catalogue
-from jensen.estimators.gradients.contract import apply_bound, carry, density, samples, weighted
+from jensen.estimators.gradients.contract import apply_bound, carry, check_density, log_ratio, sizes, weighted
 
 
 def wake(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound = bounds.iwae) -> Float[Tensor, " n"]:
     """The bound in nats per datum, (n,), with the gradients of `wake_theta` and `wake_phi` from the same samples."""
-    catalogue.check("wake", q, bound, samples(noise))
+    catalogue.check("wake", q, bound, *sizes(noise))
     z, log_w, weights = _samples(log_p, q, noise, bound)
     return (
         apply_bound(bound, log_w.detach()) + carry(weighted(weights, log_w)) + carry(weighted(weights, q.log_prob(z)))
@@ -34,7 +35,7 @@ def wake_theta(
     log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound = bounds.iwae
 ) -> Float[Tensor, " n"]:
     """The bound in nats per datum, (n,), with a gradient for theta, and none for q."""
-    catalogue.check("wake_theta", q, bound, samples(noise))
+    catalogue.check("wake_theta", q, bound, *sizes(noise))
     _, log_w, weights = _samples(log_p, q, noise, bound)
     return apply_bound(bound, log_w.detach()) + carry(weighted(weights, log_w))
 
@@ -44,17 +45,22 @@ def wake_phi(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Boun
 
     ValueError for one sample, or an additive bound: the weights would be constant, and the gradient a score of mean 0.
     """
-    catalogue.check("wake_phi", q, bound, samples(noise))
+    catalogue.check("wake_phi", q, bound, *sizes(noise))
     z, log_w, weights = _samples(log_p, q, noise, bound)
     return apply_bound(bound, log_w.detach()) + carry(weighted(weights, q.log_prob(z)))
 
 
 def sleep_phi(q: Distribution, z: Event) -> Float[Tensor, " n"]:
     """log q(z | x) in nats per datum, (n,), for z and x drawn from the model, z (n, *event), and q = posterior(x)."""
-    return q.log_prob(trees.map(lambda t: t.detach()[None], z))[0]
+    check_distribution("q", q)
+    leaves = trees.leaves(z) or [z]
+    check_floating("z", leaves[0], "n *event", "draw z and x from the model")
+    log_q = q.log_prob(trees.map(lambda t: t.detach()[None], z))
+    check_density(log_q, leaves[0][None].shape[:2], "q.log_prob(z)")
+    return log_q[0]
 
 
 def _samples(log_p: LogDensity, q: Distribution, noise: Noise, bound: Bound) -> tuple[Event, Tensor, Tensor]:
     z = trees.stop(q.sample(noise))
-    log_w = density(log_p, z) - trees.stop(q).log_prob(z)
+    log_w = log_ratio(log_p, trees.stop(q), z)
     return z, log_w, bounds.derivatives(bound, log_w.detach())[0]

@@ -15,8 +15,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.func import grad
 
+from jensen.core.checks import check_choice, check_count, check_floating, check_number, described
 from jensen.core.contracts import LogDensity
 from jensen.core.ops import stein_direction
+from jensen.estimators.gradients.contract import density
 
 DECAY, EPSILON = 0.9, 1e-6  # of the average square of each coordinate's direction
 
@@ -42,8 +44,9 @@ class Info(NamedTuple):
 
 def init(particles: Float[Tensor, "m d"]) -> State:
     """Before the first step. ValueError for fewer than two particles, which have no spread."""
-    if particles.ndim != 2 or len(particles) < 2:
-        raise ValueError(f"expected particles (m, d) with m >= 2, got {tuple(particles.shape)}")
+    check_floating("particles", particles, "m d", "one row per particle, m >= 2")
+    if len(particles) < 2:
+        raise ValueError(f"expected particles (m, d) with m >= 2, got {tuple(particles.shape)}: one has no spread")
     return State(particles, torch.zeros_like(particles), particles.new_zeros(()))
 
 
@@ -54,8 +57,13 @@ def update(
 
     log_p takes z (m, 1, d) and gives (m, 1), in nats, up to a constant.
     """
+    if not isinstance(state, State):
+        raise TypeError(f"expected state, a State, got {described(state)}: begin with svgd.init(particles)")
+    check_choice("kernel", kernel, ("rbf", "imq"))
+    if not isinstance(step_size, Tensor):
+        check_number("step_size", step_size, "[0, inf)")
     x = state.particles
-    scores = grad(lambda x: log_p(x[:, None]).sum())(x)
+    scores = grad(lambda x: density(log_p, x[:, None]).sum())(x)
     direction = stein_direction(x, scores, kernel=kernel).to(x.dtype)
     weight = DECAY * state.weight + 1 - DECAY
     squares = DECAY * state.squares + (1 - DECAY) * direction.square()
@@ -72,8 +80,8 @@ def fit(
     kernel: Literal["rbf", "imq"] = "rbf",
 ) -> tuple[State, Info]:
     """`steps` updates whose size falls to 0 along a cosine, and the last particles' diagnostics."""
-    if steps < 1:
-        raise ValueError(f"expected at least one step, got {steps}")
+    steps = check_count("steps", steps)
+    step_size = check_number("step_size", step_size, "[0, inf)")
     state = init(particles)
     sizes = step_size * (1 + torch.cos(torch.arange(steps) * (torch.pi / steps))) / 2
     for size in sizes.to(particles):

@@ -7,9 +7,9 @@ import torch
 from torch.func import grad
 
 from jensen.core import bounds, keys
-from jensen.core.distributions import Bernoulli
+from jensen.core.distributions import Bernoulli, DiagNormal
 from jensen.estimators import gradients as g
-from jensen.estimators.gradients import baselines
+from jensen.estimators.gradients import baselines, catalogue
 
 KEY = keys.key(3)
 F64 = torch.float64
@@ -31,6 +31,54 @@ def test_leave_one_out_is_the_bound_of_the_others(bound):
 def test_vimco_puts_the_others_geometric_mean_in_place_of_each(bound):
     expected = torch.stack([bound(torch.cat([without(i), without(i).mean(0, keepdim=True)])) for i in range(4)])
     torch.testing.assert_close(baselines.vimco(bound, LOG_W), expected)
+
+
+POWERS = torch.tensor([0.3, 1.0], dtype=F64)  # of each datum's weights
+
+
+def of_each_datum(log_w):
+    """A bound that is another one for each datum."""
+    return ((POWERS * log_w).logsumexp(0) - math.log(len(log_w))) / POWERS
+
+
+@pytest.mark.parametrize("datum", [0, 1])
+def test_a_bound_may_be_another_for_each_datum(datum):
+    alone, column = bounds.Renyi(1 - float(POWERS[datum])), LOG_W[:, datum, None]
+    for baseline in (baselines.leave_one_out, baselines.vimco):
+        torch.testing.assert_close(baseline(of_each_datum, LOG_W)[:, datum, None], baseline(alone, column))
+
+
+def test_a_bound_may_group_its_samples():
+    """Two groups of two: the others are three, and vimco swaps within a group."""
+    grouped = lambda log_w: log_w.unflatten(0, (2, -1)).logsumexp(1).mean(0) - math.log(2)  # noqa: E731
+    torch.testing.assert_close(baselines.vimco(grouped, LOG_W), baselines.vimco(bounds.Miwae(2, 2), LOG_W))
+    with pytest.raises(ValueError, match="leave_one_out needs the bound of 3 samples: use vimco") as refused:
+        baselines.leave_one_out(grouped, LOG_W)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_bound_may_weigh_its_samples_unequally():
+    """It is additive for its number of samples, so that the mean of the others is a baseline."""
+    shares = torch.tensor([0.4, 0.3, 0.2, 0.1], dtype=F64)[:, None]
+    found = baselines.leave_one_out(lambda log_w: (shares * log_w).sum(0), LOG_W)
+    torch.testing.assert_close(found, torch.stack([without(i).mean(0) for i in range(4)]))
+
+
+@pytest.mark.parametrize("name", ["stl", "score", "vargrad", "disarm", "pathwise", "dreg", "wake"])
+def test_estimators_take_a_bound_of_each_datum(name):
+    """A mean of log weights in powers of each datum's own: refused by those of the ELBO, and by name."""
+    q = next(q for q in (Bernoulli(LOG_W.T), DiagNormal(LOG_W.T, 0 * LOG_W.T)) if catalogue.ROWS[name].q.met(q))
+    log_p, noise = (lambda z: z.sum(-1)), q.noise(KEY, 4)
+    if catalogue.ROWS[name].bounds == "additive":
+        with pytest.raises(ValueError, match=f"{name} needs the ELBO, got bound = "):
+            getattr(g, name)(log_p, q, noise, bound=of_each_datum)
+        return
+    slopes = grad(lambda q: getattr(g, name)(log_p, q, noise, bound=of_each_datum).sum())(q)
+    for datum in range(2):
+        alone = bounds.Renyi(1 - float(POWERS[datum]))
+        one = grad(lambda q, alone=alone: getattr(g, name)(log_p, q, noise, bound=alone)[datum])(q)  # noqa: B023
+        for slope, expected in zip(slopes, one, strict=True):
+            torch.testing.assert_close(slope[datum], expected[datum])
 
 
 def test_optimal_weights_the_others_by_the_square_of_their_score():

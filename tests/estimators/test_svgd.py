@@ -57,7 +57,7 @@ def test_steps_agree_under_vmap_and_compile():
 
 def test_what_does_not_fit_raises():
     for particles in (torch.zeros(3), torch.zeros(1, 3)):
-        with pytest.raises(ValueError, match=r"particles \(m, d\) with m >= 2"):
+        with pytest.raises(ValueError, match=r"particles \(m, d\).* m >= 2|with m >= 2"):
             svgd.init(particles)
-    with pytest.raises(ValueError, match="at least one step"):
+    with pytest.raises(ValueError, match="expected steps, a whole number >= 1"):
         svgd.fit(standard, torch.zeros(3, 2), 0)

@@ -117,7 +117,7 @@ for q in (wide, FullNormal.from_diagonal(wide), Pushforward(wide, flows.real_nvp
     draws = q.sample(q.noise(key, 40))
     evidence.bridge(normal.log_prob, q, draws, key, 40), evidence.harmonic(normal.log_prob, q, draws)
     diagnostics.inference_gaps(normal.log_prob, q, torch.zeros(5), key, steps=2, samples=4).verdict()
-evidence.laplace(normal.log_prob, evidence.find_mode(normal.log_prob, torch.ones(5, 3)))
+evidence.laplace(normal.log_prob, evidence.find_mode(normal.log_prob, torch.ones(5, 3)).z)
 evidence.bayes_factor(annealed, annealed), evidence.posterior_probabilities([annealed, annealed])
 log_w = keys.normal(key, (100, 5))
 evidence.fit_pareto(log_w.exp().sort(0, descending=True).values)

@@ -4,7 +4,7 @@ from jensen.estimators.evidence._bdmc import Sandwich, bdmc
 from jensen.estimators.evidence._bridge import Bridge, bridge, from_log_ratios
 from jensen.estimators.evidence._harmonic import harmonic
 from jensen.estimators.evidence._importance import Evidence, draw, draw_at, from_log_weights, importance
-from jensen.estimators.evidence._laplace import Laplace, find_mode, laplace
+from jensen.estimators.evidence._laplace import Laplace, laplace
 from jensen.estimators.evidence._smc import Smc, smc, systematic
 from jensen.estimators.evidence.annealed import Annealed, annealed_importance
 from jensen.estimators.evidence.comparison import (
@@ -14,6 +14,7 @@ from jensen.estimators.evidence.comparison import (
     bic,
     posterior_probabilities,
 )
+from jensen.estimators.evidence.modes import Mode, find_mode
 from jensen.estimators.evidence.moves import Hamiltonian, hmc, langevin
 from jensen.estimators.evidence.pareto import fit_pareto, pareto_quantile
 from jensen.estimators.evidence.paths import linear, sigmoidal
@@ -26,6 +27,7 @@ __all__ = [
     "Evidence",
     "Hamiltonian",
     "Laplace",
+    "Mode",
     "Probabilities",
     "Sandwich",
     "Smc",

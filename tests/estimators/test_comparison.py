@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from jensen.core import keys
-from jensen.core.contracts import Estimate
 from jensen.core.distributions import DiagNormal
 from jensen.estimators.evidence import (
     Evidence,
@@ -13,9 +12,7 @@ from jensen.estimators.evidence import (
     bayes_factor,
     bic,
     bridge,
-    find_mode,
     importance,
-    laplace,
     linear,
     posterior_probabilities,
     smc,
@@ -29,7 +26,7 @@ RIVAL = ORACLE._replace(weight=0.5 * ORACLE.weight)
 
 def evidence(log_p, error):
     log_p, error = (torch.tensor(t, dtype=F64) for t in (log_p, error))
-    return Evidence(log_p, error, torch.ones_like(log_p), torch.zeros_like(log_p))
+    return Evidence(log_p, error, torch.ones_like(log_p), torch.zeros_like(log_p), {})
 
 
 def test_the_bayes_factor_is_within_its_standard_errors():
@@ -77,7 +74,7 @@ def test_an_infinite_error_is_everyones_and_only_of_a_share():
 @pytest.mark.parametrize("gap", [0.5, 9.0, 30.0])
 def test_errors_of_probabilities_near_0_and_1_do_not_cancel_in_float32(gap):
     """Of two models either error is p (1 - p) sqrt(e_1^2 + e_2^2), also where 1 - p is less than float32 can tell."""
-    one, other = (Evidence(*torch.tensor([[a], [b], [1], [0]])) for a, b in ((gap, 0.3), (0.0, 0.0)))
+    one, other = (Evidence(*torch.tensor([[a], [b], [1], [0]]), {}) for a, b in ((gap, 0.3), (0.0, 0.0)))
     error = posterior_probabilities([one, other]).standard_error[:, 0]
     exact = 0.3 * math.exp(-gap) / (1 + math.exp(-gap)) ** 2
     assert error.dtype == torch.float32
@@ -92,81 +89,6 @@ def test_bic_is_twice_the_log_evidence_of_a_unit_information_prior():
     exact = log_likelihood - 0.5 * math.log(1 + n)
     torch.testing.assert_close(-bic(log_likelihood, 1, n) / 2, exact, rtol=0, atol=1e-3)
     assert bic(log_likelihood, 2, n) > bic(log_likelihood, 1, n)
-
-
-def test_laplace_is_exact_for_a_normal_posterior():
-    mode = find_mode(ORACLE.log_joint, torch.full((6, 2), 3.0, dtype=F64))
-    found = laplace(ORACLE.log_joint, mode)
-    mean, covariance = ORACLE.posterior()
-    torch.testing.assert_close(found.log_p, ORACLE.log_evidence())
-    torch.testing.assert_close(found.mode, mean, atol=1e-5, rtol=0)
-    torch.testing.assert_close(found.covariance, covariance.expand(6, 2, 2))
-    assert (found.climb < 1e-9).all()
-
-
-def test_a_normal_posterior_is_laplaces_posterior():
-    """Importance sampling with it then has no error; Laplace's own error is unknown, and so is what rests on it."""
-    found = laplace(ORACLE.log_joint, find_mode(ORACLE.log_joint, torch.zeros(6, 2, dtype=F64)))
-    estimate = importance(ORACLE.log_joint, found.posterior, KEY, 50)
-    torch.testing.assert_close(estimate.log_p, ORACLE.log_evidence())
-    assert (estimate.standard_error < 1e-6).all()
-    assert isinstance(found, Estimate)
-    assert found.standard_error.isnan().all()
-    assert bayes_factor(found, estimate).standard_error.isnan().all()
-
-
-def test_off_the_mode_laplace_says_how_far():
-    mean, covariance = ORACLE.posterior()
-    off = laplace(ORACLE.log_joint, mean + 0.3)
-    step = torch.full((2,), 0.3, dtype=F64)
-    torch.testing.assert_close(off.climb, (0.5 * step @ torch.linalg.inv(covariance) @ step).expand(6))
-    torch.testing.assert_close(off.log_p + off.climb, ORACLE.log_evidence())
-
-
-def test_laplace_improves_with_the_number_of_observations():
-    """x successes of N, z the logit, uniform prior on the probability: the evidence is 1 / (N + 1)."""
-    n = torch.tensor([10.0, 100.0, 1000.0], dtype=F64)
-
-    def log_joint(z):
-        x = 0.3 * n
-        binomial = torch.lgamma(n + 1) - torch.lgamma(x + 1) - torch.lgamma(n - x + 1)
-        logit = z[..., 0]
-        return (
-            binomial
-            + (x + 1) * torch.nn.functional.logsigmoid(logit)
-            + (n - x + 1) * torch.nn.functional.logsigmoid(-logit)
-        )
-
-    found = laplace(log_joint, find_mode(log_joint, torch.full((3, 1), 4.0, dtype=F64)))
-    gap = (found.log_p + torch.log(n + 1)).abs()
-    assert (gap * n < 2).all()
-    assert (gap[1:] < 0.2 * gap[:-1]).all()
-
-
-def test_modes_are_found_where_the_density_is_convex_at_the_start():
-    """Student's t is log-convex beyond sqrt(nu): undamped Newton runs away from there."""
-    loc = torch.tensor([[0.0, 1.0], [-2.0, 5.0]], dtype=F64)
-
-    def log_p(z):
-        return -2 * torch.log1p((z - loc).square() / 3).sum(-1)
-
-    start = loc + torch.tensor([30.0, -8.0], dtype=F64)
-    torch.testing.assert_close(find_mode(log_p, start), loc, atol=1e-4, rtol=0)
-    with pytest.raises(ValueError, match=r"none for data \[0, 1\]: climb with find_mode"):
-        laplace(log_p, start)
-
-
-def test_a_minimum_is_where_climbing_stays_and_the_advice_helps():
-    def log_p(z):
-        return torch.logaddexp(-0.5 * ((z - 3) / 0.5).square(), -0.5 * ((z + 3) / 0.5).square()).sum(-1)
-
-    minimum = torch.zeros(2, 1, dtype=F64)
-    assert torch.equal(find_mode(log_p, minimum), minimum)
-    with pytest.raises(ValueError, match=r"none for data \[0, 1\].* from a start elsewhere if it gave this point"):
-        laplace(log_p, minimum)
-    elsewhere = torch.tensor([[0.1], [-0.1]], dtype=F64)
-    found = laplace(log_p, find_mode(log_p, elsewhere))
-    torch.testing.assert_close(found.mode, 30 * elsewhere, atol=1e-5, rtol=0)
 
 
 def test_eight_schools_by_three_methods():
@@ -218,5 +140,3 @@ def test_bad_arguments_raise():
         posterior_probabilities([evidence([0.0], [0.1])], torch.zeros(2))
     with pytest.raises(ValueError, match="expected observations >= 1"):
         bic(torch.tensor(0.0), 1, 0)
-    with pytest.raises(ValueError, match=r"one point per datum, z \(n, d\)"):
-        laplace(ORACLE.log_joint, torch.zeros(1, 6, 2, dtype=F64))

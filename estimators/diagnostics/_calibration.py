@@ -19,11 +19,19 @@ from jaxtyping import Float, Int, Integer
 from torch import Tensor
 from torch.func import vmap
 
-from jensen.core.checks import check_floating, check_function, check_key
+from jensen.core.checks import (
+    check_count,
+    check_floating,
+    check_function,
+    check_key,
+    check_number,
+    check_tensor,
+    described,
+)
 from jensen.core.contracts import Key
 from jensen.core.keys import split, uniform
 from jensen.core.trees import Tree
-from jensen.estimators.diagnostics._checks import check_keys
+from jensen.estimators.diagnostics._checks import check_filled, check_keys
 from jensen.estimators.wording import listed
 
 LEVEL = 0.01  # of a verdict, over all parameters together
@@ -119,18 +127,22 @@ def simulation_based_calibration(
     check_function("simulate", simulate, "lambda key: (theta, x)")
     check_function("posterior_draws", posterior_draws, "lambda key, x: draws")
     check_keys(keys)
+    chunk = None if chunk is None else check_count("chunk", chunk)
 
     def one(key: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         truth, inference, ties = split(key, 3)
-        theta, x = simulate(truth)
-        return theta, posterior_draws(inference, x), uniform(ties, theta.shape, torch.float64)
+        simulated = simulate(truth)
+        if not isinstance(simulated, tuple) or len(simulated) != 2:
+            raise TypeError(f"expected simulate(key) to give (theta, x), got {described(simulated)}: return both")
+        theta, x = simulated
+        check_floating("theta of simulate(key)", theta, "d", "give a vector of parameters, such as theta[None]")
+        draws = posterior_draws(inference, x)
+        check_floating(
+            "posterior_draws(key, x)", draws, f"s {len(theta)}", "a row for each draw, a column for each theta"
+        )
+        return theta, draws, uniform(ties, theta.shape, torch.float64)
 
     theta, draws, u = vmap(one, chunk_size=chunk)(keys)
-    if theta.ndim != 2 or draws.ndim != 3 or draws.shape[2] != theta.shape[1]:
-        raise ValueError(
-            f"expected simulate to give theta (d,) and posterior_draws (s, d), got {tuple(theta.shape[1:])} and "
-            f"{tuple(draws.shape[1:])}: draws come first, then parameters"
-        )
     return calibration(_places(theta, draws.transpose(0, 1), u), draws.shape[1])
 
 
@@ -140,20 +152,23 @@ def ranks(theta: Float[Tensor, "n d"], draws: Float[Tensor, "s n d"], key: Key) 
     rank = #(draws < theta) + floor(u (1 + #(draws = theta))), u uniform: where the truth is itself a draw of the
     posterior, each place is as probable, with ties as without. Draws must be independent: thin those of a chain.
     """
+    check_floating("theta", theta, "n d", "a row for each simulation; the truth comes before its draws")
+    check_floating("draws", draws, "s n d", "one draw for each simulation is draws[i]: stack them in front")
     check_key(key)
-    check_floating("theta", theta, "n d")
-    check_floating("draws", draws, "s n d", "draws come first: stack them with torch.stack(draws)")
     if draws.shape[1:] != theta.shape:
         raise ValueError(
             f"expected draws (s, {theta.shape[0]}, {theta.shape[1]}) for theta {tuple(theta.shape)}, got "
             f"{tuple(draws.shape)}: transpose them, or simulate as many"
         )
+    check_filled("theta", theta)
+    check_filled("draws", draws)
     return _places(theta, draws, uniform(key, (1, *theta.shape), torch.float64)[0])
 
 
 def _places(theta: Tensor, draws: Tensor, u: Tensor) -> Tensor:
-    if theta.isnan().any() or draws.isnan().any():
-        raise ValueError("expected numbers, got NaN in theta or draws: a rank among NaN is undefined")
+    for name, values in (("theta", theta), ("draws", draws)):
+        if values.isnan().any():
+            raise ValueError(f"expected {name} without NaN, got {int(values.isnan().sum())}: look where they come from")
     below, ties = (draws < theta).sum(0), (draws == theta).sum(0)
     return below + (u * (1 + ties)).long()
 
@@ -164,10 +179,10 @@ def calibration(ranks: Integer[Tensor, "n d"], s: int, bins: int | None = None) 
     chi^2 = sum_b (count_b - n p_b)^2 / (n p_b), p_b the share of the s + 1 ranks in bin b, so that bins need not be
     equal; symmetry by sqrt(n) sup_u |F(u) + F(1 - u) - 1|.
     """
-    ranks = _check(ranks, s)
+    ranks, s = _check(ranks, s)
     n = len(ranks)
-    bins = min(20, s + 1, max(2, n // 25)) if bins is None else bins
-    if not 2 <= bins <= s + 1:
+    bins = min(20, s + 1, max(2, n // 25)) if bins is None else check_count("bins", bins, 2)
+    if bins > s + 1:
         raise ValueError(f"expected 2 <= bins <= s + 1 = {s + 1}, got {bins}: take more draws, or fewer bins")
     each = torch.arange(s + 1, device=ranks.device) * bins // (s + 1)  # the bin of every rank
     expected = n * torch.bincount(each, minlength=bins).double()[:, None] / (s + 1)
@@ -185,13 +200,14 @@ def coverage(ranks: Integer[Tensor, "n d"], s: int, levels: tuple[float, ...] = 
     The interval runs from the c-th smallest to the c-th largest draw, c = round((1 - level) (s + 1) / 2) >= 1, which
     exact posteriors fill with probability 1 - 2 c / (s + 1): the nominal level. ValueError for too few draws.
     """
-    ranks = _check(ranks, s)
+    ranks, s = _check(ranks, s)
+    if not isinstance(levels, tuple | list) or not levels:
+        raise TypeError(f"expected levels, a tuple of numbers within 0 and 1, got {described(levels)}: pass (0.5, 0.9)")
+    levels = tuple(check_number("each of levels", level, "(0, 1)", "0.9 is an interval of 90 %") for level in levels)
     cuts = [round((1 - level) * (s + 1) / 2) for level in levels]
     for cut, level in zip(cuts, levels, strict=True):
         if not 1 <= cut <= s / 2:
-            raise ValueError(
-                f"expected a level within 0 and 1 - 2 / (s + 1), got {level} with s = {s}: take more draws"
-            )
+            raise ValueError(f"expected levels within 0 and 1 - 2 / (s + 1), got {level} with s = {s}: take more draws")
     cut = torch.tensor(cuts, device=ranks.device)
     nominal = 1 - 2 * cut.double() / (s + 1)
     inside = (ranks >= cut[:, None, None]) & (ranks <= s - cut[:, None, None])
@@ -214,18 +230,20 @@ def _symmetry(v: Tensor) -> Tensor:
     return 4 * (sign * torch.special.ndtr(-odd * x.clamp_min(0.3))).sum(0)  # below 0.3 it is 1 to six digits
 
 
-def _check(ranks: Tensor, s: int) -> Tensor:
-    """The ranks in int64."""
-    if ranks.ndim != 2 or len(ranks) < 2 or ranks.shape[1] < 1:
-        raise ValueError(f"expected ranks (n, d) of n >= 2 simulations and d >= 1, got {tuple(ranks.shape)}")
-    if ranks.is_floating_point() or ranks.is_complex():
-        raise ValueError(
-            f"expected ranks as integers 0 … s, got {ranks.dtype}: count the draws below the truth with ranks()"
+def _check(ranks: Tensor, s: int) -> tuple[Tensor, int]:
+    """The ranks in int64, and the number of draws."""
+    check_tensor("ranks", ranks, "n d", "a row for each simulation, a column for each parameter")
+    if ranks.is_floating_point() or ranks.is_complex() or ranks.dtype == torch.bool:
+        raise TypeError(
+            f"expected ranks as integers 0 … s, got {ranks.dtype}: count the draws below the truth by ranks()"
         )
-    ranks = ranks.long()
-    if s < 1 or ranks.min() < 0 or ranks.max() > s:
+    if len(ranks) < 2 or ranks.shape[1] < 1:
         raise ValueError(
-            f"expected ranks in 0 … s = {s} >= 1, got {int(ranks.min())} … {int(ranks.max())}: s counts the posterior "
-            "draws"
+            f"expected ranks (n, d) with n >= 2 and d >= 1, got {tuple(ranks.shape)}: simulate more than once"
         )
-    return ranks
+    ranks, s = ranks.long(), check_count("s", s)
+    if ranks.min() < 0 or ranks.max() > s:
+        raise ValueError(
+            f"expected ranks in 0 … s = {s}, got {int(ranks.min())} … {int(ranks.max())}: s counts the posterior draws"
+        )
+    return ranks, s

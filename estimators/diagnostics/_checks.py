@@ -3,29 +3,50 @@
 import torch
 from torch import Tensor
 
-from jensen.core.checks import check_floating, check_tensor
+from jensen.core import trees
+from jensen.core.checks import check_distribution, check_tensor
+from jensen.core.contracts import Distribution
 from jensen.estimators.wording import listed
 
 
-def check_keys(keys: object) -> None:
+def check_keys(keys: Tensor) -> None:
     """Two keys or more, as `keys.split` makes them."""
     fix = "make them with keys.split(key, n)"
     check_tensor("keys", keys, "n 3", fix)
-    if isinstance(keys, Tensor) and keys.dtype != torch.int64:
+    if keys.dtype != torch.int64:
         raise TypeError(f"expected keys (n, 3) of int64, got {keys.dtype}: {fix}")
-    if isinstance(keys, Tensor) and len(keys) < 2:
+    if len(keys) < 2:
         raise ValueError(f"expected keys (n, 3) with n >= 2, got {tuple(keys.shape)}: {fix}")
 
 
-def check_finite(name: str, value: object, axes: str, fix: str = "") -> None:
-    """A tensor in floating point with these axes, none of them empty, without NaN or infinite values."""
-    check_floating(name, value, axes, fix)
-    assert isinstance(value, Tensor)
+def check_filled(name: str, value: Tensor) -> None:
+    """A tensor without empty axes."""
     if value.numel() == 0:
         raise ValueError(f"expected {name} with one value or more, got {tuple(value.shape)}: no axis may be empty")
+
+
+def check_finite(name: str, value: Tensor) -> None:
+    """A tensor (n, ...) without NaN or infinite values."""
     bad = ~torch.isfinite(value).reshape(len(value), -1).all(1)
     if bad.any():
         raise ValueError(
-            f"expected finite {name}, got NaN or infinite values in rows {listed(bad)}: leave those rows out, or look "
-            "where they come from"
+            f"expected finite {name}, got NaN or infinite values in rows {listed(bad)}: look where they come from, or "
+            "leave those rows out"
         )
+
+
+def check_prior(q: Distribution, p: Distribution) -> None:
+    """Distributions of one family, the prior's fields having q's shapes, or one row for all data."""
+    check_distribution("q", q)
+    check_distribution("p", p)
+    if type(q) is not type(p):
+        raise TypeError(
+            f"expected q and p of one family, got {type(q).__name__} and {type(p).__name__}: take "
+            "model.prior(params, n) for p"
+        )
+    for ours, theirs in zip(trees.leaves(q), trees.leaves(p), strict=True):
+        if theirs.shape not in (ours.shape, (1, *ours.shape[1:])):
+            raise ValueError(
+                f"expected p with fields of q's shapes, such as {tuple(ours.shape)}, got {tuple(theirs.shape)}: take "
+                "model.prior(params, n) for as many data"
+            )

@@ -116,8 +116,8 @@ def _chance(factors: Tensor, n: int) -> Tensor:
 def _importance(codes: Tensor, factors: Tensor) -> Tensor:
     """The share of each factor's entropy that a dimension encodes, (d, f), 0 where that may be chance.
 
-    2 n I + nu is about chi^2 of nu degrees of freedom under independence: nu = (values - 1) (classes - 1), as for tables
-    of counts, where the rarest class has ten data or more for each value, and else 0.4 to 0.9 of n (1 - sum p^2).
+    Under independence 2 n I + nu is about chi^2 of nu degrees of freedom: nu = (values - 1) (classes - 1), as for a
+    table of counts, where the rarest class has ten data or more for each value, and else 0.4 to 0.9 n (1 - sum p^2).
     """
     encoded, n = information(codes, factors, NEIGHBOURS), len(codes)
     size = [torch.bincount(v) for v in factors.T]

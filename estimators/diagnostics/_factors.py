@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.checks import check_tensor
+from jensen.core.checks import check_floating, check_tensor
 from jensen.estimators.diagnostics._checks import check_finite
 from jensen.estimators.diagnostics._neighbours import Ordered, conditional_entropy, entropy, ordered
 from jensen.estimators.wording import listed
@@ -19,17 +19,18 @@ Classes = Integer[Tensor, "n f"] | Bool[Tensor, "n f"]
 
 def checked(codes: Float[Tensor, "n d"], factors: Classes) -> tuple[Tensor, Tensor]:
     """The codes in float64, and each factor's classes as 0, 1, … without gaps; data in a fixed random order."""
-    check_tensor("factors", factors, "n f")
+    check_tensor("factors", factors, "n f", "a row for each datum; add a missing axis with factors[:, None]")
     if factors.is_floating_point() or factors.is_complex():
         raise TypeError(
             f"expected factors as classes 0, 1, …, got {factors.dtype}: codes come first; bin continuous factors"
         )
-    check_finite("codes", codes, "n d")
+    check_floating("codes", codes, "n d", "a row for each datum, a column for each dimension")
     if len(codes) != len(factors) or len(codes) < 2 or codes.shape[1] < 2 or factors.shape[1] < 1:
         raise ValueError(
             f"expected codes (n, d) and factors (n, f) with n >= 2, d >= 2 and f >= 1, got {tuple(codes.shape)} and "
             f"{tuple(factors.shape)}: a row for each datum, a column for each dimension or factor"
         )
+    check_finite("codes", codes)
     if factors.min() < 0:
         raise ValueError(f"expected factors as classes 0, 1, …, got {int(factors.min())}: number the classes from 0")
     constant = (factors == factors[0]).all(0)

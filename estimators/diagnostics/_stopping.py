@@ -18,6 +18,8 @@ from einops import reduce
 from jaxtyping import Float
 from torch import Tensor
 
+from jensen.core.checks import check_count, check_floating, check_number
+from jensen.estimators.diagnostics._checks import check_finite
 from jensen.estimators.student import student
 
 BATCHES = 20
@@ -61,14 +63,11 @@ def stopping(trace: Float[Tensor, " t"], tolerance: float, level: float = 0.05, 
     it with the whole trace each time: earlier looks do not change. Where the KL is warmed up, pass the trace after the
     warm-up: the bound falls while the KL's weight grows, which the test would take for convergence.
     """
-    if not isinstance(trace, Tensor):
-        raise TypeError(f"expected a trace (t,) as a tensor, got {type(trace).__name__}: pass torch.tensor(trace)")
-    if trace.ndim != 1 or not torch.isfinite(trace).all():
-        raise ValueError(f"expected a finite trace (t,), got {tuple(trace.shape)} with {_first_bad(trace)}")
-    if window < 10 or not tolerance >= 0 or not 0 < level < 1:
-        raise ValueError(
-            f"expected window >= 10, tolerance >= 0 and 0 < level < 1, got {window}, {tolerance} and {level}"
-        )
+    check_floating("trace", trace, "t", "one trace at a time, a value for each step")
+    check_finite("trace", trace)
+    tolerance = check_number("tolerance", tolerance, "[0, inf)", "in the units of the trace, such as 0.1 nats")
+    level = check_number("level", level, "(0, 1)", "the probability of stopping a trace that still gains")
+    window = check_count("window", window, 10)
     trace = trace.double()
     limit = trace.new_tensor(tolerance)
     unknown = trace.new_full((), torch.nan)
@@ -105,8 +104,3 @@ def gain_of_last(trace: Float[Tensor, " t"], window: int) -> tuple[Float[Tensor,
     means = reduce(pairs[window % batches :], "(batch t) -> batch", "mean", batch=batches)
     variance = torch.maximum(square / window / (worth - 1), means.var() / batches)
     return pairs.mean(), variance.sqrt(), min(worth, float(batches)) - 1
-
-
-def _first_bad(trace: Tensor) -> str:
-    bad = (~torch.isfinite(trace)).nonzero()
-    return f"{trace.flatten()[0].item()} first" if not len(bad) else f"a value that is not finite at {bad[0].tolist()}"

@@ -5,8 +5,9 @@ Approximates  the p-value of "x and y are draws of one distribution" (`two_sampl
 With          the maximum mean discrepancy under a Gaussian kernel, against permutations of the joint sample; or
               replicates from the posterior predictive
 Requires      independent draws; for the check, a statistic that the model was not fitted to
-Unbiased when always for the permutation test, at any size: its p-value is uniform under equality. A posterior
-              predictive p-value concentrates around 1/2, because the data are used twice
+Unbiased when always for the permutation test, at any size: its p-value is uniform under equality, and where samples
+              have values in common at least as large. A posterior predictive p-value concentrates around 1/2, because
+              the data are used twice
 Cost          (n + m)^2 distances in d dimensions, and as many products per permutation
 Reference     Gretton et al., 2012; Gelman et al., 1996
 """
@@ -21,7 +22,9 @@ from torch import Tensor
 from torch.func import vmap
 
 from jensen.core import keys
+from jensen.core.checks import check_count, check_function, check_key, check_tensor
 from jensen.core.contracts import Key
+from jensen.estimators.diagnostics._checks import check_filled, check_finite
 from jensen.estimators.wording import counted, listed, no_verdict
 
 LEVEL = 0.05
@@ -84,16 +87,17 @@ def two_sample(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], key: Key, permu
     The median is over distances above 0, since samples of counts have many equal points. p = (1 + the number of
     permutations with an MMD^2 at least as large) / (1 + permutations). ValueError for NaN or infinite data.
     """
-    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2:
+    check_tensor("x", x, "n d", "a row for each draw; add a missing axis with x[:, None]")
+    check_tensor("y", y, "m d", "a row for each draw; add a missing axis with y[:, None]")
+    check_key(key)
+    permutations = check_count("permutations", permutations)
+    if x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2 or x.shape[1] < 1:
         raise ValueError(
-            f"expected samples (n, d) and (m, d), two or more each, got {tuple(x.shape)}, {tuple(y.shape)}"
+            f"expected samples x (n, d) and y (m, d), two or more each, got {tuple(x.shape)} and {tuple(y.shape)}: "
+            "they must have the same coordinates"
         )
-    if permutations < 1:
-        raise ValueError(f"expected permutations >= 1, got {permutations}: 19 or more can reach a p-value of 0.05")
-    for name, sample in (("x", x), ("y", y)):
-        bad = ~torch.isfinite(sample).all(1)
-        if bad.any():
-            raise ValueError(f"expected finite samples, got NaN or infinite values in rows {listed(bad)} of {name}")
+    check_finite("x", x)
+    check_finite("y", y)
     both = torch.cat([x, y]).double()
     distance = torch.cdist(both, both, compute_mode="donot_use_mm_for_euclid_dist")  # products lose far points' digits
     apart = torch.triu_indices(len(both), len(both), 1, device=both.device)
@@ -118,15 +122,26 @@ def predictive_check(
     `replicates` are s data sets drawn from p(x_rep | z), z from the posterior given x, of x's shape. A verdict is at
     LEVEL over both sides of all t statistics together, which takes s >= 2 t / LEVEL - 1 replicates.
     """
+    check_function("statistic", statistic, "lambda x: x.var()")
+    check_tensor("x", x)
+    check_tensor("replicates", replicates)
     if replicates.ndim != x.ndim + 1 or replicates.shape[1:] != x.shape or len(replicates) < 2:
         raise ValueError(
-            f"expected replicates (s, {', '.join(map(str, x.shape))}) with s >= 2, got {tuple(replicates.shape)}"
+            f"expected replicates (s, {', '.join(map(str, x.shape))}) with s >= 2, as many data sets of x's shape, got "
+            f"{tuple(replicates.shape)} for x {tuple(x.shape)}: x comes before its replicates"
         )
-    observed, drawn = statistic(x), vmap(statistic)(replicates)
-    if observed.ndim > 1:
+    if replicates.dtype != x.dtype:
+        raise TypeError(
+            f"expected replicates in {x.dtype}, as x is, got {replicates.dtype}: convert one of x and replicates"
+        )
+    check_filled("x", x)
+    observed = statistic(x)
+    check_tensor("statistic(x)", observed)
+    if observed.ndim > 1 or observed.numel() == 0:
         raise ValueError(
-            f"expected a statistic () or (t,) of a data set, got {tuple(observed.shape)}: reduce over data"
+            f"expected statistic(x) () or (t,) of a data set, got {tuple(observed.shape)}: reduce over data"
         )
+    drawn = vmap(statistic)(replicates)
     observed, drawn = observed.reshape(-1).double(), drawn.reshape(len(replicates), -1).double()
     s, above, below = len(drawn), (drawn > observed).double().sum(0), (drawn < observed).double().sum(0)
     p_value = (0.5 + 0.5 * (s + above - below)) / (s + 1)

@@ -15,8 +15,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from jensen.core.checks import check_number, described
 from jensen.core.contracts import ClosedForm, Distribution, Enumerable, can
 from jensen.core.divergences import kl_per_dimension
+from jensen.estimators.diagnostics._checks import check_prior
 from jensen.estimators.wording import counted, listed, no_verdict
 
 
@@ -70,13 +72,16 @@ def active_units(q: Distribution | Float[Tensor, "n *d"], threshold: float = 0.0
     q: a distribution with mean() (n, d), or the means themselves, for a q whose mean has no closed form. For a
     categorical, (n, d, k), a dimension's variance is the largest of its k classes'. ValueError for one datum.
     """
-    if not (isinstance(q, Tensor) or can(q, ClosedForm) or can(q, Enumerable)):
-        raise TypeError(f"expected a q with a mean, got {type(q).__name__}: pass q.sample(q.noise(key, 100)).mean(0)")
+    if isinstance(q, type) or not (isinstance(q, Tensor) or can(q, ClosedForm) or can(q, Enumerable)):
+        raise TypeError(f"expected q, or its means, got {described(q)}: pass q.sample(q.noise(key, 100)).mean(0)")
+    threshold = check_number("threshold", threshold, "[0, inf)", "a variance, in squared units of z")
     means = q if isinstance(q, Tensor) else q.mean()
-    if means.ndim not in (2, 3) or len(means) < 2:
+    if means.ndim not in (2, 3) or len(means) < 2 or means.numel() == 0:
         raise ValueError(
-            f"expected posterior means (n, d) of n >= 2 data, got {tuple(means.shape)}: the variance is over data"
+            f"expected q with means (n, d) of n >= 2 data, got {tuple(means.shape)}: the variance is over data"
         )
+    if not means.is_floating_point():
+        raise TypeError(f"expected q as means in floating point, got {means.dtype}: convert them with q.float()")
     variance = means.to(torch.promote_types(means.dtype, torch.float32)).var(0)
     variance = variance.amax(-1) if variance.ndim == 2 else variance
     return ActiveUnits(variance, variance > threshold, variance.new_tensor(threshold))
@@ -88,6 +93,9 @@ def collapse(q: Distribution, p: Distribution, epsilon: float = 0.01, delta: flo
 
     q and p are of one `Dimensional` family, such as `model.prior(params, n)` for p.
     """
+    check_prior(q, p)
+    epsilon = check_number("epsilon", epsilon, "(0, inf)", "a KL in nats")
+    delta = check_number("delta", delta, "[0, 1)", "a share of the data")
     kl = kl_per_dimension(q, p)
     negligible = (kl < epsilon).to(kl.dtype).mean(0)
     return Collapse(kl.mean(0), negligible, negligible >= 1 - delta, kl.new_tensor(epsilon), kl.new_tensor(delta))

@@ -18,8 +18,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import distributions, keys, trees
+from jensen.core.checks import (
+    check_count,
+    check_distribution,
+    check_floating,
+    check_function,
+    check_key,
+    check_number,
+)
 from jensen.core.contracts import Distribution, Key, LogDensity
-from jensen.estimators.gradients import catalogue
 from jensen.estimators.gradients._pathwise import stl
 from jensen.estimators.gradients.contract import density
 from jensen.estimators.wording import no_verdict
@@ -77,16 +84,17 @@ def inference_gaps(
     -> (s, n), the log joint density. Arguments are neither changed nor differentiated. ValueError for fewer than two
     samples, which have no standard error.
     """
-    if samples < 2:
-        raise ValueError(f"expected samples >= 2, got {samples}: one has no standard error")
+    check_floating("log_evidence", log_evidence, "n", "one value for each datum")
+    check_key(key)
+    samples = check_count("samples", samples, 2)
     fitting, judging = keys.split(key)
-    best = fit_each(log_p, q if start is None else start, fitting, steps, s, lr)
+    start = q if start is None else start
+    for name, value in (("q", q), ("start", start)):
+        check_distribution(name, value)
+        _check_data(name, value, judging, len(log_evidence))
+    best = fit_each(log_p, start, fitting, steps, s, lr)
     with torch.no_grad():
         at_best, at_q = (_log_weights(log_p, value, judging, samples) for value in (best, q))
-        if log_evidence.shape != at_q.shape[1:]:
-            raise ValueError(
-                f"expected log_evidence ({at_q.shape[1]},), one per datum, got {tuple(log_evidence.shape)}"
-            )
         gain, elbo = at_best - at_q, at_best.mean(0)
         return Gaps(
             at_q.mean(0),
@@ -104,9 +112,14 @@ def fit_each(log_p: LogDensity, start: Q, key: Key, steps: int = 500, s: int = 1
     Constrained fields move in coordinates without constraints, see `distributions.to_real`, and stay in their domains.
     Where every leaf of `start` has a row per datum, the optimisation is one for each datum.
     """
-    if steps < 1 or s < 1:
-        raise ValueError(f"expected steps >= 1 and s >= 1, got {steps} and {s}: without a step q* is `start`")
-    catalogue.check("stl", start)
+    check_function("log_p", log_p, "partial(model.log_joint, params, x)")
+    check_distribution("start", start)
+    check_key(key)
+    steps, s, lr = check_count("steps", steps), check_count("s", s), check_number("lr", lr, "(0, inf)")
+    if not start.reparameterised:
+        raise TypeError(
+            f"fit_each needs a reparameterised start, got {type(start).__name__}: take a family such as DiagNormal"
+        )
     free = trees.map(torch.clone, distributions.to_real(trees.stop(start)))
     fields = trees.leaves(free)
     optimiser = torch.optim.Adam(fields, lr)
@@ -121,6 +134,15 @@ def fit_each(log_p: LogDensity, start: Q, key: Key, steps: int = 500, s: int = 1
         optimiser.step()
         schedule.step()
     return trees.stop(distributions.from_real(start, free))
+
+
+def _check_data(name: str, q: Distribution, key: Key, n: int) -> None:
+    with torch.no_grad():
+        rows = trees.leaves(q.sample(q.noise(key, 1)))[0].shape[1]  # of which the shape alone is used
+    if rows != n:
+        raise ValueError(
+            f"expected {name} and log_evidence of as many data, got {rows} and {n}: one value for each datum"
+        )
 
 
 def _log_weights(log_p: LogDensity, q: Distribution, key: Tensor, s: int) -> Tensor:

@@ -19,8 +19,10 @@ from torch import Tensor
 from torch.func import vmap
 
 from jensen.core import trees
+from jensen.core.checks import check_count, check_floating, check_function, check_key
 from jensen.core.contracts import Key
 from jensen.core.trees import Tree
+from jensen.estimators.diagnostics._checks import check_keys
 from jensen.estimators.student import student
 
 LEVEL = 0.01  # of a verdict, over all elements of a group together
@@ -63,16 +65,26 @@ def quality(
     sqrt(reps). `norm` and `snr` are biased up by noise: |mean g|^2 by variance / reps. ValueError for one key, and for
     an exact gradient that lacks a group or has another shape.
     """
-    if keys.ndim != 2 or len(keys) < 2:
-        raise ValueError(f"expected keys (reps, 3) with reps >= 2, got {tuple(keys.shape)}: make them with keys.split")
-    draws = _groups(vmap(gradient, chunk_size=chunk)(keys))
+    check_function("gradient", gradient, "torch.func.grad(loss)")
+    check_keys(keys)
+    chunk = None if chunk is None else check_count("chunk", chunk)
+
+    def checked(key: Tensor) -> Tree:
+        tree = gradient(key)
+        for path, leaf in trees.paths(tree).items():
+            check_floating(f"gradient(key){path and '.'}{path}", leaf)
+        return tree
+
+    draws = _groups(vmap(checked, chunk_size=chunk)(keys))
     truth = dict.fromkeys(draws) if exact is None else _groups(exact)
     return {name: _quality(tree, _like(tree, truth, name)) for name, tree in draws.items()}
 
 
 def cost(gradient: Callable[[Tensor], Tree], key: Key, calls: int = 20) -> float:
     """Seconds per call of gradient(key): the median over calls, after two warm-up calls."""
-    times = []
+    check_function("gradient", gradient, "torch.func.grad(loss)")
+    check_key(key)
+    calls, times = check_count("calls", calls), []
     for _ in range(calls + 2):
         _synchronise(key)
         start = time.perf_counter()
@@ -96,10 +108,14 @@ def _like(tree: Tree, truth: dict[str, Tree], name: str) -> Tensor | None:
     if truth[name] is None:
         return None
     exact, drawn = trees.paths(truth[name]), trees.paths(tree)
+    for leaf in exact.values():
+        check_floating(f"the exact gradient of {name!r}", leaf)
     expected, came = ({path: tuple(t.shape) for path, t in each.items()} for each in (drawn, exact))
     expected = {path: shape[1:] for path, shape in expected.items()}
     if expected != came:
-        raise ValueError(f"expected the exact gradient of {name!r} in the gradient's shapes {expected}, got {came}")
+        raise ValueError(
+            f"expected the exact gradient of {name!r} in its shapes {expected}, got {came}: one value for each element"
+        )
     return torch.cat([exact[path].flatten() for path in drawn])
 
 

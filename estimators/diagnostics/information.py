@@ -19,8 +19,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import distributions, trees
+from jensen.core.checks import check_count, check_key
 from jensen.core.contracts import ClosedForm, Distribution, Key, can
 from jensen.core.numerics import log_sum_exp
+from jensen.estimators.diagnostics._checks import check_prior
 
 CHUNK = 2**22  # elements of z against every datum, at once
 _NEAR = 0.9  # of log n, which the first estimate cannot exceed
@@ -63,11 +65,14 @@ def aggregate_information(q: Distribution, p: Distribution, key: Key, s: int = 1
     lower = mean log q(z | x_i) - log mean_j q(z | x_j), z from q(z | x_i); upper leaves j = i out of the mean.
     q and p are of one `ClosedForm` family whose fields are tensors of n rows. ValueError for fewer than two data.
     """
+    check_prior(q, p)
+    check_key(key)
+    s, chunk = check_count("s", s), check_count("chunk", chunk)
     fields = trees.leaves(q)
-    if not can(q, ClosedForm) or not isinstance(p, type(q)) or {len(t) for t in fields} != {len(fields[0])}:
+    if not can(q, ClosedForm) or not can(p, ClosedForm) or {len(t) for t in fields} != {len(fields[0])}:
         raise TypeError(
-            "expected q and p of one family, with tensors as fields and a kl in closed form, got "
-            f"{type(q).__name__} and {type(p).__name__}"
+            "expected q of a family with tensors as fields and a kl in closed form, got "
+            f"{type(q).__name__}: take one such as DiagNormal, or estimate the KL from samples"
         )
     n = len(fields[0])
     if n < 2:

@@ -16,8 +16,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from jensen.core.checks import check_count, check_floating
 from jensen.core.numerics import at_least_float32, log_sum_exp
 from jensen.core.ops._importance import importance
+from jensen.estimators.diagnostics._checks import check_filled
 from jensen.estimators.evidence.pareto import LEAST
 from jensen.estimators.evidence.tail import MOST, k_hat_threshold, smooth_tail, tail_size
 from jensen.estimators.wording import listed, no_verdict
@@ -43,6 +45,9 @@ def reliability(k_hat: Float[Tensor, " n"], s: int, discrete: bool = False) -> s
 
     `discrete`: whether q has a finite support. Its weights are then bounded, and wider tails no remedy.
     """
+    check_floating("k_hat", k_hat, "n", "one for each datum; it comes before the number of draws")
+    check_filled("k_hat", k_hat)
+    s = check_count("s", s)
     if k_hat.isnan().any():
         return no_verdict(k_hat.isnan(), "the weights of data", "log_p and log q")
     if tail_size(s) < LEAST:
@@ -107,8 +112,5 @@ def _cure(k: float, s: int, discrete: bool) -> str:
 
 
 def _check(log_w: Tensor) -> None:
-    if log_w.ndim != 2 or 0 in log_w.shape:
-        raise ValueError(
-            f"expected log weights (s, n) with s >= 1 and n >= 1, got {tuple(log_w.shape)}: "
-            "samples come first, then data; add a missing axis with log_w[:, None]"
-        )
+    check_floating("log_w", log_w, "s n", "samples come first, then data; add a missing axis with log_w[:, None]")
+    check_filled("log_w", log_w)

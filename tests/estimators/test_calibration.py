@@ -271,9 +271,9 @@ def test_bad_input_raises():
         (torch.zeros(5, 0, dtype=torch.long), r"d >= 1, got \(5, 0\)"),
     ):
         for f in (calibration, coverage):
-            with pytest.raises(ValueError, match=message):
+            with pytest.raises((TypeError, ValueError), match=message):
                 f(wrong, 9)
-    with pytest.raises(ValueError, match=r"0 … s = 0 >= 1"):
+    with pytest.raises(ValueError, match=r"s, a whole number >= 1, got 0"):
         calibration(torch.zeros(5, 1, dtype=torch.long), 0)
     with pytest.raises(ValueError, match="take more draws"):
         coverage(torch.tensor([[5], [9]]), 9, (0.99,))

@@ -89,7 +89,7 @@ def test_broken_gradients_are_named_by_their_key():
 def test_an_exact_gradient_of_another_shape_or_without_a_group_raises():
     each = keys.split(KEY, 5)
     for wrong in (torch.zeros(1), torch.zeros(1, 2), torch.tensor(0.0)):
-        with pytest.raises(ValueError, match=r"exact gradient of 'a' in the gradient's shapes \{'': \(2,\)\}, got"):
+        with pytest.raises(ValueError, match=r"exact gradient of 'a' in its shapes \{'': \(2,\)\}, got"):
             quality(noisy, each, EXACT | {"a": wrong})
     with pytest.raises(ValueError, match=r"of every group, got \['a'\] without 'b'"):
         quality(noisy, each, {"a": EXACT["a"]})

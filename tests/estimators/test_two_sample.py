@@ -136,16 +136,16 @@ def test_ties_count_by_half():
 
 
 def test_bad_input_raises():
-    with pytest.raises(ValueError, match=r"samples \(n, d\) and \(m, d\)"):
+    with pytest.raises(ValueError, match=r"samples x \(n, d\) and y \(m, d\)"):
         two_sample(torch.zeros(3, 1), torch.zeros(3, 2), KEY)
     for wrong in (math.nan, math.inf):
         x = torch.zeros(30, 2)
         x[[3, 9], [0, 1]] = wrong
-        with pytest.raises(ValueError, match="finite samples, got NaN or infinite values in rows 3, 9 of x"):
+        with pytest.raises(ValueError, match="finite x, got NaN or infinite values in rows 3, 9"):
             two_sample(x, torch.zeros(3, 2), KEY)
-        with pytest.raises(ValueError, match="in rows 3, 9 of y"):
+        with pytest.raises(ValueError, match="finite y, got NaN or infinite values in rows 3, 9"):
             two_sample(torch.zeros(3, 2), x, KEY)
-    with pytest.raises(ValueError, match="permutations >= 1, got 0"):
+    with pytest.raises(ValueError, match="permutations, a whole number >= 1, got 0"):
         two_sample(torch.zeros(3, 2), torch.zeros(3, 2), KEY, 0)
     with pytest.raises(ValueError, match=r"replicates \(s, 3, 1\)"):
         predictive_check(torch.sum, torch.zeros(3, 1), torch.zeros(3, 1))

@@ -159,7 +159,7 @@ def upwards_alone(codes, factors, f):
 
 
 def datum_left_in(z, v, m):
-    """Each datum is its own neighbour: as `m` nearest of 3 are mostly itself, it is predicted by itself."""
+    """Each datum is its own neighbour too, which favours its class."""
     reach, same = m // 6, v[z.data]
     place = torch.arange(len(v))
     window = (place[:, None] + torch.arange(-reach, reach + 1)).clamp(0, len(v) - 1)

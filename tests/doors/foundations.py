@@ -1,0 +1,157 @@
+"""Keys, trees, minibatches, networks, flows and models."""
+
+import torch
+from torch.nn import functional as F
+
+from jensen.core import flows, keys, minibatch, spelling, trees
+from jensen.core.models.latent import likelihoods, sbn, vae
+from jensen.core.models.quantised import codebook
+from jensen.core.nn import conv, convnet, initial, linear, mlp
+from tests.doors.door import KEY, Free, also, door, only
+
+S, N, D = 4, 5, 3
+X = (keys.uniform(KEY, (N, 64)) < 0.5).float()
+Z = torch.zeros(S, N, D)
+DENSE = linear.init(KEY, 8, 2)
+LAYERS = mlp.init(KEY, (8, 4, 2))
+CONV, BACK = conv.init(KEY, 2, 3, 4), conv.init_transposed(KEY, 2, 3, 4)
+IMAGE = (1, 8, 8)
+ENCODER, DECODER = convnet.init_encoder(KEY, IMAGE, (2,), 6), convnet.init_decoder(KEY, 3, (2,), IMAGE)
+VAE, CONV_VAE, SBN = vae.mlp(64, (6,), D), vae.conv(IMAGE, (2,), D), sbn.build(64, D)
+VAE_PARAMS, SBN_PARAMS = VAE.init(KEY, X), SBN.init(KEY, X)
+COUPLING = flows.Coupling.identity(KEY, D, 4)
+VECTORS = keys.normal(KEY, (N, 2, D))
+BOOK = codebook.init(KEY, VECTORS, 6)
+QUANTISED = codebook.quantise(BOOK, VECTORS)
+TREE = {"a": torch.zeros(2), "b": {"c": torch.zeros(3)}}
+DTYPE = only(torch.float32, torch.int64, "float32")
+
+ROWS = {
+    "keys.key": door(keys.key, seed=only(7, 2.5, "7", True, KEY, 2**63)),
+    "keys.fold_in": door(keys.fold_in, key=KEY, index=only(3, 2.5, "3", True, torch.ones(2), None)),
+    "keys.split": door(keys.split, key=KEY, num=3),
+    "keys.at": door(keys.at, key=KEY, particle=only(1, 1.5, "1", torch.ones(2)), datum=only(2, 1.5, True)),
+    "keys.bits": door(keys.bits, key=KEY, shape=only((2, 3), (2, -1), (2.5,), 3, torch.zeros(2), "ab")),
+    "keys.uniform": door(keys.uniform, key=KEY, shape=only((2, 3), (2, -1), 3), dtype=DTYPE),
+    "keys.normal": door(keys.normal, key=KEY, shape=only((2, 3), (2, -1), 3), dtype=DTYPE),
+    "keys.permutation": door(keys.permutation, key=KEY, n=4),
+    "keys.to_uniform": door(keys.to_uniform, words=Free(keys.bits(KEY, (2, 3))), dtype=DTYPE),
+    "trees.map": door(trees.map, f=torch.neg, tree=only(TREE)),
+    "trees.set_grads": door(trees.set_grads, params=only(TREE), grads=only(TREE, {}, 3, {"a": torch.zeros(2), "b": 1})),
+    "trees.norm": door(trees.norm, tree=only(TREE, {}, {"a": 3}, {"a": X.numpy()})),
+    "trees.ravel": door(trees.ravel, tree=only(TREE, {}, {"a": 3}, {"a": X.numpy()})),
+    "trees.ravel.vector": door(trees.ravel(TREE)[1], vector=torch.zeros(5)),
+    "trees.from_paths": door(
+        trees.from_paths, params=only(trees.paths(TREE), {}, 3, {"a": torch.zeros(3), "b.c": torch.zeros(3)}, {"b": 3}),
+        like=only(TREE),
+    ),
+    "trees.check_keys": door(
+        trees.check_keys, params=only(DENSE, 3, {}, {"wieght": 3}), expected=only(("weight", "bias")),
+    ),
+    "minibatch.log_joint": door(
+        minibatch.log_joint, log_prior=lambda z: z.sum(-1), log_likelihood=lambda z: z.sum(-1).expand(-1, 3), num_data=9
+    ),
+    "minibatch.log_joint.density": door(
+        lambda log_prior, log_likelihood, num_data: minibatch.log_joint(log_prior, log_likelihood, num_data)(Z[:, :1]),
+        log_prior=only(lambda z: z.sum(-1), lambda z: z.sum(), lambda z: 3.0),
+        log_likelihood=only(lambda z: z.sum(-1).expand(-1, 3), lambda z: z.sum((1, 2)), lambda z: 3.0),
+        num_data=only(9, 2),
+    ),
+    "spelling.parse": door(
+        spelling.parse, text=only("a", "b", "a(", 3), table=only({"a": lambda: 1}), kind=only("letter"),
+    ),
+    "initial.xavier": door(initial.xavier, key=KEY, shape=only((2, 3), (2,), 3), dtype=DTYPE),
+    "initial.he": door(initial.he, key=KEY, shape=only((2, 3), (2,), 3), dtype=DTYPE),
+    "initial.fans": door(initial.fans, shape=only((2, 3), (2,), 3)),
+    "linear.init": door(linear.init, key=KEY, inputs=8, outputs=2, weight=initial.xavier, dtype=DTYPE),
+    "linear.apply": door(linear.apply, params=only(DENSE, {}, 3, {"wieght": 3}), x=Free(X[:, :8])),
+    "linear.apply of a datum of another size": door(
+        linear.apply, params=only(DENSE), x=only(X[:, :8], X, X[:, :8].double()),
+    ),
+    "mlp.init": door(
+        mlp.init, key=KEY, sizes=only((8, 4, 2), (8,), (8, 0), (8, 2.5), 3), weight=initial.xavier, dtype=DTYPE
+    ),
+    "mlp.apply": door(mlp.apply, params=only(LAYERS, {}, 3, {"one": 3}), x=Free(X[:, :8]), activation=torch.tanh),
+    "mlp.features": door(mlp.features, params=only(LAYERS, {}, 3), x=Free(X[:, :8]), activation=torch.tanh),
+    "mlp.last": door(mlp.last, params=only(LAYERS, {}, 3)),
+    "conv.init": door(conv.init, key=KEY, inputs=2, outputs=3, kernel=4, weight=initial.he, dtype=DTYPE),
+    "conv.apply": door(
+        conv.apply, params=only(CONV, {}, 3), x=Free(torch.zeros(N, 2, 8, 8)), stride=2, padding=only(1, -1, 0.5, "1")
+    ),
+    "conv.init_transposed": door(
+        conv.init_transposed, key=KEY, inputs=2, outputs=3, kernel=4, weight=initial.he, dtype=DTYPE,
+    ),
+    "conv.apply_transposed": door(
+        conv.apply_transposed, params=only(BACK, {}, 3), x=Free(torch.zeros(N, 2, 4, 4)), stride=2,
+        padding=only(1, -1, 0.5)
+    ),
+    "convnet.init_encoder": door(
+        convnet.init_encoder, key=KEY, image=only(IMAGE, (8, 8), (1, 8, 7), 64), channels=only((2,), (), 2, (0,)),
+        outputs=6,
+        weight=initial.he, dtype=DTYPE,
+    ),
+    "convnet.encode": door(
+        convnet.encode, params=only(ENCODER, {}, 3), x=Free(X), image=only(IMAGE, (8, 8), 64), activation=F.relu
+    ),
+    "convnet.init_decoder": door(
+        convnet.init_decoder, key=KEY, inputs=3, channels=only((2,), (), 2, (0,)),
+        image=only(IMAGE, (8, 8), (1, 8, 7), 64),
+        weight=initial.he, dtype=DTYPE,
+    ),
+    "convnet.decode": door(
+        convnet.decode, params=only(DECODER, {}, 3), z=Free(Z), image=only(IMAGE, (8, 8), 64), activation=F.relu
+    ),
+    "convnet.smallest": door(convnet.smallest, image=only(IMAGE, (8, 8), (1, 8, 7), 64), channels=only((2,), (), 2)),
+    "flows.real_nvp": door(flows.real_nvp, key=KEY, d=D, couplings=also(4, 3), hidden=4, n=N, dtype=DTYPE),
+    "flows.Coupling.identity": door(flows.Coupling.identity, key=KEY, d=D, hidden=4, n=N, dtype=DTYPE),
+    "flows.Coupling.forward": door(COUPLING.forward, z=Free(Z)),
+    "flows.Coupling.inverse": door(COUPLING.inverse, z=Free(Z)),
+    "flows.Reverse.forward": door(flows.Reverse().forward, z=Free(Z)),
+    "flows.Reverse.inverse": door(flows.Reverse().inverse, z=Free(Z)),
+    "vae.mlp": door(
+        vae.mlp, data=64, hidden=only((6,), 6, (0,), ("6",)), latent=D, activation=torch.tanh,
+        likelihood=only(likelihoods.BERNOULLI, "bernoulli", type(likelihoods.BERNOULLI), None),
+    ),
+    "vae.conv": door(
+        vae.conv, image=only(IMAGE, (8, 8), 64), channels=only((2,), (), 2, (0,)), latent=D, activation=F.relu,
+        likelihood=only(likelihoods.BERNOULLI, "bernoulli", None),
+    ),
+    "vae.VAE.init": door(VAE.init, key=KEY, x=also(X, X.mean(0), X.mean(0, keepdim=True), X[:1], X[:, :60])),
+    "vae.VAE.init of a conv": door(CONV_VAE.init, key=KEY, x=also(X, X.mean(0), X[:1], X[:, :60])),
+    "vae.VAE.posterior": door(
+        VAE.posterior, params=only(VAE_PARAMS, {}, 3, X), x=also(X, X.double(), X[:, :60], 0.5 * X),
+    ),
+    "vae.VAE.prior": door(VAE.prior, params=only(VAE_PARAMS, {}, 3, X), n=N),
+    "vae.VAE.likelihood": door(VAE.likelihood, params=only(VAE_PARAMS, {}, 3), z=also(Z, Z.double(), Z[..., :2])),
+    "vae.VAE.log_prior": door(VAE.log_prior, params=only(VAE_PARAMS, {}, 3), z=also(Z, Z[..., :2])),
+    "vae.VAE.log_joint": door(
+        VAE.log_joint, params=only(VAE_PARAMS, {}, 3), x=also(X, 0.5 * X, X[:4]), z=also(Z, Z.double(), Z[..., :2])
+    ),
+    "vae.VAE.independent": door(VAE.independent, x=X),
+    "vae.initialiser": door(vae.initialiser, activation=F.relu),
+    "sbn.build": door(sbn.build, data=64, units=3, layers=also(1, 3), hidden=only((6,), 6, (0,), ("6",))),
+    "sbn.SBN.init": door(SBN.init, key=KEY, x=also(X, X.mean(0), X[:1], X[:, :60])),
+    "sbn.SBN.posterior": door(
+        SBN.posterior, params=only(SBN_PARAMS, {}, 3, X), x=also(X, X.double(), X[:, :60], 0.5 * X),
+    ),
+    "sbn.SBN.prior": door(SBN.prior, params=only(SBN_PARAMS, {}, 3, X), n=N),
+    "sbn.SBN.likelihood": door(SBN.likelihood, params=only(SBN_PARAMS, {}, 3), z=also(Z, Z.double(), Z[..., :2])),
+    "sbn.SBN.log_prior": door(SBN.log_prior, params=only(SBN_PARAMS, {}, 3), z=also(Z, Z[..., :2])),
+    "sbn.SBN.log_joint": door(
+        SBN.log_joint, params=only(SBN_PARAMS, {}, 3), x=also(X, 0.5 * X, X[:4]), z=also(Z, Z.double(), Z[..., :2])
+    ),
+    "sbn.SBN.independent": door(SBN.independent, x=X),
+    "codebook.init": door(codebook.init, key=KEY, z=Free(VECTORS), size=6),
+    "codebook.quantise": door(codebook.quantise, codebook=only(BOOK, 3, BOOK.codes), z=Free(VECTORS)),
+    "codebook.Quantised.terms": door(
+        QUANTISED.terms, reconstruction=torch.zeros(N), codebook=only(BOOK, 3, BOOK.codes), weight=also(0.25, -1.0)
+    ),
+    "codebook.update": door(
+        codebook.update, codebook=only(BOOK, 3, BOOK.codes), z=Free(VECTORS), indices=Free(QUANTISED.indices),
+        decay=also(0.9, 1.0, -0.1),
+    ),
+    "codebook.reset": door(
+        codebook.reset, codebook=only(BOOK, 3, BOOK.codes), z=Free(VECTORS), key=KEY, least=also(0.03, -1.0)
+    ),
+    "codebook.perplexity": door(codebook.perplexity, indices=Free(QUANTISED.indices), size=6),
+}  # fmt: skip

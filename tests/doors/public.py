@@ -1,0 +1,50 @@
+"""What is public: the names that packages export, and the functions of modules that export none by name."""
+
+import inspect
+from types import ModuleType
+
+from jensen.core import bounds, flows, keys, minibatch, objectives, spelling, trees
+from jensen.core.models.latent import sbn, vae
+from jensen.core.models.quantised import codebook
+from jensen.core.nn import conv, convnet, initial, linear, mlp
+from jensen.estimators import gradients
+from jensen.estimators.gradients import baselines, catalogue
+from jensen.estimators.inference import svgd
+
+PACKAGES = (bounds, objectives, flows, gradients)
+MODULES = (
+    keys, trees, minibatch, spelling, linear, mlp, conv, convnet, initial, vae, sbn, codebook, baselines, catalogue,
+    svgd,
+)  # fmt: skip
+WITHOUT = {  # public names without a door
+    "bounds.NAMES": "a constant",
+    "objectives.NAMES": "a constant",
+    "objectives.Decomposition": "a record of results",
+    "objectives.Terms": "a record of results",
+    "objectives.Objective": "a Protocol",
+    "gradients.baselines": "a module, with rows of its own",
+    "gradients.catalogue": "a module, with rows of its own",
+    "trees.leaves": "any value is a tree",
+    "trees.paths": "any value is a tree",
+    "trees.stop": "any value is a tree",
+    "spelling.form": "for tables of the library",
+    "spelling.forms": "for tables of the library",
+    "catalogue.table": "takes nothing",
+    "keys.philox": "the generator of `bits`, on integers of any kind",
+}
+
+
+def names() -> list[str]:
+    """ "package.name" of everything public."""
+    exported = [f"{_last(package)}.{name}" for package in PACKAGES for name in package.__all__]
+    defined = [f"{_last(module)}.{name}" for module in MODULES for name in _functions(module)]
+    return exported + defined
+
+
+def _functions(module: ModuleType) -> list[str]:
+    members = inspect.getmembers(module, inspect.isfunction)
+    return [name for name, f in members if f.__module__ == module.__name__ and not name.startswith("_")]
+
+
+def _last(module: ModuleType) -> str:
+    return module.__name__.rpartition(".")[2]

@@ -1,0 +1,92 @@
+"""The door of each public function: what it cannot take is refused in one line, with the argument's name and the fix.
+
+A row is one right call. Each argument is then wrong in every way of its kind: another dtype or rank, an array of NumPy,
+a seed for a key, a name for a function, a number out of range. Signatures are not checked by beartype here, as they
+are not for users.
+"""
+
+import re
+import sys
+
+import pytest
+import torch
+
+from jensen.core.checks import described
+from jensen.core.distributions import DiagNormal
+from tests.doors import foundations, gradients, objectives, public
+from tests.doors.door import KEY, Door, door
+
+ROWS = foundations.ROWS | objectives.ROWS | gradients.ROWS
+LINE = re.compile(r".*(expected|needs|unknown)\b.*\S: \S.*")
+ALIASES = {  # what a line may call an argument
+    "params": "params|parameters", "text": "letter|bound|objective", "weights": "weights?|alpha", "s": "s|samples",
+    "noise": "noise|samples", "value": "value|prediction", "z": "z|value",
+}  # fmt: skip
+
+
+def faults(door: Door) -> list[str]:
+    """Each wrong argument that is accepted, or refused without its name, what was expected or the fix."""
+    found = []
+    for name, value in door.wrong():
+        try:
+            door.call(**{name: value})
+        except Exception as error:
+            fault = complaint(error, name)
+        else:
+            fault = "accepted"
+        if fault is not None:
+            shown = "a function" if callable(value) and not isinstance(value, type) else described(value)
+            found.append(f"{name} = {shown}: {fault}")
+    return found
+
+
+def complaint(error: Exception, name: str) -> str | None:
+    """What is wrong with an error that should name an argument, what was expected and the fix."""
+    if isinstance(error, KeyError) and str(error.args[0]).startswith("parameters do not fit: "):
+        return None
+    line = str(error)
+    if not isinstance(error, TypeError | ValueError):
+        return f"{type(error).__name__}: {line}"
+    named = re.search(rf"\b({ALIASES.get(name, name)})\b", line)
+    return None if named and LINE.fullmatch(line) else line
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_what_does_not_fit_is_refused_in_one_line(row):
+    ROWS[row].call()
+    found = faults(ROWS[row])
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("row", [name for name, door in ROWS.items() if door.numpy_integers()])
+def test_whole_numbers_of_numpy_are_taken(row):
+    ROWS[row].call(**ROWS[row].numpy_integers())
+
+
+def test_every_public_function_has_a_door():
+    doors = {".".join(re.split(r"[. ]", row)[:2]) for row in ROWS}
+    missing = [name for name in public.names() if name not in doors and name not in public.WITHOUT]
+    assert not missing
+    assert not [name for name in public.WITHOUT if name in doors or name not in public.names()]
+
+
+def test_no_import_hook_checks_signatures_here():
+    assert not [finder for finder in sys.meta_path if "jaxtyping" in type(finder).__module__]
+
+
+@pytest.mark.parametrize(
+    "unchecked",
+    [
+        door(lambda log_w: log_w.mean(0), log_w=torch.zeros(3, 2)),
+        door(lambda key: key, key=KEY),
+        door(lambda s: s, s=3),
+        door(lambda rate: rate * 2, rate=0.5),
+        door(lambda f: f(3), f=str),
+        door(lambda side: {"left": 0}[side], side="left"),
+        door(lambda q: q.mean(), q=DiagNormal(torch.zeros(2, 3), torch.zeros(2, 3))),
+        door(lambda x: torch.nn.functional.linear(x, torch.zeros(2, 3)), x=torch.zeros(5, 3)),
+    ],
+)
+def test_a_missing_check_is_seen(unchecked):
+    unchecked.call()
+    assert len(faults(unchecked)) == len(list(unchecked.wrong()))

@@ -1,4 +1,4 @@
-"""What one code says about a factor's classes, from the nearest data in the code's order: no bins, and no distances.
+"""Entropy of a factor's classes given one code, and the accuracy of predicting them, from neighbours in its order.
 
 Approximates  H(v | z) of classes v given a code z in nats, and the accuracy of predicting v from z, each class alike
 With          the place T of the k-th neighbour of a datum's own class among its neighbours in order, for the entropy;
@@ -34,7 +34,7 @@ def ordered(code: Float[Tensor, " n"]) -> Ordered:
 
 
 def entropy(size: Int[Tensor, " c"]) -> Float[Tensor, ""]:
-    """H(v) of classes of these sizes as `conditional_entropy` has it where z says nothing: psi(n) - mean psi(n_c)."""
+    """H(v) of classes of these sizes, the mean of `conditional_entropy` if z is independent: psi(n) - mean psi(n_c)."""
     return ((_psi(size.sum()) - _psi(size)) * size).sum() / size.sum()
 
 

@@ -76,7 +76,7 @@ def test_too_wide_and_biased_posteriors_are_named():
     assert "too low (shift +0." in biased.verdict()
 
 
-def test_a_bias_is_no_width():
+def test_a_biased_posterior_is_not_called_too_narrow():
     """Posteriors 30 % too wide and off to one side, whose mean square about 1/2 is above that of exact ones."""
     for shift, side in ((-0.8, "too low (shift +0.1"), (0.8, "too high (shift -0.1")):
         found = run(scale=1.3, shift=shift)
@@ -118,23 +118,23 @@ def test_the_level_is_shared_by_both_tests_of_all_parameters():
 
 @pytest.mark.parametrize("n", [20, 100, 2000])
 def test_coverage_is_judged_at_one_percent_by_exact_tails(n):
-    """The chance of an alarm, summed over every count of each level, is at most 1 %; p-values are scipy's."""
-    alarm, count = 0.0, torch.arange(n + 1, dtype=torch.float64)[None] / n
+    """The probability of a false positive, summed over counts and levels, is at most 1 %; p-values are scipy's."""
+    false_positive, count = 0.0, torch.arange(n + 1, dtype=torch.float64)[None] / n
     for level in (0.5, 0.9, 0.99):
         nominal = torch.tensor([level], dtype=torch.float64)
         found = Coverage(nominal, count, nominal[:, None], n)._p_values()[0]
         both = stats.binom.cdf(range(n + 1), n, level), stats.binom.sf(range(-1, n), n, level)
         expected = 2 * torch.as_tensor(np.minimum(*both)).clamp_max(0.5)
         torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-300)
-        alarm += stats.binom.pmf(range(n + 1), n, level)[(found < 0.01 / 3).numpy()].sum()
-    assert alarm <= 0.01
+        false_positive += stats.binom.pmf(range(n + 1), n, level)[(found < 0.01 / 3).numpy()].sum()
+    assert false_positive <= 0.01
 
 
-def test_coverage_of_few_simulations_raises_no_more_alarms_than_one_percent():
+def test_coverage_of_few_simulations_has_its_rate_of_false_positives():
     """Of 1,000 sets of 20 exact simulations 19 or more with probability 0.7 %; by standard errors there were 34."""
     each = uniform_ranks(199, n=20, reps=1000).split(1, 1)
-    alarms = [coverage(r, 199, (0.5, 0.9, 0.99)).verdict().startswith("intervals are too") for r in each]
-    assert sum(alarms) < 19
+    rejected = [coverage(r, 199, (0.5, 0.9, 0.99)).verdict().startswith("intervals are too") for r in each]
+    assert sum(rejected) < 19
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])
@@ -144,8 +144,8 @@ def test_ranks_of_any_integers_are_ranks(dtype):
         assert found == expected if isinstance(expected, int) else torch.equal(found, expected)
 
 
-def test_narrow_posteriors_are_flagged_and_exact_ones_pass_again_and_again():
-    """At 1 % over both parameters, 3 or more false alarms in 30 have probability 0.3 %; all 30 narrow ones are seen."""
+def test_false_positives_and_power_over_thirty_repetitions():
+    """At 1 % over both parameters, 3 or more false positives in 30 have probability 0.3 %; each narrow one is found."""
     each = keys.split(KEY, 30)
     exact = [run(300, k).verdict().startswith("not calibrated") for k in each]
     narrow = [run(1000, k, scale=0.8).verdict().startswith("not calibrated") for k in each]
@@ -175,7 +175,7 @@ def test_chi_square_is_scipys():
     torch.testing.assert_close(found.p_uniform, torch.as_tensor(stats.chisquare(counts.numpy()).pvalue))
 
 
-def test_bins_that_do_not_divide_the_ranks_are_fair():
+def test_bins_that_do_not_divide_the_ranks_expect_their_shares():
     every = torch.arange(11)[:, None].repeat(30, 1)  # each rank as often as the others
     found = calibration(every, 10, bins=4)
     assert abs(found.p_uniform.item() - 1) < 1e-9

@@ -30,7 +30,7 @@ def test_numbers_of_a_known_gradient():
     assert 0.3 < b.cosine < 0.5  # of one element it is a sign: 2 Phi(1 / 2) - 1 = 0.383
 
 
-def test_a_bias_is_seen_in_standard_errors():
+def test_a_bias_is_given_in_standard_errors():
     found = quality(lambda key: noisy(key, 0.05), keys.split(KEY, 20_000), EXACT)
     assert found["a"].errors > 10
     assert abs(found["a"].bias - 0.05 * math.sqrt(2)) < 0.01
@@ -54,7 +54,7 @@ def test_an_exact_gradient_has_no_errors_and_a_constant_wrong_one_has_infinite_o
 
 
 @pytest.mark.parametrize(("elements", "reps"), [(100, 5), (100, 2), (1, 10), (100, 30)])
-def test_honest_gradients_are_called_biased_one_time_in_a_hundred(elements, reps):
+def test_unbiased_gradients_are_called_biased_in_one_group_of_a_hundred(elements, reps):
     """Of 300 groups 10 or more with probability 0.1 %; against a fixed 4, 85 % of (100, 5) were."""
 
     def gradient(key):
@@ -104,7 +104,7 @@ def test_leaves_are_compared_by_their_names():
     assert found["net"].errors == 0
 
 
-def test_one_key_says_nothing():
+def test_one_key_is_too_few():
     with pytest.raises(ValueError, match=r"make them with keys\.split"):
         quality(noisy, KEY)
 
@@ -117,7 +117,7 @@ def test_cost_is_a_median_of_calls():
 
 def test_verdicts_name_a_bias_and_its_size():
     keys_ = keys.split(KEY, 5000)
-    honest, biased = quality(noisy, keys_, EXACT), quality(lambda key: noisy(key, 0.1), keys_, EXACT)
-    assert honest["a"].verdict().startswith("no bias is seen")
+    unbiased, biased = quality(noisy, keys_, EXACT), quality(lambda key: noisy(key, 0.1), keys_, EXACT)
+    assert unbiased["a"].verdict().startswith("no bias is seen")
     assert biased["a"].verdict().startswith("biased: 1")
     assert "give the exact gradient" in quality(noisy, keys_)["a"].verdict()

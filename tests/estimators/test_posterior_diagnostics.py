@@ -152,7 +152,7 @@ def test_information_of_a_collapsed_posterior_is_zero():
     assert "the latent code is not used" in found.verdict()
 
 
-def test_two_clusters_hold_log_2():
+def test_two_clusters_have_an_information_of_log_2():
     found = aggregate_information(*normals(200.0 * (torch.arange(40.0) % 2)[:, None], 1.0), KEY)
     torch.testing.assert_close(found.lower.item(), math.log(2))
     torch.testing.assert_close(found.upper.item(), math.log(39 / 19))  # of 39 others, 19 are in the same cluster
@@ -200,7 +200,7 @@ def test_every_draw_counts():
 
 
 def test_the_error_falls_with_draws_where_data_are_alike():
-    """On a circle every datum holds as much: what is left of the error is noise of the draws, a tenth at s = 100."""
+    """On a circle data have equal information: what is left of the error is noise of draws, a tenth at s = 100."""
     angle = torch.arange(30.0) * 2 * math.pi / 30
     q, p = normals(2 * torch.stack([angle.cos(), angle.sin()], 1), 0.5)
     few, many = (aggregate_information(q, p, KEY, s=s).error for s in (1, 100))

@@ -164,7 +164,7 @@ def test_particles_outside_the_support_stay_there():
 
 
 @given(strategies.log_weights())
-def test_ess_is_its_formula_and_few_draws_are_never_trusted(log_w):
+def test_ess_is_its_formula_and_few_draws_have_no_verdict(log_w):
     largest = log_w.amax(0)
     w = torch.exp(log_w - torch.where(largest == -math.inf, 0.0, largest))
     expected = w.sum(0).square() / w.square().sum(0)
@@ -203,7 +203,7 @@ def test_streamed_weights_have_the_k_hat_of_stored_ones(chunk):
     log_w[:, 5] = -3.0
     log_w[:, 6] = log_w[:, 6].sort().values  # every chunk brings a new tail
     log_w[999, 7] = 1e4
-    places = torch.cat([log_w, torch.full((chunk, 8), 1e9)])  # particles beyond k are not seen
+    places = torch.cat([log_w, torch.full((chunk, 8), 1e9)])  # particles beyond k are not read
     found = from_log_weights(lambda key: places[int(key[1]) : int(key[1]) + chunk], keys.key(0), 1000)
     expected = psis(log_w)
     torch.testing.assert_close(found.k_hat, expected.k_hat, rtol=1e-12, atol=0, equal_nan=True)

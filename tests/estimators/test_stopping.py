@@ -84,8 +84,8 @@ def test_the_error_is_the_spread_of_gains_or_more():
         assert 0.9 < error.mean() / gain.std() < 2.0
 
 
-def test_the_error_sees_slow_noise_under_fast():
-    """Half white, half an autoregression of 0.9: its lag-one correlation tells half of the error, batches three."""
+def test_the_error_includes_slow_noise_under_fast():
+    """Half white, half an autoregression of 0.9: its lag-one correlation gives half the error, batch means more."""
     slow, fast = noise(0.9, 100, 1000), noise(0.0, 100, 1000, keys.fold_in(KEY, 1))
     found = [gain_of_last(each, 400) for each in slow + fast]
     gain, error = (torch.stack([f[i] for f in found]) for i in (0, 1))

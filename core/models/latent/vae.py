@@ -32,7 +32,7 @@ from jensen.core.models.latent.likelihoods import BERNOULLI, Likelihood, Linear,
 from jensen.core.nn import convnet
 from jensen.core.nn import mlp as mlps
 from jensen.core.nn.initial import Initialiser, he, xavier
-from jensen.core.trees import Params, check_keys, leaves
+from jensen.core.trees import Params, Tree, check_keys
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -72,19 +72,19 @@ class VAE:
     def prior(self, params: Params, n: int, /) -> DiagNormal:
         """N(0, I) with fields (n, d), in the parameters' dtype."""
         _check(params)
-        zeros = leaves(params["decoder"])[0].new_zeros(()).expand(check_count("n", n, 0), self.latent)
+        zeros = _first(params["decoder"]).new_zeros(()).expand(check_count("n", n, 0), self.latent)
         return DiagNormal(zeros, zeros)
 
     def likelihood(self, params: Params, z: Float[Tensor, "s n d"], /) -> Distribution:
         """p(x | z): fields (s, n, D)."""
         _check(params)
-        self._check_latents(params, z)
+        self._check_latents(z)
+        check_dtype("z", z, _first(params["decoder"]), "the parameters")
         return self.observation(params["likelihood"], self.decode(params["decoder"], z))
 
     def log_prior(self, params: Params, z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n"]:
         """log N(z; 0, I) in nats per datum."""
-        _check(params)
-        self._check_latents(params, z)
+        self._check_latents(z)
         return self.prior(params, z.shape[-2]).log_prob(z)
 
     def log_joint(self, params: Params, x: Float[Tensor, "n D"], z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n"]:
@@ -99,9 +99,8 @@ class VAE:
         check_data(x, self.data)
         return self.observation.independent(x)
 
-    def _check_latents(self, params: Params, z: Tensor) -> None:
+    def _check_latents(self, z: Tensor) -> None:
         check_floating("z", z, f"s n {self.latent}", "samples lead, then data")
-        check_dtype("z", z, leaves(params["decoder"])[0], "the parameters")
 
 
 def mlp(
@@ -161,6 +160,13 @@ def initialiser(activation: Activation) -> Initialiser:
     """He's weights for rectifiers, Xavier's for the rest."""
     check_function("activation", activation, "torch.tanh")
     return he if activation in (F.relu, F.leaky_relu, F.gelu, torch.relu) else xavier
+
+
+def _first(params: Tree) -> Tensor:
+    """A tensor of parameters, which have one dtype."""
+    while not isinstance(params, Tensor):
+        params = next(iter(params.values()))
+    return params
 
 
 def _check(params: Params) -> None:

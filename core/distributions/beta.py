@@ -9,7 +9,7 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.bijections import Positive, UnitInterval
 from jensen.core.contracts import Key
-from jensen.core.distributions.dirichlet import Dirichlet
+from jensen.core.distributions.dirichlet import Dirichlet, log_density
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.shapes import check_fields, check_value, noise_shape
 from jensen.core.distributions.standard_gamma import log_standard_gamma
@@ -61,8 +61,7 @@ class Beta(NamedTuple):
         check_value(z, self.concentration1)
         a, b, rows = double(self.concentration1), double(self.concentration0), outside(z, 0, 1)
         z = moved_inside(double(z), rows, 0.5)
-        log_normaliser = torch.lgamma(a) + torch.lgamma(b) - torch.lgamma(a + b)
-        terms = torch.xlogy(a - 1, z) + torch.special.xlog1py(b - 1, -z) - log_normaliser
+        terms = log_density(torch.stack([z, 1 - z], -1), torch.stack([a, b], -1))
         return narrow(zero_density(terms.sum(-1), rows), self.concentration1)
 
     def bijection(self) -> UnitInterval:

@@ -9,9 +9,10 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.bijections import UnitInterval
 from jensen.core.contracts import Key
+from jensen.core.distributions.exponential_tilt import log_normaliser, log_normaliser_divergence, log_normaliser_slope
 from jensen.core.distributions.shapes import check_value, noise_shape
 from jensen.core.distributions.support import moved_inside, outside, zero_density
-from jensen.core.numerics import at_least_float32, bisect
+from jensen.core.numerics import at_least_float32, bisect, double, narrow
 
 
 class ContinuousBernoulli(NamedTuple):
@@ -35,17 +36,17 @@ class ContinuousBernoulli(NamedTuple):
 
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:
         """Uniform noise (s, n, d) for `sample`."""
-        return keys.uniform(key, noise_shape(self.logits, s, 2), self.logits.dtype)
+        return keys.uniform(key, noise_shape(self.logits, s, 2), at_least_float32(self.logits).dtype)
 
     def sample(self, u: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
         """The inverse distribution function at u, log(1 + u (e^a - 1)) / a with a = logits; differentiable."""
         check_value(u, self.logits)
         a, u = torch.broadcast_tensors(at_least_float32(self.logits), at_least_float32(u))
         near, negative = a.abs() < (0.01 if a.dtype == torch.float64 else 0.1), a < 0
-        wide, v = torch.where(near, 1.0, a).abs(), torch.where(negative, 1 - u, u)
-        tiny = torch.finfo(v.dtype).tiny
-        x = 1 + torch.log((v + (1 - v) * torch.exp(-wide)).clamp_min(tiny)) / wide
-        x = torch.where(near, _near_uniform(torch.where(near, a, 0.0), u), torch.where(negative, 1 - x, x))
+        wide, tiny = torch.where(near, 1.0, a).abs(), torch.finfo(u.dtype).tiny
+        below = -torch.log1p(u * torch.expm1(-wide)) / wide  # with all digits of a small u
+        above = 1 + torch.log((u + (1 - u) * torch.exp(-wide)).clamp_min(tiny)) / wide
+        x = torch.where(near, _near_uniform(torch.where(near, a, 0.0), u), torch.where(negative, below, above))
         return x.clamp(0, 1).to(self.logits.dtype)
 
     def log_prob(self, x: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:
@@ -53,7 +54,9 @@ class ContinuousBernoulli(NamedTuple):
         check_value(x, self.logits)
         logits, rows = at_least_float32(self.logits), outside(x, 0, 1)
         x = moved_inside(at_least_float32(x), rows, 0.5)
-        return zero_density((x * logits - log_normaliser(logits)).sum(-1), rows)
+        positive = logits > 0
+        terms = (x - positive.to(x.dtype)) * logits - log_normaliser(torch.where(positive, -logits, logits))
+        return zero_density(terms.sum(-1), rows)
 
     def bijection(self) -> UnitInterval:
         """Onto (0, 1)^d, all of the support but its edge."""
@@ -66,17 +69,17 @@ class ContinuousBernoulli(NamedTuple):
     def entropy(self) -> Float[Tensor, "..."]:
         """sum_d A(logits) - logits A'(logits), in nats: (n,)."""
         logits = at_least_float32(self.logits)
+        logits = torch.where(logits > 0, -logits, logits)  # it is even
         return (log_normaliser(logits) - logits * log_normaliser_slope(logits)).sum(-1)
 
     def kl(self, p: "ContinuousBernoulli", /) -> Float[Tensor, "..."]:
-        """KL(self || p) in nats per datum: (n,), with the rounding error of a difference of log normalisers."""
+        """KL(self || p) in nats per datum: (n,). Exact for tiny values, and never negative."""
         return self.kl_per_dimension(p).sum(-1)
 
     def kl_per_dimension(self, p: "ContinuousBernoulli", /) -> Float[Tensor, "... d"]:
         """The terms of `kl`: (n, d)."""
         check_value(self.logits, p.logits)
-        a, b = at_least_float32(self.logits), at_least_float32(p.logits)
-        return log_normaliser_slope(a) * (a - b) - log_normaliser(a) + log_normaliser(b)
+        return narrow(log_normaliser_divergence(double(p.logits), double(self.logits)), self.logits)
 
 
 def _near_uniform(a: Tensor, u: Tensor) -> Tensor:
@@ -84,29 +87,3 @@ def _near_uniform(a: Tensor, u: Tensor) -> Tensor:
     k2 = u * (1 - u)
     k3, k4 = k2 * (1 - 2 * u), k2 * (1 - 6 * k2)
     return u + a * (k2 / 2 + a * (k3 / 6 + a * (k4 / 24 + a * k3 * (1 - 12 * k2) / 120)))
-
-
-def log_normaliser(logits: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """A(a) = log((e^a - 1) / a), with A(0) = 0.
-
-    a / 2 + log(sinh(a / 2) / (a / 2)): the even part is a series in a^2 for |a| < 1/2, and
-    |a| / 2 + log((1 - e^-|a|) / |a|) elsewhere.
-    """
-    a = at_least_float32(logits)
-    near = a.abs() < 0.5
-    y = torch.where(near, a, 0.0).square() / 4
-    series = y * (1 / 6 + y * (-1 / 180 + y * (1 / 2835 + y * (-1 / 37800 + y / 467775))))
-    far = torch.where(near, 1.0, a).abs()
-    return a / 2 + torch.where(near, series, far / 2 + torch.log(-torch.expm1(-far) / far))
-
-
-def log_normaliser_slope(logits: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """A'(a) = 1 / (1 - e^-a) - 1 / a, the mean, with A'(0) = 1/2; by the series' derivative for |a| < 1/2."""
-    a = at_least_float32(logits)
-    near = a.abs() < 0.5
-    small = torch.where(near, a, 0.0)
-    y = small.square() / 4
-    series = small / 2 * (1 / 6 + y * (-2 / 180 + y * (3 / 2835 + y * (-4 / 37800 + y * 5 / 467775))))
-    far = torch.where(near, 1.0, a).abs()
-    rest = 1 / far + torch.exp(-far) / torch.expm1(-far)  # 1 / |a| - 1 / (e^|a| - 1): the mean for a < 0
-    return torch.where(near, 0.5 + series, torch.where(a < 0, rest, 1 - rest))

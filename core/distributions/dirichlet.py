@@ -11,9 +11,18 @@ from jensen.core.bijections import Positive, Simplex
 from jensen.core.contracts import Key
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.shapes import check_value, noise_shape
-from jensen.core.distributions.standard_gamma import log_gamma_divergence, log_standard_gamma
+from jensen.core.distributions.standard_gamma import log_standard_gamma
 from jensen.core.distributions.support import moved_inside, off_simplex, zero_density
-from jensen.core.numerics import at_least_float32, double, narrow
+from jensen.core.numerics import (
+    at_least_float32,
+    digamma_rest,
+    double,
+    exp_less_tangent,
+    log_gamma_rest,
+    log_gamma_rest_divergence,
+    log_ratio,
+    narrow,
+)
 
 
 class Dirichlet(NamedTuple):
@@ -56,8 +65,8 @@ class Dirichlet(NamedTuple):
         check_domains(self)
         check_value(z, self.concentration)
         a, rows = double(self.concentration), off_simplex(z)
-        terms = torch.xlogy(a - 1, moved_inside(double(z), rows, 1.0))
-        return narrow(zero_density(terms.sum(-1) - _log_normaliser(a), rows), self.concentration)
+        log_p = log_density(moved_inside(double(z), rows, 1.0), a)
+        return narrow(zero_density(log_p, rows), self.concentration)
 
     def bijection(self) -> Simplex:
         """From k - 1 real numbers onto the simplex; log dets are of the first k - 1 components, as log_prob is."""
@@ -69,25 +78,41 @@ class Dirichlet(NamedTuple):
         return self.concentration / self.concentration.sum(-1, keepdim=True)
 
     def entropy(self) -> Float[Tensor, "..."]:
-        """log B(a) - sum_k (a - 1) (digamma(a) - digamma(sum_k a)), in nats: (n,)."""
+        """log B(a) - sum_k (a - 1) (digamma(a) - digamma(sum_k a)), in nats: (n,); without their main terms."""
         check_domains(self)
         a = double(self.concentration)
-        mean_log = torch.digamma(a) - torch.digamma(a.sum(-1, keepdim=True))
-        return narrow(_log_normaliser(a) - ((a - 1) * mean_log).sum(-1), self.concentration)
+        total = a.sum(-1)
+        parts = torch.log(a / total[..., None]) + log_gamma_rest(a) - (a - 1) * digamma_rest(a)
+        whole = log_gamma_rest(total) - (total - a.shape[-1]) * digamma_rest(total)
+        return narrow(parts.sum(-1) - whole, self.concentration)
 
     def kl(self, p: "Dirichlet", /) -> Float[Tensor, "..."]:
-        """KL(self || p) in nats per datum: (n,), with the rounding error of a difference of log normalisers.
+        """KL(self || p) in nats per datum: (n,). Exact for tiny values, and never negative.
 
-        sum_k D(a_p, a) - D(sum_k a_p, sum_k a), with D of `log_gamma_divergence`.
+        sum_k a_p (e^t - 1 - t) + R(a_p, a) - R(sum_k a_p, sum_k a), with t the log of self's mean over p's and R of
+        `log_gamma_rest_divergence`.
         """
         check_domains(self)
         check_domains(p)
         check_value(self.concentration, p.concentration)
         a, a_p = double(self.concentration), double(p.concentration)
-        separate, total = log_gamma_divergence(a_p, a).sum(-1), log_gamma_divergence(a_p.sum(-1), a.sum(-1))
-        return narrow(separate - total, self.concentration)
+        gap, total, total_p = (a_p - a).sum(-1), a.sum(-1), a_p.sum(-1)
+        t = log_ratio(total_p, total, gap)[..., None] - log_ratio(a_p, a)
+        parts = a_p * exp_less_tangent(t) + log_gamma_rest_divergence(a_p, a)
+        return narrow(parts.sum(-1) - log_gamma_rest_divergence(total_p, total, gap), self.concentration)
 
 
-def _log_normaliser(a: Tensor) -> Tensor:
-    """log B(a) = sum_k log Gamma(a) - log Gamma(sum_k a)."""
-    return torch.lgamma(a).sum(-1) - torch.lgamma(a.sum(-1))
+def log_density(z: Float[Tensor, "... k"], a: Float[Tensor, "*n k"]) -> Float[Tensor, "..."]:
+    """sum_k (a - 1) log z - log B(a) of z on the simplex, in float64.
+
+    With the mean m = a / sum_k a and the off = z / m - 1, whose mean is 0, as sum_k a (log(z / m) - off) - log z less
+    what is left of log B, so that large terms do not cancel. What z's sum is off 1 by rounding has no part in it.
+    """
+    total = a.sum(-1, keepdim=True)
+    mean = a / total
+    off = (z - mean) / mean
+    near = off.abs() < 0.5
+    close = a * torch.log1p(torch.where(near, off, 0.0)) - torch.log(torch.where(near, z, 1.0))
+    far = torch.xlogy(a - 1, z) - a * torch.log(mean)
+    parts = torch.where(near, close, far) - a * off - log_gamma_rest(a)
+    return parts.sum(-1) + log_gamma_rest(total[..., 0])

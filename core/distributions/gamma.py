@@ -11,9 +11,18 @@ from jensen.core.bijections import Positive
 from jensen.core.contracts import Key
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.shapes import check_fields, check_value, noise_shape
-from jensen.core.distributions.standard_gamma import log_gamma_divergence, log_standard_gamma
+from jensen.core.distributions.standard_gamma import log_standard_gamma
 from jensen.core.distributions.support import moved_inside, outside, zero_density
-from jensen.core.numerics import at_least_float32, double, exp_less_tangent, narrow
+from jensen.core.numerics import (
+    at_least_float32,
+    digamma_rest,
+    double,
+    exp_less_tangent,
+    log_gamma_rest,
+    log_gamma_rest_divergence,
+    log_ratio,
+    narrow,
+)
 
 
 class Gamma(NamedTuple):
@@ -51,12 +60,20 @@ class Gamma(NamedTuple):
         return z + z * (log_z - log_z.detach()).to(z.dtype)  # d log z is right at the ends of the range too
 
     def log_prob(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:
-        """sum_d a log b + (a - 1) log z - b z - log Gamma(a) in nats per datum: (s, n, d) -> (s, n)."""
+        """sum_d a log b + (a - 1) log z - b z - log Gamma(a) in nats per datum: (s, n, d) -> (s, n).
+
+        As (a - 1) log z - a log(a / b) - (b z - a) - r(a), r of `log_gamma_rest`; near the mean a / b, where the first
+        two cancel, with a log(1 + (b z - a) / a) - log z.
+        """
         self._check()
         check_value(z, self.concentration)
         a, b, rows = double(self.concentration), double(self.rate), outside(z, 0)
         z = moved_inside(double(z), rows, 1.0)
-        terms = torch.xlogy(a - 1, z) - b * z + a * torch.log(b) - torch.lgamma(a)
+        off = b * z - a
+        near = off.abs() < 0.5 * a
+        close = a * torch.log1p(torch.where(near, off / a, 0.0)) - torch.log(torch.where(near, z, 1.0))
+        far = torch.xlogy(a - 1, z) - a * log_ratio(a, b)
+        terms = torch.where(near, close, far) - off - log_gamma_rest(a)
         return narrow(zero_density(terms.sum(-1), rows), self.concentration)
 
     def bijection(self) -> Positive:
@@ -69,16 +86,17 @@ class Gamma(NamedTuple):
         return self.concentration / self.rate
 
     def entropy(self) -> Float[Tensor, "..."]:
-        """sum_d a - log b + log Gamma(a) + (1 - a) digamma(a), in nats: (n,)."""
+        """sum_d a - log b + log Gamma(a) + (1 - a) digamma(a), in nats: (n,); from what is left of their main terms."""
         self._check()
         a, b = double(self.concentration), double(self.rate)
-        terms = a - torch.log(b) + torch.lgamma(a) + (1 - a) * torch.digamma(a)
+        terms = torch.log(a) - torch.log(b) + log_gamma_rest(a) + (1 - a) * digamma_rest(a)
         return narrow(terms.sum(-1), self.concentration)
 
     def kl(self, p: "Gamma", /) -> Float[Tensor, "..."]:
-        """KL(self || p) in nats per datum: (n,), with the rounding error of a difference of log normalisers.
+        """KL(self || p) in nats per datum: (n,). Exact for tiny values, and never negative.
 
-        sum_d a (e^t - 1 - t) + (a - a_p) t + D(a_p, a), with t = log(b_p / b) and D of `log_gamma_divergence`.
+        sum_d a_p (e^t - 1 - t) + R(a_p, a), with t the log of a / b over a_p / b_p and R of
+        `log_gamma_rest_divergence`.
         """
         return narrow(self._kl_terms(p).sum(-1), self.concentration)
 
@@ -91,8 +109,7 @@ class Gamma(NamedTuple):
         p._check()
         check_value(self.concentration, p.concentration)
         a, b, a_p, b_p = (double(t) for t in (*self, *p))
-        t = torch.log(b_p) - torch.log(b)
-        return a * exp_less_tangent(t) + (a - a_p) * t + log_gamma_divergence(a_p, a)
+        return a_p * exp_less_tangent(log_ratio(b_p, b) - log_ratio(a_p, a)) + log_gamma_rest_divergence(a_p, a)
 
     def _check(self) -> None:
         check_fields(self.concentration, self.rate)

@@ -28,11 +28,6 @@ def log_standard_gamma(u: Float[Tensor, "*s"], concentration: Float[Tensor, "*n"
     return log_z + _slope(log_z, detached) * (a - detached)
 
 
-def log_gamma_divergence(p: Float[Tensor, "..."], q: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """log Gamma(p) - log Gamma(q) - (p - q) digamma(q), elementwise: the KL of log-gamma densities, 0 for p = q."""
-    return torch.lgamma(p) - torch.lgamma(q) - (p - q) * torch.digamma(q)
-
-
 def _log_quantile(u: Tensor, a: Tensor) -> Tensor:
     """Three of Halley's steps on the log of the smaller tail as a function of log z: from 0.2 off to 1e-8 in two."""
     log_z, lower = _start(u, a), u < 0.5

@@ -1,19 +1,24 @@
 """Numerics of densities: accumulation types, sums of exponentials, series, the bounded scale, root finding."""
 
 from jensen.core.numerics.exponentials import log_cumulative_sum_exp, log_sum_exp
+from jensen.core.numerics.gammas import digamma_rest, log_gamma_rest, log_gamma_rest_divergence
 from jensen.core.numerics.precision import at_least_float32, double, narrow
 from jensen.core.numerics.roots import bisect
 from jensen.core.numerics.scale import bounded
-from jensen.core.numerics.series import exp_less_tangent, kl_terms
+from jensen.core.numerics.series import exp_less_tangent, kl_terms, log_ratio
 
 __all__ = [
     "at_least_float32",
     "bisect",
     "bounded",
+    "digamma_rest",
     "double",
     "exp_less_tangent",
     "kl_terms",
     "log_cumulative_sum_exp",
+    "log_gamma_rest",
+    "log_gamma_rest_divergence",
+    "log_ratio",
     "log_sum_exp",
     "narrow",
 ]

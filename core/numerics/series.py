@@ -1,4 +1,4 @@
-"""e^t - 1 - t without cancellation, and the KL of discrete outcomes as a sum of such terms."""
+"""e^t - 1 - t and log(p / q) without cancellation, and the KL of discrete outcomes as a sum of such terms."""
 
 import torch
 from jaxtyping import Float
@@ -15,6 +15,15 @@ def exp_less_tangent(t: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         series = 1 + series * small / k
     large = torch.where(near, 0.0, t)
     return torch.where(near, 0.5 * small.square() * series, torch.expm1(large) - large)
+
+
+def log_ratio(
+    p: Float[Tensor, "..."], q: Float[Tensor, "..."], gap: Float[Tensor, "..."] | None = None
+) -> Float[Tensor, "..."]:
+    """log(p / q) for p, q > 0, with all digits where they are nearly equal; gap is p - q, where more of it is known."""
+    change = (p - q if gap is None else gap) / q
+    near = change.abs() < 0.5
+    return torch.where(near, torch.log1p(torch.where(near, change, 0.0)), torch.log(p) - torch.log(q))
 
 
 def kl_terms(log_q: Float[Tensor, "..."], log_p: Float[Tensor, "..."]) -> Float[Tensor, "..."]:

@@ -28,6 +28,7 @@ from jensen.core.checks import (
     check_tensor,
     described,
 )
+from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
 from jensen.core.keys import split, uniform
 from jensen.core.trees import Tree
@@ -167,7 +168,7 @@ def ranks(theta: Float[Tensor, "n d"], draws: Float[Tensor, "s n d"], key: Key) 
 
 def _places(theta: Tensor, draws: Tensor, u: Tensor) -> Tensor:
     for name, values in (("theta", theta), ("draws", draws)):
-        if values.isnan().any():
+        if is_concrete(values) and values.isnan().any():
             raise ValueError(f"expected {name} without NaN, got {int(values.isnan().sum())}: look where they come from")
     below, ties = (draws < theta).sum(0), (draws == theta).sum(0)
     return below + (u * (1 + ties)).long()
@@ -186,8 +187,8 @@ def calibration(ranks: Integer[Tensor, "n d"], s: int, bins: int | None = None) 
         raise ValueError(f"expected 2 <= bins <= s + 1 = {s + 1}, got {bins}: take more draws, or fewer bins")
     each = torch.arange(s + 1, device=ranks.device) * bins // (s + 1)  # the bin of every rank
     expected = n * torch.bincount(each, minlength=bins).double()[:, None] / (s + 1)
-    counts = torch.zeros(bins, ranks.shape[1], dtype=torch.float64, device=ranks.device)
-    counts.scatter_add_(0, each[ranks], torch.ones_like(ranks, dtype=torch.float64))
+    empty = torch.zeros(bins, ranks.shape[1], dtype=torch.float64, device=ranks.device)
+    counts = empty.scatter_add(0, each[ranks], torch.ones_like(ranks, dtype=torch.float64))
     chi_square = ((counts - expected).square() / expected).sum(0)
     p_uniform = torch.special.gammaincc(torch.full_like(chi_square, (bins - 1) / 2), chi_square / 2)
     spread = ranks.double().var(0) * 12 / ((s + 1) ** 2 - 1)
@@ -242,7 +243,7 @@ def _check(ranks: Tensor, s: int) -> tuple[Tensor, int]:
             f"expected ranks (n, d) with n >= 2 and d >= 1, got {tuple(ranks.shape)}: simulate more than once"
         )
     ranks, s = ranks.long(), check_count("s", s)
-    if ranks.min() < 0 or ranks.max() > s:
+    if is_concrete(ranks) and (ranks.min() < 0 or ranks.max() > s):
         raise ValueError(
             f"expected ranks in 0 … s = {s}, got {int(ranks.min())} … {int(ranks.max())}: s counts the posterior draws"
         )

@@ -74,7 +74,7 @@ def dci(
     d, f = codes.shape[1], factors.shape[1]
     if f < 2:
         raise ValueError(f"expected two factors or more for DCI, got {f}: with one there is nothing to disentangle")
-    ridge = check_number("ridge", ridge, "[0, inf)")
+    ridge = check_number("ridge", ridge, "(0, inf)", "without it collinear codes have no discriminant")
     scale = codes.std(0)
     x = (codes - codes.mean(0)) / torch.where(scale == 0, 1.0, scale)
     accuracy = torch.stack([_accuracy(x[0::2], v[0::2], x[1::2], v[1::2], ridge) for v in factors.T])

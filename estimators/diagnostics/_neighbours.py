@@ -39,10 +39,10 @@ def entropy(size: Int[Tensor, " c"]) -> Float[Tensor, ""]:
 
 
 def conditional_entropy(z: Ordered, v: Int[Tensor, " n"], k: int) -> Float[Tensor, ""]:
-    """H(v | z) = mean psi(T) - psi(k), neighbours being those that tie, in any order, then one to the left, one to the
-    right, and so on.
+    """H(v | z) = mean psi(T) - psi(k), in nats.
 
-    Where k or more of the S data of a class tie among G in all, the mean over the orders of those is psi(G) - psi(S).
+    The neighbours of a datum are those that tie with it, in any order, then one to the left, one to the right, and so
+    on. Where k others of its class tie with it, the mean over orders is psi(G) - psi(S), for S of its class among G.
     A class of k data or fewer takes k = n_c - 1; one of a single datum counts as independent of the code.
     """
     n, size = len(v), torch.bincount(v)
@@ -62,7 +62,7 @@ def conditional_entropy(z: Ordered, v: Int[Tensor, " n"], k: int) -> Float[Tenso
         return torch.where(i == 0, 0, torch.where(high + i > last, 2 * n, step))
 
     step = torch.full_like(c, 2 * n)
-    for i in range(k + 1):  # i of them to the left and the others to the right: the nearest such place
+    for i in range(int(rest.max()) + 1):  # i of them to the left and the others to the right: the nearest such place
         both = torch.maximum(left(torch.full_like(c, i)), right((rest - i).clamp_min(0)))
         step = torch.where(i <= rest, torch.minimum(step, both), step)
     beyond = torch.minimum((step + 1) // 2, start) + torch.minimum(step // 2, n - end)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from torch.func import vmap
 
 from jensen.core import keys
 from jensen.estimators.diagnostics import (
@@ -203,6 +204,16 @@ def test_places_among_ties_do_not_depend_on_the_other_data():
     whole = ranks(theta, draws, KEY)
     assert torch.equal(ranks(theta[4:], draws[:, 4:], keys.at(KEY, datum=4)), whole[4:])
     assert not torch.equal(ranks(theta, draws, keys.fold_in(KEY, 1)), whole)
+
+
+def test_mapped_and_compiled_ranks_are_the_same():
+    each, draws = keys.split(KEY, 3), keys.normal(KEY, (9, 40, 2)).round()
+    expected = torch.stack([ranks(draws[0], draws, key) for key in each])
+    assert torch.equal(vmap(lambda key: ranks(draws[0], draws, key))(each), expected)
+    p_uniform = vmap(lambda r: calibration(r, 9).p_uniform)(expected)
+    torch.testing.assert_close(p_uniform, torch.stack([calibration(r, 9).p_uniform for r in expected]))
+    compiled = torch.compile(ranks, fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(draws[0], draws, each[1]), expected[1])
 
 
 def least_of_the_type(u):

@@ -67,7 +67,7 @@ ROWS = {
     "dci": door(
         diagnostics.dci, codes=FULL, factors=also(FACTORS, FACTORS - 1, FACTORS * 0, FACTORS[:5], FACTORS[:, :1]),
         importance=only(SHARES, SHARES.numpy(), SHARES.long(), SHARES[0], -SHARES, math.nan * SHARES, SHARES.T),
-        ridge=also(1e-6, -1.0, math.inf),
+        ridge=also(1e-6, 0.0, -1.0, math.inf),
     ),
     "two_sample": door(
         diagnostics.two_sample, x=only(CODES, CODES.numpy(), CODES[0], CODES[:, :2], CODES[:1], NAN, "x", KEY, None),

@@ -48,6 +48,12 @@ class ImageSettings:
         if not 2 <= self.evidence_k < 2**31:
             raise InputError(f"expected --evidence-k of at least 2, got {self.evidence_k}")
 
+    def check_positive(self, *sizes: tuple[str, int]) -> None:
+        """InputError for the first option whose size is below 1."""
+        for option, size in sizes:
+            if size < 1:
+                raise InputError(f"expected {option} of at least 1, got {size}: leave it out for the default")
+
     def model(self, images: Images) -> ImageModel:
         raise NotImplementedError
 

@@ -35,8 +35,7 @@ class Sbn(ImageSettings):
     def check(self) -> None:
         """Raises an InputError for the first setting that cannot work."""
         super().check()
-        if min((*self.hidden, self.units)) < 1:
-            raise InputError("expected positive --hidden widths and --units")
+        self.check_positive(*(("--hidden", size) for size in self.hidden), ("--units", self.units))
         if self.images.treatment == "grey":
             raise InputError("the sbn is a model of binary pixels: leave out --pixels grey, or train a vae")
 

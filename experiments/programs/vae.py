@@ -62,8 +62,11 @@ class Vae(ImageSettings):
             )
         if not grey and not binary:
             raise InputError(f"--likelihood {self.likelihood} is for grey pixels: add --pixels grey")
-        if min((*self.hidden, *self.channels, self.latent), default=1) < 1:
-            raise InputError("expected positive --hidden widths, --channels and --latent")
+        hidden, channels = (
+            (("--hidden", size) for size in self.hidden),
+            (("--channels", size) for size in self.channels),
+        )
+        self.check_positive(*hidden, *channels, ("--latent", self.latent))
         if self.network == "conv" and self.hidden != Vae.hidden:
             raise InputError("the conv network has no --hidden: leave it out, or use --network mlp")
         if self.network == "mlp" and self.channels != Vae.channels:

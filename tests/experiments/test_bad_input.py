@@ -12,6 +12,10 @@ SBN = ["sbn"]
 WRONG = {
     "unknown kind": (["gan", "--k", "5"], "expected what to train, one of vae, sbn, mnist-vae"),
     "k 0": (["--k", "0"], "expected --k of at least 1, got 0"),
+    "no width": (["--hidden", "8", "0"], "expected --hidden of at least 1, got 0"),
+    "no latents": (["--latent", "-3"], "expected --latent of at least 1, got -3"),
+    "no channels": (["--network", "conv", "--channels", "0"], "expected --channels of at least 1, got 0"),
+    "no units": ([*SBN, "--units", "0"], "expected --units of at least 1, got 0"),
     "no steps": (["--steps", "0"], "expected --steps of at least 1"),
     "nan rate": (["--lr", "nan"], "expected a positive --lr, got nan"),
     "eps of 0 in float32": (["--eps", "1e-60"], "--eps 1e-60 is 0 in float32"),
@@ -25,7 +29,7 @@ WRONG = {
     "huge k": (["--k", str(2**31)], "expected --k of at least 1"),
     "huge latent": (["--latent", str(2**31 - 1)], "this does not fit in memory: lower --k, --batch, --evidence-k or"),
     "negative clip": (["--clip", "-1"], "expected a positive --clip"),
-    "negative weight": (["--objective", "beta(-1)"], "--objective beta(-1): expected a finite weight >= 0"),
+    "negative weight": (["--objective", "beta(-1)"], "--objective beta(-1): expected weight in [0, inf), got -1"),
     "unknown objective": (["--objective", "betta(1)"], "the nearest is 'beta'"),
     "unknown bound": (["--bound", "iwea"], "the nearest is 'iwae'"),
     "bound of the wrong kind": (["--bound", "renyi(a)"], "renyi"),
@@ -74,8 +78,8 @@ WRONG = {
     "momentum of adam": (["--momentum", "0.9"], "--momentum is for sgd and rmsprop"),
     "beta1 of sgd": (["--optimiser", "sgd", "--beta1", "0.5"], "has --momentum: leave it out"),
     "sumo of few": (["--bound", "sumo(3)", "--k", "3"], "--bound sumo(3) needs --k above 3, got 3"),
-    "miwae of other sizes": (["--bound", "miwae(2, 3)", "--k", "5"], "expected m k = 2 x 3 samples, got 5"),
-    "jackknife of one": (["--bound", "jackknife(1)"], "expected an order 0 <= m < s = 1"),
+    "miwae of other sizes": (["--bound", "miwae(2, 3)", "--k", "5"], "expected log_w of m k = 2 x 3 samples, got 5"),
+    "jackknife of one": (["--bound", "jackknife(1)"], "expected an order 0 <= m < s, got m = 1"),
 }
 
 

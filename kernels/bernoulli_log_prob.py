@@ -20,8 +20,11 @@ def _forward(
         mask = live[:, None] & (column < d)[None, :]
         x = load_rows(x_ptr, row, x_rows, column, d, mask, ACC)
         logits = load_rows(logits_ptr, row, logits_rows, column, d, mask, ACC)
+        infinite = tl.abs(logits) == float("inf")
+        certain = tl.where(tl.where(logits > 0, x == 1.0, x == 0.0), 0.0, float("-inf"))
+        logits = tl.where(infinite, 0.0, logits)
         softplus = tl.where(logits > 0, logits, 0.0) + tl.log(1.0 + tl.exp(-tl.abs(logits)))
-        total += tl.sum(tl.where(mask, x * logits - softplus, 0.0), 1)
+        total += tl.sum(tl.where(mask, tl.where(infinite, certain, x * logits - softplus), 0.0), 1)
     tl.store(out_ptr + row, total, mask=live)
 
 

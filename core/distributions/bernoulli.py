@@ -12,7 +12,7 @@ from jensen.core import keys
 from jensen.core.contracts import Key, WeakDerivative
 from jensen.core.distributions.shapes import check_enumerable, check_value, noise_shape
 from jensen.core.distributions.support import over_unit_interval
-from jensen.core.numerics import at_least_float32, kl_terms
+from jensen.core.numerics import at_least_float32, entropy_of, kl_terms
 from jensen.core.ops import bernoulli_log_prob
 
 
@@ -73,9 +73,8 @@ class Bernoulli(NamedTuple):
         return torch.sigmoid(self.logits)
 
     def entropy(self) -> Float[Tensor, "..."]:
-        """sum_d softplus(logits) - logits sigmoid(logits), in nats: (n,)."""
-        logits = at_least_float32(self.logits)
-        return -bernoulli_log_prob(torch.sigmoid(logits), logits)
+        """-sum_d P log P over both values, in nats: (n,)."""
+        return entropy_of(self.log_masses()).sum(-1)
 
     def kl(self, p: "Bernoulli", /) -> Float[Tensor, "..."]:
         """KL(self || p) in nats per datum: (n,). Exact for tiny values, and never negative."""

@@ -13,7 +13,7 @@ from jensen.core.bijections.simplex import slack
 from jensen.core.contracts import Key
 from jensen.core.distributions.shapes import check_enumerable, check_value, noise_shape
 from jensen.core.distributions.support import off_simplex, zero_density
-from jensen.core.numerics import at_least_float32, kl_terms
+from jensen.core.numerics import at_least_float32, entropy_of, kl_terms
 from jensen.core.ops import categorical_log_prob
 
 
@@ -78,9 +78,7 @@ class Categorical(NamedTuple):
 
     def entropy(self) -> Float[Tensor, "..."]:
         """-sum_{d, k} P log P, in nats: (n,)."""
-        log_p = self.log_masses()
-        p = log_p.exp()
-        return -(p * torch.where(p == 0, 0.0, log_p)).sum((-2, -1))
+        return entropy_of(self.log_masses()).sum(-1)
 
     def kl(self, p: "Categorical", /) -> Float[Tensor, "..."]:
         """KL(self || p) in nats per datum: (n,). Exact for tiny values, and never negative."""

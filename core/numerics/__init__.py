@@ -5,7 +5,7 @@ from jensen.core.numerics.gammas import digamma_rest, log_gamma_rest, log_gamma_
 from jensen.core.numerics.precision import at_least_float32, double, narrow
 from jensen.core.numerics.roots import bisect
 from jensen.core.numerics.scale import bounded
-from jensen.core.numerics.series import exp_less_tangent, kl_terms, log_ratio
+from jensen.core.numerics.series import entropy_of, exp_less_tangent, kl_terms, log_ratio
 
 __all__ = [
     "at_least_float32",
@@ -13,6 +13,7 @@ __all__ = [
     "bounded",
     "digamma_rest",
     "double",
+    "entropy_of",
     "exp_less_tangent",
     "kl_terms",
     "log_cumulative_sum_exp",

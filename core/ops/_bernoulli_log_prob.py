@@ -16,7 +16,8 @@ def bernoulli_log_prob(x: Float[Tensor, "... d"], logits: Float[Tensor, "... d"]
     """sum_d of x logits - log(1 + e^logits), in nats: a log probability for x in {0, 1}.
 
     Batch axes broadcast, as x (n, d) against logits (s, n, d); the last axes must agree. For x strictly between 0
-    and 1 it is minus a cross-entropy and no density. Half precision is computed and returned in float32.
+    and 1 it is minus a cross-entropy and no density. Infinite logits are certain values: 0 where x agrees with all of
+    them, else -inf, with no gradient. Half precision is computed and returned in float32.
     """
     check_last(x=x, logits=logits)
     return _op(x, logits) if uses_kernel(logits) else reference(x, logits)
@@ -24,6 +25,13 @@ def bernoulli_log_prob(x: Float[Tensor, "... d"], logits: Float[Tensor, "... d"]
 
 def reference(x: Tensor, logits: Tensor) -> Tensor:
     x, logits = at_least_float32(x), at_least_float32(logits)
+    range_ = torch.finfo(logits.dtype)
+    certain = range_.max / 4
+    value = _of_finite(x, logits.nan_to_num(torch.nan, certain, -certain))
+    return torch.where(value.abs() > certain * range_.eps / 2, -torch.inf, value)
+
+
+def _of_finite(x: Tensor, logits: Tensor) -> Tensor:
     fused = torch.compiler.is_compiling() and not torch.is_grad_enabled()
     if fused and logits.shape[-1] % LANES == 0:
         return by_products(x, logits)

@@ -4,7 +4,7 @@ from itertools import product
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -12,6 +12,7 @@ from jensen.core import keys
 from jensen.core.contracts import Key, WeakDerivative
 from jensen.core.distributions.shapes import check_enumerable, check_value, noise_shape
 from jensen.core.distributions.support import over_unit_interval
+from jensen.core.distributions.uniform import logistic
 from jensen.core.numerics import at_least_float32, entropy_of, kl_terms
 from jensen.core.ops import bernoulli_log_prob
 
@@ -40,24 +41,36 @@ class Bernoulli(NamedTuple):
         return keys.uniform(key, noise_shape(self.logits, s, 2), at_least_float32(self.logits).dtype)
 
     def sample(self, u: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
-        """z = 1 where u < sigmoid(logits), else 0; no gradient passes."""
+        """The rarer value where u is below its probability, else the other; no gradient passes.
+
+        z = 1 where u < sigmoid(logits) for logits <= 0, and where u >= sigmoid(-logits) for others, so that small odds
+        of either value are as fine as u is near 0.
+        """
         check_value(u, self.logits)
-        return (u < torch.sigmoid(at_least_float32(self.logits))).to(self.logits.dtype)
+        often, logits = self._often(), at_least_float32(self.logits)
+        rarely = u < torch.sigmoid(-logits.abs())
+        return (rarely != often).to(self.logits.dtype)
 
     def perturbed(self, u: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
-        """t = logits + log((1 - u) / u), differentiable; `sample` gives 1 where t > 0 (Maddison et al., 2017)."""
+        """t = logits + logistic noise, differentiable; `sample` gives 1 where t > 0 (Maddison et al., 2017).
+
+        The noise is log((1 - u) / u) for logits <= 0, and log(u / (1 - u)) for others.
+        """
         check_value(u, self.logits)
-        return self.logits - _logit(u)
+        return self.logits + torch.where(self._often(), 1, -1) * logistic(u)
 
     def perturbed_given(self, u: Float[Tensor, "s n d"], z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
         """The same t for z = sample(u), as a draw of t given z: its derivative takes z and the noise within z as fixed.
 
-        That noise is v = u / p where z = 1 and (u - p) / (1 - p) where z = 0, p = P(1) (Tucker et al., 2017).
+        That noise is v = u / p for the rarer value and (u - p) / (1 - p) for the other, p the probability of the rarer
+        one (Tucker et al., 2017).
         """
-        p = torch.sigmoid(at_least_float32(self.logits))
-        fixed = p.detach()
-        v = torch.where(z == 1, u / fixed, (u - fixed) / (1 - fixed)).clamp(0, 1)
-        return self.logits - _logit(torch.where(z == 1, v * p, p + v * (1 - p)))
+        often, logits = self._often(), at_least_float32(self.logits)
+        p = torch.sigmoid(torch.where(often, -logits, logits))
+        fixed, rarely = p.detach(), (z == 1) != often
+        v = torch.where(rarely, u / fixed, (u - fixed) / (1 - fixed)).clamp(0, 1)
+        again = torch.where(rarely, v * p, p + v * (1 - p))
+        return self.logits + torch.where(often, 1, -1) * logistic(again)
 
     def relaxed(self, t: Float[Tensor, "s n d"], temperature: float | Tensor, /) -> Float[Tensor, "s n d"]:
         """sigmoid(t / temperature), in (0, 1): the Concrete relaxation."""
@@ -101,18 +114,16 @@ class Bernoulli(NamedTuple):
         logits = at_least_float32(self.logits)
         return torch.stack([F.logsigmoid(-logits), F.logsigmoid(logits)], -1)
 
+    def _often(self) -> Bool[Tensor, "*n d"]:
+        """Whether 1 is the value that is not the rarer one."""
+        return self.logits > 0
+
     def support(self) -> Float[Tensor, "m n d"]:
         """All 2^d values, (2^d, n, d), for exact expectations. ValueError for more than 2^20."""
         d = self.logits.shape[-1]
         check_enumerable(2, d)
         values = torch.tensor(list(product((0.0, 1.0), repeat=d)), dtype=self.logits.dtype, device=self.logits.device)
         return values[:, None].expand(-1, *self.logits.shape)
-
-
-def _logit(u: Tensor) -> Tensor:
-    """log(u / (1 - u)) with u kept off 0 and 1; torch's own `eps` would have NaN second derivatives there."""
-    eps = torch.finfo(u.dtype).eps / 2
-    return torch.logit(u.clamp(eps, 1 - eps))
 
 
 def check_binary(x: Float[Tensor, "..."]) -> None:

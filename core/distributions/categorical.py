@@ -13,6 +13,7 @@ from jensen.core.bijections.simplex import slack
 from jensen.core.contracts import Key
 from jensen.core.distributions.shapes import check_enumerable, check_value, noise_shape
 from jensen.core.distributions.support import off_simplex, zero_density
+from jensen.core.distributions.uniform import exponential
 from jensen.core.numerics import at_least_float32, entropy_of, kl_terms
 from jensen.core.ops import categorical_log_prob
 
@@ -36,14 +37,17 @@ class Categorical(NamedTuple):
         return keys.uniform(key, noise_shape(self.logits, s, 3), at_least_float32(self.logits).dtype)
 
     def sample(self, u: Float[Tensor, "s n d k"], /) -> Float[Tensor, "s n d k"]:
-        """One-hot of argmax_k logits + Gumbel noise, -log(-log u) (Maddison et al., 2014); no gradient passes."""
+        """One-hot of argmax_k logits + Gumbel noise, -log(-log(1 - u)) (Maddison et al., 2014); no gradient passes."""
         choice = self.perturbed(u).argmax(-1, keepdim=True)
         return (choice == torch.arange(self.logits.shape[-1], device=u.device)).to(self.logits.dtype)
 
     def perturbed(self, u: Float[Tensor, "s n d k"], /) -> Float[Tensor, "s n d k"]:
-        """t = logits - log(-log u), logits plus Gumbel noise, differentiable; `sample` is the one-hot of its argmax."""
+        """t = logits - log(-log(1 - u)), logits plus Gumbel noise, differentiable; `sample` is its argmax, one-hot.
+
+        Rare choices come of small u, which is finer than u near 1.
+        """
         check_value(u, self.logits)
-        return at_least_float32(self.logits) - torch.log(_exponential(u))
+        return at_least_float32(self.logits) - torch.log(exponential(u))
 
     def perturbed_given(self, u: Float[Tensor, "s n d k"], z: Float[Tensor, "s n d k"], /) -> Float[Tensor, "s n d k"]:
         """The same t for z = sample(u), as a draw of t given z: its derivative takes z and the noise within z as fixed.
@@ -105,9 +109,3 @@ class Categorical(NamedTuple):
         choices = torch.tensor(list(product(range(k), repeat=d)), device=self.logits.device)
         values = F.one_hot(choices, k).to(self.logits.dtype)
         return values[:, None].expand(-1, *self.logits.shape)
-
-
-def _exponential(u: Tensor) -> Tensor:
-    """-log u, an exponential number, kept off 0 and infinity."""
-    tiny = torch.finfo(u.dtype).tiny
-    return -torch.log(u.clamp_min(tiny)).clamp_max(-tiny)

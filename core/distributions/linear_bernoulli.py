@@ -38,7 +38,7 @@ class LinearBernoulli(NamedTuple):
         return self.materialised().noise(key, s)
 
     def sample(self, u: Float[Tensor, "s n D"], /) -> Float[Tensor, "s n D"]:
-        """x = 1 where u < sigmoid(logits), else 0; no gradient passes."""
+        """That of the `Bernoulli` of the logits; no gradient passes."""
         return self.materialised().sample(u)
 
     def log_prob(self, x: Float[Tensor, "... n D"], /) -> Float[Tensor, "... n"]:

@@ -1,8 +1,8 @@
 """Antithetic gradients: differences of log_w between coupled samples of a discrete q.
 
 Approximates  grad E_q[f], f = log_w = log p(x, z) - log q(z | x)
-With          z from u and z' from 1 - u: (f(z') - f(z)) (u - 1/2) (`arm`), and its mean given the pair (z, z') alone
-              (`disarm`); for k-way q all pairs of categories exchange their noise (`arsm`)
+With          z from u and z' from 1 - u: (f(z') - f(z)) (u - 1/2) (`arm`), for u that z = 1 lies below, and its mean
+              given the pair (z, z') alone (`disarm`); for k-way q all pairs of categories exchange their noise (`arsm`)
 Requires      a Bernoulli q (`arm`, `disarm`), a categorical q (`arsm`); no gradient of log_p in z
 Unbiased when always
 Cost          two evaluations of log_p per sample; `arsm` k (k - 1) / 2 + 1
@@ -21,6 +21,7 @@ from jensen.core.checks import check_floating
 from jensen.core.contracts import Bound, LogDensity
 from jensen.core.distributions import Bernoulli, Categorical
 from jensen.core.distributions.shapes import check_value
+from jensen.core.distributions.uniform import exponential
 from jensen.estimators.gradients import catalogue
 from jensen.estimators.gradients.contract import (
     apply_bound,
@@ -44,7 +45,8 @@ def arm(
     catalogue.check("arm", q, bound, *sizes(noise))
     check_floating("noise", noise, "s n d", "draw q.noise(key, s)")
     z, other = q.sample(noise), q.sample(1 - noise)
-    return _of_pair(log_p, q, z, other, noise - 0.5, bound)
+    rises = torch.where(q.logits > 0, 1 - noise, noise)  # z is 1 below P(1) of it
+    return _of_pair(log_p, q, z, other, rises - 0.5, bound)
 
 
 def disarm(
@@ -62,9 +64,9 @@ def arsm(
 ) -> Float[Tensor, " n"]:
     """Augment-REINFORCE-swap-merge: the ELBO in nats per datum at z, (n,).
 
-    With e = -log noise / sum_k -log noise, z = argmin_k e_k / q_k; z^(cj) is z after e_c and e_j trade places, in every
-    dimension at once. d / d logits_c = sum_j (f(z^(cj)) - mean_m f(z^(mj))) (1 / k - e_j). TypeError for a q that is
-    not categorical, ValueError for another bound.
+    With e = log(1 - noise) / sum_k log(1 - noise), z = argmin_k e_k / q_k; z^(cj) is z after e_c and e_j trade places,
+    in every dimension at once. d / d logits_c = sum_j (f(z^(cj)) - mean_m f(z^(mj))) (1 / k - e_j). TypeError for a q
+    that is not categorical, ValueError for another bound.
     """
     catalogue.check("arsm", q, bound, *sizes(noise))
     check_floating("noise", noise, "s n d k", "draw q.noise(key, s)")
@@ -81,7 +83,7 @@ def arsm(
     log_w = log_ratio(log_p, trees.stop(q), z)
     f = rearrange(log_w.detach(), "(pair s) n -> pair s n", s=s)[place]  # (k, k, s, n)
     gap = difference(f, f.mean(0))
-    e = -torch.log(noise.clamp_min(torch.finfo(noise.dtype).tiny))
+    e = exponential(noise)
     part = shares(bound, log_w[:s])
     slope = torch.einsum("sn,cjsn,sndj->ndc", part, gap, 1 / k - e / e.sum(-1, keepdim=True))
     of_theta = weighted(part.repeat(len(pairs), 1) / len(pairs), log_w)

@@ -2,7 +2,7 @@
 
 Approximates  H(v | z) of classes v given a code z in nats, and the accuracy of predicting v from z, each class alike
 With          the place T of the k-th neighbour of a datum's own class among its neighbours in order, for the entropy;
-              for the accuracy the numbers of each class among the m nearest neighbours, the datum itself left out
+              for the accuracy the numbers of each class among the m nearest neighbours
 Requires      data in random order, by which codes that tie are ordered
 Unbiased when the code is independent of the classes, exactly and at every n: E psi(T) - psi(k) is then
               psi(n) - psi(n_c), T being negative hypergeometric. Where classes meet in the code, 2 k data see both of
@@ -12,6 +12,7 @@ Cost          a sort of each code, and some 10 k passes over the data for each f
 Reference     Ross, 2014, for classes and a continuous code; Grassberger, 2003, for the entropy of counts
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -72,25 +73,45 @@ def conditional_entropy(z: Ordered, v: Int[Tensor, " n"], k: int) -> Float[Tenso
     return torch.where(k_c == 0, alone, torch.where(rest <= 0, near, far)).mean()
 
 
-def balanced_accuracy(z: Ordered, v: Int[Tensor, " n"], m: int) -> Float[Tensor, ""]:
+def balanced_accuracy(z: Ordered, v: Int[Tensor, " n"]) -> Float[Tensor, ""]:
     """The mean over classes c of the share of their data for which c has the largest (neighbours of c) / n_c.
 
-    Neighbours are all data that tie, and where those are fewer than m as many to the left as to the right. Where t
-    classes share the largest, 1 / t of the datum counts as right.
+    The datum is left out. Where t classes share the largest, 1 / t of the datum counts as right.
     """
-    n, size, classes = len(v), torch.bincount(v), v[z.data]
-    reach = (m - (z.end - z.start - 1)).clamp_min(0).add(1) // 2
-    low, high = (z.start - reach).clamp_min(0), (z.end + reach).clamp_max(n)
-    best, own = torch.full((2, n), -1.0, dtype=torch.float64, device=v.device)
+    size, classes = torch.bincount(v), v[z.data]
+    best, own = torch.full((2, len(v)), -1.0, dtype=torch.float64, device=v.device)
     ties = torch.zeros_like(v)
-    for c in range(len(size)):
+    for c, count in enumerate(_counts(classes, z.start, z.end, 1)):
         same = classes == c
-        count = torch.cat([same.new_zeros(1, dtype=torch.long), same.cumsum(0)])
-        share = (count[high] - count[low] - same.long()).double() / size[c]
+        share = (count - same.long()).double() / size[c]
         ties = torch.where(share > best, 1, ties + (share == best).long())
         best, own = torch.maximum(best, share), torch.where(same, share, own)
     right = torch.where(own == best, 1 / ties.double(), 0.0)
     return (torch.zeros_like(size, dtype=right.dtype).index_add(0, classes, right) / size).mean()
+
+
+def predicted(code: Float[Tensor, " n"], v: Int[Tensor, " n"], new: Float[Tensor, " r"]) -> Int[Tensor, " r"]:
+    """The most frequent class among the neighbours of new codes, the first where several are."""
+    values, data = code.sort(stable=True)
+    start, end = torch.searchsorted(values, new), torch.searchsorted(values, new, right=True)
+    most, found = torch.full((2, len(new)), -1, device=v.device)
+    for c, count in enumerate(_counts(v[data], start, end, 0)):
+        found, most = torch.where(count > most, c, found), torch.maximum(count, most)
+    return found
+
+
+def _counts(classes: Tensor, start: Tensor, end: Tensor, itself: int) -> Iterator[Tensor]:
+    """How many of each class in turn are among the m nearest in order: a third as many as the rarest class has.
+
+    They are all that tie, start … end - 1, and where those are fewer than m as many to the left as to the right.
+    """
+    size = torch.bincount(classes)
+    m = max(2, int(size[size > 0].min()) // 3)
+    reach = (m + itself - (end - start)).clamp_min(0).add(1) // 2
+    low, high = (start - reach).clamp_min(0), (end + reach).clamp_max(len(classes))
+    for c in range(len(size)):
+        count = torch.cat([classes.new_zeros(1), (classes == c).cumsum(0)])
+        yield count[high] - count[low]
 
 
 def _psi(count: Tensor) -> Tensor:

@@ -85,7 +85,7 @@ def sap(codes: Float[Tensor, "n d"], factors: Classes) -> Sap:
     raised to it. Kumar et al. choose thresholds instead, on the data that they are judged on.
     """
     codes, factors = checked(codes, factors)
-    accuracy = pairs(codes, factors, lambda z, v: balanced_accuracy(z, v, max(2, int(torch.bincount(v).min()) // 3)))
+    accuracy = pairs(codes, factors, balanced_accuracy)
     guess = 1 / (1.0 + factors.amax(0).double())
     accuracy = torch.maximum(accuracy, guess)
     return Sap(_two_best(accuracy), accuracy, 1 - guess)

@@ -135,10 +135,10 @@ def test_the_accuracy_of_a_gaussian_code_is_that_of_the_best_thresholds(shares):
     n = 20_000
     v = torch.bucketize((torch.arange(n) + 0.5) / n, torch.tensor(shares).cumsum(0)[:-1])
     z = neighbours.ordered(2 * v + keys.normal(KEY, (n,), torch.float64))
-    m, inner = int(min(shares) * n) // 3, len(shares) - 2
+    inner = len(shares) - 2
     expected = (2 * stats.norm.cdf(1) + inner * (2 * stats.norm.cdf(1) - 1)) / len(shares)
     error = 0.5 * math.sqrt(sum(1 / (p * n) for p in shares)) / len(shares)
-    assert abs(neighbours.balanced_accuracy(z, v, m) - expected) < 4 * error
+    assert abs(neighbours.balanced_accuracy(z, v) - expected) < 4 * error
 
 
 def test_the_accuracy_is_its_definition():
@@ -147,8 +147,6 @@ def test_the_accuracy_is_its_definition():
     z = neighbours.ordered(torch.arange(6.0).double())
     right = [1.0, 1.0, 0.0, 1.0, 1.0, 0.0]
     expected = ((right[0] + right[1] + right[2] + right[5]) / 4 + (right[3] + right[4]) / 2) / 2
-    assert abs(neighbours.balanced_accuracy(z, v, 2).item() - expected) < 1e-12
+    assert abs(neighbours.balanced_accuracy(z, v).item() - expected) < 1e-12
     tied = neighbours.ordered(torch.zeros(4).double())
-    assert (
-        neighbours.balanced_accuracy(tied, torch.tensor([0, 0, 1, 1]), 2) == 0
-    )  # of three others two are of the other
+    assert neighbours.balanced_accuracy(tied, torch.tensor([0, 0, 1, 1])) == 0  # of three others two are of the other

@@ -158,9 +158,9 @@ def upwards_alone(codes, factors, f):
     return torch.stack([torch.stack([f(NEIGHBOURS.ordered(code), v) for v in factors.T]) for code in codes.T])
 
 
-def datum_left_in(z, v, m):
+def datum_left_in(z, v):
     """Each datum is its own neighbour too, which favours its class."""
-    reach, same = m // 6, v[z.data]
+    reach, same = 40, v[z.data]
     place = torch.arange(len(v))
     window = (place[:, None] + torch.arange(-reach, reach + 1)).clamp(0, len(v) - 1)
     share = torch.stack([(same[window] == c).double().sum(1) / (same == c).sum() for c in range(int(v.max()) + 1)], 1)

@@ -80,7 +80,7 @@ def no_batches(trace, window):
     return gain, (rest.square().mean() * (1 + phi) / (1 - phi) / window).sqrt(), freedom
 
 
-def unbalanced(z, v, m):
+def unbalanced(z, v):
     """The share of data that are predicted by the most frequent class."""
     return (v == v.mode().values).double().mean()
 

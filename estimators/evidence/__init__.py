@@ -2,7 +2,7 @@
 
 from jensen.estimators.evidence._bdmc import Sandwich, bdmc
 from jensen.estimators.evidence._bridge import Bridge, bridge, from_log_ratios
-from jensen.estimators.evidence._harmonic import harmonic
+from jensen.estimators.evidence._harmonic import Harmonic, harmonic
 from jensen.estimators.evidence._importance import Evidence, draw, draw_at, from_log_weights, importance
 from jensen.estimators.evidence._laplace import Laplace, laplace
 from jensen.estimators.evidence._smc import Smc, smc, systematic
@@ -26,6 +26,7 @@ __all__ = [
     "Bridge",
     "Evidence",
     "Hamiltonian",
+    "Harmonic",
     "Laplace",
     "Mode",
     "Probabilities",

@@ -9,14 +9,17 @@ Reference     Kass and Raftery, 1995; Schwarz, 1978, for BIC
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from jensen.core.checks import check_count, check_floating, described
 from jensen.core.contracts import Estimate
+from jensen.estimators.evidence.judgement import Doubts
+from jensen.estimators.wording import listed
 
 
 class BayesFactor(NamedTuple):
@@ -24,6 +27,11 @@ class BayesFactor(NamedTuple):
 
     log_factor: Float[Tensor, " n"]
     standard_error: Float[Tensor, " n"]
+    doubts: Doubts
+
+    def verdict(self) -> str:
+        """How well the factor is known, and for which data it is not, by which model."""
+        return _verdict("the log Bayes factor", " nats", self.standard_error, self.doubts)
 
 
 class Probabilities(NamedTuple):
@@ -31,34 +39,45 @@ class Probabilities(NamedTuple):
 
     probability: Float[Tensor, "m n"]
     standard_error: Float[Tensor, "m n"]
+    doubts: Doubts
+
+    def verdict(self) -> str:
+        """How well the probabilities are known, and for which data they are not, by which model."""
+        return _verdict("the models' probabilities", "", self.standard_error.amax(0), self.doubts)
 
 
 def bayes_factor(first: Estimate, second: Estimate) -> BayesFactor:
     """log p(x | first) - log p(x | second) per datum, with error sqrt(e_1^2 + e_2^2).
 
-    Each datum is one data set that both models explain. For independent data under fixed parameters the factors add:
-    log_factor.sum(), with error standard_error.square().sum().sqrt().
+    The error is inf where either's is, and NaN where either's is NaN: see the `verdict` of that one. Each datum is one
+    data set that both models explain. For independent data under fixed parameters the factors add: log_factor.sum(),
+    with error standard_error.square().sum().sqrt().
     """
-    _check([first, second])
+    models = {"the first model": first, "the second model": second}
+    _check(models)
     error = torch.sqrt(first.standard_error.square() + second.standard_error.square())
-    return BayesFactor(first.log_p - second.log_p, error)
+    return BayesFactor(first.log_p - second.log_p, error, _doubts(models))
 
 
 def posterior_probabilities(models: Sequence[Estimate], log_prior: Float[Tensor, " m"] | None = None) -> Probabilities:
     """p(M_i | x) = softmax_i(log p(x | M_i) + log p(M_i)), models equally likely a priori by default.
 
     The error is first order: p_i sqrt(sum_j (1[i = j] - p_j)^2 e_j^2). A model of evidence 0 has probability 0; NaN
-    where all have.
+    where all have, or where an evidence is NaN. An error of inf or NaN is everyone's, but for a model of probability 0.
     """
-    _check(models)
+    if isinstance(models, Estimate) or not isinstance(models, Sequence):
+        raise TypeError(f"expected models, a list of estimates, got {described(models)}: pass [first, second]")
+    named = {f"model {i}": model for i, model in enumerate(models)}
+    _check(named)
     log_p = torch.stack([m.log_p for m in models])
     if log_prior is not None:
-        if log_prior.shape != (len(models),):
-            raise ValueError(f"expected a log prior per model, ({len(models)},), got {tuple(log_prior.shape)}")
+        check_floating("log_prior", log_prior, f"{len(models)}", "one number for each model")
         log_p = log_p + log_prior[:, None]
     error = torch.stack([m.standard_error for m in models])
     log_share = torch.log_softmax(log_p, 0)
-    return Probabilities(log_share.exp(), _error(log_share, error))
+    error = _error(log_share, error)
+    unknown = ~error.isfinite().all(0)
+    return Probabilities(log_share.exp(), error, {reason: holds & unknown for reason, holds in _doubts(named).items()})
 
 
 def bic(log_likelihood: Float[Tensor, "..."], parameters: int, observations: int) -> Float[Tensor, "..."]:
@@ -67,15 +86,40 @@ def bic(log_likelihood: Float[Tensor, "..."], parameters: int, observations: int
     log_likelihood is the maximised one of all observations together, in nats. -bic / 2 approximates the log evidence
     to O(1) for a unit-information prior; models compare by their difference.
     """
-    if observations < 1 or parameters < 0:
-        raise ValueError(f"expected observations >= 1 and parameters >= 0, got {observations} and {parameters}")
+    check_floating("log_likelihood", log_likelihood)
+    parameters, observations = check_count("parameters", parameters, 0), check_count("observations", observations)
     return parameters * math.log(observations) - 2 * log_likelihood
 
 
-def _check(models: Sequence[Estimate]) -> None:
-    shapes = [tuple(m.log_p.shape) for m in models]
+def _check(models: Mapping[str, Estimate]) -> None:
+    for name, model in models.items():
+        if not isinstance(model, Estimate):
+            raise TypeError(
+                f"expected {name}, an estimate, got {described(model)}: pass the result of smc, for example"
+            )
+    shapes = [tuple(m.log_p.shape) for m in models.values()]
     if not models or len(set(shapes)) != 1:
-        raise ValueError(f"expected evidences of the same data, one shape for all models, got {shapes}")
+        raise ValueError(
+            f"expected evidences of the same data, one shape for all models, got {shapes}: estimate each for all data"
+        )
+
+
+def _doubts(models: Mapping[str, Estimate]) -> Doubts:
+    doubts: Doubts = {}
+    for name, model in models.items():
+        doubts[f"the error of {name}'s evidence is not known: its verdict() says why"] = model.standard_error.isinf()
+        doubts[f"the method for {name}'s evidence never estimates its error"] = model.standard_error.isnan()
+    return doubts
+
+
+def _verdict(what: str, units: str, error: Tensor, doubts: Doubts) -> str:
+    known = error.isfinite()
+    reasons = [f"{reason} (data {listed(holds)})" for reason, holds in doubts.items() if holds.any()]
+    why = "; ".join(reasons) or "an evidence is 0 or NaN"
+    if not known.any():
+        return f"the standard error of {what} is not known: {why}"
+    text = f"the standard error of {what} is {error[known].max().item():.2g}{units} at most"
+    return text if known.all() else f"{text} for {int(known.sum())} of {len(known)} data; for the others: {why}"
 
 
 def _error(log_share: Tensor, error: Tensor) -> Tensor:

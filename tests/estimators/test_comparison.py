@@ -131,12 +131,46 @@ def test_the_oracles_own_quadrature_agrees_with_another():
     assert abs(np.log(total) - moons.log_evidence()[0].item()) < 1e-5
 
 
+def test_a_factor_says_whose_evidence_is_not_known():
+    inf, nan = math.inf, math.nan
+    first, second = evidence([0.0, 1.0, 2.0, 3.0], [0.3, inf, 0.3, nan]), evidence([0.0] * 4, [0.4, 0.1, nan, inf])
+    factor = bayes_factor(first, second)
+    torch.testing.assert_close(factor.standard_error, torch.tensor([0.5, inf, nan, nan], dtype=F64), equal_nan=True)
+    assert factor.verdict() == (
+        "the standard error of the log Bayes factor is 0.5 nats at most for 1 of 4 data; for the others: the error of "
+        "the first model's evidence is not known: its verdict() says why (data 1); the method for the first model's "
+        "evidence never estimates its error (data 3); the error of the second model's evidence is not known: its "
+        "verdict() says why (data 3); the method for the second model's evidence never estimates its error (data 2)"
+    )
+    unknown = bayes_factor(evidence([0.0], [inf]), evidence([0.0], [0.1])).verdict()
+    assert unknown.startswith("the standard error of the log Bayes factor is not known: the error of the first model's")
+    known = bayes_factor(evidence([0.0], [0.3]), evidence([0.0], [0.4]))
+    assert known.verdict() == "the standard error of the log Bayes factor is 0.5 nats at most"
+
+
+def test_probabilities_say_whose_evidence_is_not_known():
+    models = [evidence([0.0, 0.0], [0.1, 0.1]), evidence([0.0, 0.0], [0.1, math.inf])]
+    found = posterior_probabilities(models)
+    assert found.verdict() == (
+        "the standard error of the models' probabilities is 0.035 at most for 1 of 2 data; for the others: the error "
+        "of model 1's evidence is not known: its verdict() says why (data 1)"
+    )
+    no_part = posterior_probabilities([models[0], evidence([-math.inf, 0.0], [math.inf, 0.1])])
+    assert no_part.verdict() == "the standard error of the models' probabilities is 0.035 at most"
+
+
 def test_bad_arguments_raise():
     with pytest.raises(ValueError, match=r"one shape for all models, got \[\(1,\), \(2,\)\]"):
         bayes_factor(evidence([0.0], [0.1]), evidence([0.0, 1.0], [0.1, 0.1]))
     with pytest.raises(ValueError, match="one shape for all models"):
         posterior_probabilities([])
-    with pytest.raises(ValueError, match="expected a log prior per model"):
+    with pytest.raises(ValueError, match=r"expected log_prior \(1,\), got \(2,\): one number for each model"):
         posterior_probabilities([evidence([0.0], [0.1])], torch.zeros(2))
-    with pytest.raises(ValueError, match="expected observations >= 1"):
+    with pytest.raises(ValueError, match="expected observations, a whole number >= 1, got 0"):
         bic(torch.tensor(0.0), 1, 0)
+    with pytest.raises(TypeError, match=r"expected log_likelihood .*, a tensor, got 0.5"):
+        bic(0.5, 1, 10)
+    with pytest.raises(TypeError, match="expected the second model, an estimate, got a tensor"):
+        bayes_factor(evidence([0.0], [0.1]), torch.zeros(1))
+    with pytest.raises(TypeError, match="expected models, a list of estimates, got a Evidence"):
+        posterior_probabilities(evidence([0.0], [0.1]))

@@ -13,7 +13,7 @@ from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Bijection, LogDensity
 from jensen.estimators.gradients.contract import density
 
-ELEMENTS = 2**22  # of the Hessian's rows that are computed at a time
+ELEMENTS = 2**18  # of the Hessian's rows that are computed at a time
 
 
 @dataclass(frozen=True, eq=False)

@@ -88,7 +88,7 @@ def find_mode(
     done, gain = ~valid, torch.full_like(radius, torch.inf)
     with Progress(progress) as show:
         for i in range(steps):
-            move = best_move(here.slope, here.times, radius, tolerance)
+            move = best_move(here.slope, here.times, radius, ~done, tolerance)
             done, gain = done | _settled(move, here, radius, gain, tolerance), move.gain
             if done.all():
                 break
@@ -105,7 +105,7 @@ def find_mode(
 def _nowhere(value: Tensor) -> str:
     return (
         f"expected a start z where log_p and its slope are finite, got log_p = {value[0].item():.4g}: start inside the "
-        "support of log_p, and of the bijection"
+        "support of log_p, and inside the bijection's set if you give one"
     )
 
 
@@ -132,10 +132,9 @@ def _next_radius(radius: Tensor, share: Tensor, move: Move) -> Tensor:
 
 def _climb(here: Local, tolerance: float) -> Tensor:
     """The gain of a step without a radius: inf where log_p is convex along it, NaN where it is not finite."""
-    far = torch.finfo(here.value.dtype).max ** 0.25
-    move = best_move(here.slope, here.times, torch.full_like(here.value, far), tolerance)
-    climb = torch.where(move.convex, torch.inf, move.gain)
-    return torch.where(here.finite(), climb, torch.nan)
+    far, finite = torch.finfo(here.value.dtype).max ** 0.25, here.finite()
+    move = best_move(here.slope, here.times, torch.full_like(here.value, far), finite, tolerance)
+    return torch.where(finite, torch.where(move.convex, torch.inf, move.gain), torch.nan)
 
 
 def _line(step: int, steps: int, done: Tensor, gain: Tensor) -> str:

@@ -37,14 +37,18 @@ def best_move(
     slope: Float[Tensor, "n m"],
     times: Callable[[Tensor], Tensor],
     radius: Float[Tensor, " n"],
+    wanted: Bool[Tensor, " n"],
     tolerance: float,
 ) -> Move:
-    """The approximate maximiser of the model; times: a vector (n, m) multiplied by each datum's Hessian."""
+    """The approximate maximiser of the model for the data where it is wanted, and 0 for others.
+
+    times: a vector (n, m) multiplied by each datum's Hessian.
+    """
     eps = torch.finfo(slope.dtype).eps
     direction = residual = slope = _nudged(slope)
     square = start = _dot(residual, residual)
     step = curved = torch.zeros_like(slope)
-    gain, active = torch.zeros_like(radius), square.isfinite()
+    gain, active = torch.zeros_like(radius), wanted & square.isfinite()
     bounded = convex = torch.zeros_like(active)
     for i in range(1, min(2 * slope.shape[-1] + 10, 500) + 1):
         change = -times(direction)

@@ -3,6 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from jensen.core import keys
 from jensen.core.contracts import Distribution, can
 
 KEY = keys.key(7)
+KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 
 
 class Also(NamedTuple):
@@ -42,15 +44,26 @@ class Door(NamedTuple):
     def call(self, **changed: Any) -> Any:
         """The right call, with some arguments changed."""
         values = {name: plain(value) for name, value in self.arguments.items()} | changed
-        kinds = {name: parameter.kind for name, parameter in inspect.signature(self.function).parameters.items()}
-        named = {name: value for name, value in values.items() if kinds.get(name) == inspect.Parameter.KEYWORD_ONLY}
+        named = {name: values[name] for name in self.keyword_only()}
         return self.function(*(value for name, value in values.items() if name not in named), **named)
+
+    def keyword_only(self) -> list[str]:
+        parameters = inspect.signature(self.function).parameters
+        return [name for name in self.arguments if name in parameters and parameters[name].kind is KEYWORD_ONLY]
 
     def wrong(self) -> Iterator[tuple[str, Any]]:
         """Every argument's name with every value that is wrong for it."""
         for name, value in self.arguments.items():
             for mistake in mistakes(value):
                 yield name, mistake
+
+    def swapped(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """The names of two neighbouring arguments of different kinds, and the arguments with these two exchanged."""
+        by_place = [name for name in self.arguments if name not in self.keyword_only()]
+        for first, second in pairwise(by_place):
+            one, other = plain(self.arguments[first]), plain(self.arguments[second])
+            if kind(one) != kind(other):
+                yield first, second, {first: other, second: one}
 
     def numpy_integers(self) -> dict[str, Any]:
         """Its whole numbers, as NumPy has them."""
@@ -72,6 +85,13 @@ def only(value: Any, *wrong: Any) -> Only:
 
 def plain(value: Any) -> Any:
     return value.value if isinstance(value, Also | Only | Free) else value
+
+
+def kind(value: Any) -> object:
+    """Equal where values may take each other's place: numbers, and tensors of one dtype."""
+    if isinstance(value, Tensor):
+        return value.dtype
+    return float if isinstance(value, int | float) else type(value)
 
 
 def mistakes(argument: Any) -> Iterator[Any]:

@@ -57,9 +57,7 @@ ROWS = {
         log_likelihood=only(lambda z: z.sum(-1).expand(-1, 3), lambda z: z.sum((1, 2)), lambda z: 3.0),
         num_data=only(9, 2),
     ),
-    "spelling.parse": door(
-        spelling.parse, text=only("a", "b", "a(", 3), table=only({"a": lambda: 1}), kind=only("letter"),
-    ),
+    "spelling.parse": door(lambda text: spelling.parse(text, {"a": lambda: 1}, "letter"), text=only("a", "b", "a(", 3)),
     "initial.xavier": door(initial.xavier, key=KEY, shape=only((2, 3), (2,), 3), dtype=DTYPE),
     "initial.he": door(initial.he, key=KEY, shape=only((2, 3), (2,), 3), dtype=DTYPE),
     "initial.fans": door(initial.fans, shape=only((2, 3), (2,), 3)),

@@ -66,11 +66,10 @@ ROWS = {
     "bounds.piwae": door(bounds.piwae, log_w_theta=LOG_W, log_w_phi=also(LOG_W, LOG_W[:5]), m=2, k=3),
     "bounds.upper": door(bounds.upper, bound=only(bounds.elbo, "iwae", None, bounds.Renyi)),
     **{f"objectives.{name} of terms": door(
-        lambda reconstruction, q, prior, z, data, weights, value=value: value(
-            reconstruction, q, prior, z, data=data, weights=weights, state=value.start(R)
+        lambda reconstruction, q, prior, weights, value=value: value(
+            reconstruction, q, prior, Z, data=9, weights=weights, state=value.start(R)
         ),
-        reconstruction=R, q=NORMAL, prior=only(NORMAL, 3, "normal"), z=Z if name == "BetaTc" else only(Z), data=only(9),
-        weights=only({}, 3, {"kl": torch.ones(2)}),
+        reconstruction=R, q=NORMAL, prior=only(NORMAL, 3, "normal"), weights=only({}, 3, {"kl": torch.ones(2)}),
     ) for name, value in GIVEN.items()},
     "objectives.Beta": door(objectives.Beta, weight=also(2.0, -1.0, math.inf)),
     "objectives.Capacity": door(objectives.Capacity, weight=also(2.0, -1.0), target=also(1.0, math.inf)),

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.checks import check_count, check_distribution, check_floating, check_function, check_key
+from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Distribution, Key, LogDensity
 from jensen.core.numerics import at_least_float32, bisect
 from jensen.estimators.evidence._importance import draw, draw_at
@@ -168,7 +169,7 @@ def _check_ratios(posterior: Tensor, proposal: Tensor) -> None:
         )
     _check_draws(len(posterior), len(proposal))
     outside = (posterior == -torch.inf) | posterior.isnan()
-    if outside.any():
+    if is_concrete(outside) and outside.any():
         data = outside.any(0).nonzero()[:, 0].tolist()
         raise ValueError(
             f"expected draws of the posterior, where log_p > -inf, got others for data {data[:10]}: "

@@ -71,8 +71,8 @@ def laplace(
 ) -> Laplace:
     """Evidence by Laplace at a mode (n, d), such as `find_mode(log_p, z).z`, for each datum by itself.
 
-    log_p: z (s, n, *event) -> (s, n). With a bijection the mode is in its set, and that of the density of the
-    unconstrained coordinates, as `find_mode(log_p, z, bijection).z` gives it. log_p is NaN for a datum where a step
+    log_p: z (s, n, *event) -> (s, n). With a bijection, such as `prior.bijection()`, the mode is in its set, and that
+    of the density of the unconstrained coordinates, as `find_mode(log_p, z, bijection).z` gives it. log_p is NaN for a datum where a step
     would gain more than `tolerance` nats or -H is not positive definite, as at the edge of a support: see
     `Laplace.verdict`. ValueError where that holds for all data.
     """

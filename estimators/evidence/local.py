@@ -65,7 +65,7 @@ def in_real_coordinates(
     if isinstance(bijection, type) or not isinstance(bijection, Bijection):
         raise TypeError(
             f"expected bijection, a value such as bijections.Positive(), got {described(bijection)}: pass one of "
-            "jensen.core.bijections"
+            "jensen.core.bijections, or prior.bijection()"
         )
     value = value.detach()
     inside = bijection.contains(value)

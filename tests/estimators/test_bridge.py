@@ -6,7 +6,15 @@ import torch
 from jensen.core import keys
 from jensen.core.contracts import Estimate
 from jensen.core.distributions import DiagNormal
-from jensen.estimators.evidence import annealed_importance, bridge, from_log_ratios, harmonic, importance, linear
+from jensen.estimators.evidence import (
+    _bridge,
+    annealed_importance,
+    bridge,
+    from_log_ratios,
+    harmonic,
+    importance,
+    linear,
+)
 from jensen.estimators.evidence.autocorrelation import variance_of_mean
 from tests.estimators import normalisers as gates
 from tests.estimators.normalisers import F64, KEY
@@ -233,6 +241,23 @@ def test_the_stated_intervals_cover(s, rho, rows, distance):
     found = bridge(target.log_prob, q, chain(s, rows, rho, KEY), keys.fold_in(KEY, 1), s)
     assert found.standard_error.isfinite().double().mean() > 0.97
     assert 0.9 <= (found.log_p.abs() <= 1.96 * found.standard_error).double().mean() <= 0.99
+
+
+def test_errors_of_independent_draws_would_not_cover_a_chains_estimates(monkeypatch):
+    monkeypatch.setattr(_bridge, "variance_of_mean", lambda f: f.var(0) / len(f))
+    with pytest.raises(AssertionError):
+        test_the_stated_intervals_cover(600, 0.8, 200, 0.7)
+
+
+def test_it_compiles_and_maps():
+    posterior, proposal = keys.normal(KEY, (2, 60, 3), F64)
+    found = from_log_ratios(posterior + 1, proposal)
+    compiled = torch.compile(from_log_ratios, backend="eager", fullgraph=True)(posterior + 1, proposal)
+    mapped = torch.func.vmap(from_log_ratios)((posterior + 1)[None], proposal[None])
+    for other in (compiled.log_p, mapped.log_p[0]):
+        torch.testing.assert_close(other, found.log_p)
+    for other in (compiled.standard_error, mapped.standard_error[0]):
+        torch.testing.assert_close(other, found.standard_error)
 
 
 def test_the_error_of_a_mean_of_autoregressive_draws():

@@ -49,10 +49,11 @@ class Laplace(NamedTuple):
     def posterior(self) -> FullNormal | Pushforward:
         """N(mode, covariance), through the bijection if any: a q to start inference from, or for importance sampling.
 
-        Its tails may be lighter than the posterior's: look at `Evidence.k_hat`. NaN where -H is not positive definite.
+        Its tails may be lighter than the posterior's: look at `Evidence.k_hat`. NaN for data without a covariance.
         """
         u, _ = self.bijection.inverse(self.mode)
-        factor, _ = torch.linalg.cholesky_ex(self.covariance)
+        factor, failed = torch.linalg.cholesky_ex(self.covariance)
+        factor = torch.where((failed == 0)[:, None, None], factor, torch.nan)
         normal = FullNormal(u, factor.diagonal(dim1=-2, dim2=-1).log(), torch.tril(factor, -1))
         return normal if isinstance(self.bijection, Real) else Pushforward(normal, (self.bijection,))
 
@@ -72,9 +73,9 @@ def laplace(
     """Evidence by Laplace at a mode (n, d), such as `find_mode(log_p, z).z`, for each datum by itself.
 
     log_p: z (s, n, *event) -> (s, n). With a bijection, such as `prior.bijection()`, the mode is in its set, and that
-    of the density of the unconstrained coordinates, as `find_mode(log_p, z, bijection).z` gives it. log_p is NaN for a datum where a step
-    would gain more than `tolerance` nats or -H is not positive definite, as at the edge of a support: see
-    `Laplace.verdict`. ValueError where that holds for all data.
+    of the density of the unconstrained coordinates, as `find_mode(log_p, z, bijection).z` gives it. log_p is
+    NaN for a datum where a step would gain more than `tolerance` nats or -H is not positive definite, as at the edge of
+    a support: see `Laplace.verdict`. ValueError where that holds for all data.
     """
     tolerance = check_number("tolerance", tolerance, "[0, inf]")
     log_p, u, bijection = in_real_coordinates(log_p, "mode", mode, bijection)

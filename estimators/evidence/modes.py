@@ -72,9 +72,10 @@ def find_mode(
 
     log_p: z (s, n, *event) -> (s, n). With a bijection, such as `prior.bijection()`, z is in its set, and the mode is
     that of the density of the unconstrained coordinates u, log_p(z) + log |det dz/du| with z = bijection.forward(u): it
-    is inside the set where that of z may be at its edge. Ends when each datum's predicted gain is at most `tolerance` nats or what rounding
-    leaves of it, or after `steps`. A start at a saddle or a minimum is left, by a small part of each step in a fixed
-    direction. Lines of progress go to `progress`, such as print, or to a terminal after three seconds.
+    is inside the set where that of z may be at its edge. Ends when each datum's predicted gain is at most `tolerance`
+    nats or what rounding leaves of it, or after `steps`. A start at a saddle or a minimum is left, by a small part of
+    each step in a fixed direction. Lines of progress go to `progress`, such as print, or to a terminal after three
+    seconds.
 
     ValueError where log_p is -inf or NaN at the start of every datum. Numbers of steps depend on values, so that
     torch.compile and vmap cannot trace it.

@@ -193,6 +193,8 @@ def test_data_without_a_mode_are_named_with_the_reason():
     assert "(data 4, 5), log_p or a derivative is not finite there: start inside the support" in words
     assert "(data 0, 1), minus the Hessian of log_p is not positive definite there" in words
     assert "(data 3), a step would gain 0.5 nats" in words
+    draws = found.posterior.sample(found.posterior.noise(KEY, 10))
+    assert draws.isfinite().all(-1).all(0).tolist() == [False, False, True, True, False, False]
 
 
 def test_it_compiles_and_maps():

@@ -13,7 +13,7 @@ from jensen.core.contracts import Key, WeakDerivative
 from jensen.core.distributions.shapes import check_enumerable, check_value, noise_shape
 from jensen.core.distributions.support import over_unit_interval
 from jensen.core.distributions.uniform import logistic
-from jensen.core.numerics import at_least_float32, entropy_of, kl_terms
+from jensen.core.numerics import at_least_float32, entropy_of, kl_of_masses
 from jensen.core.ops import bernoulli_log_prob
 
 
@@ -96,7 +96,8 @@ class Bernoulli(NamedTuple):
     def kl_per_dimension(self, p: "Bernoulli", /) -> Float[Tensor, "... d"]:
         """The terms of `kl`: (n, d)."""
         check_value(self.logits, p.logits)
-        return kl_terms(self.log_masses(), p.log_masses()).sum(-1)
+        gap = at_least_float32(p.logits) - at_least_float32(self.logits)
+        return kl_of_masses(self.log_masses(), p.log_masses(), torch.stack([torch.zeros_like(gap), gap], -1))
 
     def squared_wasserstein2(self, p: "Bernoulli", /) -> Float[Tensor, "..."]:
         """sum_d |P(1) - p's P(1)|: (n,)."""

@@ -14,7 +14,7 @@ from jensen.core.contracts import Key
 from jensen.core.distributions.shapes import check_enumerable, check_value, noise_shape
 from jensen.core.distributions.support import off_simplex, zero_density
 from jensen.core.distributions.uniform import exponential
-from jensen.core.numerics import at_least_float32, entropy_of, kl_terms
+from jensen.core.numerics import at_least_float32, entropy_of, kl_of_masses
 from jensen.core.ops import categorical_log_prob
 
 
@@ -91,7 +91,8 @@ class Categorical(NamedTuple):
     def kl_per_dimension(self, p: "Categorical", /) -> Float[Tensor, "... d"]:
         """The terms of `kl`: (n, d)."""
         check_value(self.logits, p.logits)
-        return kl_terms(self.log_masses(), p.log_masses()).sum(-1)
+        gap = at_least_float32(p.logits) - at_least_float32(self.logits)
+        return kl_of_masses(self.log_masses(), p.log_masses(), gap)
 
     def squared_wasserstein2(self, p: "Categorical", /) -> Float[Tensor, "..."]:
         """sum_{d, k} |P - p's P|, of one-hot values: (n,)."""

@@ -68,9 +68,9 @@ class ContinuousBernoulli(NamedTuple):
 
     def entropy(self) -> Float[Tensor, "..."]:
         """sum_d A(logits) - logits A'(logits), in nats: (n,)."""
-        logits = at_least_float32(self.logits)
+        logits = double(self.logits)
         logits = torch.where(logits > 0, -logits, logits)  # it is even
-        return (log_normaliser(logits) - logits * log_normaliser_slope(logits)).sum(-1)
+        return narrow((log_normaliser(logits) - logits * log_normaliser_slope(logits)).sum(-1), self.logits)
 
     def kl(self, p: "ContinuousBernoulli", /) -> Float[Tensor, "..."]:
         """KL(self || p) in nats per datum: (n,). Exact for tiny values, and never negative."""

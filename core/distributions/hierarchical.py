@@ -39,11 +39,12 @@ class Hierarchical(NamedTuple):
 
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:
         """The family's noise for both layers, (s, n, d1 + d2), or (s, n, d1 + d2, 2) for betas."""
+        self._field()
         return trees.map(lambda t: F.pad(t, (0, self.second.value)), self.first).noise(key, s)
 
     def sample(self, noise: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
         """z1 from the noise's first d1 components, then z2 given z1 from the rest; differentiable where `first` is."""
-        noise1, noise2 = self._split(noise, axis=trees.leaves(self.first)[0].ndim)
+        noise1, noise2 = self._split(noise, axis=self._field().ndim)
         z1 = self.first.sample(noise1)
         return torch.cat([z1, self._given(z1).sample(noise2)], -1)
 
@@ -71,13 +72,10 @@ class Hierarchical(NamedTuple):
         if trees.leaves(part):
             kind = type(part).__name__.lower()
             raise TypeError(f"expected a support that is no function of the fields, got {name} on an {kind} of its own")
-        return Concatenated.of((part, trees.leaves(self.first)[0].shape[-1]), (part, self.second.value))
+        return Concatenated.of((part, self._field().shape[-1]), (part, self.second.value))
 
     def _given(self, z1: Tensor) -> Distribution:
         """q(z2 | z1)."""
-        fields = trees.leaves(self.first)
-        if any(t.shape != fields[0].shape for t in fields):
-            raise TypeError(f"expected a q(z1) with fields (n, d1) alone, got {type(self.first).__name__}")
         conditional = self.condition.value(self.params, z1)
         if type(conditional) is not type(self.first):
             raise TypeError(
@@ -92,8 +90,15 @@ class Hierarchical(NamedTuple):
             )
         return conditional
 
+    def _field(self) -> Tensor:
+        """The first of q(z1)'s fields, which all have one shape."""
+        fields = trees.leaves(self.first)
+        if any(t.shape != fields[0].shape for t in fields):
+            raise TypeError(f"expected a q(z1) with fields (n, d1) alone, got {type(self.first).__name__}")
+        return fields[0]
+
     def _split(self, z: Tensor, axis: int = -1) -> list[Tensor]:
-        sizes = [trees.leaves(self.first)[0].shape[-1], self.second.value]
+        sizes = [self._field().shape[-1], self.second.value]
         if not -z.ndim <= axis < z.ndim or z.shape[axis] != sum(sizes):
             raise ValueError(
                 f"expected z = (z1, z2) with {sizes[0]} + {sizes[1]} components on the last axis, got {tuple(z.shape)}"

@@ -1,11 +1,12 @@
 """Numerics of densities: accumulation types, sums of exponentials, series, the bounded scale, root finding."""
 
+from jensen.core.numerics.discrete import entropy_of, kl_of_masses
 from jensen.core.numerics.exponentials import log_cumulative_sum_exp, log_sum_exp
 from jensen.core.numerics.gammas import digamma_rest, log_gamma_rest, log_gamma_rest_divergence
 from jensen.core.numerics.precision import at_least_float32, double, narrow
 from jensen.core.numerics.roots import bisect
 from jensen.core.numerics.scale import bounded
-from jensen.core.numerics.series import entropy_of, exp_less_tangent, kl_terms, log_ratio
+from jensen.core.numerics.series import exp_less_tangent, log_ratio
 
 __all__ = [
     "at_least_float32",
@@ -15,7 +16,7 @@ __all__ = [
     "double",
     "entropy_of",
     "exp_less_tangent",
-    "kl_terms",
+    "kl_of_masses",
     "log_cumulative_sum_exp",
     "log_gamma_rest",
     "log_gamma_rest_divergence",

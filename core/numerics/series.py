@@ -1,4 +1,4 @@
-"""e^t - 1 - t and log(p / q) without cancellation, and sums over discrete outcomes: their KL and entropy."""
+"""e^t - 1 - t and log(p / q) without cancellation."""
 
 import torch
 from jaxtyping import Float
@@ -24,24 +24,3 @@ def log_ratio(
     change = (p - q if gap is None else gap) / q
     near = change.abs() < 0.5
     return torch.where(near, torch.log1p(torch.where(near, change, 0.0)), torch.log(p) - torch.log(q))
-
-
-def kl_terms(log_q: Float[Tensor, "..."], log_p: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """q (e^t - 1 - t) with t = log_p - log_q for each outcome: the terms of sum q log(q / p), none of them negative.
-
-    They sum to the KL because q e^t = p sums to 1. Where q is 0 the term is p; where only p is, it is inf, with no
-    gradient.
-    """
-    q, p = log_q.exp(), log_p.exp()
-    never = (q == 0) | (log_p == -torch.inf)
-    t = torch.where(never, 0.0, log_p) - torch.where(never, 0.0, log_q)
-    near = t.abs() < 0.5
-    small = torch.where(near, t, 0.0)
-    terms = torch.where(near & (q > 0), q * exp_less_tangent(small), p - q - q * t)
-    return torch.where((q > 0) & (log_p == -torch.inf), torch.inf, terms)
-
-
-def entropy_of(log_p: Float[Tensor, "... k"]) -> Float[Tensor, "..."]:
-    """-sum_k p log p, where p = 0 contributes 0."""
-    p = log_p.exp()
-    return -(p * torch.where(p == 0, 0.0, log_p)).sum(-1)

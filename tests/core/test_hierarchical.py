@@ -3,7 +3,21 @@ import torch
 from torch.func import grad
 
 from jensen.core import keys, trees
-from jensen.core.distributions import Bernoulli, DiagNormal, Hierarchical
+from jensen.core.bijections import Positive
+from jensen.core.distributions import (
+    Bernoulli,
+    Beta,
+    Categorical,
+    ContinuousBernoulli,
+    DiagNormal,
+    Dirichlet,
+    FullNormal,
+    Gamma,
+    Hierarchical,
+    LinearBernoulli,
+    Pushforward,
+    from_torch,
+)
 from jensen.core.trees import Static
 from jensen.laws.oracles import bernoulli_log_density, normal_log_density
 
@@ -69,6 +83,58 @@ def test_a_stopped_value_keeps_the_path_through_the_condition():
     torch.testing.assert_close(slope, grad(lambda z: q.log_prob(z).sum())(z))
     alone = grad(lambda z1: q.first.log_prob(z1).sum())(z[..., :D1])
     assert (slope[..., :D1] - alone).abs().min() > 1e-6
+
+
+FAMILIES = {
+    "Bernoulli": Bernoulli(noise(N, D1)),
+    "Categorical": Categorical(noise(N, 1, D1)),
+    "DiagNormal": DiagNormal(noise(N, D1), noise(N, D1)),
+    "ContinuousBernoulli": ContinuousBernoulli(noise(N, D1)),
+    "Gamma": Gamma(noise(N, D1).exp(), noise(N, D1).exp()),
+    "Beta": Beta(noise(N, D1).exp(), noise(N, D1).exp()),
+    "Dirichlet": Dirichlet(noise(N, D1).exp()),
+    "FromTorch": from_torch(torch.distributions.Independent(torch.distributions.Weibull(*noise(2, N, D1).exp()), 1)),
+    "Pushforward": Pushforward(DiagNormal(noise(N, D1), noise(N, D1)), (Positive(),)),
+}
+
+
+def same_fields(params, z1):
+    """One value of every field of the family, for each sample, datum and component."""
+    q, rows = params["like"], z1.mean(-1, keepdim=True).expand(*z1.shape[:-1], D2)
+    return trees.map(lambda t: 1 + rows.square() / 2, q)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_of_fields_of_one_shape_has_layers(name):
+    """log_prob is that of the layers, of samples that are theirs with the noise of both side by side."""
+    q = Hierarchical(FAMILIES[name], {"like": FAMILIES[name]}, Static(same_fields), Static(D2))
+    noise_of_both = q.noise(KEY, 4)
+    z = q.sample(noise_of_both)
+    z1, z2 = z.split([D1, D2], -1)
+    first, second = noise_of_both.split([D1, D2], trees.leaves(q.first)[0].ndim)
+    given = same_fields({"like": q.first}, z1)
+    assert torch.equal(z1, q.first.sample(first))
+    assert torch.equal(z2, given.sample(second))
+    torch.testing.assert_close(q.log_prob(z), q.first.log_prob(z1) + given.log_prob(z2))
+    assert q.log_prob(z).shape == (4, N)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        FullNormal(*torch.zeros(2, N, D1), torch.zeros(N, D1, D1)),
+        LinearBernoulli(torch.zeros(N, 4), torch.zeros(D1, 4), torch.zeros(D1)),
+        Hierarchical(Bernoulli(noise(N, D1)), {"a": noise(3)}, Static(lambda p, z: Bernoulli(z)), Static(D1)),
+    ],
+    ids=lambda q: type(q).__name__,
+)
+def test_families_of_other_fields_are_refused_alike(first):
+    q = Hierarchical(first, {}, Static(lambda p, z: first), Static(D2))
+    z = torch.zeros(2, N, D1 + D2)
+    message = rf"expected a q\(z1\) with fields \(n, d1\) alone, got {type(first).__name__}"
+    for call in (lambda: q.noise(KEY, 2), lambda: q.sample(z), lambda: q.log_prob(z)):
+        with pytest.raises(TypeError, match=message):
+            call()
 
 
 def test_wrong_sizes_raise():

@@ -116,6 +116,22 @@ def test_small_kl_is_accurate(log_scale):
     assert abs(slope / exact_slope - 1) < 1e-5
 
 
+@pytest.mark.parametrize("path", ["reference", "triton"])
+def test_infinite_logits_are_certain_values(path):
+    """0 where x agrees with all of a row, else -inf; the other rows' gradients are right."""
+    inf = math.inf
+    logits = torch.tensor([[inf, 0.5], [-inf, 0.5], [inf, 0.5], [-inf, 0.5], [inf, -inf]], device=DEVICE)
+    x = torch.tensor([[1.0, 1.0], [0.0, 1.0], [0.0, 1.0], [1.0, 1.0], [1.0, 0.0]], device=DEVICE)
+    likely = -math.log1p(math.exp(-0.5))
+    with ops.use(path):
+        found = ops.bernoulli_log_prob(x, logits)
+        slopes = grad(lambda a: ops.bernoulli_log_prob(x, a).nan_to_num(neginf=0.0).sum())(logits)
+    assert found.tolist() == pytest.approx([likely, likely, -inf, -inf, 0.0])
+    assert slopes.isfinite().all()
+    assert (slopes[[0, 1, 4], 0] == 0).all()
+    torch.testing.assert_close(slopes[:2, 1], torch.sigmoid(torch.tensor([-0.5, -0.5], device=DEVICE)))
+
+
 def test_nan_is_not_hidden():
     nan = torch.tensor([[math.nan, 0.0]], device=DEVICE)
     zero = torch.zeros(1, 2, device=DEVICE)

@@ -194,12 +194,17 @@ class GradientEstimator(Protocol):
 
 @runtime_checkable
 class Estimate(Protocol):
-    """Evidence: log p(x) of each datum and its standard error, (n,) each, in nats."""
+    """Evidence: log p(x) of each datum and its standard error, (n,) each, in nats.
+
+    standard_error is inf where the error cannot be judged, and NaN where the method never estimates it; `verdict` says
+    in words what is known, what is not, and what to do.
+    """
 
     @property
     def log_p(self) -> Tensor: ...
     @property
     def standard_error(self) -> Tensor: ...
+    def verdict(self) -> str: ...
 
 
 @runtime_checkable

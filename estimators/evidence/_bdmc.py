@@ -20,8 +20,9 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.contracts import Distribution, Key, LogDensity
 from jensen.estimators.evidence.annealed import Walk, chains, check_run
-from jensen.estimators.evidence.moves import Hamiltonian, hmc, tune
+from jensen.estimators.evidence.moves import Hamiltonian, hmc
 from jensen.estimators.evidence.paths import Geometric
+from jensen.estimators.evidence.tuning import tune
 
 
 class Averages(NamedTuple):
@@ -38,6 +39,7 @@ class Averages(NamedTuple):
 class Sandwich(NamedTuple):
     """Bounds per datum in nats, with the standard error of each over its k chains, all (n,).
 
+    An error is inf where the chains' weights do not tell it, see `annealed_importance`; the bounds hold even so.
     The chains of the upper bound share one z, whose variance is not part of upper_error, but of the errors of
     `over_data`.
     """
@@ -60,6 +62,17 @@ class Sandwich(NamedTuple):
         of inf: (sandwich.lower == -inf).nonzero() are the data. The mean without them would be biased.
         """
         return Averages(*(t for column in (self.lower, self.upper, self.gap) for t in _mean(column)))
+
+    def verdict(self) -> str:
+        mean, n = self.over_data(), len(self.lower)
+        if not mean.gap_error.isfinite():
+            reason = "the gap of a single pair has no error" if n == 1 else "a bound is infinite or NaN"
+            return f"how far the bounds are from log p(x) is not known: {reason}: simulate more pairs from the model"
+        return (
+            f"log p(x) is between {mean.lower:.4g} ± {mean.lower_error:.2g} and {mean.upper:.4g} ± "
+            f"{mean.upper_error:.2g} nats, on average over {n} simulated data: a gap of {mean.gap:.2g} ± "
+            f"{mean.gap_error:.2g}"
+        )
 
 
 def _mean(column: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,6 +112,6 @@ def bdmc(
     pilot_key, forward_key, backward_key = keys.split(key, 3)
     walk, s = Walk(schedule, tune(path, schedule, move, pilot_key), move, repeats), min(chunk, k)
     forward = chains(path, walk, partial(path.start, s=s), forward_key, k)
-    backward = chains(path, walk.back(), lambda _: path.at(z.expand(s, *z.shape[1:])), backward_key, k)
+    backward = chains(path, walk.back(), lambda _: path.of_values(z.expand(s, *z.shape[1:])), backward_key, k)
     acceptance = torch.stack([forward.acceptance, backward.acceptance]).nanmean(0)
     return Sandwich(forward.log_p, -backward.log_p, forward.standard_error, backward.standard_error, acceptance)

@@ -18,9 +18,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import distributions, keys
-from jensen.core.contracts import Distribution, Event, Key, LogDensity
+from jensen.core.contracts import Distribution, Enumerable, Event, Key, LogDensity, can
 from jensen.core.numerics import at_least_float32
 from jensen.estimators.evidence.chunks import chunk_size
+from jensen.estimators.evidence.judgement import Doubts, judged, of_weights, verdict
 from jensen.estimators.evidence.tail import smooth_tail, tail_size
 from jensen.estimators.gradients.contract import check_density
 
@@ -29,9 +30,13 @@ class Evidence(NamedTuple):
     """log_p in nats per datum, its standard error, the weights' effective sample size and tail shape, (n,) each."""
 
     log_p: Float[Tensor, " n"]
-    standard_error: Float[Tensor, " n"]
+    standard_error: Float[Tensor, " n"]  # inf where a doubt holds
     ess: Float[Tensor, " n"]
     k_hat: Float[Tensor, " n"]
+    doubts: Doubts
+
+    def verdict(self) -> str:
+        return verdict("importance sampling", self.log_p, self.standard_error, self.doubts)
 
 
 def importance(log_p: LogDensity, q: Distribution, key: Key, k: int, chunk: int | None = None) -> Evidence:
@@ -42,13 +47,14 @@ def importance(log_p: LogDensity, q: Distribution, key: Key, k: int, chunk: int 
     standard_error is that of log mean w by the delta method, sd(w) / (sqrt(k) mean w); it is inf for k = 1.
     ess is (sum w)^2 / sum w^2, in [1, k], and 0 where every weight is 0. An infinite weight, a log weight of +inf,
     gives log_p = +inf with an infinite error, and ess is the number of such weights; one of NaN gives NaN.
-    k_hat is the Pareto shape of the largest weights, the only ones stored: above min(1 - 1 / log10(k), 0.7) log_p and
-    its error are unreliable, see `diagnostics.reliability`; inf for fewer than 21 samples.
+    k_hat is the Pareto shape of the largest weights, the only ones stored, and inf for fewer than 21 samples. Above
+    min(1 - 1 / log10(k), 0.7), or for an ess below five, the error is not known: it is inf, and `verdict` says why. The
+    weights of a q of finite support are bounded, whatever their k_hat.
     """
     check_counts(k=k, chunk=1 if chunk is None else chunk)
     log_weights = partial(draw, log_p, q)
     size = chunk_size(log_weights, key, k) if chunk is None else min(chunk, k)
-    return from_log_weights(partial(log_weights, size), key, k)
+    return from_log_weights(partial(log_weights, size), key, k, bounded=can(q, Enumerable))
 
 
 def draw(log_p: LogDensity, q: Distribution, s: int, key: Key) -> Float[Tensor, "s n"]:
@@ -69,11 +75,13 @@ def _log_weights(log_p: LogDensity, z: Event, log_q_z: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def from_log_weights(log_weights: Callable[[Tensor], Float[Tensor, "s n"]], key: Key, k: int) -> Evidence:
+def from_log_weights(
+    log_weights: Callable[[Tensor], Float[Tensor, "s n"]], key: Key, k: int, bounded: bool = False
+) -> Evidence:
     """Evidence from a function of a key, the log weights (s, n) of s particles.
 
     It is called with the key advanced by s particles until there are k; those beyond k are dropped, so that a compiled
-    function has one shape.
+    function has one shape. `bounded`: whether the weights are, so that their tail raises no doubt.
     """
     check_counts(k=k)
     tail = tail_size(k) + 1
@@ -91,7 +99,9 @@ def from_log_weights(log_weights: Callable[[Tensor], Float[Tensor, "s n"]], key:
             largest = [log_w.topk(min(tail, len(log_w)), 0).values]
     assert moments is not None
     k_hat, _ = smooth_tail(largest[0])
-    return Evidence(*moments.estimates(), k_hat.to(moments.mean.dtype))
+    log_p, error, ess = moments.estimates()
+    doubts = of_weights(k_hat, ess, k, bounded)
+    return Evidence(log_p, judged(error, doubts), ess, k_hat.to(ess.dtype), doubts)
 
 
 def check_counts(**counts: object) -> None:

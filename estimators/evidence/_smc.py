@@ -23,12 +23,17 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.contracts import Distribution, Key, LogDensity
 from jensen.core.numerics import bisect, log_sum_exp
-from jensen.estimators.evidence._importance import check_counts, from_log_weights
-from jensen.estimators.evidence.moves import FIRST, WARM, Hamiltonian, adapted, hmc
+from jensen.estimators.evidence import exploration
+from jensen.estimators.evidence._importance import Evidence, check_counts, from_log_weights
+from jensen.estimators.evidence.exploration import Ends, missed, still_moving
+from jensen.estimators.evidence.judgement import Doubts, judged, verdict
+from jensen.estimators.evidence.moves import Hamiltonian, Step, hmc
 from jensen.estimators.evidence.paths import Geometric, Point
+from jensen.estimators.evidence.tuning import ADAPTED, WARM, Tuner
 from jensen.estimators.gradients.contract import over_events
 
 LEAST = 1e-10  # the smallest rise of beta, where only a few particles lie in the support of p
+APART = "the islands disagree too much for the error of their mean: take more particles, repeats or temperatures"
 SETTLE = 8  # the pilot's moves at each temperature after the first
 
 
@@ -40,11 +45,15 @@ class Smc(NamedTuple):
     """
 
     log_p: Float[Tensor, " n"]
-    standard_error: Float[Tensor, " n"]  # from the spread of the islands; inf for one island
+    standard_error: Float[Tensor, " n"]  # from the spread of the islands; inf for one island, or where a doubt holds
     ess: Float[Tensor, " n"]  # how many islands the estimate rests on, in [1, islands]
+    doubts: Doubts
     acceptance: Float[Tensor, " n"]
     temperatures: Int[Tensor, " n"]  # how many the pilot found
     z: Float[Tensor, "s n *d"]  # whole islands, resampled by their Z: one of Z = 0 only where all are
+
+    def verdict(self) -> str:
+        return verdict("sequential Monte Carlo", self.log_p, self.standard_error, self.doubts)
 
 
 @torch.no_grad()
@@ -71,11 +80,11 @@ def smc(
     if not 0 < ess < 1:
         raise ValueError(f"expected ess in (0, 1), a share of the particles, got {ess}")
     path, m = Geometric.of(log_p, q), k // islands
-    pilot_key, start_key, resample_key, move_key, island_key = keys.split(key, 5)
-    schedule = pilot(path, pilot_key, m, ess, move, most)
+    pilot_key, start_key, resample_key, move_key, island_key, explore_key = keys.split(key, 6)
+    schedule = pilot(path, pilot_key, m if move.metric == "unit" else max(m, ADAPTED), ess, move, most)
     point = path.start(start_key, k)
-    n = point.z.shape[1]
-    log_z = torch.zeros(islands, n, dtype=torch.float64, device=point.z.device)
+    n = point.u.shape[1]
+    log_z = torch.zeros(islands, n, dtype=torch.float64, device=point.u.device)
     accepted, beta = [], torch.zeros_like(log_z[0])
     for i, (there, step) in enumerate(schedule):
         log_w = rearrange(_increment(point, there - beta), "(island m) n -> island m n", m=m)
@@ -85,19 +94,34 @@ def smc(
             point, accept = move(path, point, beta, step, keys.fold_in(move_key, i * repeats + j))
             accepted.append(accept.nanmean(0))
     evidence = from_log_weights(lambda _: log_z.to(point.log_p.dtype), key, islands)
+    doubts = explored(path, point, log_z, schedule[-1][1], evidence, explore_key)
+    error = judged(evidence.standard_error, doubts)
     temperatures = torch.stack([there < 1 for there, _ in schedule]).sum(0) + 1
-    z = by_island(point.z, systematic(log_z[None], island_key)[0])
-    return Smc(*evidence[:3], torch.stack(accepted).nanmean(0), temperatures, z)
+    z = path.values(by_island(point.u, systematic(log_z[None], island_key)[0]))
+    return Smc(evidence.log_p, error, evidence.ess, doubts, torch.stack(accepted).nanmean(0), temperatures, z)
+
+
+def explored(
+    path: Geometric, point: Point, log_z: Float[Tensor, "r n"], step: Step, evidence: Evidence, key: Key
+) -> Doubts:
+    """The doubts about islands of evidence log_z: their spread, and those of `exploration`."""
+    start_key, move_key = keys.split(key)
+    ends = Ends(point, log_z[:, None].expand(-1, len(point.u) // len(log_z), -1))
+    return {
+        APART: evidence.ess < len(log_z) / 2,
+        exploration.MISSED: missed(path, ends, evidence.log_p, start_key) > evidence.standard_error,
+        exploration.MOVING: still_moving(path, ends, step, move_key),
+    }
 
 
 def pilot(
     path: Geometric, key: Key, m: int, ess: float, move: Hamiltonian, most: int
-) -> list[tuple[Float[Tensor, " n"], Float[Tensor, " n"]]]:
-    """Temperatures and step sizes, (n,) each, by a pilot population of m; a datum at beta = 1 stays there."""
+) -> list[tuple[Float[Tensor, " n"], Step]]:
+    """Temperatures (n,) and steps by a pilot population of m; a datum at beta = 1 stays there."""
     start_key, resample_key, move_key = keys.split(key, 3)
     point = path.start(start_key, m)
-    beta = torch.zeros(point.z.shape[1], dtype=torch.float64, device=point.z.device)
-    log_step, schedule = torch.full_like(beta, FIRST), []
+    beta = torch.zeros(point.u.shape[1], dtype=torch.float64, device=point.u.device)
+    tuner, schedule = Tuner.start(point, move), []
     while (beta < 1).any():
         taken = len(schedule)
         if taken == most:
@@ -111,10 +135,10 @@ def pilot(
         point = _take(point, systematic(log_w[None], keys.fold_in(resample_key, taken)))
         move_now = keys.fold_in(move_key, taken)
         for j in range(WARM if taken == 0 else SETTLE):
-            point, accept = move(path, point, beta, log_step.exp(), keys.fold_in(move_now, j))
-            rate = 2 / math.sqrt(1 + j) if taken == 0 else 0.5
-            log_step = adapted(log_step, accept, move.target, rate)
-        schedule.append((beta, log_step.exp()))
+            point, accept = move(path, point, beta, tuner.step(), keys.fold_in(move_now, j))
+            tuner = tuner.accepted(accept, move.target, 2 / math.sqrt(1 + j) if taken == 0 else 0.5)
+        tuner = tuner.seen(point, move.metric)
+        schedule.append((beta, tuner.step()))
     return schedule
 
 

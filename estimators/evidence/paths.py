@@ -2,6 +2,8 @@
 
 Invariant     log f_beta(z) = (1 - beta) log q(z) + beta log p(x, z), beta in [0, 1]: exact draws at beta = 0
 Requires      a continuous z; q > 0 wherever p(x, z) > 0
+Coordinates   particles are real numbers u, with z = value of u by the bijection onto q's support, where it has one, and
+              the densities are those of u: q(z) |dz / du| and p(x, z) |dz / du|. So no move leaves the support of q
 Cost          one evaluation and one gradient of log_p and of q per point, for all beta
 Reference     Gelman and Meng, 1998; Neal, 2001; Grosse et al., 2015, for the sigmoidal schedule
 """
@@ -14,17 +16,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import trees
-from jensen.core.contracts import Distribution, Enumerable, LogDensity, can
+from jensen.core.bijections import unconstrained
+from jensen.core.contracts import Bijection, Constrained, Distribution, Enumerable, LogDensity, can
 from jensen.estimators.gradients.contract import check_density, over_events
 
 
 class Point(NamedTuple):
     """Particles with log q, log p and their slopes, of which log f_beta is a mixture for every beta."""
 
-    z: Float[Tensor, "s n *d"]
+    u: Float[Tensor, "s n *d"]
     log_q: Float[Tensor, "s n"]
     log_p: Float[Tensor, "s n"]
-    slope_q: Float[Tensor, "s n *d"]  # d log q / dz
+    slope_q: Float[Tensor, "s n *d"]  # d log q / du
     slope_p: Float[Tensor, "s n *d"]
 
     def log_ratio(self) -> Float[Tensor, "s n"]:
@@ -36,8 +39,8 @@ class Point(NamedTuple):
         return _mix(beta, self.log_q, self.log_p)
 
     def slope(self, beta: Tensor) -> Float[Tensor, "s n *d"]:
-        """d log f_beta / dz."""
-        return _mix(over_events(beta.expand_as(self.log_q), self.z), self.slope_q, self.slope_p)
+        """d log f_beta / du."""
+        return _mix(over_events(beta.expand_as(self.log_q), self.u), self.slope_q, self.slope_p)
 
 
 class Geometric(NamedTuple):
@@ -48,6 +51,7 @@ class Geometric(NamedTuple):
 
     q: Distribution
     log_p: LogDensity
+    bijection: Bijection | None
 
     @classmethod
     def of(cls, log_p: LogDensity, q: Distribution) -> "Geometric":
@@ -57,19 +61,40 @@ class Geometric(NamedTuple):
                 f"annealing moves z along gradients, and {type(q).__name__} is discrete: use importance"
                 + (", or sum over q.support()" if can(q, Enumerable) else "")
             )
-        return cls(trees.stop(q), log_p)
+        q = trees.stop(q)
+        return cls(q, log_p, q.bijection() if can(q, Constrained) else None)
 
     def start(self, key: Tensor, s: int) -> Point:
         """s draws of q, which are exact draws at beta = 0."""
-        return self.at(self.q.sample(self.q.noise(key, s)))
+        return self.of_values(self.q.sample(self.q.noise(key, s)))
 
-    def at(self, z: Float[Tensor, "s n *d"]) -> Point:
+    def of_values(self, z: Float[Tensor, "s n *event"]) -> Point:
         """Particles at z, detached."""
-        z = z.detach()
-        log_q, slope_q = _value_and_slope(self.q.log_prob, z)
-        log_p, slope_p = _value_and_slope(self.log_p, z)
-        check_density(log_p, log_q.shape)
-        return Point(z, log_q, log_p, slope_q, slope_p)
+        return self.at(z if self.bijection is None else self.bijection.inverse(z.detach())[0])
+
+    def values(self, u: Float[Tensor, "s n *d"]) -> Float[Tensor, "s n *event"]:
+        """z of particles at u."""
+        return u if self.bijection is None else self.bijection.forward(u)[0]
+
+    def at(self, u: Float[Tensor, "s n *d"]) -> Point:
+        """Particles at u, detached."""
+        u = u.detach()
+        log_q, slope_q = _value_and_slope(self._of_u(self.q.log_prob), u)
+        log_p, slope_p = _value_and_slope(self._of_u(self.log_p), u)
+        return Point(u, log_q, log_p, slope_q, slope_p)
+
+    def hessian(self, u: Float[Tensor, "n d"]) -> Float[Tensor, "n d d"]:
+        """Of log p in u, by d products with vectors: data are independent, so one gives a row for all."""
+
+        def slope(u: Tensor) -> Tensor:
+            return torch.func.grad(lambda u: self._of_u(self.log_p)(u[None]).sum())(u)
+
+        units = torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)[:, None].expand(-1, *u.shape)
+        rows = torch.func.vmap(lambda unit: torch.func.jvp(slope, (u,), (unit,))[1])(units)
+        return rows.permute(1, 2, 0).detach()
+
+    def _of_u(self, log_density: LogDensity) -> LogDensity:
+        return log_density if self.bijection is None else unconstrained(log_density, self.bijection)
 
 
 def linear(t: int, dtype: torch.dtype = torch.float64) -> Float[Tensor, " m"]:

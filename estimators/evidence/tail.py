@@ -16,7 +16,6 @@ from torch import Tensor
 
 from jensen.estimators.evidence.pareto import LEAST, fit_pareto, pareto_quantile
 
-
 MOST = 0.7  # a k-hat beyond which no practical number of draws gives a stable mean
 
 

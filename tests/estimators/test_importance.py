@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from jensen import laws
-from jensen.core import keys
+from jensen.core import keys, trees
 from jensen.core.bounds import iwae
 from jensen.core.distributions import DiagNormal
 from jensen.estimators.evidence import draw, from_log_weights, importance
@@ -21,8 +21,8 @@ Q = DiagNormal(parameters(ORACLE)["loc"], parameters(ORACLE)["log_scale"] + 0.4)
 def test_particle_chunks_change_nothing(chunk):
     whole = importance(ORACLE.log_joint, Q, KEY, 1000, chunk=1000)
     chunked = importance(ORACLE.log_joint, Q, KEY, 1000, chunk=chunk)
-    for a, b in zip(whole, chunked, strict=True):
-        assert (a - b).abs().max() <= 1e-12 * max(1, a.abs().max())
+    for a, b in zip(trees.leaves(whole), trees.leaves(chunked), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("hidden", [1, 500, 10**6])
@@ -40,7 +40,9 @@ def test_the_default_chunk_follows_the_bytes_of_the_density(hidden):
     assert len(set(sizes[1:])) == 1
     assert sizes[1] <= BUDGET or sizes[1] == sizes[0] > BUDGET
     assert len(sizes) == 1 + math.ceil(k / min(k, max(1, BUDGET // sizes[0])))
-    for a, b in zip(estimate, importance(ORACLE.log_joint, Q, KEY, k, chunk=3), strict=True):
+    for a, b in zip(
+        trees.leaves(estimate), trees.leaves(importance(ORACLE.log_joint, Q, KEY, k, chunk=3)), strict=True
+    ):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
 
 
@@ -52,7 +54,7 @@ def test_many_particles_of_a_small_problem_are_few_calls():
 
 def test_it_compiles():
     compiled = torch.compile(lambda key: importance(ORACLE.log_joint, Q, key, 100), backend="eager", fullgraph=True)
-    for a, b in zip(compiled(KEY), importance(ORACLE.log_joint, Q, KEY, 100), strict=True):
+    for a, b in zip(trees.leaves(compiled(KEY)), trees.leaves(importance(ORACLE.log_joint, Q, KEY, 100)), strict=True):
         torch.testing.assert_close(a, b)
 
 
@@ -64,8 +66,8 @@ def test_data_chunks_change_nothing(size):
         part = slice(start, start + size)
         oracle, q = ORACLE._replace(x=ORACLE.x[part]), DiagNormal(Q.loc[part], Q.log_scale[part])
         parts.append(importance(oracle.log_joint, q, keys.at(KEY, datum=start), 200))
-    for i, field in enumerate(whole):
-        laws.chunks_agree(field, [p[i] for p in parts], 0, 1e-12 * max(1, field.abs().max().item()))
+    for i, field in enumerate(trees.leaves(whole)):
+        laws.chunks_agree(field, [trees.leaves(p)[i] for p in parts], 0, 1e-11)
 
 
 def test_it_is_the_iwae_bound_of_its_weights():
@@ -83,8 +85,10 @@ def test_the_truth_is_within_its_standard_errors():
 def test_the_standard_error_is_the_spread_of_repeated_estimates():
     estimates = [importance(ORACLE.log_joint, Q, k, 500, chunk=500) for k in keys.split(KEY, 400)]
     spread = torch.stack([e.log_p for e in estimates]).std(0)
-    claimed = torch.stack([e.standard_error for e in estimates]).mean(0)
-    assert ((spread / claimed - 1).abs() < 0.2).all()
+    claimed = torch.stack([e.standard_error for e in estimates])
+    known = claimed.isfinite()
+    assert (known.double().mean(0) > 0.7).all()
+    assert ((spread / claimed.where(known, torch.nan).nanmean(0) - 1).abs() < 0.2).all()
 
 
 def test_the_exact_posterior_has_no_error_and_full_sample_size():
@@ -110,8 +114,8 @@ def test_extreme_weights():
         expected = torch.tensor([-math.inf, -900 - math.log(6), 1000 - math.log(6), -1e5], dtype=torch.float64)
         torch.testing.assert_close(estimate.log_p, expected)
         torch.testing.assert_close(estimate.ess, torch.tensor([0.0, 1, 1, 6], dtype=torch.float64))
-        assert estimate.standard_error[0] == math.inf
-        assert torch.isfinite(estimate.standard_error[1:]).all()
+        assert (estimate.standard_error[:3] == math.inf).all()  # one draw of six carries the second and the third
+        assert estimate.standard_error[3] == 0
 
 
 def test_what_is_beyond_k_is_left_out():

@@ -95,7 +95,7 @@ def chunks_agree(whole: Tensor, parts: list[Tensor], axis: int, tolerance: float
     """Parts put together are the whole: bit for bit, or to a tolerance."""
     joined = torch.cat(parts, axis)
     assert joined.shape == whole.shape
-    gap = torch.where(joined == whole, 0.0, (joined - whole).abs())  # infinities agree
+    gap = torch.where(joined == whole, 0.0, (joined.double() - whole.double()).abs())  # infinities agree
     assert gap.max() <= tolerance, gap.max()
 
 

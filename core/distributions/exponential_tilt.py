@@ -63,7 +63,7 @@ def log_normaliser_divergence(p: Float[Tensor, "..."], q: Float[Tensor, "..."]) 
     beyond = (p < -EDGE) & (q < -EDGE)
     near = (gap.abs() < -0.5 * q) & ~central
     side = torch.where(near | beyond, q, -1.0)
-    ratio = exp_less_tangent(log_ratio(torch.where(near | beyond, p, -1.0), side))
+    ratio = exp_less_tangent(log_ratio(-torch.where(near | beyond, p, -1.0), -side))
     inner = torch.where(near & ~beyond, gap, 0.0)
     share = 1 / torch.expm1(-side)
     drop = share * exp_less_tangent(inner) + exp_less_tangent(torch.log1p(-share * torch.expm1(inner)))

@@ -37,12 +37,12 @@ class Hierarchical(NamedTuple):
     def reparameterised(self) -> bool:
         return self.first.reparameterised
 
-    def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:
+    def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d ..."]:
         """The family's noise for both layers, (s, n, d1 + d2), or (s, n, d1 + d2, 2) for betas."""
         self._field()
         return trees.map(lambda t: F.pad(t, (0, self.second.value)), self.first).noise(key, s)
 
-    def sample(self, noise: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
+    def sample(self, noise: Float[Tensor, "s n d ..."], /) -> Float[Tensor, "s n d ..."]:
         """z1 from the noise's first d1 components, then z2 given z1 from the rest; differentiable where `first` is."""
         noise1, noise2 = self._split(noise, axis=self._field().ndim)
         z1 = self.first.sample(noise1)

@@ -1,6 +1,7 @@
 """Laws of closed forms: mean, entropy, KL and its terms, other divergences, quantiles, masses, weak derivatives."""
 
 import torch
+from hypothesis import strategies as st
 from torch import Tensor
 from torch.func import grad
 
@@ -90,6 +91,29 @@ def kl_is_zero_only_at_equality(q: ClosedForm) -> None:
     vector, unravel = trees.ravel(q)
     slope = grad(lambda v: unravel(v).kl(q).sum())(vector)
     assert (slope.abs() <= 1e-7).all(), slope
+
+
+def _cancelling(q: DiagNormal, p: DiagNormal) -> Tensor:
+    """Minus an entropy and a cross-entropy."""
+    cross = p.log_scale + 0.5 * ((2 * q.log_scale).exp() + (q.loc - p.loc).square()) / (2 * p.log_scale).exp()
+    return (cross - q.log_scale - 0.5).sum(-1)
+
+
+@law(
+    "distribution",
+    needs=ClosedForm,
+    given=lambda q: st.floats(-12, -3).map(lambda digits: 10**digits),
+    planted=lambda: [spoiled(NORMAL, kl=_cancelling)],
+)
+def kl_of_neighbours_is_quadratic(q: ClosedForm, distance: float) -> None:
+    """KL(q || q moved by a relative 1e-12 … 1e-3) >= 0, and four times as large for twice the distance, to 5 %."""
+
+    def kl(distance: float) -> Tensor:
+        return q.kl(trees.map(lambda t: t * (1 + distance), q)).double()
+
+    one, two = kl(distance), kl(2 * distance)
+    assert (one >= 0).all(), one
+    assert ((two - 4 * one).abs() <= 0.2 * one).all(), (one, two)
 
 
 @law("distribution", needs=ClosedForm, planted=lambda: [spoiled(COINS, mean=lambda q: (q.logits > 0).double())])

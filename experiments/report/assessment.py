@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.contracts import Dimensional, Distribution, Enumerable, Key, LatentModel, can
+from jensen.core.contracts import Dimensional, Enumerable, Key, LatentModel, can
 from jensen.core.trees import Params
 from jensen.estimators.diagnostics import ActiveUnits, Collapse, active_units, collapse
 from jensen.estimators.evidence import (
@@ -29,7 +29,7 @@ from jensen.experiments.report.inference import Inference, inference
 from jensen.experiments.run.errors import InputError, option
 from jensen.experiments.run.settings import HUGE
 
-SCALING = 100  # draws of q whose standard deviations are the units of moves
+MOVES = Hamiltonian(metric="diagonal")  # steps in units of the posterior's own scales
 
 
 @dataclass(frozen=True)
@@ -81,15 +81,15 @@ class Assessment(NamedTuple):
 def assess(model: LatentModel, params: Params, test: Tensor, budget: Budget, key: Key) -> Assessment:
     """Everything about the first `images` of test (N, D); latent units, rate and distortion are of all of it."""
     x = test[: budget.images]
-    weights_key, terms_key, annealing_key, simulation_key, scale_key = keys.split(key, 5)
+    weights_key, terms_key, annealing_key, simulation_key = keys.split(key, 4)
     log_w = log_weights(model, params, x, max(budget.k), weights_key)
-    importance = from_log_weights(lambda _: log_w, weights_key, len(log_w))
     annealed, sandwich, gaps = None, None, None
     q = model.posterior(params, x)
+    importance = from_log_weights(lambda _: log_w, weights_key, len(log_w), bounded=not q.reparameterised)
     if q.reparameterised:
         schedule = sigmoidal(budget.temperatures, dtype=torch.float32).to(x)
         log_p = partial(model.log_joint, params, x)
-        annealed = annealed_importance(log_p, q, annealing_key, budget.chains, schedule, moves(q, scale_key))
+        annealed = annealed_importance(log_p, q, annealing_key, budget.chains, schedule, MOVES)
         sandwich = both_sides(model, params, len(x), budget.chains, schedule, simulation_key)
         if budget.gap_images:
             few = x[: budget.gap_images]
@@ -119,18 +119,13 @@ def log_weights(model: LatentModel, params: Params, x: Tensor, s: int, key: Key)
 
 def both_sides(model: LatentModel, params: Params, n: int, chains: int, schedule: Tensor, key: Key) -> Sandwich:
     """Bounds on log p(x) of n data simulated from the model, from below and from above."""
-    z_key, x_key, run_key, scale_key = keys.split(key, 4)
+    z_key, x_key, run_key = keys.split(key, 3)
     prior = model.prior(params, n)
     z = prior.sample(prior.noise(z_key, 1))
     likelihood = model.likelihood(params, z[0])
     x = likelihood.sample(likelihood.noise(x_key, 1))[0]
     q = model.posterior(params, x)
-    return bdmc(partial(model.log_joint, params, x), q, z, run_key, chains, schedule, moves(q, scale_key))
-
-
-def moves(q: Distribution, key: Key) -> Hamiltonian:
-    """Hamiltonian moves in units of q's own scales, whatever its family: the standard deviations of its draws."""
-    return Hamiltonian(scale=q.sample(q.noise(key, SCALING)).std(0))
+    return bdmc(partial(model.log_joint, params, x), q, z, run_key, chains, schedule, MOVES)
 
 
 def collapsed(model: LatentModel, params: Params, x: Tensor) -> Collapse | None:

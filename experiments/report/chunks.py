@@ -1,5 +1,6 @@
 """Functions of many data and particles in chunks: noise and results are those of the whole, memory that of a chunk."""
 
+import math
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
@@ -32,8 +33,9 @@ def chunks(x: Tensor, size: int) -> Iterator[tuple[int, Tensor]]:
 
 
 def average(values: Tensor, errors: Tensor) -> tuple[float, float]:
-    """The mean over images and its Monte Carlo error."""
-    return values.mean().item(), errors.square().sum().sqrt().item() / len(values)
+    """The mean over images and its Monte Carlo error, as far as the images' own are known; inf where none is."""
+    known = errors[errors.isfinite()]
+    return values.mean().item(), (known.square().mean() / len(values)).sqrt().nan_to_num(nan=math.inf).item()
 
 
 def posterior_means(model: LatentModel, params: Params, x: Tensor) -> Tensor:

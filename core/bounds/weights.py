@@ -112,7 +112,8 @@ def power_mean(log_w: Float[Tensor, "s n"], power: float) -> Float[Tensor, " n"]
 
 def check_log_weights(log_w: Tensor, name: str = "log_w") -> None:
     """TypeError for log weights that are no floating-point tensor, ValueError for other shapes than (s, n), s >= 1."""
+    if isinstance(log_w, Tensor) and log_w.ndim == 2 and log_w.shape[0] and log_w.is_floating_point():
+        return
     fix = f"samples come first, then data; add a missing axis with {name}[:, None] or {name}[None]"
     check_floating(name, log_w, "s n", fix)
-    if log_w.shape[0] == 0:
-        raise ValueError(f"expected {name} (s, n) with s >= 1, got {tuple(log_w.shape)}: {fix}")
+    raise ValueError(f"expected {name} (s, n) with s >= 1, got {tuple(log_w.shape)}: {fix}")

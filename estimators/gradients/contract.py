@@ -8,13 +8,14 @@ from jensen.core import bounds, trees
 from jensen.core.bounds.derivatives import checked
 from jensen.core.checks import check_floating, check_function
 from jensen.core.contracts import Bound, Derivatives, Distribution, Event, LogDensity, Noise, can
+from jensen.core.trees import Tree
 
 
 def density(log_p: LogDensity, z: Event, name: str = "log_p") -> Float[Tensor, "s n"]:
     """log_p(z), checked to be one value per sample and datum."""
     check_function(name, log_p, "partial(model.log_joint, params, x)")
     value = log_p(z)
-    check_density(value, trees.leaves(z)[0].shape[:2], f"{name}(z)")
+    check_density(value, first(z).shape[:2], f"{name}(z)")
     return value
 
 
@@ -31,7 +32,7 @@ def log_q_at(q: Distribution, z: Event) -> Float[Tensor, "s n"]:
     """q.log_prob(z), checked before log_p is called to be of samples (s, n)."""
     log_q = q.log_prob(z)
     if log_q.ndim != 2:
-        shape = tuple(trees.leaves(z)[0].shape)
+        shape = tuple(first(z).shape)
         raise ValueError(
             f"expected z (s, n, *event) of noise, got {shape} with log_prob {tuple(log_q.shape)}: draw q.noise(key, s)"
         )
@@ -46,9 +47,14 @@ def log_ratio(log_p: LogDensity, q: Distribution, z: Event) -> Float[Tensor, "s 
 
 def sizes(noise: Noise) -> tuple[int, int]:
     """s and n of noise, (s, n, ...)."""
-    leaves = trees.leaves(noise) or [noise]
-    check_floating("noise", leaves[0], "s n *event", "draw q.noise(key, s)")
-    return leaves[0].shape[0], leaves[0].shape[1]
+    t = first(noise)
+    check_floating("noise", t, "s n *event", "draw q.noise(key, s)")
+    return t.shape[0], t.shape[1]
+
+
+def first(tree: Tree) -> Tensor:
+    """The first tensor of noise or of an event, which have the others' leading axes."""
+    return tree if isinstance(tree, Tensor) else next(iter(trees.leaves(tree)), tree)
 
 
 def apply_bound(bound: Bound, log_w: Float[Tensor, "s n"]) -> Float[Tensor, " n"]:

@@ -19,7 +19,7 @@ from jensen.core import bounds, trees
 from jensen.core.checks import check_distribution, check_floating
 from jensen.core.contracts import Bound, Distribution, Event, LogDensity, Noise
 from jensen.estimators.gradients import catalogue
-from jensen.estimators.gradients.contract import apply_bound, carry, check_density, log_ratio, sizes, weighted
+from jensen.estimators.gradients.contract import apply_bound, carry, check_density, first, log_ratio, sizes, weighted
 
 
 def wake(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound = bounds.iwae) -> Float[Tensor, " n"]:
@@ -53,10 +53,10 @@ def wake_phi(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Boun
 def sleep_phi(q: Distribution, z: Event) -> Float[Tensor, " n"]:
     """log q(z | x) in nats per datum, (n,), for z and x drawn from the model, z (n, *event), and q = posterior(x)."""
     check_distribution("q", q)
-    leaves = trees.leaves(z) or [z]
-    check_floating("z", leaves[0], "n *event", "draw z and x from the model")
+    t = first(z)
+    check_floating("z", t, "n *event", "draw z and x from the model")
     log_q = q.log_prob(trees.map(lambda t: t.detach()[None], z))
-    check_density(log_q, leaves[0][None].shape[:2], "q.log_prob(z)")
+    check_density(log_q, t[None].shape[:2], "q.log_prob(z)")
     return log_q[0]
 
 

@@ -162,7 +162,7 @@ def test_what_does_not_fit_raises():
     params = fitted(model)
     with pytest.raises(ValueError, match=r"expected x \(n, 6\), got \(6,\)"):
         model.posterior(params, x[0])
-    with pytest.raises(ValueError, match=r"expected z \(s, n, 4\), got \(3, 4, 2\): 2 layers of 2 units"):
+    with pytest.raises(ValueError, match=r"expected z \(..., n, 4\), got \(3, 4, 2\): 2 layers of 2 units"):
         model.log_joint(params, x, torch.zeros(3, 4, 2).double())
     with pytest.raises(ValueError, match="binarise the data"):
         model.log_joint(params, 0.5 * x, torch.zeros(3, 4, 4).double())

@@ -12,6 +12,7 @@ from tests.doors.door import KEY, Free, also, door, only
 S, N, D = 4, 5, 3
 X = (keys.uniform(KEY, (N, 64)) < 0.5).float()
 Z = torch.zeros(S, N, D)
+LATENTS = only(Z, Z.double(), Z[..., :2], Z[0, 0], Z.numpy(), Z.long(), "x", None)
 DENSE = linear.init(KEY, 8, 2)
 LAYERS = mlp.init(KEY, (8, 4, 2))
 CONV, BACK = conv.init(KEY, 2, 3, 4), conv.init_transposed(KEY, 2, 3, 4)
@@ -120,10 +121,10 @@ ROWS = {
         VAE.posterior, params=only(VAE_PARAMS, {}, 3, X), x=also(X, X.double(), X[:, :60], 0.5 * X),
     ),
     "vae.VAE.prior": door(VAE.prior, params=only(VAE_PARAMS, {}, 3, X), n=N),
-    "vae.VAE.likelihood": door(VAE.likelihood, params=only(VAE_PARAMS, {}, 3), z=also(Z, Z.double(), Z[..., :2])),
-    "vae.VAE.log_prior": door(VAE.log_prior, params=only(VAE_PARAMS, {}, 3), z=also(Z, Z[..., :2])),
+    "vae.VAE.likelihood": door(VAE.likelihood, params=only(VAE_PARAMS, {}, 3), z=LATENTS),
+    "vae.VAE.log_prior": door(VAE.log_prior, params=only(VAE_PARAMS, {}, 3), z=only(Z, *LATENTS.wrong[1:])),
     "vae.VAE.log_joint": door(
-        VAE.log_joint, params=only(VAE_PARAMS, {}, 3), x=also(X, 0.5 * X, X[:4]), z=also(Z, Z.double(), Z[..., :2])
+        VAE.log_joint, params=only(VAE_PARAMS, {}, 3), x=also(X, 0.5 * X, X[:4]), z=LATENTS
     ),
     "vae.VAE.independent": door(VAE.independent, x=X),
     "vae.initialiser": door(vae.initialiser, activation=F.relu),
@@ -133,10 +134,10 @@ ROWS = {
         SBN.posterior, params=only(SBN_PARAMS, {}, 3, X), x=also(X, X.double(), X[:, :60], 0.5 * X),
     ),
     "sbn.SBN.prior": door(SBN.prior, params=only(SBN_PARAMS, {}, 3, X), n=N),
-    "sbn.SBN.likelihood": door(SBN.likelihood, params=only(SBN_PARAMS, {}, 3), z=also(Z, Z.double(), Z[..., :2])),
-    "sbn.SBN.log_prior": door(SBN.log_prior, params=only(SBN_PARAMS, {}, 3), z=also(Z, Z[..., :2])),
+    "sbn.SBN.likelihood": door(SBN.likelihood, params=only(SBN_PARAMS, {}, 3), z=LATENTS),
+    "sbn.SBN.log_prior": door(SBN.log_prior, params=only(SBN_PARAMS, {}, 3), z=only(Z, *LATENTS.wrong[1:])),
     "sbn.SBN.log_joint": door(
-        SBN.log_joint, params=only(SBN_PARAMS, {}, 3), x=also(X, 0.5 * X, X[:4]), z=also(Z, Z.double(), Z[..., :2])
+        SBN.log_joint, params=only(SBN_PARAMS, {}, 3), x=also(X, 0.5 * X, X[:4]), z=LATENTS
     ),
     "sbn.SBN.independent": door(SBN.independent, x=X),
     "codebook.init": door(codebook.init, key=KEY, z=Free(VECTORS), size=6),

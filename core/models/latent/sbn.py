@@ -114,7 +114,7 @@ class SBN:
 
     def _check(self, params: Params, z: Tensor) -> None:
         layers = f"{self.layers} layers of {self.units} units are side by side"
-        check_floating("z", z, f"s n {self.latent}", layers)
+        check_floating("z", z, f"... n {self.latent}", layers)
         check_dtype("z", z, self._networks(params, "decoder", "prior")["prior"], "the parameters")
 
 

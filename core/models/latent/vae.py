@@ -100,7 +100,7 @@ class VAE:
         return self.observation.independent(x)
 
     def _check_latents(self, z: Tensor) -> None:
-        check_floating("z", z, f"s n {self.latent}", "samples lead, then data")
+        check_floating("z", z, f"... n {self.latent}", "samples lead, then data, then latent dimensions")
 
 
 def mlp(

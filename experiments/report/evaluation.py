@@ -12,8 +12,8 @@ from jensen.core.contracts import Distribution, Key, LatentModel
 from jensen.core.objectives import kl
 from jensen.core.trees import Params
 from jensen.estimators.diagnostics import active_units
-from jensen.estimators.evidence import Evidence, draw, from_log_weights
-from jensen.experiments.report.chunks import ROWS, over_data, posterior_means
+from jensen.estimators.evidence import draw, from_log_weights
+from jensen.experiments.report.chunks import ROWS, Rows, average, over_data, posterior_means
 from jensen.experiments.run.compilation import compiled
 from jensen.experiments.run.program import Finding
 
@@ -29,12 +29,16 @@ class Independent(Protocol):
 
 
 class Evaluation(NamedTuple):
-    """Means over test data, in nats per datum; `error` is the Monte Carlo standard error of `nll`."""
+    """Means over test data, in nats per datum.
+
+    `error` is the Monte Carlo standard error of `nll`, as far as it is known: of `unknown` data it is not.
+    """
 
     reconstruction: float
     kl: float
     nll: float
     error: float
+    unknown: int
     pixels: int
     active_units: int
     units: int
@@ -52,12 +56,13 @@ class Evaluation(NamedTuple):
     def finding(self) -> Finding:
         """A table of one screen; its last line says so where independent components are no worse."""
         bits = self.floor / self.pixels / math.log(2)
+        apart = f"; of {self.unknown} data the error is not known" if self.unknown else ""
         lines = [
             f"{'test, nats per datum':<28}{'model':>9}   independent pixels",
             f"{'−ELBO':<28}{-self.elbo:>9.2f}   {self.floor:.2f}",
             f"{'  = reconstruction':<28}{-self.reconstruction:>9.2f}",
             f"{'  + KL':<28}{self.kl:>9.2f}",
-            f"{f'NLL (K = {self.k})':<28}{self.nll:>9.2f} ± {self.error:.3f} (Monte Carlo)",
+            f"{f'NLL (K = {self.k})':<28}{self.nll:>9.2f} ± {self.error:.3f} (Monte Carlo{apart})",
             f"{'bits/dim':<28}{self.bits_per_dim:>9.3f}   {bits:.3f}",
             f"{'active units':<28}{self.active_units:>9} of {self.units}",
         ]
@@ -84,17 +89,20 @@ def evaluate(
         terms, log_weights = compiled(terms), compiled(log_weights)
     reconstruction, rate = over_data(lambda x, key: terms(params, x, key), x, elbo_key, ROWS // ELBO_SAMPLES)
 
-    def evidence(x: Tensor, key: Key) -> Evidence:
+    def evidence(x: Tensor, key: Key) -> Rows:
         q = model.posterior(params, x)
-        return from_log_weights(lambda at: log_weights(params, q, x, at), key, k)
+        found = from_log_weights(lambda at: log_weights(params, q, x, at), key, k, bounded=not q.reparameterised)
+        return found.log_p, found.standard_error
 
-    nll, error, _, _ = over_data(evidence, x, evidence_key, max(1, ROWS // chunk))
+    log_p, errors = over_data(evidence, x, evidence_key, max(1, ROWS // chunk))
+    mean, error = average(log_p, errors)
     used = active_units(posterior_means(model, params, x)).active if n > 1 else torch.zeros(0)
     return Evaluation(
         reconstruction=reconstruction.mean().item(),
         kl=rate.mean().item(),
-        nll=-nll.mean().item(),
-        error=error.square().sum().sqrt().item() / n,
+        nll=-mean,
+        error=error,
+        unknown=int((~errors.isfinite()).sum()),
         pixels=math.prod(x.shape[1:]),
         active_units=int(used.sum()),
         units=len(used),

@@ -125,7 +125,9 @@ def test_a_model_without_a_floor_has_none():
     assert "worse than" not in found.summary
 
 
-FOUND = evaluation.Evaluation(-20.0, 3.0, nll=22.0, error=0.01, pixels=16, active_units=2, units=3, k=5, floor=27.0)
+FOUND = evaluation.Evaluation(
+    -20.0, 3.0, nll=22.0, error=0.01, unknown=0, pixels=16, active_units=2, units=3, k=5, floor=27.0
+)
 
 
 def test_a_model_below_the_floor_says_so():
@@ -140,6 +142,8 @@ def test_the_table_has_every_number():
     assert row["bits_per_dim"] == pytest.approx(22 / 16 / math.log(2))
     for text in ("23.00   27.00", "20.00", "3.00", "NLL (K = 5)", "22.00 ± 0.010", "1.984   2.435", "2 of 3"):
         assert text in summary
+    assert "error is not known" not in summary
+    assert "± 0.010 (Monte Carlo; of 2 data the error is not known)" in FOUND._replace(unknown=2).finding().summary
 
 
 def test_over_data_fills_up_and_cuts():

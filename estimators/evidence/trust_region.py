@@ -2,8 +2,8 @@
 
 m(s) = slope s - s B s / 2 with |s| <= radius, B = -Hessian, for every datum by itself. A direction p along which the
 log density is convex, p B p <= 0, is followed to the radius. Iterations end by Nash and Sofer's test, where the i-th
-added i (m_i - m_{i-1}) <= m_i / 5, or where the residual is rounding. A gain within the tolerance waits for the latter:
-only then does it tell that there is none.
+added i (m_i - m_{i-1}) < enough m_i, or where the residual is rounding. A gain within the tolerance waits for the
+latter: only then does it tell that there is none.
 
 Cost          a Hessian-vector product per iteration, at most 2 m + 10 of them and 500
 Reference     Steihaug, 1983; Nash and Sofer, 1990; Conn, Gould and Toint, 2000
@@ -17,8 +17,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from jensen.core import keys
-
-ENOUGH = 0.2
 
 
 class Move(NamedTuple):
@@ -37,18 +35,18 @@ def best_move(
     slope: Float[Tensor, "n m"],
     times: Callable[[Tensor], Tensor],
     radius: Float[Tensor, " n"],
-    wanted: Bool[Tensor, " n"],
+    enough: Float[Tensor, " n"],
     tolerance: float,
 ) -> Move:
-    """The approximate maximiser of the model for the data where it is wanted, and 0 for others.
+    """The approximate maximiser of the model; of radius 0, no step.
 
-    times: a vector (n, m) multiplied by each datum's Hessian.
+    times: a vector (n, m) multiplied by each datum's Hessian. enough: the share of Nash and Sofer's test, 0 for none.
     """
     eps = torch.finfo(slope.dtype).eps
     direction = residual = slope = _nudged(slope)
     square = start = _dot(residual, residual)
     step = curved = torch.zeros_like(slope)
-    gain, active = torch.zeros_like(radius), wanted & square.isfinite()
+    gain, active = torch.zeros_like(radius), (radius > 0) & square.isfinite()
     bounded = convex = torch.zeros_like(active)
     for i in range(1, min(2 * slope.shape[-1] + 10, 500) + 1):
         change = -times(direction)
@@ -64,8 +62,8 @@ def best_move(
         bounded, convex = bounded | (active & ends), convex | (active & rises)
         residual = residual - length * change
         new = _dot(residual, residual)
-        enough = (gain > tolerance) & (i * (gain - before) <= ENOUGH * gain)
-        active = active & ~ends & ~enough & (new > start * eps**1.5)
+        slow = (gain > tolerance) & (i * (gain - before) < enough * gain)
+        active = active & ~ends & ~slow & (new > start * eps**1.5)
         if not active.any():
             break
         direction = torch.where(active[:, None], residual + (new / square)[:, None] * direction, direction)

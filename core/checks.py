@@ -25,6 +25,8 @@ def check_tensor(name: str, value: object, axes: str = "...", fix: str = "") -> 
 
 def check_floating(name: str, value: object, axes: str = "...", fix: str = "") -> None:
     """A tensor in floating point with these axes, as `check_tensor` takes them."""
+    if axes == "..." and isinstance(value, Tensor) and value.is_floating_point():
+        return
     check_tensor(name, value, axes, fix)
     if isinstance(value, Tensor) and not value.is_floating_point():
         raise TypeError(f"expected {name} in floating point, got {value.dtype}: convert it with {name}.float()")

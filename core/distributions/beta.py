@@ -59,7 +59,7 @@ class Beta(NamedTuple):
         """sum_d (a - 1) log z + (b - 1) log(1 - z) - log B(a, b) in nats per datum: (s, n, d) -> (s, n)."""
         self._check()
         check_value(z, self.concentration1)
-        a, b, rows = double(self.concentration1), double(self.concentration0), outside(z, 0, 1)
+        a, b, rows = double(self.concentration1), double(self.concentration0), outside(z, 0.0, 1.0)
         z = moved_inside(double(z), rows, 0.5)
         terms = log_density(torch.stack([z, 1 - z], -1), torch.stack([a, b], -1))
         return narrow(zero_density(terms.sum(-1), rows), self.concentration1)

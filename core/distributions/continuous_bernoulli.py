@@ -9,7 +9,11 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.bijections import UnitInterval
 from jensen.core.contracts import Key
-from jensen.core.distributions.exponential_tilt import log_normaliser, log_normaliser_divergence, log_normaliser_slope
+from jensen.core.distributions.exponential_tilt import (
+    log_normaliser_below,
+    log_normaliser_divergence,
+    log_normaliser_slope,
+)
 from jensen.core.distributions.shapes import check_value, noise_shape
 from jensen.core.distributions.support import moved_inside, outside, zero_density
 from jensen.core.numerics import at_least_float32, bisect, double, narrow
@@ -52,11 +56,10 @@ class ContinuousBernoulli(NamedTuple):
     def log_prob(self, x: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:
         """sum_d logits x - A(logits) in nats per datum: (s, n, d) -> (s, n)."""
         check_value(x, self.logits)
-        logits, rows = at_least_float32(self.logits), outside(x, 0, 1)
+        logits, rows = at_least_float32(self.logits), outside(x, 0.0, 1.0)
         x = moved_inside(at_least_float32(x), rows, 0.5)
-        positive = logits > 0
-        terms = (x - positive.to(x.dtype)) * logits - log_normaliser(torch.where(positive, -logits, logits))
-        return zero_density(terms.sum(-1), rows)
+        end = (logits > 0).to(x.dtype)  # where the density is largest
+        return zero_density(((x - end) * logits - log_normaliser_below(logits)).sum(-1), rows)
 
     def bijection(self) -> UnitInterval:
         """Onto (0, 1)^d, all of the support but its edge."""
@@ -69,8 +72,8 @@ class ContinuousBernoulli(NamedTuple):
     def entropy(self) -> Float[Tensor, "..."]:
         """sum_d A(logits) - logits A'(logits), in nats: (n,)."""
         logits = double(self.logits)
-        logits = torch.where(logits > 0, -logits, logits)  # it is even
-        return narrow((log_normaliser(logits) - logits * log_normaliser_slope(logits)).sum(-1), self.logits)
+        below = torch.where(logits > 0, -logits, logits)  # it is even
+        return narrow((log_normaliser_below(below) - below * log_normaliser_slope(below)).sum(-1), self.logits)
 
     def kl(self, p: "ContinuousBernoulli", /) -> Float[Tensor, "..."]:
         """KL(self || p) in nats per datum: (n,). Exact for tiny values, and never negative."""

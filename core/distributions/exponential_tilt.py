@@ -30,11 +30,16 @@ EDGE = 80.0  # e^-80 is 0 beside 1
 def log_normaliser(logits: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """A(a), with A(0) = 0."""
     a = at_least_float32(logits)
-    near = a.abs() < 0.5
+    return torch.where(a > 0, a, 0.0) + log_normaliser_below(a)
+
+
+def log_normaliser_below(a: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """A(-|a|) = A(a) - max(a, 0), which is no larger than log |a|."""
+    a = torch.where(a > 0, -a, a)  # not -|a|, whose slope at 0 is 0
+    near = a > -0.5
     y = torch.where(near, a, 0.0).square()
-    series = y * _polynomial(SERIES[:NEAR], y)
-    far = torch.where(near, 1.0, a).abs()
-    return torch.where(near, a / 2 + series, a.clamp_min(0) + torch.log(-torch.expm1(-far) / far))
+    far = torch.where(near, -1.0, a)
+    return torch.where(near, a / 2 + y * _polynomial(SERIES[:NEAR], y), torch.log(torch.expm1(far) / far))
 
 
 def log_normaliser_slope(logits: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
@@ -73,8 +78,9 @@ def log_normaliser_divergence(p: Float[Tensor, "..."], q: Float[Tensor, "..."]) 
 
 
 def _polynomial(coefficients: Sequence[float], y: Tensor) -> Tensor:
-    total = torch.zeros_like(y)
-    for c in reversed(coefficients):
+    *rest, last = coefficients
+    total = torch.full_like(y, last)
+    for c in reversed(rest):
         total = c + y * total
     return total
 

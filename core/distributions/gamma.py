@@ -67,7 +67,7 @@ class Gamma(NamedTuple):
         """
         self._check()
         check_value(z, self.concentration)
-        a, b, rows = double(self.concentration), double(self.rate), outside(z, 0)
+        a, b, rows = double(self.concentration), double(self.rate), outside(z, 0.0)
         z = moved_inside(double(z), rows, 1.0)
         off = b * z - a
         near = off.abs() < 0.5 * a

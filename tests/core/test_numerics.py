@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.func import grad
 
-from jensen.core.distributions import exponential_tilt
+from jensen.core.distributions import ContinuousBernoulli, exponential_tilt
 from jensen.core.numerics import digamma_rest, exp_less_tangent, log_gamma_rest, log_gamma_rest_divergence, log_ratio
 
 DIGITS = 200
@@ -70,6 +70,18 @@ def test_log_ratios(p, q):
 def test_exponentials_less_their_tangent(t):
     with mp.workdps(DIGITS):
         close(exp_less_tangent(value(t)), mp.expm1(mp.mpf(t)) - mp.mpf(t), 1e-14)
+
+
+@pytest.mark.parametrize("a", [-1.0, -0.5, -1e-9, 0.0, 1e-9, 0.5, 1.0])
+def test_the_tilted_uniform_is_smooth(a):
+    """Slopes of A and of its divergences across 0 and where its series ends: 1/2, 1/12 and their likes."""
+    slope = exponential_tilt.log_normaliser_slope
+    torch.testing.assert_close(grad(exponential_tilt.log_normaliser)(value(a)), slope(value(a)), rtol=1e-14, atol=0)
+    for q in (0.3, -3.0, 50.0):
+        of_p = grad(exponential_tilt.log_normaliser_divergence)(value(a), value(q))
+        torch.testing.assert_close(of_p, slope(value(a)) - slope(value(q)), rtol=1e-12, atol=0)
+    bend = grad(grad(lambda t: ContinuousBernoulli(t[None, None]).entropy().sum()))(value(0.0))
+    torch.testing.assert_close(bend, value(-1 / 12), rtol=1e-12, atol=0)
 
 
 def below(a):

@@ -13,6 +13,7 @@ from jensen.core.bijections import Above, Interval, Positive, Real, Simplex, Uni
 from jensen.core.contracts import Bijection, Event, Key, Noise
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.support import moved_inside, zero_density
+from jensen.core.distributions.uniform import inside
 from jensen.core.trees import Params, Static
 
 
@@ -51,8 +52,7 @@ class FromTorch(NamedTuple):
             return base.loc + torch.einsum("...ij,...j->...i", base.scale_tril, noise)
         if isinstance(base, Normal):
             return base.loc + base.scale * noise
-        finfo = torch.finfo(noise.dtype)
-        return base.icdf(noise.clamp(finfo.tiny, 1 - finfo.eps / 2))
+        return base.icdf(inside(noise))
 
     def log_prob(self, z: Event, /) -> Float[Tensor, "..."]:
         """torch's log_prob in nats per datum, -inf outside the support: (s, n, *event) -> (s, n)."""

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from jensen.core.distributions.uniform import inside
 from jensen.core.numerics import double
 
-_LEAST = 1e-38  # uniform noise is 0 with probability 2^-31, and a sample is never 0
 _TINY = -40.0  # log z where z itself no longer changes log P(a, z) - a log z, in float64
 
 
@@ -24,7 +24,7 @@ def log_standard_gamma(u: Float[Tensor, "*s"], concentration: Float[Tensor, "*n"
     """
     a = double(concentration)
     detached = a.detach()
-    log_z = _log_quantile(u.detach().double().clamp_min(_LEAST), detached)
+    log_z = _log_quantile(inside(u.detach().double()), detached)
     return log_z + _slope(log_z, detached) * (a - detached)
 
 

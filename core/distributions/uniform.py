@@ -13,15 +13,15 @@ LEAST = 2.0**-32
 
 def exponential(u: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """-log(1 - u), an exponential number above 0."""
-    return -torch.log1p(-_inside(u))
+    return -torch.log1p(-inside(u))
 
 
 def logistic(u: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """log(u / (1 - u)), a logistic number; finite."""
-    u = _inside(u)
+    u = inside(u)
     return torch.log(u) - torch.log1p(-u)
 
 
-def _inside(u: Tensor) -> Tensor:
-    """u in (0, 1)."""
+def inside(u: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """u in (0, 1), for quantiles."""
     return torch.where(u == 0, LEAST, u).clamp_max(1 - torch.finfo(u.dtype).eps / 2)

@@ -96,9 +96,9 @@ def law(
     return register
 
 
-def spoiled(value: Any, **methods: Callable[..., object]) -> Any:
-    """The same value with other methods: a planted bug. For NamedTuples and dataclasses."""
-    kind = type(f"Spoiled{type(value).__name__}", (type(value),), methods)
+def spoiled(value: Any, **members: object) -> Any:
+    """The same value with other methods or class attributes: a planted bug. For NamedTuples and dataclasses."""
+    kind = type(f"Spoiled{type(value).__name__}", (type(value),), members)
     if isinstance(value, tuple):
         return kind(*value)
     return kind(**{field.name: getattr(value, field.name) for field in dataclasses.fields(value)})

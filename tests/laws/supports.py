@@ -10,7 +10,7 @@ from torch.func import grad, vmap
 from jensen.core import ops, trees
 from jensen.core.bijections import Positive, Real, UnitInterval
 from jensen.core.contracts import Bijection, Constrained, Distribution, Enumerable
-from jensen.core.distributions import DiagNormal, Gamma
+from jensen.core.distributions import DiagNormal, Gamma, from_real, to_real
 from jensen.laws._law import law, spoiled
 from jensen.laws.assertions import mean_is_exact
 from jensen.laws.distributions import COINS, KEY, ZERO
@@ -105,6 +105,20 @@ def nan_stays_nan(q: Distribution, move: Moved) -> None:
     found = q.log_prob(torch.cat([torch.cat([first[None], z[0, 1:]])[None], z[1:]]))
     assert found[0, 0].isnan(), f"{found[0, 0]} at {first}"
     assert not found.flatten()[1:].isnan().any(), found
+
+
+@law(
+    "distribution",
+    given=lambda q: st.floats(-3, 3),
+    planted=lambda: [spoiled(EXPONENTIAL, domains={"rate": Positive()}), spoiled(EXPONENTIAL, domains={})],
+)
+def fields_move_freely(q: Distribution, shift: float) -> None:
+    """from_real(q, to_real(q)) = q, and to_real(q) moved by any numbers is a distribution: the fields' `domains`."""
+    free = to_real(q)
+    for back, field in zip(trees.leaves(from_real(q, free)), trees.leaves(q), strict=True):
+        torch.testing.assert_close(back, field, rtol=1e-9, atol=0)
+    moved = from_real(q, trees.map(lambda t: t + shift, free))
+    assert not moved.log_prob(moved.sample(moved.noise(KEY, 3))).isnan().any(), moved
 
 
 @law(

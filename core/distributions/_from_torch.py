@@ -10,6 +10,7 @@ from torch.distributions import Independent, MultivariateNormal, Normal, constra
 
 from jensen.core import keys
 from jensen.core.bijections import Above, Interval, Positive, Real, Simplex, UnitInterval
+from jensen.core.checks import check_count, check_floating, described
 from jensen.core.contracts import Bijection, Event, Key, Noise
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.support import moved_inside, zero_density
@@ -40,13 +41,14 @@ class FromTorch(NamedTuple):
 
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n *d"]:
         """Standard normal or uniform noise, (s, n, *event)."""
-        d = self._made()
+        d, s = self._made(), check_count("s", s)
         shape, dtype = (s, *d.batch_shape, *d.event_shape), d.mean.dtype
         return (keys.normal if _is_normal(d) else keys.uniform)(key, shape, dtype)
 
     def sample(self, noise: Noise, /) -> Event:
         """loc + scale noise, or the quantile at noise; differentiable in the parameters."""
         check_domains(self)
+        check_floating("noise", noise)
         base = self._base()
         if isinstance(base, MultivariateNormal):
             return base.loc + torch.einsum("...ij,...j->...i", base.scale_tril, noise)
@@ -57,6 +59,7 @@ class FromTorch(NamedTuple):
     def log_prob(self, z: Event, /) -> Float[Tensor, "..."]:
         """torch's log_prob in nats per datum, -inf outside the support: (s, n, *event) -> (s, n)."""
         check_domains(self)
+        check_floating("z", z)
         d = self._made()
         support = d.support
         assert support is not None  # of the families that from_torch takes
@@ -100,6 +103,8 @@ def from_torch(d: TorchDistribution) -> FromTorch:
 
     TypeError for a d that is neither normal nor has a quantile function; ValueError for another batch shape.
     """
+    if not isinstance(d, TorchDistribution):
+        raise TypeError(f"expected d, a torch.distributions.Distribution, got {described(d)}: pass one of torch's")
     if len(d.batch_shape) != 1:
         raise ValueError(
             f"expected a batch shape (n,), one row per datum, got {tuple(d.batch_shape)}: "

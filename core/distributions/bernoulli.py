@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import keys
+from jensen.core.checks import check_floating
 from jensen.core.contracts import Key, WeakDerivative
-from jensen.core.distributions.shapes import check_enumerable, check_value, noise_shape
+from jensen.core.distributions.shapes import check_enumerable, check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.support import over_unit_interval
 from jensen.core.distributions.uniform import logistic
 from jensen.core.numerics import at_least_float32, entropy_of, kl_of_masses
@@ -33,7 +34,8 @@ class Bernoulli(NamedTuple):
 
     @classmethod
     def from_mean(cls, mean: Float[Tensor, "*n d"]) -> "Bernoulli":
-        """logits = log(mean / (1 - mean)), for a mean in (0, 1)."""
+        """logits = log(mean / (1 - mean)), for a mean in [0, 1]; ValueError for another."""
+        check_share("mean", mean)
         return cls(torch.logit(mean))
 
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:
@@ -46,7 +48,7 @@ class Bernoulli(NamedTuple):
         z = 1 where u < sigmoid(logits) for logits <= 0, and where u >= sigmoid(-logits) for others, so that small odds
         of either value are as fine as u is near 0.
         """
-        check_value(u, self.logits)
+        check_value(u, self.logits, "noise")
         often, logits = self._often(), at_least_float32(self.logits)
         rarely = u < torch.sigmoid(-logits.abs())
         return (rarely != often).to(self.logits.dtype)
@@ -56,7 +58,7 @@ class Bernoulli(NamedTuple):
 
         The noise is log((1 - u) / u) for logits <= 0, and log(u / (1 - u)) for others.
         """
-        check_value(u, self.logits)
+        check_value(u, self.logits, "noise")
         return self.logits + torch.where(self._often(), 1, -1) * logistic(u)
 
     def perturbed_given(self, u: Float[Tensor, "s n d"], z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
@@ -95,13 +97,13 @@ class Bernoulli(NamedTuple):
 
     def kl_per_dimension(self, p: "Bernoulli", /) -> Float[Tensor, "... d"]:
         """The terms of `kl`: (n, d)."""
-        check_value(self.logits, p.logits)
+        check_pair(self, p)
         gap = at_least_float32(p.logits) - at_least_float32(self.logits)
         return kl_of_masses(self.log_masses(), p.log_masses(), torch.stack([torch.zeros_like(gap), gap], -1))
 
     def squared_wasserstein2(self, p: "Bernoulli", /) -> Float[Tensor, "..."]:
         """sum_d |P(1) - p's P(1)|: (n,)."""
-        check_value(self.logits, p.logits)
+        check_pair(self, p)
         q_mean, p_mean = (torch.sigmoid(at_least_float32(each.logits)) for each in (self, p))
         return (q_mean - p_mean).abs().sum(-1)
 
@@ -129,6 +131,7 @@ class Bernoulli(NamedTuple):
 
 def check_binary(x: Float[Tensor, "..."]) -> None:
     """Raises a ValueError for values other than 0 and 1, which no Bernoulli gives a probability; NaN passes through."""
+    check_floating("x", x)
     grey = (x != 0) & (x != 1) & ~x.isnan()
     if grey.any():
         raise ValueError(

@@ -11,7 +11,7 @@ from jensen.core.bijections import Positive, UnitInterval
 from jensen.core.contracts import Key
 from jensen.core.distributions.dirichlet import Dirichlet, log_density
 from jensen.core.distributions.fields import check_domains
-from jensen.core.distributions.shapes import check_fields, check_value, noise_shape
+from jensen.core.distributions.shapes import check_fields, check_pair, check_value, noise_shape
 from jensen.core.distributions.standard_gamma import log_standard_gamma
 from jensen.core.distributions.support import moved_inside, outside, zero_density
 from jensen.core.numerics import at_least_float32, double, narrow
@@ -48,7 +48,7 @@ class Beta(NamedTuple):
         both z and 1 - z.
         """
         pairs = self._pairs().concentration
-        check_value(u, pairs)
+        check_value(u, pairs, "noise")
         one, zero = log_standard_gamma(u, pairs).unbind(-1)
         logit, dtype = one - zero, self.concentration1.dtype
         z = torch.sigmoid(logit.detach()).clamp_min(torch.finfo(dtype).tiny).to(dtype)
@@ -83,7 +83,7 @@ class Beta(NamedTuple):
 
     def kl_per_dimension(self, p: "Beta", /) -> Float[Tensor, "... d"]:
         """The terms of `kl`: (n, d)."""
-        check_value(self.concentration1, p.concentration1)
+        check_pair(self, p)
         return self._pairs().kl(p._pairs())
 
     def _pairs(self) -> Dirichlet:
@@ -92,5 +92,5 @@ class Beta(NamedTuple):
         return Dirichlet(torch.stack([self.concentration1, self.concentration0], -1))
 
     def _check(self) -> None:
-        check_fields(self.concentration1, self.concentration0)
+        check_fields(concentration1=self.concentration1, concentration0=self.concentration0)
         check_domains(self)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from jensen.core import keys
 from jensen.core.bijections.simplex import slack
 from jensen.core.contracts import Key
-from jensen.core.distributions.shapes import check_enumerable, check_value, noise_shape
+from jensen.core.distributions.shapes import check_enumerable, check_pair, check_value, noise_shape
 from jensen.core.distributions.support import off_simplex, zero_density
 from jensen.core.distributions.uniform import exponential
 from jensen.core.numerics import at_least_float32, entropy_of, kl_of_masses
@@ -46,7 +46,7 @@ class Categorical(NamedTuple):
 
         Rare choices come of small u, which is finer than u near 1.
         """
-        check_value(u, self.logits)
+        check_value(u, self.logits, "noise")
         return at_least_float32(self.logits) - torch.log(exponential(u))
 
     def perturbed_given(self, u: Float[Tensor, "s n d k"], z: Float[Tensor, "s n d k"], /) -> Float[Tensor, "s n d k"]:
@@ -90,13 +90,13 @@ class Categorical(NamedTuple):
 
     def kl_per_dimension(self, p: "Categorical", /) -> Float[Tensor, "... d"]:
         """The terms of `kl`: (n, d)."""
-        check_value(self.logits, p.logits)
+        check_pair(self, p)
         gap = at_least_float32(p.logits) - at_least_float32(self.logits)
         return kl_of_masses(self.log_masses(), p.log_masses(), gap)
 
     def squared_wasserstein2(self, p: "Categorical", /) -> Float[Tensor, "..."]:
         """sum_{d, k} |P - p's P|, of one-hot values: (n,)."""
-        check_value(self.logits, p.logits)
+        check_pair(self, p)
         return (self.log_masses().exp() - p.log_masses().exp()).abs().sum((-2, -1))
 
     def log_masses(self) -> Float[Tensor, "*n d k"]:

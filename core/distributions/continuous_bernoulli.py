@@ -14,7 +14,7 @@ from jensen.core.distributions.exponential_tilt import (
     log_normaliser_divergence,
     log_normaliser_slope,
 )
-from jensen.core.distributions.shapes import check_value, noise_shape
+from jensen.core.distributions.shapes import check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.support import moved_inside, outside, zero_density
 from jensen.core.numerics import at_least_float32, bisect, double, narrow
 
@@ -33,7 +33,8 @@ class ContinuousBernoulli(NamedTuple):
 
     @classmethod
     def from_mean(cls, mean: Float[Tensor, "*n d"]) -> "ContinuousBernoulli":
-        """The logits of this mean in (0, 1), by bisection on [-1e4, 1e4]: its maximum-likelihood fit."""
+        """The logits of this mean in [0, 1], by bisection on [-1e4, 1e4]: its maximum-likelihood fit."""
+        check_share("mean", mean)
         edge = torch.full_like(mean, 1e4)
         low, high = bisect(lambda logits: log_normaliser_slope(logits) < mean, -edge, edge, 80)
         return cls((low + high) / 2)
@@ -44,7 +45,7 @@ class ContinuousBernoulli(NamedTuple):
 
     def sample(self, u: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
         """The inverse distribution function at u, log(1 + u (e^a - 1)) / a with a = logits; differentiable."""
-        check_value(u, self.logits)
+        check_value(u, self.logits, "noise")
         a, u = torch.broadcast_tensors(at_least_float32(self.logits), at_least_float32(u))
         near, negative = a.abs() < (0.01 if a.dtype == torch.float64 else 0.1), a < 0
         wide, tiny = torch.where(near, 1.0, a).abs(), torch.finfo(u.dtype).tiny
@@ -81,7 +82,7 @@ class ContinuousBernoulli(NamedTuple):
 
     def kl_per_dimension(self, p: "ContinuousBernoulli", /) -> Float[Tensor, "... d"]:
         """The terms of `kl`: (n, d)."""
-        check_value(self.logits, p.logits)
+        check_pair(self, p)
         return narrow(log_normaliser_divergence(double(p.logits), double(self.logits)), self.logits)
 
 

@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import keys
+from jensen.core.checks import check_floating
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key, WeakDerivative
-from jensen.core.distributions.shapes import check_fields, check_value, noise_shape
+from jensen.core.distributions.shapes import check_fields, check_pair, check_value, noise_shape
 from jensen.core.distributions.standard_normal import maxwell, rayleigh
 from jensen.core.numerics import at_least_float32, bounded, double, exp_less_tangent
 from jensen.core.ops import normal_kl, normal_log_prob, normal_sample
@@ -36,13 +37,16 @@ class DiagNormal(NamedTuple):
     @classmethod
     def from_mean(cls, mean: Float[Tensor, "*n d"]) -> "DiagNormal":
         """The unit-scale normal of this mean."""
+        check_floating("mean", mean)
         return cls(mean, torch.zeros_like(mean))
 
     @classmethod
     def from_scale(cls, loc: Float[Tensor, "*n d"], scale: Float[Tensor, "..."]) -> "DiagNormal":
         """The normal of this mean and standard deviation, expanded to loc's shape. ValueError unless scale > 0."""
+        check_floating("loc", loc)
+        check_floating("scale", scale)
         if is_concrete(scale) and not (scale > 0).all():
-            raise ValueError(f"expected scales above 0, got {scale.min().item():.4g}: pass log_scale for any number")
+            raise ValueError(f"expected scale above 0, got {scale.min().item():.4g}: pass log_scale for any number")
         return cls(loc, torch.log(scale).expand_as(loc))
 
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:
@@ -52,7 +56,7 @@ class DiagNormal(NamedTuple):
     def sample(self, eps: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
         """z = loc + exp(log_scale) eps, differentiable in both."""
         self._check()
-        check_value(eps, self.loc)
+        check_value(eps, self.loc, "noise")
         return (self.loc + torch.exp(bounded(self.log_scale)) * eps).to(self.loc.dtype)
 
     def log_prob(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:
@@ -78,16 +82,16 @@ class DiagNormal(NamedTuple):
 
     def kl(self, p: "DiagNormal", /) -> Float[Tensor, "..."]:
         """KL(self || p) in nats per datum: (n,)."""
+        check_pair(self, p)
         self._check()
         p._check()
-        check_value(self.loc, p.loc)
         return normal_kl(self.loc, self.log_scale, p.loc, p.log_scale)
 
     def kl_per_dimension(self, p: "DiagNormal", /) -> Float[Tensor, "... d"]:
         """The terms of `kl`: (n, d)."""
+        check_pair(self, p)
         self._check()
         p._check()
-        check_value(self.loc, p.loc)
         return normal_kl(*(t[..., None] for t in (*self, *p)))
 
     def chernoff(self, p: "DiagNormal", a: float, /) -> Float[Tensor, "..."]:
@@ -96,9 +100,9 @@ class DiagNormal(NamedTuple):
         sum_d ((log r - a t) / (a (1 - a)) + u^2 / r) / 2 with r = 1 + a (e^t - 1), t and u as in `ops.normal_kl`; it
         diverges where r, a self's variance + (1 - a) p's over p's, is not positive.
         """
+        check_pair(self, p)
         self._check()
         p._check()
-        check_value(self.loc, p.loc)
         log_scale, p_log_scale = double(bounded(self.log_scale)), double(bounded(p.log_scale))
         t = 2 * (log_scale - p_log_scale)
         u = (double(self.loc) - double(p.loc)) * torch.exp(-p_log_scale)
@@ -114,9 +118,9 @@ class DiagNormal(NamedTuple):
 
     def squared_wasserstein2(self, p: "DiagNormal", /) -> Float[Tensor, "..."]:
         """sum_d (loc - p_loc)^2 + (scale - p_scale)^2, in squared units of z: (n,) (Dowson and Landau, 1982)."""
+        check_pair(self, p)
         self._check()
         p._check()
-        check_value(self.loc, p.loc)
         log_scale, p_log_scale = bounded(self.log_scale), bounded(p.log_scale)
         scales = torch.exp(p_log_scale) * torch.expm1(log_scale - p_log_scale)
         return ((at_least_float32(self.loc) - at_least_float32(p.loc)).square() + scales.square()).sum(-1)
@@ -144,7 +148,7 @@ class DiagNormal(NamedTuple):
         return DiagNormal(at_least_float32(self.loc), edge - F.softplus(edge - log_scale))
 
     def _check(self) -> None:
-        check_fields(self.loc, self.log_scale)
+        check_fields(loc=self.loc, log_scale=self.log_scale)
 
 
 def _log_scale_at(rate: float) -> float:

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.bijections import Positive, Simplex
+from jensen.core.checks import check_floating
 from jensen.core.contracts import Key
 from jensen.core.distributions.fields import check_domains
-from jensen.core.distributions.shapes import check_value, noise_shape
+from jensen.core.distributions.shapes import check_pair, check_value, noise_shape
 from jensen.core.distributions.standard_gamma import log_standard_gamma
 from jensen.core.distributions.support import moved_inside, off_simplex, zero_density
 from jensen.core.numerics import (
@@ -50,8 +51,8 @@ class Dirichlet(NamedTuple):
         The gradient is the gammas' implicit one (Figurnov et al., 2018), a constant to a second derivative.
         u has no gradient.
         """
-        check_domains(self)
-        check_value(u, self.concentration)
+        self._check()
+        check_value(u, self.concentration, "noise")
         log_z = torch.log_softmax(log_standard_gamma(u, self.concentration), -1)
         dtype = self.concentration.dtype
         z = log_z.detach().exp().clamp_min(torch.finfo(dtype).tiny).to(dtype)
@@ -62,7 +63,7 @@ class Dirichlet(NamedTuple):
 
         A density of k - 1 of the coordinates.
         """
-        check_domains(self)
+        self._check()
         check_value(z, self.concentration)
         a, rows = double(self.concentration), off_simplex(z)
         log_p = log_density(moved_inside(double(z), rows, 1.0), a)
@@ -74,12 +75,12 @@ class Dirichlet(NamedTuple):
 
     def mean(self) -> Float[Tensor, "*n k"]:
         """a / sum_k a: (n, k)."""
-        check_domains(self)
+        self._check()
         return self.concentration / self.concentration.sum(-1, keepdim=True)
 
     def entropy(self) -> Float[Tensor, "..."]:
         """log B(a) - sum_k (a - 1) (digamma(a) - digamma(sum_k a)), in nats: (n,); without their main terms."""
-        check_domains(self)
+        self._check()
         a = double(self.concentration)
         total = a.sum(-1)
         parts = torch.log(a / total[..., None]) + log_gamma_rest(a) - (a - 1) * digamma_rest(a)
@@ -92,14 +93,18 @@ class Dirichlet(NamedTuple):
         sum_k a_p (e^t - 1 - t) + R(a_p, a) - R(sum_k a_p, sum_k a), with t the log of self's mean over p's and R of
         `log_gamma_rest_divergence`.
         """
-        check_domains(self)
-        check_domains(p)
-        check_value(self.concentration, p.concentration)
+        check_pair(self, p)
+        self._check()
+        p._check()
         a, a_p = double(self.concentration), double(p.concentration)
         gap, total, total_p = (a_p - a).sum(-1), a.sum(-1), a_p.sum(-1)
         t = log_ratio(total_p, total, gap)[..., None] - log_ratio(a_p, a)
         parts = a_p * exp_less_tangent(t) + log_gamma_rest_divergence(a_p, a)
         return narrow(parts.sum(-1) - log_gamma_rest_divergence(total_p, total, gap), self.concentration)
+
+    def _check(self) -> None:
+        check_floating("concentration", self.concentration)
+        check_domains(self)
 
 
 def log_density(z: Float[Tensor, "... k"], a: Float[Tensor, "*n k"]) -> Float[Tensor, "..."]:

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
+from jensen.core.checks import check_distribution, described
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Bijection, can
 from jensen.core.trees import Tree
@@ -29,6 +30,7 @@ def to_real(q: Q) -> Q:
 
     A tree for an optimiser, which is a distribution again after `from_real` alone. NaN stays NaN.
     """
+    check_distribution("q", q)
     return _walk(None, q, q, lambda domain, field: domain.inverse(field)[0])
 
 
@@ -40,6 +42,9 @@ def from_real(q: Q, free: Tree) -> Q:
 
     from_real(q, to_real(q)) = q. Only the kinds of q and of its parts matter, not its values.
     """
+    check_distribution("q", q)
+    if not isinstance(free, type(q)):
+        raise TypeError(f"expected free, a tree of q's kind, got {described(free)}: pass one like to_real(q)")
     return _walk(None, q, free, lambda domain, field: domain.forward(field)[0])
 
 

@@ -8,10 +8,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.checks import check_floating
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
 from jensen.core.distributions.diag_normal import DiagNormal
-from jensen.core.distributions.shapes import check_value, noise_shape
+from jensen.core.distributions.shapes import check_pair, check_value, noise_shape
 from jensen.core.distributions.support import moved_inside, outside, zero_density
 from jensen.core.numerics import at_least_float32, bounded
 from jensen.core.ops import normal_kl
@@ -43,15 +44,26 @@ class FullNormal(NamedTuple):
 
         ValueError for a covariance that is not positive definite.
         """
+        check_floating("loc", loc, "n d", "one row per datum")
+        n, d = loc.shape
+        check_floating("covariance", covariance, f"... {d} {d}", "one for all data, or one for each")
+        if covariance.shape[:-2] not in ((), (n,)):
+            raise ValueError(
+                f"expected covariance ({d}, {d}) or ({n}, {d}, {d}) of {n} data, got {tuple(covariance.shape)}: "
+                "pass one for all data, or one for each"
+            )
         factor, failed = torch.linalg.cholesky_ex(at_least_float32(covariance).expand(*loc.shape, loc.shape[-1]))
         if is_concrete(failed) and failed.any():
-            raise ValueError("expected positive definite covariances (n, d, d): add a multiple of the identity to them")
+            raise ValueError(
+                "expected a positive definite covariance of each datum, got another: add a multiple of the identity"
+            )
         log_scale = torch.log(factor.diagonal(dim1=-2, dim2=-1))
         return cls(loc, log_scale.to(loc.dtype), torch.tril(factor, -1).to(loc.dtype))
 
     @classmethod
     def from_draws(cls, z: Float[Tensor, "s n d"]) -> "FullNormal":
         """The normal of the draws' mean and unbiased covariance, for each datum. ValueError unless s > d."""
+        check_floating("z", z, "s n d", "pass draws of q.sample")
         s, _, d = z.shape
         if s <= d:
             raise ValueError(f"expected more draws than components, got {s} of {d}: from_diagonal needs fewer")
@@ -65,7 +77,7 @@ class FullNormal(NamedTuple):
 
     def sample(self, eps: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
         """z = loc + L eps, differentiable in all fields."""
-        check_value(eps, self.loc)
+        check_value(eps, self.loc, "noise")
         moved = torch.einsum("nij,...nj->...ni", self._factor(), at_least_float32(eps))
         return (self.loc + moved).to(self.loc.dtype)
 
@@ -90,7 +102,7 @@ class FullNormal(NamedTuple):
         The diagonal's part is `normal_kl` of the scales, and the rest of A is L_p^-1 (L - L_p), so that small KLs are
         accurate.
         """
-        check_value(self.loc, p.loc)
+        check_pair(self, p)
         zero, scale = torch.zeros_like(self.loc), bounded(p.log_scale)
         change = torch.tril(at_least_float32(self.lower) - at_least_float32(p.lower), -1)
         change = change + torch.diag_embed(torch.exp(scale) * torch.expm1(bounded(self.log_scale) - scale))

@@ -10,7 +10,7 @@ from jensen.core import keys
 from jensen.core.bijections import Positive
 from jensen.core.contracts import Key
 from jensen.core.distributions.fields import check_domains
-from jensen.core.distributions.shapes import check_fields, check_value, noise_shape
+from jensen.core.distributions.shapes import check_fields, check_pair, check_value, noise_shape
 from jensen.core.distributions.standard_gamma import log_standard_gamma
 from jensen.core.distributions.support import moved_inside, outside, zero_density
 from jensen.core.numerics import (
@@ -53,7 +53,7 @@ class Gamma(NamedTuple):
         both are constants to a second derivative. u has no gradient.
         """
         self._check()
-        check_value(u, self.concentration)
+        check_value(u, self.concentration, "noise")
         log_z = log_standard_gamma(u, self.concentration) - torch.log(double(self.rate))
         range_ = torch.finfo(self.concentration.dtype)
         z = log_z.detach().exp().clamp(range_.tiny, range_.max).to(self.concentration.dtype)
@@ -105,12 +105,12 @@ class Gamma(NamedTuple):
         return narrow(self._kl_terms(p), self.concentration)
 
     def _kl_terms(self, p: "Gamma") -> Tensor:
+        check_pair(self, p)
         self._check()
         p._check()
-        check_value(self.concentration, p.concentration)
         a, b, a_p, b_p = (double(t) for t in (*self, *p))
         return a_p * exp_less_tangent(log_ratio(b_p, b) - log_ratio(a_p, a)) + log_gamma_rest_divergence(a_p, a)
 
     def _check(self) -> None:
-        check_fields(self.concentration, self.rate)
+        check_fields(concentration=self.concentration, rate=self.rate)
         check_domains(self)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from jensen.core import trees
 from jensen.core.bijections import Concatenated, Real
+from jensen.core.checks import check_floating
 from jensen.core.contracts import Bijection, Constrained, Distribution, Key, can
 from jensen.core.distributions.support import moved_inside, some_value, zero_density
 from jensen.core.trees import Params, Static
@@ -44,12 +45,14 @@ class Hierarchical(NamedTuple):
 
     def sample(self, noise: Float[Tensor, "s n d ..."], /) -> Float[Tensor, "s n d ..."]:
         """z1 from the noise's first d1 components, then z2 given z1 from the rest; differentiable where `first` is."""
+        check_floating("noise", noise)
         noise1, noise2 = self._split(noise, axis=self._field().ndim)
         z1 = self.first.sample(noise1)
         return torch.cat([z1, self._given(z1).sample(noise2)], -1)
 
     def log_prob(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:
         """log q(z1 | x) + log q(z2 | z1) in nats per datum: (s, n, d1 + d2) -> (s, n)."""
+        check_floating("z", z)
         z1, z2 = self._split(z)
         log_first = self.first.log_prob(z1)
         never = log_first.detach() == -torch.inf

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from jensen.core.checks import check_floating
 from jensen.core.contracts import Key
 from jensen.core.distributions.bernoulli import Bernoulli
 from jensen.core.distributions.support import over_unit_interval
@@ -43,6 +44,7 @@ class LinearBernoulli(NamedTuple):
 
     def log_prob(self, x: Float[Tensor, "... n D"], /) -> Float[Tensor, "... n"]:
         """log P(x) in nats per datum: x (n, D) of h (s, n, H), or x (s, n, D) of h (n, H), gives (s, n)."""
+        check_floating("x", x)
         if self.h.ndim == 3 and x.ndim == 2:
             return over_unit_interval(lambda x: linear_bernoulli_log_prob(x, self.h, self.weight, self.bias), x)
         return self.materialised().log_prob(x)

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core.bijections.simplex import slack
+from jensen.core.checks import check_floating
 from jensen.core.contracts import Key
 from jensen.core.distributions.categorical import Categorical
 from jensen.core.distributions.shapes import check_value
@@ -43,10 +44,12 @@ class LinearCategorical(NamedTuple):
 
     def sample(self, u: Float[Tensor, "s n D"], /) -> Float[Tensor, "s n D"]:
         """One choice, one-hot, by the Gumbel trick; no gradient passes."""
+        check_floating("noise", u)
         return self._alone().sample(u[..., None, :])[..., 0, :]
 
     def log_prob(self, x: Float[Tensor, "... n D"], /) -> Float[Tensor, "... n"]:
         """sum_D x log softmax(logits) in nats per datum: x (n, D) of h (s, n, H), or x (s, n, D) of h (n, H)."""
+        check_floating("x", x)
         least, most = -slack(x.dtype), torch.finfo(x.dtype).max
         rows, x = outside(x, least), x.clamp(least, most)
         if self.h.ndim == 3 and x.ndim == 2:

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core.bijections import Composed, Real
+from jensen.core.checks import check_floating
 from jensen.core.contracts import Bijection, Constrained, Distribution, Flow, Key, can
 from jensen.core.distributions.support import beyond, moved_inside, some_value, zero_density
 
@@ -35,6 +36,7 @@ class Pushforward(NamedTuple):
     def sample(self, noise: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
         """The base's sample through the flows, differentiable in everything if the base's is."""
         self._check()
+        check_floating("noise", noise)
         z = self.base.sample(noise)
         for flow in self.flows:
             z, _ = flow.forward(z)
@@ -43,6 +45,7 @@ class Pushforward(NamedTuple):
     def log_prob(self, z: Float[Tensor, "*s n d"], /) -> Float[Tensor, "*s n"]:
         """In nats per datum, by the flows' inverses: (s, n, d) -> (s, n)."""
         self._check()
+        check_floating("z", z)
         log_det, never = 0.0, z.new_zeros((), dtype=torch.bool)
         for flow in reversed(self.flows):
             if can(flow, Bijection):

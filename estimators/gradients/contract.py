@@ -109,8 +109,8 @@ def weighted(weights: Float[Tensor, "s n"], log_w: Float[Tensor, "s n"]) -> Floa
     return torch.where((outside & (weights > 0)).any(0), -torch.inf, total)
 
 
-def over_events(t: Shaped[Tensor, "s n"], z: Shaped[Tensor, "s n *d"]) -> Tensor:
-    """One value of any type per sample and datum, with as many axes as z."""
+def over_events(t: Shaped[Tensor, "#s n"], z: Shaped[Tensor, "s n *d"]) -> Tensor:
+    """One value of any type per sample, or for all of them, and datum, with as many axes as z."""
     return t.reshape(*t.shape, *[1] * (z.ndim - 2))
 
 

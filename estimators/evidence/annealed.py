@@ -92,7 +92,7 @@ def annealed_importance(
     ends = Ends(Point(*(torch.cat(t)[:k] for t in zip(*points, strict=True))), torch.cat(log_w)[:k, None])
     doubts = {**found.doubts, exploration.MISSED: missed(path, ends, found.log_p, start_key) > found.standard_error}
     if walk.steps:
-        doubts[exploration.MOVING] = still_moving(path, ends, walk.steps[-1], explore_key)
+        doubts[exploration.MOVING] = still_moving(path, ends, walk.steps[-1], explore_key, 2 * exploration.MOVES)
         doubts[exploration.STUCK] = stuck(path, ends, move, walk.steps[-1], stuck_key)
     return found._replace(standard_error=judged(found.standard_error, doubts), doubts=doubts)
 

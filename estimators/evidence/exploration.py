@@ -10,8 +10,8 @@ Tests         `still_moving`: moves at temperature 1 with steps of many sizes ch
               sampling from Laplace's normal, beside the share of particles there. A narrow mode has a negligible share
               at intermediate temperatures, where particles near it are lost, and a climb still reaches it
 Blind to      a mode that no draw of q climbs to, or most of whose mass is far from Laplace's normal
-Cost          24 moves of 8 steps for each particle and 8 of the run's; 60 gradients for each draw of q and 8 Hessians
-              for each datum, with 64 draws each
+Cost          24 moves of 8 steps for each particle, 48 and 8 of the run's own where particles are weighted; 60 gradients
+              for each draw of q, and 8 Hessians for each datum, with 64 draws each
 """
 
 import math
@@ -57,13 +57,17 @@ class Ends(NamedTuple):
         return torch.softmax(self.log_w.flatten(0, 1).double(), 0).nan_to_num(nan=0.0)
 
 
-def still_moving(path: Geometric, ends: Ends, step: Step, key: Key) -> Bool[Tensor, " n"]:
+def still_moving(path: Geometric, ends: Ends, step: Step, key: Key, moves: int = MOVES) -> Bool[Tensor, " n"]:
     """Whether particles change under moves at temperature 1.
 
     For each of three log densities: paired tests over groups of the shares at four tails, at LEVEL for all of them
     together, and the effective number of particles beyond the extremes of all before.
     """
-    weights, before, after = ends.weights(), _log_densities(ends.point), _log_densities(_moved(path, ends, step, key))
+    weights, before, after = (
+        ends.weights(),
+        _log_densities(ends.point),
+        _log_densities(_moved(path, ends, step, key, moves)),
+    )
     if len(ends.log_w) < 2:
         return torch.zeros_like(weights[0], dtype=torch.bool)
     limit = student(LEVEL / (2 * 3 * len(TAILS)), len(ends.log_w) - 1)
@@ -96,7 +100,7 @@ def missed(path: Geometric, ends: Ends, log_evidence: Float[Tensor, " n"], key: 
     return torch.log1p(lost)
 
 
-class Mode(NamedTuple):
+class Peak(NamedTuple):
     """A mode of each datum's log p, where `sure`, and the Cholesky factor of minus the Hessian there."""
 
     u: Float[Tensor, "n d"]
@@ -134,7 +138,7 @@ def climb(path: Geometric, point: Point) -> Point:
     return point
 
 
-def _modes(path: Geometric, top: Point) -> list[Mode]:
+def _modes(path: Geometric, top: Point) -> list[Peak]:
     """The highest mode that points ended at, then the highest of those not around it, and so on."""
     found, left = [], torch.ones_like(top.log_p, dtype=torch.bool)
     for _ in range(MODES):
@@ -143,16 +147,16 @@ def _modes(path: Geometric, top: Point) -> list[Mode]:
         factor, info = torch.linalg.cholesky_ex(-path.hessian(at.u))
         rise = torch.cholesky_solve(at.slope_p[..., None], factor)[..., 0]
         gain = (at.slope_p * rise).sum(-1) / 2
-        mode = Mode(at.u, factor, (info == 0) & (gain < 0.1) & left.gather(0, best[None])[0])
+        mode = Peak(at.u, factor, (info == 0) & (gain < 0.1) & left.gather(0, best[None])[0])
         found.append(mode)
         left = left & ~(mode.around(top.u) & (info == 0)) & (top.u != at.u).any(-1)
     return found
 
 
-def _moved(path: Geometric, ends: Ends, step: Step, key: Key) -> Point:
+def _moved(path: Geometric, ends: Ends, step: Step, key: Key, moves: int) -> Point:
     """The particles after moves at temperature 1 with steps of many sizes."""
     point, (low, high) = ends.point, SIZES
-    for i in range(MOVES):
+    for i in range(moves):
         size_key, move_key = keys.split(keys.fold_in(key, i))
         log_size = low + (high - low) * keys.uniform(size_key, tuple(point.log_p.shape), torch.float64)
         scaled = step._replace(size=step.size * log_size.exp())

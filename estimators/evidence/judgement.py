@@ -33,8 +33,9 @@ def of_weights(k_hat: Float[Tensor, " n"], ess: Float[Tensor, " n"], k: int, bou
     """
     thin = ess < min(FEW, k / 2)
     judged_by_tail = not bounded and tail_size(k) >= LEAST
-    limit = min(VARIANCE, k_hat_threshold(k))
-    return {HEAVY: k_hat > limit if judged_by_tail else torch.zeros_like(thin), THIN: thin}
+    even = (k_hat == torch.inf) & (ess > k / 2)  # no tail can be fitted to weights most of which are equal
+    heavy = (k_hat > min(VARIANCE, k_hat_threshold(k))) & ~even
+    return {HEAVY: heavy if judged_by_tail else torch.zeros_like(thin), THIN: thin}
 
 
 def judged(standard_error: Float[Tensor, " n"], doubts: Doubts) -> Float[Tensor, " n"]:

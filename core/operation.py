@@ -14,6 +14,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from jensen.core.checks import check_choice, check_floating
+
 _LIBRARY = torch.library.Library("jensen", "DEF")
 _path: Literal["reference", "triton", "auto"] = "auto"
 
@@ -26,8 +28,7 @@ def use(path: Literal["reference", "triton", "auto"]) -> Iterator[None]:
     starts. A compiled function is compiled again for another path.
     """
     global _path
-    if path not in ("reference", "triton", "auto"):
-        raise ValueError(f'expected "reference", "triton" or "auto", got {path!r}')
+    check_choice("path", path, ("reference", "triton", "auto"))
     before, _path = _path, path
     try:
         yield
@@ -42,9 +43,11 @@ def uses_kernel(t: Tensor) -> bool:
 
 def check_last(**tensors: Tensor) -> None:
     """Raises unless all last axes agree: a last axis of 1 would broadcast, and count its one element d times."""
+    for name, t in tensors.items():
+        check_floating(name, t)
     if any(t.ndim == 0 for t in tensors.values()) or len({t.shape[-1] for t in tensors.values()}) > 1:
         shapes = ", ".join(f"{name} {tuple(t.shape)}" for name, t in tensors.items())
-        raise ValueError(f"expected last axes that agree, got {shapes}")
+        raise ValueError(f"expected last axes that agree, got {shapes}: expand the shorter")
 
 
 def launch(name: str, function: str = "forward") -> Callable[..., Any]:

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import trees
+from jensen.core.checks import check_function, check_number, described
 from jensen.core.contracts import Chernoff, ClosedForm, Dimensional, Discrete, Distribution, Transportable, can
 from jensen.core.distributions.shapes import check_enumerable, check_value
 from jensen.core.divergences import generators
@@ -51,11 +52,8 @@ def renyi(q: Distribution, p: Distribution, alpha: float) -> Float[Tensor, " n"]
     q from the posterior. inf where the integral diverges: normals, alpha > 1, and alpha p's variance + (1 - alpha) q's
     not positive. ValueError unless alpha > 0 and finite.
     """
-    if not 0 < alpha < math.inf:
-        raise ValueError(
-            f"expected alpha > 0 and finite, got {alpha}: alpha_divergence takes any sign, "
-            "and a large alpha is near the limit at infinity, the greatest log(q / p)"
-        )
+    fix = "alpha_divergence takes any sign, and a large alpha is near the limit at infinity, the greatest log(q / p)"
+    alpha = check_number("alpha", alpha, "(0, inf)", fix)
     return _like(alpha * _per_order(q, p, 1 - alpha), q)
 
 
@@ -66,8 +64,7 @@ def alpha_divergence(q: Distribution, p: Distribution, alpha: float) -> Float[Te
     mass-covering; alpha = 1/2 is four times the squared Hellinger distance, alpha = 2 is chi2 / 2. inf, with no
     gradient, where the integral diverges or overflows. ValueError unless alpha is finite.
     """
-    if not math.isfinite(alpha):
-        raise ValueError(f"expected a finite alpha, got {alpha}: renyi of a large alpha stays in range")
+    alpha = check_number("alpha", alpha, fix="renyi of a large alpha stays in range")
     j = _per_order(q, p, alpha)
     if alpha in (0, 1):
         return _like(j, q)
@@ -101,6 +98,7 @@ def f_divergence(f: Callable[[Tensor], Tensor], q: Distribution, p: Distribution
     For a `Discrete` family. Where q = 0 the term is its limit, p times f's slope at infinity. For an f that is not in
     `generators`, ratios beyond e^700 count as e^700. ValueError for more than 2^20 values.
     """
+    check_function("f", f, "generators.chi2")
     one, other = _one_family(q, p, Discrete, "finitely many values", "average f over samples of q")
     log_q, log_p = _log_masses(one, other)
     d, k = log_q.shape[-2:]
@@ -172,8 +170,8 @@ def _one_family(q: Distribution, p: Distribution, capability: type[C], what: str
     if type(q) is type(p) and can(q, capability) and can(p, capability):
         return q, p
     raise TypeError(
-        f"expected two distributions of one family with {what}, "
-        f"got {type(q).__name__} and {type(p).__name__}: {instead}"
+        f"expected q and p, two distributions of one family with {what}, "
+        f"got {described(q)} and {described(p)}: {instead}"
     )
 
 

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from jensen.core.checks import check_choice, check_floating, check_number
 from jensen.core.concrete import is_concrete
 from jensen.core.numerics import at_least_float32
 from jensen.core.ops import median_bandwidth
@@ -29,16 +30,19 @@ def squared_mmd(
     Memory (s + t)^2 n, in float64. ValueError for one sample, shapes that do not match, a bandwidth that is not
     positive, or another kernel.
     """
-    if x.ndim != 3 or y.ndim != 3 or x.shape[1:] != y.shape[1:]:
+    check_floating("x", x, "s n d", "add the data axis of an aggregated sample with x[:, None]")
+    check_floating("y", y, "t n d", "add the data axis of an aggregated sample with y[:, None]")
+    if x.shape[1:] != y.shape[1:]:
         raise ValueError(
-            f"expected samples (s, n, d) and (t, n, d), got {tuple(x.shape)} and {tuple(y.shape)}: "
-            "add the data axis of an aggregated sample with z[:, None]"
+            f"expected x (s, n, d) and y (t, n, d), got {tuple(x.shape)} and {tuple(y.shape)}: "
+            "compare samples of the same data and components"
         )
     s, t = len(x), len(y)
     if min(s, t) < 2:
-        raise ValueError(f"expected at least two samples of each, got {s} and {t}: the kernel is averaged over pairs")
-    if kernel not in ("rbf", "imq"):
-        raise ValueError(f'expected kernel "rbf" or "imq", got {kernel!r}')
+        raise ValueError(
+            f"expected at least two samples of each of x and y, got {s} and {t}: the kernel is averaged over pairs"
+        )
+    check_choice("kernel", kernel, ("rbf", "imq"))
     both = at_least_float32(torch.cat([x, y])).movedim(1, 0)  # (n, s + t, d)
     dtype, detached = both.dtype, both.detach()
     if bandwidth is None:
@@ -56,7 +60,11 @@ def squared_mmd(
 
 
 def _check_bandwidth(h: Tensor | float, n: int) -> None:
-    if isinstance(h, Tensor) and h.shape not in ((), (n,)):
+    fix = "without one it is the median heuristic's"
+    if not isinstance(h, Tensor):
+        check_number("bandwidth", h, "(0, inf)", fix)
+        return
+    if h.shape not in ((), (n,)):
         raise ValueError(f"expected one bandwidth or ({n},), got {tuple(h.shape)}: give one number per datum")
-    if (not isinstance(h, Tensor) or is_concrete(h)) and not (torch.as_tensor(h) > 0).all():
-        raise ValueError(f"expected a bandwidth > 0, got {h}: without one it is the median heuristic's")
+    if is_concrete(h) and (wrong := h[~(h > 0)]).numel():
+        raise ValueError(f"expected bandwidth in (0, inf), got {wrong[0].item():.4g}: {fix}")

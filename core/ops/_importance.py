@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from jensen.core.checks import check_floating
 from jensen.core.numerics import at_least_float32, log_sum_exp
 from jensen.core.operation import differentiable, launch, uses_kernel
 
@@ -21,9 +22,12 @@ def importance(
     ess = (sum w)^2 / sum w^2 = 1 / sum weights^2, (n,). Weights of -inf are legal; where all are, the bound is -inf
     and weights, ess and gradients are 0. Half precision is computed and returned in float32.
     """
-    if log_p.ndim != 2 or log_p.shape != log_q.shape or not len(log_p):
+    check_floating("log_p", log_p, "s n", "one row per sample")
+    check_floating("log_q", log_q, "s n", "one row per sample")
+    if log_p.shape != log_q.shape or not len(log_p):
         raise ValueError(
-            f"expected log_p and log_q (s, n) with s >= 1, got {tuple(log_p.shape)} and {tuple(log_q.shape)}"
+            f"expected log_p and log_q (s, n) with s >= 1, got {tuple(log_p.shape)} and {tuple(log_q.shape)}: "
+            "evaluate both at the same samples"
         )
     if uses_kernel(log_p):
         return _op(log_p, log_q)

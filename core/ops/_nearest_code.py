@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from jensen.core.checks import check_floating
 from jensen.core.numerics import at_least_float32
 from jensen.core.operation import launch, library_op, over_batch, uses_kernel
 
@@ -20,8 +21,13 @@ def nearest_code(
     indices have no gradient; distances are differentiable in z and in the chosen codes. Of equally near codes the
     first is taken.
     """
-    if z.ndim != 2 or codebook.ndim != 2 or z.shape[1] != codebook.shape[1] or not len(codebook):
-        raise ValueError(f"expected z (N, d) and codebook (C, d), got {tuple(z.shape)} and {tuple(codebook.shape)}")
+    check_floating("z", z, "N d", "one row per vector")
+    check_floating("codebook", codebook, "C d", "one row per code")
+    if z.shape[1] != codebook.shape[1] or not len(codebook):
+        raise ValueError(
+            f"expected z (N, d) and codebook (C, d), got {tuple(z.shape)} and {tuple(codebook.shape)}: "
+            "give codes of z's width, and one at least"
+        )
     indices = _indices(z.detach(), codebook.detach())
     return indices, (at_least_float32(z) - at_least_float32(codebook)[indices]).square().sum(-1)
 

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.checks import check_count, check_floating, check_key
 from jensen.core.contracts import Key
 from jensen.core.numerics import at_least_float32, bounded
 from jensen.core.numerics.scale import WIDTH, limit
@@ -23,10 +24,15 @@ def normal_sample(
     outputs are differentiable in loc and log_scale; log q's gradient is the total one, through z as well. log_scale
     passes through `numerics.bounded`. z has loc's type, log q float32 at least.
     """
-    if loc.ndim != 2 or loc.shape != log_scale.shape:
-        raise ValueError(f"expected loc and log_scale (n, d), got {tuple(loc.shape)} and {tuple(log_scale.shape)}")
-    if s < 1:
-        raise ValueError(f"expected at least one sample, got s = {s}")
+    check_key(key)
+    check_floating("loc", loc, "n d", "one row per datum")
+    check_floating("log_scale", log_scale, "n d", "one row per datum")
+    if loc.shape != log_scale.shape:
+        raise ValueError(
+            f"expected loc and log_scale of one shape, got {tuple(loc.shape)} and {tuple(log_scale.shape)}: "
+            "expand the smaller"
+        )
+    s = check_count("s", s)
     return _op(key, loc, log_scale, s) if uses_kernel(loc) else reference(key, loc, log_scale, s)
 
 

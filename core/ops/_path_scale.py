@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from jensen.core.checks import check_floating
 from jensen.core.contracts import Event
 from jensen.core.numerics import at_least_float32
 from jensen.core.operation import differentiable
@@ -23,6 +24,8 @@ def path_scale(z: Event) -> tuple[Event, Float[Tensor, "s n"], Float[Tensor, "s 
     RuntimeError, and is NaN under torch.compile; forward mode, in which no ratio is known, a NotImplementedError.
     """
     flat, spec = pytree.tree_flatten(z)
+    for t in flat:
+        check_floating("z", t)
     parts = [_op(t.flatten(2) if t.ndim > 2 else t[..., None]) for t in flat]
     moved = [part.reshape(t.shape) for t, (part, _, _) in zip(flat, parts, strict=True)]
     first, second = (torch.stack([part[i] for part in parts]).sum(0) for i in (1, 2))

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from jensen.core.checks import check_choice, check_floating
 from jensen.core.numerics import at_least_float32
 from jensen.core.operation import differentiable, launch, over_batch, uses_kernel
 
@@ -27,14 +28,17 @@ def stein_direction(
     (1 + r / h)^(-1/2) for "imq" (Gorham and Mackey, 2017); h = `median_bandwidth` unless given, with no gradient
     through it. Memory is that of a chunk of kernel values for the value, and (m, m) for its gradient.
     """
-    if particles.ndim != 2 or particles.shape != scores.shape:
+    check_floating("particles", particles, "m d", "one row per particle")
+    check_floating("scores", scores, "m d", "one row per particle")
+    if particles.shape != scores.shape:
         raise ValueError(
-            f"expected particles and scores (m, d), got {tuple(particles.shape)} and {tuple(scores.shape)}"
+            f"expected particles and scores of one shape, got {tuple(particles.shape)} and {tuple(scores.shape)}: "
+            "take the gradient of log p at the particles"
         )
-    if kernel not in ("rbf", "imq"):
-        raise ValueError(f'expected kernel "rbf" or "imq", got {kernel!r}')
+    check_choice("kernel", kernel, ("rbf", "imq"))
     if bandwidth is None:
         bandwidth = median_bandwidth(particles.detach())
+    check_floating("bandwidth", bandwidth)
     return _op(particles, scores, bandwidth, kernel == "imq")
 
 
@@ -43,6 +47,7 @@ def median_bandwidth(particles: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
 
     Beyond 2,048 particles the median is that of 2,048, evenly spaced in their order.
     """
+    check_floating("particles", particles, "m d", "one row per particle")
     m = len(particles)
     if m < 2:
         return at_least_float32(particles).new_ones(())

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from jensen.core.checks import check_floating
 from jensen.core.numerics import at_least_float32
 from jensen.core.operation import differentiable, fitted, launch, over_batch, uses_kernel
 from jensen.core.ops._bernoulli_log_prob import reference as bernoulli_reference
@@ -149,12 +150,13 @@ def chunks(h: Tensor, outputs: int) -> Iterator[tuple[tuple[slice, slice], slice
 
 
 def check(x: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> None:
+    for name, t, axes in (("x", x, "n D"), ("h", h, "s n H"), ("weight", weight, "D H"), ("bias", bias, "D")):
+        check_floating(name, t, axes, "see the axes of all four")
     shapes = tuple(tuple(t.shape) for t in (x, h, weight, bias))
-    good = x.ndim == 2 and h.ndim == 3 and weight.ndim == 2 and bias.ndim == 1
-    if not good or shapes != (
-        (h.shape[1], len(bias)), tuple(h.shape), (len(bias), h.shape[2]), (len(bias),)
-    ):  # fmt: skip
-        raise ValueError(f"expected x (n, D), h (s, n, H), weight (D, H) and bias (D,), got {shapes}")
+    if shapes != ((h.shape[1], len(bias)), shapes[1], (len(bias), h.shape[2]), (len(bias),)):
+        raise ValueError(
+            f"expected x (n, D), h (s, n, H), weight (D, H) and bias (D,), got {shapes}: D is that of the outputs"
+        )
 
 
 def batch_of(tensors: tuple[Tensor, ...], events: tuple[int, ...]) -> torch.Size:

@@ -89,16 +89,16 @@ TWO = torch.ones(2, 3, 1)
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ((torch.ones(3, 2), torch.ones(3, 2)), r"expected samples \(s, n, d\)"),
+        ((torch.ones(3, 2), torch.ones(3, 2)), r"expected x \(s, n, d\)"),
         ((torch.ones(1, 3, 2), torch.ones(1, 3, 2)), "at least two samples"),
         ((TWO, TWO, 1.0, "x"), "kernel"),
         ((TWO, TWO, torch.ones(1, 2)), r"one bandwidth or \(3,\), got \(1, 2\)"),
         ((TWO, TWO, torch.ones(3, 1)), r"one bandwidth or \(3,\), got \(3, 1\)"),
         ((TWO, TWO, torch.ones(1)), r"one bandwidth or \(3,\), got \(1,\)"),
-        ((TWO, TWO, -1.0), "bandwidth > 0, got -1"),
-        ((TWO, TWO, 0.0), "bandwidth > 0, got 0"),
-        ((TWO, TWO, math.nan), "bandwidth > 0, got nan"),
-        ((TWO, TWO, torch.tensor([1.0, 0.0, 1.0])), "bandwidth > 0"),
+        ((TWO, TWO, -1.0), r"bandwidth in \(0, inf\), got -1"),
+        ((TWO, TWO, 0.0), r"bandwidth in \(0, inf\), got 0"),
+        ((TWO, TWO, math.nan), r"bandwidth in \(0, inf\), got nan"),
+        ((TWO, TWO, torch.tensor([1.0, 0.0, 1.0])), r"bandwidth in \(0, inf\), got 0"),
     ],
 )
 def test_what_does_not_fit_raises(args, message):

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from jensen.core.checks import check_floating
 from jensen.core.contracts import Bijection, Flow, can
 
 
@@ -22,15 +23,18 @@ class Composed(NamedTuple):
     def forward(
         self, z: Float[Tensor, "... m"], context: Tensor | None = None, /
     ) -> tuple[Float[Tensor, "... d"], Float[Tensor, "..."]]:
+        check_floating("z", z)
         return _through([part.forward for part in self.parts], z)
 
     def inverse(
         self, value: Float[Tensor, "... d"], context: Tensor | None = None, /
     ) -> tuple[Float[Tensor, "... m"], Float[Tensor, "..."]]:
+        check_floating("value", value)
         return _through([part.inverse for part in reversed(self.parts)], value)
 
     def contains(self, value: Float[Tensor, "... d"], /) -> Bool[Tensor, "..."]:
         """Whether each bijection contains the value that the later parts come from."""
+        check_floating("value", value)
         found = []
         for part in reversed(self.parts):
             if can(part, Bijection):

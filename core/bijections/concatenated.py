@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from jensen.core.contracts import Bijection
+from jensen.core.checks import check_count, check_floating, described
+from jensen.core.contracts import Bijection, can
 from jensen.core.trees import Static
 
 
@@ -24,6 +25,12 @@ class Concatenated(NamedTuple):
     @classmethod
     def of(cls, *parts: tuple[Bijection, int]) -> "Concatenated":
         """Pairs of a bijection and the number of its values."""
+        for i, pair in enumerate(parts):
+            if not isinstance(pair, tuple) or len(pair) != 2 or not can(pair[0], Bijection):
+                raise TypeError(
+                    f"expected parts of (bijection, size), got {described(pair)} at {i}: write (Positive(), 2)"
+                )
+            check_count(f"parts[{i}]'s size", pair[1])
         pairs = [(part, size, _free(part, size)) for part, size in parts]
         bijections, sizes, free = zip(*pairs, strict=True)
         return cls(bijections, Static(sizes), Static(free))
@@ -31,14 +38,17 @@ class Concatenated(NamedTuple):
     def forward(
         self, z: Float[Tensor, "... m"], context: Tensor | None = None, /
     ) -> tuple[Float[Tensor, "... d"], Float[Tensor, "..."]]:
+        check_floating("z", z)
         return _joined([p.forward(t) for p, t in zip(self.parts, _split(z, self.free.value), strict=True)])
 
     def inverse(
         self, value: Float[Tensor, "... d"], context: Tensor | None = None, /
     ) -> tuple[Float[Tensor, "... m"], Float[Tensor, "..."]]:
+        check_floating("value", value)
         return _joined([p.inverse(t) for p, t in zip(self.parts, _split(value, self.sizes.value), strict=True)])
 
     def contains(self, value: Float[Tensor, "... d"], /) -> Bool[Tensor, "..."]:
+        check_floating("value", value)
         inside = [p.contains(t) for p, t in zip(self.parts, _split(value, self.sizes.value), strict=True)]
         return torch.stack(inside).all(0)
 

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from jensen.core.checks import check_floating
 from jensen.core.numerics import at_least_float32
 
 ROW = 1e-5  # how far from 1 the squared length of a row may be, or ten times the type's epsilon
@@ -26,6 +27,7 @@ class CorrelationCholesky(NamedTuple):
     def forward(
         self, z: Float[Tensor, "... m"], context: Tensor | None = None, /
     ) -> tuple[Float[Tensor, "... d d"], Float[Tensor, "..."]]:
+        check_floating("z", z)
         x = at_least_float32(z)
         d = _rows(x.shape[-1])
         below = torch.tril(torch.ones(d, d, dtype=torch.bool, device=z.device), -1)
@@ -40,12 +42,14 @@ class CorrelationCholesky(NamedTuple):
     def inverse(
         self, value: Float[Tensor, "... d d"], context: Tensor | None = None, /
     ) -> tuple[Float[Tensor, "... m"], Float[Tensor, "..."]]:
+        check_floating("value", value)
         rows, columns = _below(value.shape[-1], value.device)
         left = value.square().flip(-1).cumsum(-1).flip(-1)[..., 1:].sqrt()  # of the row, right of each entry
         z = torch.asinh(value[..., rows, columns] / left[..., rows, columns])
         return z, -self.forward(z)[1]
 
     def contains(self, value: Float[Tensor, "... d d"], /) -> Bool[Tensor, "..."]:
+        check_floating("value", value)
         slack = max(ROW, 10 * torch.finfo(value.dtype).eps)
         length = ((value.square().sum(-1) - 1).abs() <= slack).all(-1)
         return length & (value.diagonal(dim1=-2, dim2=-1) > 0).all(-1) & (value.triu(1) == 0).all(-1).all(-1)

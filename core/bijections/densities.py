@@ -2,7 +2,8 @@
 
 from torch import Tensor
 
-from jensen.core.contracts import Bijection, LogDensity
+from jensen.core.checks import check_function, described
+from jensen.core.contracts import Bijection, LogDensity, can
 
 
 def unconstrained(log_p: LogDensity, bijection: Bijection) -> LogDensity:
@@ -12,6 +13,12 @@ def unconstrained(log_p: LogDensity, bijection: Bijection) -> LogDensity:
 
         log_p = unconstrained(lambda rate: log_prior(rate) + log_likelihood(rate), bijections.Positive())
     """
+
+    check_function("log_p", log_p, "log_density")
+    if isinstance(bijection, type) or not can(bijection, Bijection):
+        raise TypeError(
+            f"expected bijection, a bijection such as bijections.Positive(), got {described(bijection)}: pass a value"
+        )
 
     def density(z: Tensor) -> Tensor:
         value, log_det = bijection.forward(z)

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from jensen.core.checks import check_floating
 from jensen.core.numerics import at_least_float32
 
 
@@ -20,14 +21,17 @@ class Real(NamedTuple):
     def forward(
         self, z: Float[Tensor, "... d"], context: Tensor | None = None, /
     ) -> tuple[Float[Tensor, "... d"], Float[Tensor, "..."]]:
+        check_floating("z", z)
         return z, torch.zeros_like(z[..., 0])
 
     def inverse(
         self, value: Float[Tensor, "... d"], context: Tensor | None = None, /
     ) -> tuple[Float[Tensor, "... d"], Float[Tensor, "..."]]:
+        check_floating("value", value)
         return self.forward(value)
 
     def contains(self, value: Float[Tensor, "... d"], /) -> Bool[Tensor, "..."]:
+        check_floating("value", value)
         return value.isfinite().all(-1)
 
 
@@ -41,16 +45,19 @@ class Positive(NamedTuple):
     def forward(
         self, z: Float[Tensor, "... d"], context: Tensor | None = None, /
     ) -> tuple[Float[Tensor, "... d"], Float[Tensor, "..."]]:
+        check_floating("z", z)
         range_ = torch.finfo(z.dtype)
         return torch.exp(z).clamp(range_.tiny, range_.max), z.sum(-1)
 
     def inverse(
         self, value: Float[Tensor, "... d"], context: Tensor | None = None, /
     ) -> tuple[Float[Tensor, "... d"], Float[Tensor, "..."]]:
+        check_floating("value", value)
         z = torch.log(value)
         return z, -z.sum(-1)
 
     def contains(self, value: Float[Tensor, "... d"], /) -> Bool[Tensor, "..."]:
+        check_floating("value", value)
         return (value > 0).all(-1)
 
 
@@ -66,16 +73,19 @@ class Above(NamedTuple):
     def forward(
         self, z: Float[Tensor, "... d"], context: Tensor | None = None, /
     ) -> tuple[Float[Tensor, "... d"], Float[Tensor, "..."]]:
+        check_floating("z", z)
         most = torch.full_like(self.low, torch.finfo(z.dtype).max)
         return (self.low + torch.exp(z)).clamp(torch.nextafter(self.low, most), most), z.sum(-1)
 
     def inverse(
         self, value: Float[Tensor, "... d"], context: Tensor | None = None, /
     ) -> tuple[Float[Tensor, "... d"], Float[Tensor, "..."]]:
+        check_floating("value", value)
         z = torch.log(value - self.low)
         return z, -z.sum(-1)
 
     def contains(self, value: Float[Tensor, "... d"], /) -> Bool[Tensor, "..."]:
+        check_floating("value", value)
         return (value > self.low).all(-1)
 
 
@@ -89,16 +99,19 @@ class UnitInterval(NamedTuple):
     def forward(
         self, z: Float[Tensor, "... d"], context: Tensor | None = None, /
     ) -> tuple[Float[Tensor, "... d"], Float[Tensor, "..."]]:
+        check_floating("z", z)
         range_ = torch.finfo(z.dtype)
         return torch.sigmoid(z).clamp(range_.tiny, 1 - range_.eps / 2), _log_slope(z).sum(-1)
 
     def inverse(
         self, value: Float[Tensor, "... d"], context: Tensor | None = None, /
     ) -> tuple[Float[Tensor, "... d"], Float[Tensor, "..."]]:
+        check_floating("value", value)
         z = torch.log(value) - torch.log1p(-value)
         return z, -_log_slope(z).sum(-1)
 
     def contains(self, value: Float[Tensor, "... d"], /) -> Bool[Tensor, "..."]:
+        check_floating("value", value)
         return ((value > 0) & (value < 1)).all(-1)
 
 
@@ -115,6 +128,7 @@ class Interval(NamedTuple):
     def forward(
         self, z: Float[Tensor, "... d"], context: Tensor | None = None, /
     ) -> tuple[Float[Tensor, "... d"], Float[Tensor, "..."]]:
+        check_floating("z", z)
         low, width = self.low, self.high - self.low
         upper = z > 0  # from the nearer end, so that both ends keep their digits
         value = torch.where(upper, self.high - width * torch.sigmoid(-z), low + width * torch.sigmoid(z))
@@ -124,10 +138,12 @@ class Interval(NamedTuple):
     def inverse(
         self, value: Float[Tensor, "... d"], context: Tensor | None = None, /
     ) -> tuple[Float[Tensor, "... d"], Float[Tensor, "..."]]:
+        check_floating("value", value)
         z = torch.log(value - self.low) - torch.log(self.high - value)
         return z, -(_log_slope(z) + torch.log(self.high - self.low)).sum(-1)
 
     def contains(self, value: Float[Tensor, "... d"], /) -> Bool[Tensor, "..."]:
+        check_floating("value", value)
         return ((value > self.low) & (value < self.high)).all(-1)
 
 

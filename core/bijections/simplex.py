@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from jensen.core.checks import check_floating
 from jensen.core.numerics import at_least_float32
 
 
@@ -27,6 +28,7 @@ class Simplex(NamedTuple):
     def forward(
         self, z: Float[Tensor, "... m"], context: Tensor | None = None, /
     ) -> tuple[Float[Tensor, "... k"], Float[Tensor, "..."]]:
+        check_floating("z", z)
         v = at_least_float32(z) - _offsets(z)
         take, keep = F.logsigmoid(v), F.logsigmoid(-v)
         rest = F.pad(keep.cumsum(-1), (1, 0))
@@ -36,6 +38,7 @@ class Simplex(NamedTuple):
     def inverse(
         self, value: Float[Tensor, "... k"], context: Tensor | None = None, /
     ) -> tuple[Float[Tensor, "... m"], Float[Tensor, "..."]]:
+        check_floating("value", value)
         left = value.flip(-1).cumsum(-1).flip(-1)[..., 1:]  # of positive numbers, without cancellation
         v = torch.log(value[..., :-1]) - torch.log(left)
         z = v + _offsets(v)
@@ -43,6 +46,7 @@ class Simplex(NamedTuple):
 
     def contains(self, value: Float[Tensor, "... k"], /) -> Bool[Tensor, "..."]:
         """Whether all are positive, and the sum is 1 to 1e-6 or ten times the type's epsilon."""
+        check_floating("value", value)
         return (value > 0).all(-1) & ((value.double().sum(-1) - 1).abs() <= slack(value.dtype))
 
 

@@ -12,7 +12,7 @@ from jensen.core.contracts import Bijection, Flow, can
 
 
 class Composed(NamedTuple):
-    """value = parts_k(... parts_1(z)): bijections, with flows of R^m between them.
+    """value = parts_k(... parts_1(z)): bijections of as many numbers, with flows of R^d between them.
 
     Onto        the image of the parts in turn
     Log det     the sum of the parts'

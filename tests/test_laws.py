@@ -18,7 +18,7 @@ REPRESENTATIVES = {
 }
 TABLES = {
     "distribution": instances.DISTRIBUTIONS,
-    "flow": instances.FLOWS,
+    "flow": {**instances.FLOWS, **instances.BIJECTIONS},
     "bound": instances.BOUNDS,
     "estimator": instances.ESTIMATORS,
     "model": instances.MODELS,

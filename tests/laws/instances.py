@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 import torch
 from torch import Tensor
 
-from jensen.core import bounds, keys, trees
+from jensen.core import bijections, bounds, keys, trees
 from jensen.core.contracts import (
+    Bijection,
     Bound,
     Distribution,
     Enumerable,
@@ -107,6 +108,16 @@ DISTRIBUTIONS: dict[str, Distribution] = {
     "LinearCategorical": LinearCategorical(noise(22, 2, 4), noise(23, 3, 4), noise(24, 3)),
 }
 FLOWS: dict[str, Flow] = {"Coupling": coupling(), "Coupling per datum": coupling(2), "Reverse": Reverse()}
+BIJECTIONS: dict[str, Bijection] = {
+    "Real": bijections.Real(),
+    "Positive": bijections.Positive(),
+    "UnitInterval": bijections.UnitInterval(),
+    "Interval": bijections.Interval(torch.tensor(-2.0, dtype=torch.float64), torch.tensor(0.5, dtype=torch.float64)),
+    "Ordered": bijections.Ordered(),
+    "Simplex": bijections.Simplex(),
+    "CorrelationCholesky": bijections.CorrelationCholesky(),
+    "Concatenated": bijections.Concatenated.of((bijections.Positive(), 1), (bijections.Simplex(), 3)),
+}
 BOUNDS: dict[str, Bound] = {
     "elbo": bounds.elbo,
     "iwae": bounds.iwae,
@@ -187,6 +198,7 @@ def programs() -> "dict[str, LatentProgram]":
 PIXELS = (noise(30, 5, 6) > 0).double()
 EXAMPLES: dict[str, object] = {
     **dict.fromkeys(FLOWS, noise(31, 4, 2, 3)),
+    **dict.fromkeys(BIJECTIONS, noise(31, 4, 2, 3)),
     **dict.fromkeys(MODELS, PIXELS),
     "vae of convolutions": (noise(33, 5, 16) > 0).double(),
     **dict.fromkeys(("vae, pathwise", "vae, geco", "sbn, nvil"), (noise(32, 12, 6) > 0).float()),

@@ -51,7 +51,10 @@ def from_real(q: Q, free: Tree) -> Q:
 def check_domains(q: object) -> None:
     """ValueError for a field of q with values outside its domain, where values can be read; NaN passes through."""
     for name, domain, field in _constrained(q):
-        if is_concrete(field) and (outside := ~domain.contains(field) & ~field.isnan().any(-1)).any():
+        if not is_concrete(field) or (inside := domain.contains(field)).all():
+            continue
+        outside = ~inside & ~field.isnan().any(-1)
+        if outside.any():
             row = field[outside][0] if outside.ndim else field
             alone = row[~domain.contains(row[..., None])]
             shown = ", ".join(f"{value:.4g}" for value in (alone if alone.numel() else row)[:SHOWN].tolist())

@@ -72,7 +72,7 @@ class Gamma(NamedTuple):
         off = b * z - a
         near = off.abs() < 0.5 * a
         close = a * torch.log1p(torch.where(near, off / a, 0.0)) - torch.log(torch.where(near, z, 1.0))
-        far = torch.xlogy(a - 1, z) - a * log_ratio(a, b)
+        far = torch.xlogy(a - 1, z) - a * torch.log(a / b)
         terms = torch.where(near, close, far) - off - log_gamma_rest(a)
         return narrow(zero_density(terms.sum(-1), rows), self.concentration)
 

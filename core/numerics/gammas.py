@@ -19,7 +19,7 @@ def log_gamma_rest(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """log Gamma(x) - (x log x - x), which is log(2 pi / x) / 2 + 1 / (12 x) - ... for large x."""
     small, large = _sides(x)
     series = 0.5 * torch.log(2 * math.pi / large) + _stirling(large)
-    return torch.where(x < FROM, torch.lgamma(small) - torch.xlogy(small, small) + small, series)
+    return torch.where(x < FROM, torch.lgamma(small) - small * (torch.log(small) - 1), series)
 
 
 def digamma_rest(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
@@ -64,10 +64,12 @@ def _main(t: Tensor) -> Tensor:
 
 
 def _stirling(x: Tensor) -> Tensor:
-    y, total = 1 / x.square(), torch.zeros_like(x)
-    for c in reversed(STIRLING):
-        total = c + y * total
-    return total / x
+    *rest, last = STIRLING
+    y = x**-2
+    total = last * y
+    for c in reversed(rest[1:]):
+        total = (c + total) * y
+    return (rest[0] + total) / x
 
 
 def _sides(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,11 +4,12 @@ Approximates  log p(x) per datum, and draws of p(z | x)
 With          log mean over islands of Z, Z = prod_i mean_m w_i, the incremental weights w_i = (p / q)^(beta_i -
               beta_{i-1}); particles are resampled by them (systematically) and moved at beta_i. A pilot population
               finds the temperatures, each rise of beta keeping a given effective sample size, and the step sizes
-Requires      a continuous z, q > 0 wherever p(x, z) > 0, and several islands for a standard error
+Requires      a continuous z, q > 0 wherever p(x, z) > 0, and several islands for a standard error; islands that all
+              miss a part agree with each other, which `exploration` looks for
 Unbiased when never on the log scale; mean Z is unbiased for p(x), since the pilot's particles are discarded and its
               temperatures and steps are constants to the islands
 Cost          `repeats` moves of k particles per temperature, and the pilot, 8 moves of k / islands particles per
-              temperature; memory for k particles
+              temperature; `exploration`'s; memory for k particles
 Reference     Del Moral et al., 2006; Jasra et al., 2011, for the temperatures; Kitagawa, 1996, for the resampling
 """
 

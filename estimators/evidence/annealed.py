@@ -7,8 +7,8 @@ Requires      a continuous z, q > 0 wherever p(x, z) > 0; for a valid standard e
               weights of finite variance
 Unbiased when never on the log scale (it is below log p(x) on average); mean_k w_k is unbiased for p(x) at any
               schedule, since steps come from a separate run, see `tuning`
-Cost          k (t - 1) moves per datum, `chunk` chains at a time, and a pilot of 16 chains; memory for one chunk's
-              particles, and a step size per temperature and datum
+Cost          k (t - 1) moves per datum, `chunk` chains at a time, a pilot of 16 chains, and `exploration`'s; memory for
+              one chunk's particles, the last ones of 1,000 chains, and a step per temperature and datum
 Reference     Neal, 2001; Wu et al., 2017, for q the encoder's posterior
 """
 
@@ -92,7 +92,8 @@ def annealed_importance(
     ends = Ends(Point(*(torch.cat(t)[:k] for t in zip(*points, strict=True))), torch.cat(log_w)[:k, None])
     doubts = {**found.doubts, exploration.MISSED: missed(path, ends, found.log_p, start_key) > found.standard_error}
     if walk.steps:
-        doubts[exploration.MOVING] = still_moving(path, ends, walk.steps[-1], explore_key, 2 * exploration.MOVES)
+        moves = min(2 * exploration.MOVES, repeats * len(walk.steps))  # fewer effective chains than there are
+        doubts[exploration.MOVING] = still_moving(path, ends, walk.steps[-1], explore_key, moves)
         doubts[exploration.STUCK] = stuck(path, ends, move, walk.steps[-1], stuck_key)
     return found._replace(standard_error=judged(found.standard_error, doubts), doubts=doubts)
 

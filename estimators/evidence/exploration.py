@@ -10,8 +10,8 @@ Tests         `still_moving`: moves at temperature 1 with steps of many sizes ch
               sampling from Laplace's normal, beside the share of particles there. A narrow mode has a negligible share
               at intermediate temperatures, where particles near it are lost, and a climb still reaches it
 Blind to      a mode that no draw of q climbs to, or most of whose mass is far from Laplace's normal
-Cost          24 moves of 8 steps for each particle, 48 and 8 of the run's own where particles are weighted; 60 gradients
-              for each draw of q, and 8 Hessians for each datum, with 64 draws each
+Cost          24 moves of 8 steps for each particle, up to 48 where they are weighted; 40 gradients for each draw of q;
+              8 Hessians for each datum, with 64 draws each
 """
 
 import math
@@ -35,7 +35,7 @@ TAILS = (0.05, 0.2, 0.8, 0.95)  # quantiles of the particles that shares are tak
 LEVEL = 0.02  # how often particles that cover the posterior are said to move
 BEYOND = 9  # particles beyond all earlier ones: as many with probability 2^-9 where they are exchangeable
 TRIES, REJECTED, SHARE = 8, 0.1, 0.01  # moves; an acceptance, and the share of particles with less, that are too small
-STARTS, CLIMB = 500, 60  # draws of q at most, and the gradients of each
+STARTS, CLIMB = 500, 40  # draws of q at most, and the gradients of each
 MODES = 8  # modes of a datum that are told apart
 LARGEST = 200  # dimensions beyond which no Hessian is computed, and no mode sought
 DRAWS = 64  # of the normal at each mode

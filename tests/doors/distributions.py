@@ -124,6 +124,7 @@ ROWS = {
        for b, event in (
            (bijections.Real(), ZEROS), (bijections.Positive(), ONES), (bijections.UnitInterval(), 0.5 * ONES),
            (bijections.Interval(torch.tensor(-1.0), torch.tensor(1.0)), ZEROS),
+           (bijections.Above(torch.tensor(-1.0)), ZEROS), (bijections.Composed((bijections.Positive(),)), ONES),
            (bijections.Ordered(), torch.arange(3.0).expand(N, D)), (bijections.Simplex(), ONES / 3),
            (bijections.CorrelationCholesky(), torch.eye(D).expand(N, D, D)),
        )

@@ -3,7 +3,19 @@
 import inspect
 from types import ModuleType
 
-from jensen.core import bounds, flows, keys, minibatch, objectives, spelling, trees
+from jensen.core import (
+    bijections,
+    bounds,
+    distributions,
+    divergences,
+    flows,
+    keys,
+    minibatch,
+    objectives,
+    ops,
+    spelling,
+    trees,
+)
 from jensen.core.models.latent import sbn, vae
 from jensen.core.models.quantised import codebook
 from jensen.core.nn import conv, convnet, initial, linear, mlp
@@ -11,7 +23,7 @@ from jensen.estimators import gradients
 from jensen.estimators.gradients import baselines, catalogue
 from jensen.estimators.inference import svgd
 
-PACKAGES = (bounds, objectives, flows, gradients)
+PACKAGES = (distributions, divergences, bijections, ops, bounds, objectives, flows, gradients)
 MODULES = (
     keys, trees, minibatch, spelling, linear, mlp, conv, convnet, initial, vae, sbn, codebook, baselines, catalogue,
     svgd,
@@ -24,6 +36,7 @@ WITHOUT = {  # public names without a door
     "objectives.Objective": "a Protocol",
     "gradients.baselines": "a module, with rows of its own",
     "gradients.catalogue": "a module, with rows of its own",
+    "divergences.generators": "functions of one tensor of any kind",
     "trees.leaves": "any value is a tree",
     "trees.paths": "any value is a tree",
     "trees.stop": "any value is a tree",

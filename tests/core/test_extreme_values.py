@@ -16,7 +16,9 @@ from jensen.core.distributions import (
     Dirichlet,
     FullNormal,
     Gamma,
+    LinearBernoulli,
 )
+from jensen.core.ops import linear_log_prob
 
 F32, F64 = torch.float32, torch.float64
 DIGITS = 200  # a mass of e^-300, and the square of a gap of 1e-12 beside 1
@@ -252,6 +254,20 @@ def test_certain_bernoullis(dtype):
     assert q.kl(p).tolist() == pytest.approx([0.0, 0.0, inf, half, inf])
     for f in (lambda q: q.log_prob(x), lambda q: q.entropy(), lambda q: q.kl(p), lambda q: p.kl(q)):
         assert torch.func.grad(lambda t, f=f: f(Bernoulli(t)).sum())(logits).isfinite().all()
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_certain_outputs_of_a_linear_layer(inline, monkeypatch):
+    """A bias of inf, as one made from a mean of 1: by plain torch and by chunks, forward and backward."""
+    monkeypatch.setattr(linear_log_prob, "INLINE", 2**22 if inline else 0)
+    weight, bias = torch.tensor([[0.0], [1.0]]), Bernoulli.from_mean(torch.tensor([1.0, 0.5])).logits
+    h, agrees, not_so = torch.ones(3, 1, 1), torch.tensor([[1.0, 1.0]]), torch.tensor([[0.0, 1.0]])
+    likely = torch.nn.functional.logsigmoid(torch.ones(3, 1))
+    torch.testing.assert_close(LinearBernoulli(h, weight, bias).log_prob(agrees), likely)
+    assert (LinearBernoulli(h, weight, bias).log_prob(not_so) == -torch.inf).all()
+    slopes = torch.func.grad(lambda *layer: LinearBernoulli(*layer).log_prob(agrees).sum(), (0, 1, 2))(h, weight, bias)
+    assert all(slope.isfinite().all() for slope in slopes)
+    torch.testing.assert_close(slopes[2], torch.tensor([0.0, 3 * torch.sigmoid(torch.tensor(-1.0)).item()]))
 
 
 @pytest.mark.parametrize("logit", [1.0, 20.0, 80.0])

@@ -107,7 +107,7 @@ def explored(
 ) -> Doubts:
     """The doubts about islands of evidence log_z: their spread, and those of `exploration`."""
     start_key, move_key = keys.split(key)
-    ends = Ends(point, log_z[:, None].expand(-1, len(point.u) // len(log_z), -1))
+    ends = Ends(point, log_z[:, None].expand(-1, len(point.u) // len(log_z), -1), len(point.u))
     return {
         APART: evidence.ess < len(log_z) / 2,
         exploration.MISSED: missed(path, ends, evidence.log_p, start_key) > evidence.standard_error,

@@ -89,7 +89,8 @@ def annealed_importance(
     parts: list[tuple[Point, Tensor]] = []
     found = chains(path, walk, partial(path.start, s=size), run_key, k, parts)
     points, log_w = zip(*parts, strict=True)
-    ends = Ends(Point(*(torch.cat(t)[:k] for t in zip(*points, strict=True))), torch.cat(log_w)[:k, None])
+    _, point = next(Point.joined(points).split(k))
+    ends = Ends(point, torch.cat(log_w)[:k, None], size)
     doubts = {**found.doubts, exploration.MISSED: missed(path, ends, found.log_p, start_key) > found.standard_error}
     if walk.steps:
         moves = min(2 * exploration.MOVES, repeats * len(walk.steps))  # fewer effective chains than there are

@@ -47,10 +47,14 @@ MISSED = "a climb from draws of q found modes without their share of particles: 
 
 
 class Ends(NamedTuple):
-    """Particles in g independent groups of m, such as islands or single chains, and log weights at temperature 1."""
+    """Particles in g independent groups of m, such as islands or single chains, and log weights at temperature 1.
+
+    No more than `chunk` of them are evaluated at once; results do not depend on it.
+    """
 
     point: Point
     log_w: Float[Tensor, "g m n"]
+    chunk: int
 
     def weights(self) -> Float[Tensor, "k n"]:
         """Normalised over all particles."""
@@ -63,11 +67,8 @@ def still_moving(path: Geometric, ends: Ends, step: Step, key: Key, moves: int =
     For each of three log densities: paired tests over groups of the shares at four tails, at LEVEL for all of them
     together, and the effective number of particles beyond the extremes of all before.
     """
-    weights, before, after = (
-        ends.weights(),
-        _log_densities(ends.point),
-        _log_densities(_moved(path, ends, step, key, moves)),
-    )
+    weights, before = ends.weights(), _log_densities(ends.point)
+    after = _log_densities(_moved(path, ends, step, key, moves))
     if len(ends.log_w) < 2:
         return torch.zeros_like(weights[0], dtype=torch.bool)
     limit = student(LEVEL / (2 * 3 * len(TAILS)), len(ends.log_w) - 1)
@@ -81,10 +82,11 @@ def still_moving(path: Geometric, ends: Ends, step: Step, key: Key, moves: int =
 
 def stuck(path: Geometric, ends: Ends, move: Hamiltonian, step: Step, key: Key) -> Bool[Tensor, " n"]:
     """Whether the run's moves are rejected around more than a hundredth of the posterior."""
-    beta, accepted = torch.ones_like(ends.point.log_p[0]), torch.zeros_like(ends.point.log_p)
-    for i in range(TRIES):
-        accepted = accepted + move(path, ends.point, beta, step, keys.fold_in(key, i))[1].nan_to_num() / TRIES
-    return (ends.weights() * (accepted < REJECTED)).sum(0) > SHARE
+    beta, accepted = torch.ones_like(ends.point.log_p[0]), []
+    for start, part in ends.point.split(ends.chunk):
+        tries = [move(path, part, beta, step, keys.fold_in(keys.at(key, particle=start), i))[1] for i in range(TRIES)]
+        accepted.append(torch.stack(tries).nan_to_num().mean(0))
+    return (ends.weights() * (torch.cat(accepted) < REJECTED)).sum(0) > SHARE
 
 
 def missed(path: Geometric, ends: Ends, log_evidence: Float[Tensor, " n"], key: Key) -> Float[Tensor, " n"]:
@@ -93,7 +95,10 @@ def missed(path: Geometric, ends: Ends, log_evidence: Float[Tensor, " n"], key: 
     if u.ndim != 3 or u.shape[-1] > LARGEST:
         return lost
     weights, (start_key, draw_key) = ends.weights(), keys.split(key)
-    for i, mode in enumerate(_modes(path, climb(path, path.start(start_key, min(len(u), STARTS))))):
+    sizes = range(0, min(len(u), STARTS), ends.chunk)
+    starts = [path.start(keys.at(start_key, particle=i), min(ends.chunk, min(len(u), STARTS) - i)) for i in sizes]
+    top = Point.joined([climb(path, start) for start in starts])
+    for i, mode in enumerate(_modes(path, top)):
         share = (weights * mode.around(u)).sum(0)
         evidence = mode.evidence(path, log_evidence, keys.fold_in(draw_key, i))
         lost = lost + torch.where(mode.sure, evidence - EXCESS * share, 0.0).clamp_min(0).nan_to_num(nan=0.0)
@@ -155,13 +160,15 @@ def _modes(path: Geometric, top: Point) -> list[Peak]:
 
 def _moved(path: Geometric, ends: Ends, step: Step, key: Key, moves: int) -> Point:
     """The particles after moves at temperature 1 with steps of many sizes."""
-    point, (low, high) = ends.point, SIZES
-    for i in range(moves):
-        size_key, move_key = keys.split(keys.fold_in(key, i))
-        log_size = low + (high - low) * keys.uniform(size_key, tuple(point.log_p.shape), torch.float64)
-        scaled = step._replace(size=step.size * log_size.exp())
-        point, _ = WIDE(path, point, torch.ones_like(point.log_p[0]), scaled, move_key)
-    return point
+    parts, (low, high) = [], SIZES
+    for start, point in ends.point.split(ends.chunk):
+        for i in range(moves):
+            size_key, move_key = keys.split(keys.fold_in(keys.at(key, particle=start), i))
+            log_size = low + (high - low) * keys.uniform(size_key, tuple(point.log_p.shape), torch.float64)
+            scaled = step._replace(size=step.size * log_size.exp())
+            point, _ = WIDE(path, point, torch.ones_like(point.log_p[0]), scaled, move_key)
+        parts.append(point)
+    return Point.joined(parts)
 
 
 def _t_statistic(ends: Ends, change: Float[Tensor, "f k n"]) -> Float[Tensor, "f n"]:

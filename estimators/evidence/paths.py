@@ -8,7 +8,7 @@ Cost          one evaluation and one gradient of log_p and of q per point, for a
 Reference     Gelman and Meng, 1998; Neal, 2001; Grosse et al., 2015, for the sigmoidal schedule
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 from jensen.core import trees
 from jensen.core.bijections import unconstrained
 from jensen.core.contracts import Bijection, Constrained, Distribution, Enumerable, LogDensity, can
+from jensen.estimators.evidence.local import Local
 from jensen.estimators.gradients.contract import check_density, over_events
 
 
@@ -29,6 +30,15 @@ class Point(NamedTuple):
     log_p: Float[Tensor, "s n"]
     slope_q: Float[Tensor, "s n *d"]  # d log q / du
     slope_p: Float[Tensor, "s n *d"]
+
+    def split(self, size: int) -> "Iterator[tuple[int, Point]]":
+        """Parts of `size` particles, each with the index of its first."""
+        for start in range(0, len(self.u), size):
+            yield start, Point(*(t[start : start + size] for t in self))
+
+    @classmethod
+    def joined(cls, parts: "Iterable[Point]") -> "Point":
+        return cls(*(torch.cat(t) for t in zip(*parts, strict=True)))
 
     def log_ratio(self) -> Float[Tensor, "s n"]:
         """d log f_beta / d beta = log p - log q, the change of a log weight per unit of beta."""
@@ -84,14 +94,8 @@ class Geometric(NamedTuple):
         return Point(u, log_q, log_p, slope_q, slope_p)
 
     def hessian(self, u: Float[Tensor, "n d"]) -> Float[Tensor, "n d d"]:
-        """Of log p in u, by d products with vectors: data are independent, so one gives a row for all."""
-
-        def slope(u: Tensor) -> Tensor:
-            return torch.func.grad(lambda u: self._of_u(self.log_p)(u[None]).sum())(u)
-
-        units = torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)[:, None].expand(-1, *u.shape)
-        rows = torch.func.vmap(lambda unit: torch.func.jvp(slope, (u,), (unit,))[1])(units)
-        return rows.permute(1, 2, 0).detach()
+        """Of log p in u."""
+        return Local.of(self._of_u(self.log_p), u).hessian()
 
     def _of_u(self, log_density: LogDensity) -> LogDensity:
         return log_density if self.bijection is None else unconstrained(log_density, self.bijection)

@@ -215,7 +215,7 @@ def test_a_climb_from_the_particles_themselves_does_not_see_the_mode_that_they_m
     monkeypatch.setattr(paths.Geometric, "start", lambda path, key, s: path.at(-2 + keys.normal(key, (s, 8, 5), F64)))
     blind = exploration.missed(
         paths.Geometric.of(log_p, q),
-        exploration.Ends(paths.Geometric.of(log_p, q).start(KEY, 400), torch.zeros(400, 1, 8, dtype=F64)),
+        exploration.Ends(paths.Geometric.of(log_p, q).start(KEY, 400), torch.zeros(400, 1, 8, dtype=F64), 400),
         lost.log_p,
         KEY,
     )

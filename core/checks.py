@@ -13,6 +13,8 @@ from numbers import Integral, Real
 import torch
 from torch import Tensor
 
+_VALUE = "pass a value such as DiagNormal(loc, log_scale)"
+
 
 def check_tensor(name: str, value: object, axes: str = "...", fix: str = "") -> None:
     """A tensor with these axes, such as "s n", "n 784", whose last axis has that size, or "n *event" and "... d"."""
@@ -99,10 +101,9 @@ def check_function(name: str, value: object, example: str) -> None:
 
 def check_distribution(name: str, value: object) -> None:
     """A value with the methods of a `contracts.Distribution`, and not its class."""
-    if isinstance(value, type) or not (hasattr(value, "log_prob") and hasattr(value, "sample")):
-        raise TypeError(
-            f"expected {name}, a distribution, got {described(value)}: pass a value such as DiagNormal(loc, log_scale)"
-        )
+    if isinstance(value, type) or not all(hasattr(value, method) for method in ("noise", "sample", "log_prob")):
+        fix = "pass from_torch of it" if isinstance(value, torch.distributions.Distribution) else _VALUE
+        raise TypeError(f"expected {name}, a distribution, got {described(value)}: {fix}")
 
 
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

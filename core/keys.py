@@ -62,8 +62,8 @@ def split(key: Key, num: int = 2) -> Int[Tensor, "num 3"]:
 def at(key: Key, particle: int | Tensor = 0, datum: int | Tensor = 0) -> Int[Tensor, "*batch 3"]:
     """The same key moved on by `particle` particles and `datum` data; index tensors give a batch of keys."""
     check_key(key)
-    moves = [_index(name, move, key) for name, move in (("seed", 0), ("particle", particle), ("datum", datum))]
-    return key + torch.stack(torch.broadcast_tensors(*moves), -1)
+    moves = [_index("particle", particle, key), _index("datum", datum, key)]
+    return key + torch.stack(torch.broadcast_tensors(torch.zeros_like(moves[0]), *moves), -1)
 
 
 def bits(key: Key, shape: tuple[int, ...]) -> Int[Tensor, "..."]:
@@ -167,8 +167,11 @@ def _readable(*tensors: Tensor) -> bool:
 
 
 def _index(name: str, index: int | Tensor, key: Tensor) -> Tensor:
-    whole = not index.is_floating_point() if isinstance(index, Tensor) else isinstance(index, int | Integral)
-    if isinstance(index, bool) or not whole:
+    if isinstance(index, Tensor):
+        whole = not index.is_floating_point() and index.dtype != torch.bool
+    else:
+        whole = isinstance(index, int | Integral) and not isinstance(index, bool)
+    if not whole:
         raise TypeError(f"expected {name}, a whole number or a tensor of them, got {described(index)}: pass an int")
     return torch.as_tensor(index, dtype=torch.int64, device=key.device)
 

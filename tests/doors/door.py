@@ -117,6 +117,6 @@ def mistakes(argument: Any) -> Iterator[Any]:
     elif isinstance(value, str):
         yield from ("no such", 3)
     elif can(value, Distribution):
-        yield from (torch.zeros(5, 3), type(value), None)
+        yield from (torch.zeros(5, 3), type(value), torch.distributions.Normal(0.0, 1.0), None)
     elif callable(value):
         yield from ("a name", 3, None)

@@ -29,7 +29,7 @@ DTYPE = only(torch.float32, torch.int64, "float32")
 
 ROWS = {
     "keys.key": door(keys.key, seed=only(7, 2.5, "7", True, KEY, 2**63)),
-    "keys.fold_in": door(keys.fold_in, key=KEY, index=only(3, 2.5, "3", True, torch.ones(2), None)),
+    "keys.fold_in": door(keys.fold_in, key=KEY, index=only(3, 2.5, "3", True, torch.ones(2), torch.ones(2) > 0, None)),
     "keys.split": door(keys.split, key=KEY, num=3),
     "keys.at": door(keys.at, key=KEY, particle=only(1, 1.5, "1", torch.ones(2)), datum=only(2, 1.5, True)),
     "keys.bits": door(keys.bits, key=KEY, shape=only((2, 3), (2, -1), (2.5,), 3, torch.zeros(2), "ab")),

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from torch.func import grad
+from torch.func import grad, vmap
 
 from jensen.core import bounds, keys
 from jensen.core.distributions import Bernoulli, DiagNormal
@@ -79,6 +79,17 @@ def test_estimators_take_a_bound_of_each_datum(name):
         one = grad(lambda q, alone=alone: getattr(g, name)(log_p, q, noise, bound=alone)[datum])(q)  # noqa: B023
         for slope, expected in zip(slopes, one, strict=True):
             torch.testing.assert_close(slope[datum], expected[datum])
+
+
+def test_a_bound_may_be_mapped_over_its_parameters():
+    q, powers = DiagNormal(LOG_W.T, 0 * LOG_W.T), torch.tensor([0.2, 0.5, 1.0], dtype=F64)
+    noise = q.noise(KEY, 4)
+
+    def value(power):
+        bound = lambda log_w: ((power * log_w).logsumexp(0) - math.log(4)) / power  # noqa: E731
+        return g.pathwise(lambda z: z.sum(-1), q, noise, bound=bound)
+
+    torch.testing.assert_close(vmap(value)(powers), torch.stack([value(power) for power in powers]))
 
 
 def test_optimal_weights_the_others_by_the_square_of_their_score():

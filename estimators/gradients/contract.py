@@ -75,9 +75,8 @@ def check_independent(bound: Bound, log_w: Float[Tensor, "s n"]) -> None:
         return
     index = torch.arange(log_w.numel(), dtype=log_w.dtype, device=log_w.device).reshape(log_w.shape)
     point = torch.sin(index)
-    apart = bound(torch.cat([point[:, :1], point[:, 1:] - 1], 1))[0]
-    same = torch.isclose(bound(point)[0], apart, equal_nan=True)
-    if is_concrete(same) and not same:
+    together, apart = bound(point)[0], bound(torch.cat([point[:, :1], point[:, 1:] - 1], 1))[0]
+    if is_concrete(together) and not torch.isclose(together, apart, equal_nan=True):
         raise ValueError("expected a bound (s, n) -> (n,), got one that mixes data: reduce over samples alone, axis 0")
 
 

@@ -15,6 +15,7 @@ the library. Needs the extra `test`.
 from jensen.laws import (
     bounds,
     closed_forms,
+    discrete,
     distributions,
     estimators,
     flows,
@@ -57,6 +58,7 @@ __all__ = [
     "check",
     "chunks_agree",
     "closed_forms",
+    "discrete",
     "distributions",
     "estimators",
     "flows",

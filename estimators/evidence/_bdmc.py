@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.checks import check_floating
 from jensen.core.contracts import Distribution, Key, LogDensity
 from jensen.estimators.evidence.annealed import Walk, chains, check_run
 from jensen.estimators.evidence.moves import Hamiltonian, hmc
@@ -105,10 +106,9 @@ def bdmc(
 
     Both directions use the step sizes of one pilot, as `annealed_importance` does, whose other arguments these are.
     """
-    check_run(schedule, k, repeats, chunk)
+    k, repeats, chunk = check_run(key, k, schedule, move, repeats, chunk)
+    check_floating("z", z, "1 n *d", "take z[:1], one exact draw per datum")
     path = Geometric.of(log_p, q)
-    if z.ndim < 2 or z.shape[0] != 1:
-        raise ValueError(f"expected one exact draw per datum, z (1, n, *d), got {tuple(z.shape)}: take z[:1]")
     pilot_key, forward_key, backward_key = keys.split(key, 3)
     walk, s = Walk(schedule, tune(path, schedule, move, pilot_key), move, repeats), min(chunk, k)
     forward = chains(path, walk, partial(path.start, s=s), forward_key, k)

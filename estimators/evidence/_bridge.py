@@ -164,7 +164,7 @@ def _check_ratios(posterior: Tensor, proposal: Tensor) -> None:
     check_floating("proposal", proposal)
     if posterior.ndim != 2 or proposal.ndim != 2 or posterior.shape[1] != proposal.shape[1]:
         raise ValueError(
-            "expected log ratios (s1, n) and (s2, n) of the same data, "
+            "expected posterior (s1, n) and proposal (s2, n) of the same data, "
             f"got {tuple(posterior.shape)} and {tuple(proposal.shape)}: for one datum add an axis with t[:, None]"
         )
     _check_draws(len(posterior), len(proposal))
@@ -179,4 +179,6 @@ def _check_ratios(posterior: Tensor, proposal: Tensor) -> None:
 
 def _check_draws(posterior: int, proposal: int) -> None:
     if min(posterior, proposal) < FEW:
-        raise ValueError(f"expected at least five draws of the posterior and of q, got {posterior} and {proposal}")
+        raise ValueError(
+            f"expected at least five draws of the posterior and of q, got {posterior} and {proposal}: draw more"
+        )

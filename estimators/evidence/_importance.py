@@ -10,7 +10,6 @@ Reference     Rezende et al., 2014, appendix E; Burda et al., 2016
 
 from collections.abc import Callable
 from functools import partial
-from numbers import Integral
 from typing import NamedTuple
 
 import torch
@@ -18,12 +17,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import distributions, keys
+from jensen.core.bounds.weights import check_log_weights
+from jensen.core.checks import check_count, check_distribution, check_floating, check_function, check_key
 from jensen.core.contracts import Distribution, Enumerable, Event, Key, LogDensity, can
 from jensen.core.numerics import at_least_float32
 from jensen.estimators.evidence.chunks import chunk_size
 from jensen.estimators.evidence.judgement import Doubts, judged, of_weights, verdict
 from jensen.estimators.evidence.tail import smooth_tail, tail_size
-from jensen.estimators.gradients.contract import check_density
+from jensen.estimators.gradients.contract import check_density, first
 
 
 class Evidence(NamedTuple):
@@ -51,7 +52,7 @@ def importance(log_p: LogDensity, q: Distribution, key: Key, k: int, chunk: int 
     min(1 - 1 / log10(k), 0.7), or for an ess below five, the error is not known: it is inf, and `verdict` says why. The
     weights of a q of finite support are bounded, whatever their k_hat.
     """
-    check_counts(k=k, chunk=1 if chunk is None else chunk)
+    k, chunk = check_count("k", k), None if chunk is None else check_count("chunk", chunk)
     log_weights = partial(draw, log_p, q)
     size = chunk_size(log_weights, key, k) if chunk is None else min(chunk, k)
     return from_log_weights(partial(log_weights, size), key, k, bounded=can(q, Enumerable))
@@ -59,12 +60,18 @@ def importance(log_p: LogDensity, q: Distribution, key: Key, k: int, chunk: int 
 
 def draw(log_p: LogDensity, q: Distribution, s: int, key: Key) -> Float[Tensor, "s n"]:
     """Log weights log p(x, z) - log q(z) of s particles by the key."""
-    z, log_q_z = distributions.draw(q, key, s)
+    check_function("log_p", log_p, "partial(model.log_joint, params, x)")
+    check_distribution("q", q)
+    check_key(key)
+    z, log_q_z = distributions.draw(q, key, check_count("s", s))
     return _log_weights(log_p, z, log_q_z)
 
 
 def draw_at(log_p: LogDensity, q: Distribution, z: Event) -> Float[Tensor, "s n"]:
     """Log weights of given particles z (s, n, *event)."""
+    check_function("log_p", log_p, "partial(model.log_joint, params, x)")
+    check_distribution("q", q)
+    check_floating("z", first(z), "s n *event", "samples lead, then data")
     return _log_weights(log_p, z, q.log_prob(z))
 
 
@@ -83,13 +90,14 @@ def from_log_weights(
     It is called with the key advanced by s particles until there are k; those beyond k are dropped, so that a compiled
     function has one shape. `bounded`: whether the weights are, so that their tail raises no doubt.
     """
-    check_counts(k=k)
+    check_function("log_weights", log_weights, "partial(draw, log_p, q, s)")
+    check_key(key)
+    k = check_count("k", k)
     tail = tail_size(k) + 1
     moments, largest, waiting, start = None, [], [], 0
     while start < k:
         log_w = log_weights(keys.at(key, particle=start))
-        if log_w.ndim != 2 or log_w.shape[0] == 0:
-            raise ValueError(f"expected log weights (s, n) with s >= 1, got {tuple(log_w.shape)}")
+        check_log_weights(log_w, "log_weights(key)")
         start += len(log_w)
         waiting.append(at_least_float32(log_w[: len(log_w) - max(0, start - k)]))
         if start >= k or sum(map(len, waiting)) >= 2 * tail:  # batched: each step below is many small operations
@@ -102,13 +110,6 @@ def from_log_weights(
     log_p, error, ess = moments.estimates()
     doubts = of_weights(k_hat, ess, k, bounded)
     return Evidence(log_p, judged(error, doubts), ess, k_hat.to(ess.dtype), doubts)
-
-
-def check_counts(**counts: object) -> None:
-    """ValueError for numbers of samples, chains or moves that are not whole or below 1."""
-    for name, count in counts.items():
-        if not isinstance(count, Integral) or int(count) < 1:
-            raise ValueError(f"expected a whole number {name} >= 1, got {count!r}")
 
 
 class _Moments(NamedTuple):

@@ -22,13 +22,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.checks import check_count, check_floating, check_key, check_number
 from jensen.core.contracts import Distribution, Key, LogDensity
 from jensen.core.numerics import bisect, log_sum_exp
 from jensen.estimators.evidence import exploration
-from jensen.estimators.evidence._importance import Evidence, check_counts, from_log_weights
+from jensen.estimators.evidence._importance import Evidence, from_log_weights
 from jensen.estimators.evidence.exploration import Ends, missed, still_moving
 from jensen.estimators.evidence.judgement import Doubts, judged, verdict
-from jensen.estimators.evidence.moves import Hamiltonian, Step, hmc
+from jensen.estimators.evidence.moves import Hamiltonian, Step, check_move, hmc
 from jensen.estimators.evidence.paths import Geometric, Point
 from jensen.estimators.evidence.tuning import ADAPTED, WARM, Tuner
 from jensen.estimators.gradients.contract import over_events
@@ -75,11 +76,15 @@ def smc(
     effective sample size falls to at each rise of beta. ValueError where k is no multiple of the islands, or ess is
     not in (0, 1); RuntimeError where `most` temperatures do not lead to 1.
     """
-    check_counts(k=k, islands=islands, repeats=repeats, most=most)
+    check_key(key)
+    check_move(move)
+    k, islands = check_count("k", k), check_count("islands", islands)
+    repeats, most = check_count("repeats", repeats), check_count("most", most)
+    ess = check_number("ess", ess, "(0, 1)", "it is a share of the particles")
     if k % islands or k // islands < 2:
-        raise ValueError(f"expected k a multiple of islands, with two particles or more each, got {k} and {islands}")
-    if not 0 < ess < 1:
-        raise ValueError(f"expected ess in (0, 1), a share of the particles, got {ess}")
+        raise ValueError(
+            f"expected k = islands m with m >= 2 particles each, got k = {k} for {islands}: change one of the two"
+        )
     path, m = Geometric.of(log_p, q), k // islands
     pilot_key, start_key, resample_key, move_key, island_key, explore_key = keys.split(key, 6)
     schedule = pilot(path, pilot_key, m if move.metric == "unit" else max(m, ADAPTED), ess, move, most)
@@ -149,6 +154,7 @@ def systematic(log_w: Float[Tensor, "r m n"], key: Key) -> Int[Tensor, "r m n"]:
     One uniform number per island and datum places m points, (i + u) / m. Where no weight is positive, or one is NaN
     or infinite, each particle is its own ancestor.
     """
+    check_floating("log_w", log_w, "islands m n", "islands lead, then their particles, then data")
     r, m, n = log_w.shape
     u = keys.uniform(key, (r, n), torch.float64)[..., None]
     points = (torch.arange(m, device=u.device) + u) / m

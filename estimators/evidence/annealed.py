@@ -22,13 +22,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.checks import check_count, check_key
 from jensen.core.contracts import Distribution, Key, LogDensity
 from jensen.core.numerics import at_least_float32
 from jensen.estimators.evidence import exploration
-from jensen.estimators.evidence._importance import check_counts, from_log_weights
+from jensen.estimators.evidence._importance import from_log_weights
 from jensen.estimators.evidence.exploration import Ends, missed, still_moving, stuck
 from jensen.estimators.evidence.judgement import Doubts, judged, verdict
-from jensen.estimators.evidence.moves import Hamiltonian, Step, hmc
+from jensen.estimators.evidence.moves import Hamiltonian, Step, check_move, hmc
 from jensen.estimators.evidence.paths import Geometric, Point, check_schedule
 from jensen.estimators.evidence.tuning import tune
 
@@ -82,7 +83,7 @@ def annealed_importance(
     others are of `exploration`, about the first 1,000 chains. Nothing returned is differentiable.
     ValueError for another schedule, TypeError for one that is no tensor and for a discrete q.
     """
-    check_run(schedule, k, repeats, chunk)
+    k, repeats, chunk = check_run(key, k, schedule, move, repeats, chunk)
     path, size = Geometric.of(log_p, q), min(chunk, k)
     pilot_key, run_key, start_key, explore_key, stuck_key = keys.split(key, 5)
     walk = Walk(schedule, tune(path, schedule, move, pilot_key), move, repeats)
@@ -141,6 +142,9 @@ def anneal(
     return point, log_w, torch.stack(accepted).nanmean(0)
 
 
-def check_run(schedule: Tensor, k: int, repeats: int, chunk: int) -> None:
+def check_run(key: Key, k: int, schedule: Tensor, move: Hamiltonian, repeats: int, chunk: int) -> tuple[int, int, int]:
+    """k, repeats and chunk as ints, all of the arguments checked."""
+    check_key(key)
     check_schedule(schedule)
-    check_counts(k=k, repeats=repeats, chunk=chunk)
+    check_move(move)
+    return check_count("k", k), check_count("repeats", repeats), check_count("chunk", chunk)

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.checks import described
 from jensen.core.contracts import Key
 from jensen.core.numerics import at_least_float32
 from jensen.estimators.evidence.paths import Geometric, Point
@@ -96,3 +97,9 @@ class Hamiltonian(NamedTuple):
 
 hmc = Hamiltonian()
 langevin = Hamiltonian(leapfrog=1, target=0.574, jitter=0.0)
+
+
+def check_move(move: Hamiltonian) -> None:
+    """TypeError for what is no move, such as its name."""
+    if not isinstance(move, Hamiltonian):
+        raise TypeError(f"expected move, a Hamiltonian, got {described(move)}: pass hmc, langevin or another")

@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from jensen.core.checks import check_floating
+
 CHUNK = 2**17  # elements of grid x exceedances x data at once
 LEAST = 5  # positive exceedances without which no tail is fitted
 _TINY = 1e-300  # exceedances this far below the largest count as 0
@@ -27,6 +29,7 @@ def fit_pareto(
     With b = -theta, the profile log likelihood is l(b) = m (log(b / k(b)) - k(b) - 1), k(b) = mean log(1 + b x).
     (inf, NaN) where fewer than five exceedances are positive, too few to fit.
     """
+    check_floating("x", x, "m n", "in falling order, one column per datum")
     m, n = x.shape
     count = torch.full((n,), m, device=x.device) if count is None else count
     width = max(1, CHUNK // max(1, m * _points(m)))
@@ -37,6 +40,8 @@ def fit_pareto(
 
 def pareto_quantile(p: Float[Tensor, "..."], k: Float[Tensor, "..."], sigma: Float[Tensor, "..."]) -> Tensor:
     """sigma ((1 - p)^-k - 1) / k, and -sigma log(1 - p) for k = 0."""
+    for name, t in (("p", p), ("k", k), ("sigma", sigma)):
+        check_floating(name, t)
     rate = -torch.log1p(-p)
     near = k.abs() < 1e-12
     return sigma * torch.where(near, rate, torch.expm1(k * rate) / torch.where(near, 1.0, k))

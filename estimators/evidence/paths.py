@@ -17,6 +17,7 @@ from torch import Tensor
 
 from jensen.core import trees
 from jensen.core.bijections import unconstrained
+from jensen.core.checks import check_count, check_distribution, check_function, check_number
 from jensen.core.contracts import Bijection, Constrained, Distribution, Enumerable, LogDensity, can
 from jensen.estimators.evidence.local import Local
 from jensen.estimators.gradients.contract import check_density, over_events
@@ -66,9 +67,11 @@ class Geometric(NamedTuple):
     @classmethod
     def of(cls, log_p: LogDensity, q: Distribution) -> "Geometric":
         """The path from q, detached. TypeError for a discrete q."""
+        check_function("log_p", log_p, "partial(model.log_joint, params, x)")
+        check_distribution("q", q)
         if not q.reparameterised:
             raise TypeError(
-                f"annealing moves z along gradients, and {type(q).__name__} is discrete: use importance"
+                f"expected a continuous q, as annealing moves z along gradients, got {type(q).__name__}: use importance"
                 + (", or sum over q.support()" if can(q, Enumerable) else "")
             )
         q = trees.stop(q)
@@ -103,15 +106,14 @@ class Geometric(NamedTuple):
 
 def linear(t: int, dtype: torch.dtype = torch.float64) -> Float[Tensor, " m"]:
     """beta_i = i / t for i = 0 … t: (t + 1,)."""
-    _check_count(t)
+    t = check_count("t", t)
     return torch.arange(t + 1, dtype=dtype) / t
 
 
 def sigmoidal(t: int, delta: float = 4.0, dtype: torch.dtype = torch.float64) -> Float[Tensor, " m"]:
     """beta_i = (b_i - b_0) / (b_t - b_0), b_i = sigmoid(delta (2 i / t - 1)): slow at both ends: (t + 1,)."""
-    _check_count(t)
-    if not delta > 0:
-        raise ValueError(f"expected delta > 0, got {delta}: as it falls to 0 the schedule becomes linear")
+    t = check_count("t", t)
+    delta = check_number("delta", delta, "(0, inf)", "as it falls to 0 the schedule becomes linear")
     b = torch.sigmoid(delta * (2 * torch.arange(t + 1, dtype=dtype) / t - 1))
     return (b - b[0]) / (b[-1] - b[0])
 
@@ -133,11 +135,10 @@ def _mix(beta: Tensor, at_zero: Tensor, at_one: Tensor) -> Tensor:
 
 
 def _value_and_slope(f: Callable[[Tensor], Tensor], z: Tensor) -> tuple[Tensor, Tensor]:
-    value, pull, *_ = torch.func.vjp(f, z)
-    check_density(value, z.shape[:2])
+    def checked(z: Tensor) -> Tensor:
+        value = f(z)
+        check_density(value, z.shape[:2])
+        return value
+
+    value, pull, *_ = torch.func.vjp(checked, z)
     return value.detach(), pull(torch.ones_like(value))[0].detach()
-
-
-def _check_count(t: int) -> None:
-    if t < 1:
-        raise ValueError(f"expected at least one step of the schedule, got {t}")

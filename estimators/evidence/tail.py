@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from jensen.core.checks import check_count, check_floating
 from jensen.estimators.evidence.pareto import LEAST, fit_pareto, pareto_quantile
 
 MOST = 0.7  # a k-hat beyond which no practical number of draws gives a stable mean
@@ -26,6 +27,7 @@ def k_hat_threshold(s: int) -> float:
 
 def tail_size(s: int) -> int:
     """How many of s weights are their tail: min(s / 5, 3 sqrt(s)), rounded up."""
+    s = check_count("s", s)
     return math.ceil(min(0.2 * s, 3 * math.sqrt(s)))
 
 
@@ -38,6 +40,7 @@ def smooth_tail(largest: Float[Tensor, "m n"]) -> tuple[Float[Tensor, " n"], Flo
     all 0, or one that dominates the rest), -inf where all m are equal, as with an exact q, and NaN for NaN or infinite
     weights, whose smoothed weights are undefined.
     """
+    check_floating("largest", largest, "m n", "in falling order, one column per datum")
     peak = largest[0]
     broken = peak.isnan() | (peak == torch.inf)
     log_w = (largest - torch.where(peak.abs() == torch.inf, 0.0, peak)).double()

@@ -19,14 +19,17 @@ from jensen.core import (
 from jensen.core.models.latent import sbn, vae
 from jensen.core.models.quantised import codebook
 from jensen.core.nn import conv, convnet, initial, linear, mlp
-from jensen.estimators import gradients
+from jensen.estimators import evidence, gradients
 from jensen.estimators.gradients import baselines, catalogue
 from jensen.estimators.inference import svgd
 
-PACKAGES = (distributions, divergences, bijections, ops, bounds, objectives, flows, gradients)
+PACKAGES = (distributions, divergences, bijections, ops, bounds, objectives, flows, gradients, evidence)
 MODULES = (
     keys, trees, minibatch, spelling, linear, mlp, conv, convnet, initial, vae, sbn, codebook, baselines, catalogue,
     svgd,
+)  # fmt: skip
+RECORDS = (
+    "Annealed", "BayesFactor", "Bridge", "Evidence", "Harmonic", "Laplace", "Mode", "Probabilities", "Sandwich", "Smc",
 )  # fmt: skip
 WITHOUT = {  # public names without a door
     "bounds.NAMES": "a constant",
@@ -37,6 +40,10 @@ WITHOUT = {  # public names without a door
     "gradients.baselines": "a module, with rows of its own",
     "gradients.catalogue": "a module, with rows of its own",
     "divergences.generators": "functions of one tensor of any kind",
+    **{f"evidence.{name}": "a record of results" for name in RECORDS},
+    "evidence.Hamiltonian": "a move: `hmc` and `langevin` are checked where they are used",
+    "evidence.hmc": "a value",
+    "evidence.langevin": "a value",
     "trees.leaves": "any value is a tree",
     "trees.paths": "any value is a tree",
     "trees.stop": "any value is a tree",

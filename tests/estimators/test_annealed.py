@@ -153,11 +153,11 @@ def test_bad_arguments_raise():
             annealed_importance(oracle.log_joint, q, KEY, 3, schedule)
     for bad in ({"k": 0}, {"k": 3, "repeats": 0}, {"k": 3.5}, {"k": 3, "chunk": 0}):
         name, value = list(bad.items())[-1]
-        with pytest.raises(ValueError, match=f"expected a whole number {name} >= 1, got {value}"):
+        with pytest.raises((TypeError, ValueError), match=f"expected {name}, a whole number >= 1, got {value}"):
             annealed_importance(gates.untouched, q, KEY, schedule=linear(4), **bad)
     with pytest.raises(TypeError, match=r"expected a schedule \(t,\), a tensor, got \[0.0, 1.0\]"):
         annealed_importance(gates.untouched, q, KEY, 3, [0.0, 1.0])
-    with pytest.raises(TypeError, match="Bernoulli is discrete"):
+    with pytest.raises(TypeError, match=r"expected a continuous q.*got Bernoulli"):
         annealed_importance(oracle.log_joint, Bernoulli(q.loc), KEY, 3, linear(4))
     with pytest.raises(ValueError, match="one value per sample and datum"):
         annealed_importance(lambda z: oracle.log_joint(z).sum(-1), q, KEY, 3, linear(4))
@@ -174,7 +174,7 @@ def test_schedules_rise_from_0_to_1_and_are_symmetric(schedule):
 def test_a_flat_sigmoid_is_linear_and_bad_schedules_raise():
     torch.testing.assert_close(sigmoidal(9, delta=1e-4), linear(9))
     assert sigmoidal(9)[1] < linear(9)[1]
-    with pytest.raises(ValueError, match="at least one step"):
+    with pytest.raises(ValueError, match="expected t, a whole number >= 1"):
         linear(0)
-    with pytest.raises(ValueError, match="expected delta > 0"):
+    with pytest.raises(ValueError, match=r"expected delta in \(0, inf\)"):
         sigmoidal(3, delta=0.0)

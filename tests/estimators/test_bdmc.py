@@ -101,5 +101,5 @@ def test_every_key_is_used_once():
 def test_more_than_one_draw_per_datum_raises():
     with pytest.raises(ValueError, match="one exact draw per datum"):
         bdmc(ORACLE.log_joint, gates.normal(200, 2), Z.expand(2, -1, -1), KEY, 2, linear(4))
-    with pytest.raises(ValueError, match=r"expected a whole number k >= 1, got 2\.5"):
+    with pytest.raises(TypeError, match=r"expected k, a whole number >= 1, got 2\.5"):
         bdmc(gates.untouched, gates.normal(200, 2), Z, KEY, 2.5, linear(4))

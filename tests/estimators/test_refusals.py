@@ -99,7 +99,7 @@ def test_inapplicable_estimators_raise_and_name_an_alternative(call, error, alte
      (g.straight_through, BINARY), (g.gumbel_straight_through, BINARY)],
 )  # fmt: skip
 def test_an_invalid_bound_raises_before_log_p_is_called(estimate, q, bound):
-    with pytest.raises(TypeError, match="expected bound, a function such as bounds.iwae, got"):
+    with pytest.raises(TypeError, match=r"expected bound, a function such as bounds\.iwae, got"):
         estimate(never, q, q.noise(KEY, 2), bound=bound)
 
 

@@ -71,7 +71,7 @@ def still_moving(path: Geometric, ends: Ends, step: Step, key: Key, moves: int =
     after = _log_densities(_moved(path, ends, step, key, moves))
     if len(ends.log_w) < 2:
         return torch.zeros_like(weights[0], dtype=torch.bool)
-    limit = student(LEVEL / (2 * 3 * len(TAILS)), len(ends.log_w) - 1)
+    limit = student(LEVEL / (2 * 3 * len(TAILS)), float(len(ends.log_w) - 1))
     ordered = before.sort(1).values
     cuts = [ordered[:, int(tail * (before.shape[1] - 1))][:, None] for tail in TAILS]
     shifted = [_t_statistic(ends, ((after > cut).double() - (before > cut).double()) * weights) > limit for cut in cuts]

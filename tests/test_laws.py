@@ -4,7 +4,7 @@ import pytest
 from hypothesis import settings
 
 from jensen import laws
-from jensen.laws import instances, transforms
+from jensen.laws import families, instances, transforms
 
 pytestmark = pytest.mark.law
 EXAMPLES = max(12, settings().max_examples // 5)  # of the suite's profile 12, of `make laws` 400
@@ -37,8 +37,24 @@ def of(kind):
     )
 
 
+def of_families():
+    """Their laws, of which those that compile are slow, but for two families."""
+    mark = laws.parametrize(families.FAMILIES, expected_failures=families.EXPECTED, max_examples=EXAMPLES)
+    names, cases = mark.args
+    slow = {f"{name}: {law}" for name in families.FAMILIES if name not in families.COMPILED for law in COMPILED}
+    marks = [pytest.mark.slow if case.id in slow else () for case in cases]
+    return pytest.mark.parametrize(
+        names, [pytest.param(*case.values, id=case.id, marks=m) for case, m in zip(cases, marks, strict=True)]
+    )
+
+
 @of("distribution")
 def test_distributions(value, law):
+    law(value)
+
+
+@of_families()
+def test_families(value, law):
     law(value)
 
 

@@ -9,31 +9,49 @@ from jensen.core.distributions._from_torch import FromTorch, from_torch
 from jensen.core.distributions.bernoulli import Bernoulli, check_binary
 from jensen.core.distributions.beta import Beta
 from jensen.core.distributions.categorical import Categorical
+from jensen.core.distributions.chi_squared import ChiSquared
 from jensen.core.distributions.continuous_bernoulli import ContinuousBernoulli
 from jensen.core.distributions.diag_normal import DiagNormal
 from jensen.core.distributions.dirichlet import Dirichlet
+from jensen.core.distributions.exponential import Exponential
 from jensen.core.distributions.fields import from_real, to_real
 from jensen.core.distributions.full_normal import FullNormal
 from jensen.core.distributions.gamma import Gamma
 from jensen.core.distributions.hierarchical import Hierarchical
+from jensen.core.distributions.interval import Uniform
+from jensen.core.distributions.inverse_gamma import InverseGamma
 from jensen.core.distributions.linear_bernoulli import LinearBernoulli
 from jensen.core.distributions.linear_categorical import LinearCategorical
+from jensen.core.distributions.location_scale import Cauchy, Laplace, Logistic
+from jensen.core.distributions.log_normal import LogNormal
+from jensen.core.distributions.pareto import Pareto
 from jensen.core.distributions.pushforward import Pushforward
+from jensen.core.distributions.student_t import StudentT
 
 __all__ = [
     "Bernoulli",
     "Beta",
     "Categorical",
+    "Cauchy",
+    "ChiSquared",
     "ContinuousBernoulli",
     "DiagNormal",
     "Dirichlet",
+    "Exponential",
     "FromTorch",
     "FullNormal",
     "Gamma",
     "Hierarchical",
+    "InverseGamma",
+    "Laplace",
     "LinearBernoulli",
     "LinearCategorical",
+    "LogNormal",
+    "Logistic",
+    "Pareto",
     "Pushforward",
+    "StudentT",
+    "Uniform",
     "check_binary",
     "draw",
     "from_real",

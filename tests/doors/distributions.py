@@ -5,19 +5,30 @@ import math
 import torch
 
 from jensen.core import bijections, distributions, divergences, keys, ops
+from jensen.core.contracts import Cdf, can
 from jensen.core.distributions import (
     Bernoulli,
     Beta,
     Categorical,
+    Cauchy,
+    ChiSquared,
     ContinuousBernoulli,
     DiagNormal,
     Dirichlet,
+    Exponential,
     FullNormal,
     Gamma,
     Hierarchical,
+    InverseGamma,
+    Laplace,
     LinearBernoulli,
     LinearCategorical,
+    Logistic,
+    LogNormal,
+    Pareto,
     Pushforward,
+    StudentT,
+    Uniform,
     from_torch,
 )
 from jensen.core.divergences import generators
@@ -38,6 +49,10 @@ KINDS = {
     "Hierarchical": Hierarchical(NORMAL, {}, Static(lambda params, z: DiagNormal(z, z)), Static(D)),
     "Pushforward": Pushforward(NORMAL, ()),
     "FromTorch": from_torch(torch.distributions.Independent(torch.distributions.Gumbel(ZEROS, ONES), 1)),
+    "Laplace": Laplace(ZEROS, ZEROS), "Logistic": Logistic(ZEROS, ZEROS), "Cauchy": Cauchy(ZEROS, ZEROS),
+    "StudentT": StudentT(3 * ONES, ZEROS, ZEROS), "Uniform": Uniform(ZEROS, ONES), "LogNormal": LogNormal(ZEROS, ZEROS),
+    "Exponential": Exponential(ONES), "InverseGamma": InverseGamma(3 * ONES, ONES), "ChiSquared": ChiSquared(ONES),
+    "Pareto": Pareto(ONES, 3 * ONES),
 }  # fmt: skip
 DRAWS = {name: q.sample(q.noise(KEY, S)) for name, q in KINDS.items()}
 
@@ -65,6 +80,13 @@ ROWS = {
        for name, q in KINDS.items()},
     **{f"distributions.{name}.kl": door(q.kl, p=also(q, NORMAL if q is not NORMAL else BINARY))
        for name, q in KINDS.items() if hasattr(q, "kl")},
+    **{f"distributions.{name}.cdf": door(q.cdf, z=Free(DRAWS[name])) for name, q in KINDS.items() if can(q, Cdf)},
+    **{f"distributions.{name}.quantile": door(q.quantile, u=only(0.5 * ONES, 2 * ONES, -ONES, ONES.numpy(), 0.5))
+       for name, q in KINDS.items() if can(q, Cdf)},
+    "distributions.Exponential of fields": fields(Exponential, rate=ONES),
+    "distributions.InverseGamma of fields": fields(InverseGamma, concentration=3 * ONES, rate=ONES),
+    "distributions.ChiSquared of fields": fields(ChiSquared, df=ONES),
+    "distributions.Pareto of fields": fields(Pareto, scale=ONES, concentration=3 * ONES),
     "distributions.Gamma of fields": fields(Gamma, concentration=ONES, rate=ONES),
     "distributions.Beta of fields": fields(Beta, concentration1=ONES, concentration0=ONES),
     "distributions.Dirichlet of fields": fields(Dirichlet, concentration=ONES),

@@ -22,6 +22,7 @@ from jensen.laws import (
     models,
     operations,
     programs,
+    quantiles,
     relaxations,
     supports,
 )
@@ -76,6 +77,7 @@ __all__ = [
     "operations",
     "parametrize",
     "programs",
+    "quantiles",
     "relaxations",
     "rises",
     "roulette_is_unbiased",

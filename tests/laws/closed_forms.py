@@ -5,9 +5,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.func import grad
 
-from jensen.core import keys, trees
+from jensen.core import trees
 from jensen.core.contracts import (
-    Cdf,
     Chernoff,
     ClosedForm,
     Dimensional,
@@ -21,20 +20,6 @@ from jensen.laws._law import law, spoiled
 from jensen.laws.assertions import mean_is_exact
 from jensen.laws.distributions import COINS, KEY, NORMAL, ZERO, data, partner, per_sample
 from jensen.laws.regions import flat
-
-
-class Logistic(DiagNormal):
-    """Quantiles of a logistic, for planted bugs."""
-
-    def cdf(self, z: Tensor) -> Tensor:
-        return torch.sigmoid((z - self.loc) / self.log_scale.exp())
-
-    def quantile(self, u: Tensor) -> Tensor:
-        return self.loc + self.log_scale.exp() * torch.logit(u)
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        t = (z - self.loc) / self.log_scale.exp()
-        return (-t - self.log_scale - 2 * torch.nn.functional.softplus(-t)).sum(-1)
 
 
 @law(
@@ -135,23 +120,6 @@ def kl_per_dimension_sums(q: Dimensional) -> None:
     terms = q.kl_per_dimension(p)
     assert (terms >= 0).all(), terms
     torch.testing.assert_close(terms.sum(-1), q.kl(p), rtol=1e-6, atol=1e-9)
-
-
-@law(
-    "distribution",
-    needs=Cdf,
-    planted=lambda: [
-        spoiled(Logistic(*NORMAL), quantile=lambda q, u: q.loc - q.log_scale.exp() * torch.logit(u)),
-        spoiled(Logistic(*NORMAL), cdf=lambda q, z: torch.sigmoid(z - q.loc)),
-    ],
-)
-def quantiles_invert_the_cdf(q: Cdf) -> None:
-    """cdf(quantile(u)) = u for u in (0, 1), and the cdf's share of samples below a quantile is u."""
-    z = q.sample(q.noise(KEY, 1))
-    u = 0.05 + 0.9 * keys.uniform(keys.fold_in(KEY, 1), tuple(z.shape), torch.float64).to(z.dtype)
-    torch.testing.assert_close(q.cdf(q.quantile(u)), u, rtol=1e-5, atol=1e-5)
-    below = q.quantile(u)[0]
-    mean_is_exact(lambda key, s: (q.sample(q.noise(key, s)) <= below).to(u.dtype), u[0], KEY)
 
 
 @law(

@@ -1,8 +1,8 @@
 """Every part of the library that the laws run over: a new one is one more row here.
 
 The type of each table is a contract, which the type checker holds its rows to. Likelihoods and gradient estimators are
-here by their own tables' rows. EXPECTED names, for a row, the laws that it breaks by design, with the reason; EXAMPLES
-what the laws of flows and models are tried on.
+here by their own tables' rows; more families of distributions are in `families`. EXPECTED names, for a row, the laws
+that it breaks by design, with the reason; EXAMPLES what the laws of flows and models are tried on.
 """
 
 from functools import partial

@@ -1,0 +1,87 @@
+"""The log-normal distribution."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from jensen.core.bijections import Positive
+from jensen.core.contracts import Key
+from jensen.core.distributions.diag_normal import DiagNormal
+from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value
+from jensen.core.distributions.support import moved_inside, outside, zero_density
+from jensen.core.numerics import at_least_float32, bounded
+from jensen.core.numerics.normal_tails import normal_cdf
+
+
+class LogNormal(NamedTuple):
+    """z with log z from N(loc, exp(log_scale)^2), independent components, one per datum: fields (n, d).
+
+    Support       z > 0; at 0 log_prob is its limit, -inf
+    Noise         standard normal, (s, n, d)
+    Closed forms  mean, entropy, KL by dimension, cdf and quantile
+    """
+
+    loc: Float[Tensor, "*n d"]
+    log_scale: Float[Tensor, "*n d"]
+
+    reparameterised = True
+
+    def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:
+        """Standard normal noise (s, n, d) for `sample`."""
+        return self._log().noise(key, s)
+
+    def sample(self, eps: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
+        """z = exp(loc + exp(log_scale) eps), between the type's least normal and largest numbers; differentiable."""
+        return Positive().forward(self._log().sample(eps))[0]
+
+    def log_prob(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:
+        """log N(log z; loc, scale^2) - sum_d log z in nats per datum: (s, n, d) -> (s, n)."""
+        check_value(z, self.loc)
+        rows = outside(torch.where(z == 0, -1.0, z), 0.0)
+        log_z = torch.log(moved_inside(at_least_float32(z), rows, 1.0))
+        return zero_density(self._log().log_prob(log_z) - log_z.sum(-1), rows)
+
+    def bijection(self) -> Positive:
+        """Onto z > 0."""
+        return Positive()
+
+    def cdf(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
+        """Phi((log z - loc) / scale) of each component, (s, n, d), 0 for z <= 0; differentiable."""
+        check_value(z, self.loc)
+        never = z <= 0
+        log_z = torch.log(torch.where(never, 1.0, at_least_float32(z)))
+        below = normal_cdf((log_z - self.loc) * torch.exp(-bounded(self._log().log_scale)))
+        return torch.where(never, 0.0, below)
+
+    def quantile(self, u: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
+        """exp(loc + scale Phi^-1(u)) for u in [0, 1], (s, n, d)."""
+        check_value(u, self.loc, "u")
+        check_share("u", u)
+        normal = torch.special.ndtri(at_least_float32(u))
+        return torch.exp(self.loc + torch.exp(bounded(self._log().log_scale)) * normal)
+
+    def mean(self) -> Float[Tensor, "*n d"]:
+        """exp(loc + scale^2 / 2): (n, d)."""
+        variance = torch.exp(2 * bounded(self._log().log_scale))
+        return torch.exp(self.loc + 0.5 * variance).to(self.loc.dtype)
+
+    def entropy(self) -> Float[Tensor, "..."]:
+        """That of log z + sum_d loc, in nats: (n,)."""
+        return self._log().entropy() + at_least_float32(self.loc).sum(-1)
+
+    def kl(self, p: "LogNormal", /) -> Float[Tensor, "..."]:
+        """KL(self || p) in nats per datum: (n,), that of the normals."""
+        check_pair(self, p)
+        return self._log().kl(p._log())
+
+    def kl_per_dimension(self, p: "LogNormal", /) -> Float[Tensor, "... d"]:
+        """The terms of `kl`: (n, d)."""
+        check_pair(self, p)
+        return self._log().kl_per_dimension(p._log())
+
+    def _log(self) -> DiagNormal:
+        """Of log z."""
+        check_fields(loc=self.loc, log_scale=self.log_scale)
+        return DiagNormal(self.loc, self.log_scale)

@@ -1,0 +1,52 @@
+"""Scalar, discrete and multivariate families that the laws run over, beside the distributions of `instances`."""
+
+import torch
+from torch import Tensor
+
+from jensen.core import keys
+from jensen.core.contracts import Distribution
+from jensen.core.distributions import (
+    Cauchy,
+    ChiSquared,
+    Exponential,
+    InverseGamma,
+    Laplace,
+    Logistic,
+    LogNormal,
+    Pareto,
+    StudentT,
+    Uniform,
+)
+
+
+def noise(seed: int, *shape: int) -> Tensor:
+    return keys.normal(keys.key(seed), shape, torch.float64)
+
+
+def positive(seed: int, *shape: int) -> Tensor:
+    return torch.exp(0.3 * noise(seed, *shape))
+
+
+LOC, LOG_SCALE, ONE, OTHER = noise(50, 2, 2), 0.3 * noise(51, 2, 2), positive(52, 2, 2), positive(53, 2, 2)
+FAMILIES: dict[str, Distribution] = {
+    "Laplace": Laplace(LOC, LOG_SCALE),
+    "Logistic": Logistic(LOC, LOG_SCALE),
+    "Cauchy": Cauchy(LOC, LOG_SCALE),
+    "StudentT": StudentT(ONE + 3, LOC, LOG_SCALE),
+    "Uniform": Uniform(LOC, LOC + ONE),
+    "LogNormal": LogNormal(LOC, LOG_SCALE - 1),
+    "Exponential": Exponential(ONE),
+    "InverseGamma": InverseGamma(ONE + 3, OTHER),
+    "ChiSquared": ChiSquared(ONE + 2),
+    "Pareto": Pareto(ONE, OTHER + 3),
+}
+MOVES = "its support moves with its fields"
+MOVING: dict[str, str] = {
+    "score_has_mean_zero": MOVES,
+    "path_has_the_gradient_of_the_expectation": MOVES,
+    "kl_is_that_of_samples": MOVES,
+    "kl_is_zero_only_at_equality": MOVES,
+    "kl_of_neighbours_is_quadratic": MOVES,
+}
+EXPECTED: dict[str, dict[str, str]] = {"Uniform": MOVING, "Pareto": MOVING}
+COMPILED = ("Laplace", "StudentT")  # of one kind each: the others compile in `make laws`

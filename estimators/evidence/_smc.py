@@ -31,7 +31,7 @@ from jensen.estimators.evidence.exploration import Ends, missed, still_moving
 from jensen.estimators.evidence.judgement import Doubts, judged, verdict
 from jensen.estimators.evidence.moves import Hamiltonian, Step, check_move, hmc
 from jensen.estimators.evidence.paths import Geometric, Point
-from jensen.estimators.evidence.tuning import ADAPTED, WARM, Tuner
+from jensen.estimators.evidence.tuning import DENSE, WARM, Tuner
 from jensen.estimators.gradients.contract import over_events
 
 LEAST = 1e-10  # the smallest rise of beta, where only a few particles lie in the support of p
@@ -87,7 +87,7 @@ def smc(
         )
     path, m = Geometric.of(log_p, q), k // islands
     pilot_key, start_key, resample_key, move_key, island_key, explore_key = keys.split(key, 6)
-    schedule = pilot(path, pilot_key, m if move.metric == "unit" else max(m, ADAPTED), ess, move, most)
+    schedule = pilot(path, pilot_key, max(m, DENSE) if move.metric == "dense" else m, ess, move, most)
     point = path.start(start_key, k)
     n = point.u.shape[1]
     log_z = torch.zeros(islands, n, dtype=torch.float64, device=point.u.device)

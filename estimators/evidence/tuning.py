@@ -18,8 +18,8 @@ from jensen.core.numerics import at_least_float32
 from jensen.estimators.evidence.moves import Hamiltonian, Metric, Step
 from jensen.estimators.evidence.paths import Geometric, Point
 
-PILOT = 16  # chains per datum that find the step sizes
-ADAPTED = 64  # those that find a metric too
+PILOT = 16  # chains per datum that find the step sizes and scales
+DENSE = 64  # those that find a covariance
 WARM = 20  # their moves at the first temperature, from a step of 0.1
 FIRST = math.log(0.1)
 MEMORY = 10.0  # draws per dimension that a running covariance averages over
@@ -96,7 +96,7 @@ def tune(path: Geometric, schedule: Tensor, move: Hamiltonian, key: Key) -> list
     if len(schedule) == 2:
         return []  # no move is made between 0 and 1
     start_key, warm_key, run_key = keys.split(key, 3)
-    point = path.start(start_key, PILOT if move.metric == "unit" else ADAPTED)
+    point = path.start(start_key, DENSE if move.metric == "dense" else PILOT)
     tuner = Tuner.start(point, move)
     for i in range(WARM):
         point, accept = move(path, point, schedule[1], tuner.step(), keys.fold_in(warm_key, i))

@@ -8,6 +8,7 @@ from jensen.core.distributions._draw import draw
 from jensen.core.distributions._from_torch import FromTorch, from_torch
 from jensen.core.distributions.bernoulli import Bernoulli, check_binary
 from jensen.core.distributions.beta import Beta
+from jensen.core.distributions.binomial import Binomial
 from jensen.core.distributions.categorical import Categorical
 from jensen.core.distributions.chi_squared import ChiSquared
 from jensen.core.distributions.continuous_bernoulli import ContinuousBernoulli
@@ -17,6 +18,7 @@ from jensen.core.distributions.exponential import Exponential
 from jensen.core.distributions.fields import from_real, to_real
 from jensen.core.distributions.full_normal import FullNormal
 from jensen.core.distributions.gamma import Gamma
+from jensen.core.distributions.geometric import Geometric
 from jensen.core.distributions.hierarchical import Hierarchical
 from jensen.core.distributions.interval import Uniform
 from jensen.core.distributions.inverse_gamma import InverseGamma
@@ -24,13 +26,17 @@ from jensen.core.distributions.linear_bernoulli import LinearBernoulli
 from jensen.core.distributions.linear_categorical import LinearCategorical
 from jensen.core.distributions.location_scale import Cauchy, Laplace, Logistic
 from jensen.core.distributions.log_normal import LogNormal
+from jensen.core.distributions.multinomial import Multinomial
+from jensen.core.distributions.negative_binomial import NegativeBinomial
 from jensen.core.distributions.pareto import Pareto
+from jensen.core.distributions.poisson import Poisson
 from jensen.core.distributions.pushforward import Pushforward
 from jensen.core.distributions.student_t import StudentT
 
 __all__ = [
     "Bernoulli",
     "Beta",
+    "Binomial",
     "Categorical",
     "Cauchy",
     "ChiSquared",
@@ -41,6 +47,7 @@ __all__ = [
     "FromTorch",
     "FullNormal",
     "Gamma",
+    "Geometric",
     "Hierarchical",
     "InverseGamma",
     "Laplace",
@@ -48,7 +55,10 @@ __all__ = [
     "LinearCategorical",
     "LogNormal",
     "Logistic",
+    "Multinomial",
+    "NegativeBinomial",
     "Pareto",
+    "Poisson",
     "Pushforward",
     "StudentT",
     "Uniform",

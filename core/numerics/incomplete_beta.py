@@ -14,17 +14,17 @@ STEPS = 14
 
 
 def log_beta_tails(
-    t: Float[Tensor, "..."], a: Float[Tensor, "..."], b: Float[Tensor, "..."]
+    t: Float[Tensor, "..."], a: Float[Tensor, "..."], b: Float[Tensor, "..."], terms: int = TERMS
 ) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
     """log I_x(a, b) and log(1 - I_x(a, b)) at x = sigmoid(t).
 
-    By the continued fraction of Didonato and Morris (1992, eq. 9), of 80 terms, on the side where it converges.
+    By the continued fraction of Didonato and Morris (1992, eq. 9), of `terms` terms, on the side where it converges.
     """
     t, a, b = t.detach(), a.detach(), b.detach()
     turned = torch.sigmoid(t) > (a + 1) / (a + b + 2)
     side = torch.where(turned, -t, t)
     first, second = torch.where(turned, b, a), torch.where(turned, a, b)
-    near = log_odds_density(side, first, second) - torch.log(_fraction(side, first, second))
+    near = log_odds_density(side, first, second) - torch.log(_fraction(side, first, second, terms))
     near = near.clamp_max(0.0)
     far = torch.log1p(-near.exp())
     return torch.where(turned, far, near), torch.where(turned, near, far)
@@ -55,7 +55,7 @@ def beta_log_odds(u: Float[Tensor, "..."], a: Float[Tensor, "..."], b: Float[Ten
     return t
 
 
-def _fraction(t: Tensor, a: Tensor, b: Tensor) -> Tensor:
+def _fraction(t: Tensor, a: Tensor, b: Tensor, terms: int) -> Tensor:
     """x^a (1 - x)^b / B(a, b) over I_x(a, b), from its last term backwards."""
     x, y = torch.sigmoid(t), torch.sigmoid(-t)
 
@@ -63,8 +63,8 @@ def _fraction(t: Tensor, a: Tensor, b: Tensor) -> Tensor:
         first = m + m * (b - m) * x / (a + 2 * m - 1) if m else 0.0  # where a may be 1
         return first + (a + m) * (a * y - b * x + 1 + m * (1 + y)) / (a + 2 * m + 1)
 
-    found = whole(TERMS)
-    for m in range(TERMS, 0, -1):
+    found = whole(terms)
+    for m in range(terms, 0, -1):
         part = (a + m - 1) * (a + b + m - 1) * m * (b - m) * (x / (a + 2 * m - 1)).square()
         found = whole(m - 1) + part / found
     return found

@@ -9,6 +9,7 @@ from jensen.core.contracts import Cdf, can
 from jensen.core.distributions import (
     Bernoulli,
     Beta,
+    Binomial,
     Categorical,
     Cauchy,
     ChiSquared,
@@ -18,6 +19,7 @@ from jensen.core.distributions import (
     Exponential,
     FullNormal,
     Gamma,
+    Geometric,
     Hierarchical,
     InverseGamma,
     Laplace,
@@ -25,7 +27,10 @@ from jensen.core.distributions import (
     LinearCategorical,
     Logistic,
     LogNormal,
+    Multinomial,
+    NegativeBinomial,
     Pareto,
+    Poisson,
     Pushforward,
     StudentT,
     Uniform,
@@ -52,7 +57,9 @@ KINDS = {
     "Laplace": Laplace(ZEROS, ZEROS), "Logistic": Logistic(ZEROS, ZEROS), "Cauchy": Cauchy(ZEROS, ZEROS),
     "StudentT": StudentT(3 * ONES, ZEROS, ZEROS), "Uniform": Uniform(ZEROS, ONES), "LogNormal": LogNormal(ZEROS, ZEROS),
     "Exponential": Exponential(ONES), "InverseGamma": InverseGamma(3 * ONES, ONES), "ChiSquared": ChiSquared(ONES),
-    "Pareto": Pareto(ONES, 3 * ONES),
+    "Pareto": Pareto(ONES, 3 * ONES), "Poisson": Poisson(ONES), "Geometric": Geometric(ZEROS),
+    "Binomial": Binomial(ZEROS, Static(3)), "Multinomial": Multinomial(ZEROS, Static(3)),
+    "NegativeBinomial": NegativeBinomial(ONES, ZEROS),
 }  # fmt: skip
 DRAWS = {name: q.sample(q.noise(KEY, S)) for name, q in KINDS.items()}
 
@@ -86,6 +93,8 @@ ROWS = {
     "distributions.Exponential of fields": fields(Exponential, rate=ONES),
     "distributions.InverseGamma of fields": fields(InverseGamma, concentration=3 * ONES, rate=ONES),
     "distributions.ChiSquared of fields": fields(ChiSquared, df=ONES),
+    "distributions.Poisson of fields": fields(Poisson, rate=ONES),
+    "distributions.NegativeBinomial of fields": fields(lambda r: NegativeBinomial(r, ZEROS), total_count=ONES),
     "distributions.Pareto of fields": fields(Pareto, scale=ONES, concentration=3 * ONES),
     "distributions.Gamma of fields": fields(Gamma, concentration=ONES, rate=ONES),
     "distributions.Beta of fields": fields(Beta, concentration1=ONES, concentration0=ONES),

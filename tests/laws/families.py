@@ -6,17 +6,23 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.contracts import Distribution
 from jensen.core.distributions import (
+    Binomial,
     Cauchy,
     ChiSquared,
     Exponential,
+    Geometric,
     InverseGamma,
     Laplace,
     Logistic,
     LogNormal,
+    Multinomial,
+    NegativeBinomial,
     Pareto,
+    Poisson,
     StudentT,
     Uniform,
 )
+from jensen.core.trees import Static
 
 
 def noise(seed: int, *shape: int) -> Tensor:
@@ -39,6 +45,11 @@ FAMILIES: dict[str, Distribution] = {
     "InverseGamma": InverseGamma(ONE + 3, OTHER),
     "ChiSquared": ChiSquared(ONE + 2),
     "Pareto": Pareto(ONE, OTHER + 3),
+    "Poisson": Poisson(2 * ONE),
+    "Geometric": Geometric(LOC),
+    "Binomial": Binomial(LOC, Static(4)),
+    "NegativeBinomial": NegativeBinomial(2 * ONE, 0.3 * LOC),
+    "Multinomial": Multinomial(noise(54, 2, 3), Static(4)),
 }
 MOVES = "its support moves with its fields"
 MOVING: dict[str, str] = {

@@ -1,0 +1,97 @@
+"""The geometric distribution."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from jensen.core.checks import check_floating
+from jensen.core.contracts import Key
+from jensen.core.distributions.bernoulli import Bernoulli
+from jensen.core.distributions.counts import before, count_noise, not_counts
+from jensen.core.distributions.shapes import check_pair, check_share, check_value, noise_shape
+from jensen.core.distributions.support import moved_inside, zero_density
+from jensen.core.distributions.uniform import inside
+from jensen.core.numerics import at_least_float32, double, narrow
+
+
+class Geometric(NamedTuple):
+    """The failures before the first success of Bernoulli(logits), independent components: field (n, d).
+
+    P(z) = p (1 - p)^z, p = sigmoid(logits).
+
+    Support       whole numbers z >= 0
+    Noise         uniform in float64, (s, n, d)
+    Closed forms  mean, entropy, KL by dimension, cdf and quantile
+    """
+
+    logits: Float[Tensor, "*n d"]
+
+    reparameterised = False
+
+    def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:
+        """Uniform noise (s, n, d) for `sample`."""
+        return count_noise(key, noise_shape(self.logits, s, 2))
+
+    def sample(self, u: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
+        """The quantile at u, within the type's range; no gradient passes."""
+        check_value(u, self.logits, "noise")
+        return self._least(inside(double(u))).clamp_max(torch.finfo(self.logits.dtype).max).to(self.logits.dtype)
+
+    def log_prob(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:
+        """sum_d log p + z log(1 - p) in nats per datum: (s, n, d) -> (s, n)."""
+        check_value(z, self.logits)
+        logits, rows = at_least_float32(self.logits), not_counts(z)
+        z = moved_inside(at_least_float32(z), rows, 0.0)
+        return zero_density((F.logsigmoid(logits) + z * F.logsigmoid(-logits)).sum(-1), rows)
+
+    def cdf(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
+        """1 - (1 - p)^(z + 1) of each component, of the whole number at most z: (s, n, d)."""
+        check_value(z, self.logits)
+        never, whole = before(double(z))
+        below = torch.where(torch.isposinf(z), 1.0, self._below(whole))
+        return narrow(torch.where(never, 0.0, below), self.logits)
+
+    def quantile(self, u: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
+        """The least z with cdf(z) >= u in [0, 1], inf at 1: (s, n, d)."""
+        check_value(u, self.logits, "u")
+        check_share("u", u)
+        return narrow(self._least(double(u)), self.logits)
+
+    def mean(self) -> Float[Tensor, "*n d"]:
+        """(1 - p) / p: (n, d)."""
+        check_floating("logits", self.logits)
+        return torch.exp(-self.logits)
+
+    def entropy(self) -> Float[Tensor, "..."]:
+        """The Bernoullis' over p, in nats: (n,), as there are 1 / p of them in the mean."""
+        return (self._tries().entropy() / torch.sigmoid(double(self.logits))).sum(-1).to(self._type())
+
+    def kl(self, p: "Geometric", /) -> Float[Tensor, "..."]:
+        """KL(self || p) in nats per datum: (n,). Exact for tiny values, and never negative."""
+        return self.kl_per_dimension(p).sum(-1)
+
+    def kl_per_dimension(self, p: "Geometric", /) -> Float[Tensor, "... d"]:
+        """The Bernoullis' over self's p: (n, d)."""
+        check_pair(self, p)
+        return (self._tries().kl(p._tries()) / torch.sigmoid(double(self.logits))).to(self._type())
+
+    def _tries(self) -> Bernoulli:
+        """Of one trial, (n, d, 1), in float64."""
+        check_floating("logits", self.logits)
+        return Bernoulli(double(self.logits)[..., None])
+
+    def _type(self) -> torch.dtype:
+        return at_least_float32(self.logits).dtype
+
+    def _below(self, whole: Tensor) -> Tensor:
+        return -torch.expm1((whole + 1) * F.logsigmoid(-double(self.logits)))
+
+    def _least(self, u: Tensor) -> Tensor:
+        """log(1 - u) / log(1 - p) rounded up, less 1, and one more or less where rounding has passed a whole number."""
+        rate = F.logsigmoid(-double(self.logits.detach()))
+        z = (torch.ceil(torch.log1p(-u) / rate) - 1).clamp_min(0)
+        z = torch.where((z > 0) & (self._below(z - 1).detach() >= u), z - 1, z)
+        return torch.where(self._below(z).detach() < u, z + 1, z)

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from jensen.core.distributions import DiagNormal
-from tests.doors import distributions, evidence, foundations, gradients, objectives, public
+from tests.doors import distributions, evidence, flows, foundations, gradients, objectives, public
 from tests.doors.door import KEY, door
 from tests.doors.faults import faults
 
-ROWS = foundations.ROWS | distributions.ROWS | objectives.ROWS | gradients.ROWS | evidence.ROWS
+ROWS = foundations.ROWS | flows.ROWS | distributions.ROWS | objectives.ROWS | gradients.ROWS | evidence.ROWS
 
 
 @pytest.mark.parametrize("row", ROWS)

@@ -20,7 +20,7 @@ def modules(package):
             yield ".".join((package.__name__, *path.relative_to(root).with_suffix("").parts))
 
 with install_import_hook([*modules(jensen.core), *modules(jensen.estimators)], "beartype.beartype"):
-    from jensen.core import bounds, divergences, flows, keys, minibatch, objectives, ops
+    from jensen.core import bijections, bounds, divergences, flows, keys, minibatch, objectives, ops
     from jensen.core.distributions import (
         Bernoulli, Beta, Categorical, ContinuousBernoulli, DiagNormal, Dirichlet, FullNormal, Gamma, Hierarchical,
         Pushforward,
@@ -132,9 +132,18 @@ for score in (diagnostics.mig, diagnostics.sap, diagnostics.dci):
 diagnostics.two_sample(codes[:30], codes[30:], key).verdict()
 diagnostics.predictive_check(lambda x: x.mean(), codes, codes.expand(40, 60, 4)).verdict()
 divergences.f_divergence(divergences.generators.hellinger, Bernoulli(torch.zeros(5, 3)), Bernoulli(torch.zeros(5, 3)))
-for n in (None, 5):
-    q = Pushforward(normal, flows.real_nvp(key, 3, n=n))
-    q.log_prob(q.sample(q.noise(key, 4)))
+context = torch.zeros(5, 2)
+for layers in (
+    *(build(key, 3, n=n) for build in (flows.real_nvp, flows.spline_couplings, flows.iaf, flows.maf) for n in (None, 5)),
+    (flows.Planar.identity(key, 3), flows.Radial.identity(key, 3), flows.Actnorm.identity(3), flows.PLU.rotation(key, 3)),
+    (flows.Sylvester.orthogonal(key, 3, 2), flows.Sylvester.householder(key, 3, 2), flows.Permutation.random(key, 3)),
+    (flows.Conditional((*flows.real_nvp(key, 3, context=2), *flows.maf(key, 3, context=2)), context),),
+    (flows.Conditional((flows.Hypernetwork.of(key, flows.Planar.identity(key, 3), 2),), context),),
+    (bijections.Simplex(),), (bijections.CorrelationCholesky(),),
+):
+    q = Pushforward(normal, layers)
+    q.log_prob(q.sample(q.noise(key, 4))), q.draw(key, 4), q.sample_and_log_prob(q.noise(key, 4))
+flows.normalised((flows.Actnorm.identity(3),), z)
 keys.fold_in(key, torch.arange(4)), keys.at(key, datum=torch.arange(4)), keys.permutation(key, 9)
 print("right shapes pass")
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from jensen.core.bijections import Composed, Real
 from jensen.core.checks import check_floating
 from jensen.core.contracts import Bijection, Constrained, Distribution, Flow, Key, can
+from jensen.core.distributions._draw import draw
 from jensen.core.distributions.support import beyond, moved_inside, some_value, zero_density
 
 
@@ -16,6 +17,7 @@ class Pushforward(NamedTuple):
     """The distribution of flows_k(... flows_1(z)), z from `base` (Rezende and Mohamed, 2015).
 
     log q(z') = base.log_prob(z) + log |det dz/dz'|. TypeError for a discrete base, whose masses no map rescales.
+    `log_prob` walks the flows' inverses; `draw` and `sample_and_log_prob` give a sample's own density on its way.
 
     Support       the image of the base's, as the flows' `contains` have it
     Noise         the base's
@@ -29,11 +31,11 @@ class Pushforward(NamedTuple):
     def reparameterised(self) -> bool:
         return self.base.reparameterised
 
-    def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:
+    def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n *m"]:
         """The base's noise."""
         return self.base.noise(key, s)
 
-    def sample(self, noise: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
+    def sample(self, noise: Float[Tensor, "s n *m"], /) -> Float[Tensor, "s n *event"]:
         """The base's sample through the flows, differentiable in everything if the base's is."""
         self._check()
         check_floating("noise", noise)
@@ -42,8 +44,22 @@ class Pushforward(NamedTuple):
             z, _ = flow.forward(z)
         return z
 
-    def log_prob(self, z: Float[Tensor, "*s n d"], /) -> Float[Tensor, "*s n"]:
-        """In nats per datum, by the flows' inverses: (s, n, d) -> (s, n)."""
+    def sample_and_log_prob(
+        self, noise: Float[Tensor, "s n *m"], /
+    ) -> tuple[Float[Tensor, "s n *event"], Float[Tensor, "s n"]]:
+        """The sample of this noise and its log density, in nats per datum, without an inverse."""
+        self._check()
+        check_floating("noise", noise)
+        z = self.base.sample(noise)
+        return self._pushed(z, self.base.log_prob(z))
+
+    def draw(self, key: Key, s: int, /) -> tuple[Float[Tensor, "s n *event"], Float[Tensor, "s n"]]:
+        """Samples and their log densities, in nats per datum, without an inverse."""
+        self._check()
+        return self._pushed(*draw(self.base, key, s))
+
+    def log_prob(self, z: Float[Tensor, "s n *event"], /) -> Float[Tensor, "s n"]:
+        """In nats per datum, by the flows' inverses."""
         self._check()
         check_floating("z", z)
         log_det, never = 0.0, z.new_zeros((), dtype=torch.bool)
@@ -69,6 +85,12 @@ class Pushforward(NamedTuple):
             if can(part, Bijection):
                 return Composed(parts[i:]) if parts[i + 1 :] else part
         return Real()
+
+    def _pushed(self, z: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor]:
+        for flow in self.flows:
+            z, log_det = flow.forward(z)
+            log_q = log_q - log_det
+        return z, log_q
 
     def _check(self) -> None:
         if not self.base.reparameterised:

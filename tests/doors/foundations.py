@@ -1,9 +1,9 @@
-"""Keys, trees, minibatches, networks, flows and models."""
+"""Keys, trees, minibatches, networks and models."""
 
 import torch
 from torch.nn import functional as F
 
-from jensen.core import flows, keys, minibatch, spelling, trees
+from jensen.core import keys, minibatch, spelling, trees
 from jensen.core.models.latent import likelihoods, sbn, vae
 from jensen.core.models.quantised import codebook
 from jensen.core.nn import conv, convnet, initial, linear, mlp
@@ -20,7 +20,6 @@ IMAGE = (1, 8, 8)
 ENCODER, DECODER = convnet.init_encoder(KEY, IMAGE, (2,), 6), convnet.init_decoder(KEY, 3, (2,), IMAGE)
 VAE, CONV_VAE, SBN = vae.mlp(64, (6,), D), vae.conv(IMAGE, (2,), D), sbn.build(64, D)
 VAE_PARAMS, SBN_PARAMS = VAE.init(KEY, X), SBN.init(KEY, X)
-COUPLING = flows.Coupling.identity(KEY, D, 4)
 VECTORS = keys.normal(KEY, (N, 2, D))
 BOOK = codebook.init(KEY, VECTORS, 6)
 QUANTISED = codebook.quantise(BOOK, VECTORS)
@@ -101,12 +100,6 @@ ROWS = {
         convnet.decode, params=only(DECODER, {}, 3), z=Free(Z), image=only(IMAGE, (8, 8), 64), activation=F.relu
     ),
     "convnet.smallest": door(convnet.smallest, image=only(IMAGE, (8, 8), (1, 8, 7), 64), channels=only((2,), (), 2)),
-    "flows.real_nvp": door(flows.real_nvp, key=KEY, d=D, couplings=also(4, 3), hidden=4, n=N, dtype=DTYPE),
-    "flows.Coupling.identity": door(flows.Coupling.identity, key=KEY, d=D, hidden=4, n=N, dtype=DTYPE),
-    "flows.Coupling.forward": door(COUPLING.forward, z=Free(Z)),
-    "flows.Coupling.inverse": door(COUPLING.inverse, z=Free(Z)),
-    "flows.Reverse.forward": door(flows.Reverse().forward, z=Free(Z)),
-    "flows.Reverse.inverse": door(flows.Reverse().inverse, z=Free(Z)),
     "vae.mlp": door(
         vae.mlp, data=64, hidden=only((6,), 6, (0,), ("6",)), latent=D, activation=torch.tanh,
         likelihood=only(likelihoods.BERNOULLI, "bernoulli", type(likelihoods.BERNOULLI), None),

@@ -9,6 +9,7 @@ from torch.func import grad, jacrev, vmap
 from jensen.core import keys, trees
 from jensen.core.bijections import Positive, UnitInterval
 from jensen.core.contracts import Bijection, Flow
+from jensen.core.flows import Conditional
 from jensen.laws._law import Subject, law, spoiled
 from jensen.laws.transforms import compiled
 
@@ -70,6 +71,42 @@ def samples_do_not_mix(flow: Flow, z: Tensor) -> None:
     for way, start in ((flow.forward, z), (flow.inverse, flow.forward(z)[0])):
         for whole, alone in zip(way(start), way(start[:1]), strict=True):
             torch.testing.assert_close(whole[:1], alone, rtol=1e-9, atol=1e-9)
+
+
+@law("flow", planted=lambda: of(inverse=lambda q, z: (Stretch.inverse(q, z)[0] + 1e-9, Stretch.inverse(q, z)[1])))
+def images_come_back_to_themselves(flow: Flow, z: Tensor) -> None:
+    """|forward(inverse(y)) - y| <= 1e-10 in float64 and 1e-5 in float32, where images have the size of 1."""
+    for dtype, most in ((torch.float64, 1e-10), (torch.float32, 1e-5)):
+        cast = trees.map(lambda t, dtype=dtype: t.to(dtype) if t.is_floating_point() else t, flow)
+        image, _ = cast.forward(z.to(dtype))
+        again, _ = cast.forward(cast.inverse(image)[0])
+        assert again.dtype == image.dtype == dtype, f"expected {dtype}, got {image.dtype} and {again.dtype}"
+        worst = ((again - image).abs() / image.abs().clamp_min(1)).max()
+        assert worst <= most, f"expected {most} in {dtype}, got {worst}"
+
+
+@law("flow", planted=lambda: of(forward=lambda q, z: Stretch.forward(trees.stop(q), z)))
+def every_field_has_a_gradient(flow: Flow, z: Tensor) -> None:
+    """Image and log det depend on each of the flow's tensors."""
+
+    def both(flow: Flow) -> Tensor:
+        image, log_det = flow.forward(z)
+        return image.sin().sum() + log_det.cos().sum()
+
+    for path, slope in trees.paths(grad(both)(flow)).items():
+        assert slope.isfinite().all(), f"{path} has a gradient that is not finite"
+        assert slope.numel() == 0 or (slope != 0).any(), f"{path} has no gradient"
+
+
+@law("flow", needs=Conditional, planted=lambda: [Subject(Conditional((STRETCH,), Z[0]), Z)])
+def each_datum_has_its_own_context(flow: Conditional, z: Tensor) -> None:
+    """Another context of the last datum moves its images, both ways, and no other datum's."""
+    other = flow._replace(context=torch.cat([flow.context[:-1], flow.context[-1:] + 0.5]))
+    for way in ("forward", "inverse"):
+        one, two = getattr(flow, way)(z), getattr(other, way)(z)
+        assert (one[0][:, -1] != two[0][:, -1]).any(), f"the context has no part in {way}"
+        for a, b in zip(one, two, strict=True):
+            torch.testing.assert_close(a[:, :-1], b[:, :-1], rtol=0, atol=1e-12)
 
 
 def _branches(q: Stretch, z: Tensor) -> tuple[Tensor, Tensor]:

@@ -39,7 +39,21 @@ from jensen.core.distributions import (
     Pushforward,
 )
 from jensen.core.divergences import generators
-from jensen.core.flows import Coupling, Reverse
+from jensen.core.flows import (
+    PLU,
+    Actnorm,
+    Autoregressive,
+    Conditional,
+    Coupling,
+    Hypernetwork,
+    Inverse,
+    Permutation,
+    Planar,
+    Radial,
+    RationalQuadratic,
+    Reverse,
+    Sylvester,
+)
 from jensen.core.models.latent import likelihoods, sbn, vae
 from jensen.core.trees import Params, Static
 from jensen.estimators import gradients
@@ -65,10 +79,11 @@ def noise(seed: int, *shape: int) -> Tensor:
     return keys.normal(keys.key(seed), shape, torch.float64)
 
 
-def coupling(n: int | None = None) -> Coupling:
-    """An affine coupling of three components that is not the identity."""
-    start = Coupling.identity(keys.key(40), 3, 5, n, torch.float64)
-    return start._replace(out=0.5 * noise(41, *start.out.shape), out_bias=0.5 * noise(42, *start.out_bias.shape))
+def moved(flow: Flow, n: int | None = None) -> Flow:
+    """The flow with noise in every field, so that it is not the identity; n of them, one per datum, or one."""
+    fields = trees.map(lambda t: t if n is None else t.expand(n, *t.shape), flow)
+    seeds = iter(range(200, 200 + len(trees.leaves(fields))))
+    return trees.map(lambda t: t + 0.5 * noise(next(seeds), *t.shape), fields)
 
 
 def normal_given(params: Params, z: Tensor) -> DiagNormal:
@@ -90,6 +105,37 @@ def control(t: Tensor) -> Tensor:
 
 
 WEIGHT: Params = {"weight": 0.7 * noise(43, 2, 2)}
+KEY = keys.key(40)
+COUPLING = Coupling.identity(KEY, 3, (5,), dtype=torch.float64)
+AUTOREGRESSIVE = Autoregressive.identity(KEY, 3, (6, 5), dtype=torch.float64)
+PLANAR = Planar.identity(KEY, 3, torch.float64)
+SYLVESTER = Sylvester.orthogonal(KEY, 3, 2, torch.float64)
+SPLINE = RationalQuadratic(4, 2.0)
+CONTEXT = noise(44, 2, 2)
+FLOWS: dict[str, Flow] = {
+    "Coupling": moved(COUPLING),
+    "Coupling per datum": moved(COUPLING, 2),
+    "Coupling of splines": moved(Coupling.identity(KEY, 3, (5,), transform=SPLINE, dtype=torch.float64)),
+    "Autoregressive": moved(AUTOREGRESSIVE),
+    "Autoregressive of splines": moved(Autoregressive.identity(KEY, 3, (6,), transform=SPLINE, dtype=torch.float64)),
+    "Inverse": Inverse(moved(AUTOREGRESSIVE, 2)),
+    "Planar": moved(PLANAR),
+    "Radial": moved(Radial.identity(KEY, 3, torch.float64), 2),
+    "Sylvester, Householder": moved(Sylvester.householder(KEY, 3, 2, 2, torch.float64), 2),
+    "Sylvester, triangular": moved(Sylvester.triangular(KEY, 3, torch.float64)),
+    "PLU": moved(PLU.rotation(KEY, 3, torch.float64)),
+    "Actnorm": moved(Actnorm.identity(3, torch.float64)),
+    "Permutation": Permutation.random(KEY, 3),
+    "Reverse": Reverse(),
+    "Conditional coupling": Conditional(
+        (moved(Coupling.identity(KEY, 3, (5,), 2, dtype=torch.float64)), Reverse()), CONTEXT
+    ),
+    "Conditional autoregressive": Conditional(
+        (moved(Autoregressive.identity(KEY, 3, (6,), 2, dtype=torch.float64)),), CONTEXT
+    ),
+    "Conditional planar": Conditional((moved(Hypernetwork.of(KEY, PLANAR, 2)),), CONTEXT),
+    "Conditional Sylvester": Conditional((moved(Hypernetwork.of(KEY, SYLVESTER, 2)),), CONTEXT),
+}
 DISTRIBUTIONS: dict[str, Distribution] = {
     "DiagNormal": DiagNormal(noise(1, 2, 3), 0.3 * noise(2, 2, 3)),
     "FullNormal": FullNormal(noise(3, 2, 3), 0.3 * noise(4, 2, 3), 0.5 * noise(5, 2, 3, 3)),
@@ -103,11 +149,12 @@ DISTRIBUTIONS: dict[str, Distribution] = {
         DiagNormal(noise(14, 3, 2), 0.3 * noise(15, 3, 2)), WEIGHT, Static(normal_given), Static(2)
     ),
     "Hierarchical of Bernoullis": Hierarchical(Bernoulli(noise(16, 3, 2)), WEIGHT, Static(coins_given), Static(2)),
-    "Pushforward": Pushforward(DiagNormal(noise(17, 2, 3), 0.3 * noise(18, 2, 3)), (coupling(2), Reverse())),
+    "Pushforward": Pushforward(
+        DiagNormal(noise(17, 2, 3), 0.3 * noise(18, 2, 3)), (FLOWS["Coupling per datum"], Reverse())
+    ),
     "LinearBernoulli": LinearBernoulli(noise(19, 2, 4), noise(20, 3, 4), noise(21, 3)),
     "LinearCategorical": LinearCategorical(noise(22, 2, 4), noise(23, 3, 4), noise(24, 3)),
 }
-FLOWS: dict[str, Flow] = {"Coupling": coupling(), "Coupling per datum": coupling(2), "Reverse": Reverse()}
 BIJECTIONS: dict[str, Bijection] = {
     "Real": bijections.Real(),
     "Positive": bijections.Positive(),

@@ -1,0 +1,133 @@
+"""Autoregressive flows: a transform of each component, with parameters from those before it."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from jensen.core import keys
+from jensen.core.checks import check_count, check_floating, check_key
+from jensen.core.contracts import Flow, Key
+from jensen.core.flows.affine import Affine
+from jensen.core.flows.conditioner import Conditioner
+from jensen.core.flows.inverse import Inverse
+from jensen.core.flows.permutation import Reverse
+from jensen.core.flows.transform import Transform, check_transform
+from jensen.core.trees import Static
+
+
+class Autoregressive(NamedTuple):
+    """z'_i = transform(theta_i(z_1 … z_i-1, context), z_i), with theta one masked network (Germain et al., 2015).
+
+    `forward` is one pass of the network and `inverse` d passes, which is the inverse autoregressive flow; `Inverse` of
+    it is the masked autoregressive flow, whose density is one pass.
+
+    Log det     sum_d of the transform's
+    Context     (n, c) where the network was made for one, through weights that all data share; otherwise ignored
+    Per datum   with an axis n in its fields, one network for each datum; without, one for all
+    Reference   Kingma et al., 2016; Papamakarios et al., 2017; with splines Durkan et al., 2019
+    """
+
+    network: Conditioner
+    transform: Static[Transform]
+
+    @classmethod
+    def identity(
+        cls,
+        key: Key,
+        d: int,
+        hidden: Sequence[int] = (64,),
+        context: int = 0,
+        n: int | None = None,
+        transform: Transform = Affine(),  # noqa: B008
+        dtype: torch.dtype = torch.float32,
+    ) -> "Autoregressive":
+        """The identity: the network's last layer is 0. Its hidden layers have these widths, its context this size."""
+        check_key(key)
+        d = check_count("d", d)
+        outputs = check_transform(transform).parameters * d
+        return cls(Conditioner.zero(key, d, hidden, outputs, context, n, dtype), Static(transform))
+
+    def forward(
+        self, z: Float[Tensor, "*s n d"], context: Tensor | None = None, /
+    ) -> tuple[Float[Tensor, "*s n d"], Float[Tensor, "*s n"]]:
+        moved, log_slope = self.transform.value.forward(self._theta(z, context, self._masks(z)), z)
+        return moved, log_slope.sum(-1)
+
+    def inverse(
+        self, z: Float[Tensor, "*s n d"], context: Tensor | None = None, /
+    ) -> tuple[Float[Tensor, "*s n d"], Float[Tensor, "*s n"]]:
+        masks, place = self._masks(z), torch.arange(z.shape[-1], device=z.device)
+        found, log_slope = torch.zeros_like(z), torch.zeros_like(z)
+        for i in range(z.shape[-1]):  # the i-th pass finds the i-th component
+            known = torch.where(place < i, found, 0.0)
+            found, log_slope = self.transform.value.inverse(self._theta(known, context, masks), z)
+        return found, log_slope.sum(-1)
+
+    def _theta(self, z: Tensor, context: Tensor | None, masks: list[Tensor]) -> Tensor:
+        return self.network.theta(z, context, masks).unflatten(-1, (self.transform.value.parameters, z.shape[-1]))
+
+    def _masks(self, z: Tensor) -> list[Tensor]:
+        """Which entries of each weight are not 0: a unit of degree k sees z_1 … z_k, and theta_i degrees below i."""
+        d = self.network.weights[0].shape[-1]
+        check_floating("z", z, f"... {d}", f"the flow is of {d} components")
+        degrees = torch.arange(1, d + 1, device=z.device)
+        seen, masks = degrees, []
+        for bias in self.network.biases[:-1]:
+            units = bias.shape[-1]
+            unit = torch.arange(units, device=z.device) * d // units  # 0 … d - 1, as many of each
+            masks.append(unit[:, None] >= seen)
+            seen = unit
+        return [*masks, degrees.repeat(self.transform.value.parameters)[:, None] > seen]
+
+
+def iaf(
+    key: Key,
+    d: int,
+    layers: int = 4,
+    hidden: Sequence[int] = (64,),
+    context: int = 0,
+    n: int | None = None,
+    transform: Transform = Affine(),  # noqa: B008
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Flow, ...]:
+    """Inverse autoregressive layers with a reversal after each (Kingma et al., 2016): the identity at the start.
+
+    A sample and its density are one pass of each network, the density of a given value d passes.
+    """
+    return tuple(flow for each in _layers(key, d, layers, hidden, context, n, transform, dtype) for flow in each)
+
+
+def maf(
+    key: Key,
+    d: int,
+    layers: int = 4,
+    hidden: Sequence[int] = (64,),
+    context: int = 0,
+    n: int | None = None,
+    transform: Transform = Affine(),  # noqa: B008
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Flow, ...]:
+    """Masked autoregressive layers with a reversal after each (Papamakarios et al., 2017): the identity at the start.
+
+    The density of a given value is one pass of each network, a sample d passes.
+    """
+    drawn = _layers(key, d, layers, hidden, context, n, transform, dtype)
+    return tuple(flow for layer, reverse in drawn for flow in (Inverse(layer), reverse))
+
+
+def _layers(
+    key: Key,
+    d: int,
+    layers: int,
+    hidden: Sequence[int],
+    context: int,
+    n: int | None,
+    transform: Transform,
+    dtype: torch.dtype,
+) -> list[tuple[Autoregressive, Reverse]]:
+    check_key(key)
+    drawn = keys.split(key, check_count("layers", layers))
+    return [(Autoregressive.identity(k, d, hidden, context, n, transform, dtype), Reverse()) for k in drawn]

@@ -1,0 +1,90 @@
+"""The network that gives a transform's parameters for some components as a function of others, and of a context."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from jensen.core import keys, trees
+from jensen.core.checks import check_count, check_dtype, check_floating, check_key, check_sizes
+from jensen.core.contracts import Key
+
+
+class Conditioner(NamedTuple):
+    """theta = W_k h_k-1 + b_k, with h_1 = tanh(W_1 z + given context + b_1) and h_j = tanh(W_j h_j-1 + b_j).
+
+    With an axis n in its fields, one network for each datum; without, one for all data, which a context tells apart.
+    """
+
+    weights: tuple[Float[Tensor, "*n o i"], ...]
+    biases: tuple[Float[Tensor, "*n o"], ...]
+    given: Float[Tensor, "*n h c"]  # c = 0: no context
+
+    @classmethod
+    def zero(
+        cls,
+        key: Key,
+        inputs: int,
+        hidden: Sequence[int],
+        outputs: int,
+        context: int = 0,
+        n: int | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> "Conditioner":
+        """theta = 0: the last layer is 0, the others normal with variance 1 / inputs, and the first biases normal."""
+        check_key(key)
+        hidden, context = check_sizes("hidden", hidden), check_count("context", context, 0)
+        n = None if n is None else check_count("n", n)
+        if not hidden:
+            raise ValueError("expected hidden of one width or more, got (): pass (16,)")
+        widths = (inputs, *hidden)
+        bias_key, given_key, *layer_keys = keys.split(key, len(hidden) + 2)
+        weights = [_normal(k, o, i, dtype) for k, i, o in zip(layer_keys, widths, hidden, strict=False)]
+        biases = [_normal(bias_key, hidden[0], 1, dtype)[:, 0], *(weights[0].new_zeros(o) for o in hidden[1:])]
+        last = weights[0].new_zeros(outputs, hidden[-1]), weights[0].new_zeros(outputs)
+        one = cls((*weights, last[0]), (*biases, last[1]), _normal(given_key, hidden[0], context, dtype))
+        return one if n is None else trees.map(lambda t: t.expand(n, *t.shape).clone(), one)
+
+    def theta(
+        self,
+        z: Float[Tensor, "*s n i"],
+        context: Float[Tensor, "n c"] | None = None,
+        masks: Sequence[Tensor] | None = None,
+    ) -> Float[Tensor, "*s n o"]:
+        """The outputs; masks (o, i), one for each weight, say which of its entries are not 0."""
+        check_dtype("z", z, self.given, "the flow's networks")
+        weights = self.weights if masks is None else [w * m for w, m in zip(self.weights, masks, strict=True)]
+        h = linear(weights[0], self.biases[0], z)
+        if c := self.given.shape[-1]:
+            h = h + linear(self.given, None, checked_context(context, c, self.given))
+        for weight, bias in zip(weights[1:], self.biases[1:], strict=True):
+            h = linear(weight, bias, torch.tanh(h))
+        return h
+
+
+def checked_context(context: Tensor | None, c: int, like: Tensor) -> Tensor:
+    """The context of a flow that needs one, of c numbers."""
+    if context is None:
+        raise TypeError(
+            f"expected context (n, {c}), got None: call forward(z, context), or Conditional(flows, context) in a "
+            "distribution"
+        )
+    check_floating("context", context, f"... {c}", f"the flow is conditional on {c} numbers for each datum")
+    check_dtype("context", context, like, "the flow's networks")
+    return context
+
+
+def linear(weight: Tensor, bias: Tensor | None, z: Tensor) -> Tensor:
+    """One layer for all data, or each datum's own: weight (*n, o, i), z (*s, n, i)."""
+    if weight.ndim == 2:
+        return F.linear(z, weight, bias)
+    out = torch.einsum("...i,...oi->...o", z, weight)
+    return out if bias is None else out + bias
+
+
+def _normal(key: Key, outputs: int, inputs: int, dtype: torch.dtype) -> Tensor:
+    drawn = keys.normal(key, (outputs * inputs,), dtype).reshape(outputs, inputs)
+    return drawn / max(inputs, 1) ** 0.5

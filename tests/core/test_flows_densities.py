@@ -1,0 +1,92 @@
+"""Densities of pushforwards integrate to one, with a context too, and samples are drawn in one walk."""
+
+import pytest
+import torch
+from torch.func import grad
+
+from jensen.core import distributions, flows, keys, trees
+from jensen.core.bijections import Positive
+from jensen.core.contracts import Drawable, can
+from jensen.core.distributions import DiagNormal, Pushforward
+from tests.core.test_flows import F64, IDENTITIES, KEY, scattered
+
+NORMAL = DiagNormal(torch.zeros(1, 2, dtype=F64), torch.full((1, 2), -0.3, dtype=F64))
+AXIS = torch.linspace(-12, 12, 401, dtype=F64)
+GRID = torch.cartesian_prod(AXIS, AXIS)[:, None]
+CELL = (AXIS[1] - AXIS[0]).square()
+
+
+def integral(q):
+    """By the trapezium rule: its error, for densities wider than a cell, and the mass outside are below 1e-3."""
+    return torch.exp(q.log_prob(GRID)).sum() * CELL
+
+
+@pytest.mark.parametrize("name", IDENTITIES)
+def test_densities_integrate_to_one(name):
+    flow = scattered(KEY, IDENTITIES[name](2), 0.2)
+    assert abs(integral(Pushforward(NORMAL, (flow, flows.Reverse()))) - 1) < 1e-3
+    assert abs(integral(Pushforward(NORMAL, (flows.Inverse(flow),))) - 1) < 1e-3
+
+
+@pytest.mark.parametrize("builder", [flows.real_nvp, flows.iaf])
+def test_conditional_densities_integrate_to_one(builder):
+    """A wrong sign of the log det is off by more than 1e-2."""
+    layers = scattered(KEY, builder(KEY, 2, 2, (8,), 3, dtype=F64), 0.4)
+    for context in torch.tensor([[[0.0, 1.0, 2.0]], [[-1.0, 0.5, 0.0]]], dtype=F64):
+        assert abs(integral(Pushforward(NORMAL, (flows.Conditional(layers, context),))) - 1) < 1e-3
+
+
+def test_a_wrong_log_det_is_seen():
+    class Opposite(flows.Coupling):
+        def inverse(self, z, context=None, /):
+            found, log_det = flows.Coupling.inverse(self, z)
+            return found, -log_det
+
+    flow = scattered(KEY, IDENTITIES["coupling"](2), 0.4)
+    assert abs(integral(Pushforward(NORMAL, (Opposite(*flow),))) - 1) > 1e-2
+
+
+def test_a_network_that_all_data_share_gives_each_its_own_flow():
+    """Of a datum alone and in a batch, and with a gradient in its context."""
+    layers = scattered(KEY, flows.iaf(KEY, 2, 2, (8,), 3, dtype=F64), 0.4)
+    context, z = keys.normal(KEY, (4, 3), F64), keys.normal(keys.key(1), (5, 4, 2), F64)
+    together, log_det = flows.Conditional(layers, context).forward(z)
+    for i in range(4):
+        alone, alone_log_det = flows.Conditional(layers, context[i : i + 1]).forward(z[:, i : i + 1])
+        torch.testing.assert_close(together[:, i : i + 1], alone)
+        torch.testing.assert_close(log_det[:, i : i + 1], alone_log_det)
+    assert sum(t.numel() for t in trees.leaves(layers)) < 300  # whatever the number of data
+    slope = grad(lambda c: flows.Conditional(layers, c).forward(z)[0][:, 0].sum())(context)
+    assert (slope[0] != 0).all()
+    assert (slope[1:] == 0).all()
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.5])
+def test_a_hypernetwork_is_the_flow_with_its_fields_moved(scale):
+    planar = scattered(KEY, flows.Planar.identity(KEY, 3, F64))
+    flow = flows.Hypernetwork.of(KEY, planar, 2, scale)
+    context, z = keys.normal(KEY, (4, 2), F64), keys.normal(keys.key(1), (5, 4, 3), F64)
+    image, log_det = flow.forward(z, context)
+    for i in range(4):
+        own = trees.map(lambda field, slope, i=i: field + slope @ context[i], planar, flow.slopes)
+        by_hand = own.forward(z[:, i])
+        torch.testing.assert_close(image[:, i], by_hand[0])
+        torch.testing.assert_close(log_det[:, i], by_hand[1])
+
+
+class OneWay(flows.Coupling):
+    def inverse(self, z, context=None, /):
+        raise AssertionError("a drawn sample needs no inverse")
+
+
+@pytest.mark.parametrize("onto", [(), (Positive(),)])
+def test_samples_are_drawn_with_their_density_in_one_walk(onto):
+    coupling = scattered(KEY, IDENTITIES["coupling"](2), 0.4)
+    q = Pushforward(NORMAL, (coupling, flows.Reverse(), *onto))
+    one_way = Pushforward(NORMAL, (OneWay(*coupling), flows.Reverse(), *onto))
+    assert can(q, Drawable)
+    z, log_q = distributions.draw(one_way, KEY, 6)
+    torch.testing.assert_close(z, q.sample(q.noise(KEY, 6)))
+    torch.testing.assert_close(log_q, q.log_prob(z))
+    for a, b in zip(one_way.sample_and_log_prob(q.noise(KEY, 6)), (z, log_q), strict=True):
+        torch.testing.assert_close(a, b)

@@ -27,7 +27,7 @@ from jensen.core.contracts import Distribution, Key, LogDensity
 from jensen.core.numerics import bisect, log_sum_exp
 from jensen.estimators.evidence import exploration
 from jensen.estimators.evidence._importance import Evidence, from_log_weights
-from jensen.estimators.evidence.exploration import Ends, missed, still_moving
+from jensen.estimators.evidence.exploration import Ends, missed, still_moving, stuck
 from jensen.estimators.evidence.judgement import Doubts, judged, verdict
 from jensen.estimators.evidence.moves import Hamiltonian, Step, check_move, hmc
 from jensen.estimators.evidence.paths import Geometric, Point
@@ -100,7 +100,7 @@ def smc(
             point, accept = move(path, point, beta, step, keys.fold_in(move_key, i * repeats + j))
             accepted.append(accept.nanmean(0))
     evidence = from_log_weights(lambda _: log_z.to(point.log_p.dtype), key, islands)
-    doubts = explored(path, point, log_z, schedule[-1][1], evidence, explore_key)
+    doubts = explored(path, point, log_z, move, schedule[-1][1], evidence, explore_key)
     error = judged(evidence.standard_error, doubts)
     temperatures = torch.stack([there < 1 for there, _ in schedule]).sum(0) + 1
     z = path.values(by_island(point.u, systematic(log_z[None], island_key)[0]))
@@ -108,15 +108,22 @@ def smc(
 
 
 def explored(
-    path: Geometric, point: Point, log_z: Float[Tensor, "r n"], step: Step, evidence: Evidence, key: Key
+    path: Geometric,
+    point: Point,
+    log_z: Float[Tensor, "r n"],
+    move: Hamiltonian,
+    step: Step,
+    evidence: Evidence,
+    key: Key,
 ) -> Doubts:
     """The doubts about islands of evidence log_z: their spread, and those of `exploration`."""
-    start_key, move_key = keys.split(key)
+    start_key, move_key, stuck_key = keys.split(key, 3)
     ends = Ends(point, log_z[:, None].expand(-1, len(point.u) // len(log_z), -1), len(point.u))
     return {
         APART: evidence.ess < len(log_z) / 2,
         exploration.MISSED: missed(path, ends, evidence.log_p, start_key) > evidence.standard_error,
         exploration.MOVING: still_moving(path, ends, step, move_key),
+        exploration.STUCK: stuck(path, ends, move, step, stuck_key),
     }
 
 

@@ -94,7 +94,7 @@ def annealed_importance(
     ends = Ends(point, torch.cat(log_w)[:k, None], size)
     doubts = {**found.doubts, exploration.MISSED: missed(path, ends, found.log_p, start_key) > found.standard_error}
     if walk.steps:
-        moves = min(2 * exploration.MOVES, repeats * len(walk.steps))  # fewer effective chains than there are
+        moves = min(4 * exploration.MOVES, repeats * len(walk.steps))  # fewer effective chains than there are
         doubts[exploration.MOVING] = still_moving(path, ends, walk.steps[-1], explore_key, moves)
         doubts[exploration.STUCK] = stuck(path, ends, move, walk.steps[-1], stuck_key)
     return found._replace(standard_error=judged(found.standard_error, doubts), doubts=doubts)

@@ -10,8 +10,8 @@ Tests         `still_moving`: moves at temperature 1 with steps of many sizes ch
               sampling from Laplace's normal, beside the share of particles there. A narrow mode has a negligible share
               at intermediate temperatures, where particles near it are lost, and a climb still reaches it
 Blind to      a mode that no draw of q climbs to, or most of whose mass is far from Laplace's normal
-Cost          24 moves of 8 steps for each particle, up to 48 where they are weighted; 40 gradients for each draw of q;
-              8 Hessians for each datum, with 64 draws each
+Cost          24 moves of 8 steps for each particle, up to 96 where they are weighted, and 8 of the run's; 40 gradients
+              for each draw of q; 8 Hessians for each datum, with 64 draws each
 """
 
 import math

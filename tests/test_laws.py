@@ -38,11 +38,11 @@ def of(kind):
 
 
 def of_families():
-    """Their laws, of which those that compile are slow, but for two families."""
+    """Their laws, slow but for a few families."""
     mark = laws.parametrize(families.FAMILIES, expected_failures=families.EXPECTED, max_examples=EXAMPLES)
     names, cases = mark.args
-    slow = {f"{name}: {law}" for name in families.FAMILIES if name not in families.COMPILED for law in COMPILED}
-    marks = [pytest.mark.slow if case.id in slow else () for case in cases]
+    quick = [case.id.partition(":")[0] in families.QUICK for case in cases]
+    marks = [() if each else pytest.mark.slow for each in quick]
     return pytest.mark.parametrize(
         names, [pytest.param(*case.values, id=case.id, marks=m) for case, m in zip(cases, marks, strict=True)]
     )

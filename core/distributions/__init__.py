@@ -26,6 +26,9 @@ from jensen.core.distributions.linear_bernoulli import LinearBernoulli
 from jensen.core.distributions.linear_categorical import LinearCategorical
 from jensen.core.distributions.location_scale import Cauchy, Laplace, Logistic
 from jensen.core.distributions.log_normal import LogNormal
+from jensen.core.distributions.low_rank_normal import LowRankNormal
+from jensen.core.distributions.matrix_normal import MatrixNormal
+from jensen.core.distributions.mixture import Mixture
 from jensen.core.distributions.multinomial import Multinomial
 from jensen.core.distributions.negative_binomial import NegativeBinomial
 from jensen.core.distributions.pareto import Pareto
@@ -55,6 +58,9 @@ __all__ = [
     "LinearCategorical",
     "LogNormal",
     "Logistic",
+    "LowRankNormal",
+    "MatrixNormal",
+    "Mixture",
     "Multinomial",
     "NegativeBinomial",
     "Pareto",

@@ -48,7 +48,7 @@ class ChiSquared(NamedTuple):
         return Positive()
 
     def cdf(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
-        """P(df / 2, z / 2) of each component, (s, n, d), 0 for z <= 0; differentiable in z alone."""
+        """P(df / 2, z / 2) of each component, (s, n, d), 0 for z <= 0; differentiable."""
         gamma = self._gamma()
         check_value(z, self.df)
         return narrow(standard_gamma_cdf(0.5 * double(z), gamma.concentration), self.df)

@@ -10,7 +10,7 @@ from jensen.core.bijections import Positive
 from jensen.core.contracts import Key
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.gamma import Gamma
-from jensen.core.distributions.gamma_tails import standard_gamma_quantile
+from jensen.core.distributions.gamma_tails import standard_gamma_quantile, standard_gamma_survival
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value
 from jensen.core.distributions.support import moved_inside, outside, zero_density
 from jensen.core.numerics import digamma_rest, double, log_ratio, narrow
@@ -53,12 +53,11 @@ class InverseGamma(NamedTuple):
         return Positive()
 
     def cdf(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
-        """P(1 / z' >= 1 / z) of each component, (s, n, d), 0 for z <= 0; differentiable in z and rate alone."""
+        """P(1 / z' >= 1 / z) of each component, (s, n, d), 0 for z <= 0; differentiable."""
         self._check()
         check_value(z, self.concentration)
         never, x = z <= 0, double(self.rate) / torch.where(z <= 0, 1.0, double(z))
-        above = torch.special.gammaincc(double(self.concentration).detach(), x)
-        return narrow(torch.where(never, 0.0, above), self.rate)
+        return narrow(torch.where(never, 0.0, standard_gamma_survival(x, self.concentration)), self.rate)
 
     def quantile(self, u: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
         """b over the standard gamma's quantile at 1 - u, for u in [0, 1]: (s, n, d)."""

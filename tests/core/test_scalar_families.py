@@ -170,12 +170,18 @@ def test_paths_move_with_the_quantile(name):
 
 
 @each
-def test_the_cdf_moves_by_the_density(row):
-    """By autograd, in z."""
-    q, oracle = made(row, *row.typical)
-    z = torch.from_numpy(oracle.ppf(np.array([0.1, 0.45, 0.9])[:, None]))[..., None]
+def test_the_cdf_is_differentiable(row):
+    """By autograd, in z its density, and in each field scipy's central differences."""
+    fields = row.typical[0]
+    q, oracle = made(row, fields)
+    z = torch.from_numpy(oracle.ppf(np.array([0.1, 0.45, 0.9])))[:, None, None]
     slope = grad(lambda z: q.cdf(z).sum())(z)
     torch.testing.assert_close(slope[..., 0], q.log_prob(z).exp(), rtol=1e-8, atol=1e-12)
+    for i in range(len(fields)):
+        above, below = ([f + s * (j == i) for j, f in enumerate(fields)] for s in (1e-5, -1e-5))
+        exact = (row.oracle(*above).cdf(z[:, 0, 0]) - row.oracle(*below).cdf(z[:, 0, 0])) / 2e-5
+        slopes = [grad(lambda q, one=one: q.cdf(one[None]).sum())(q)[i].item() for one in z]
+        np.testing.assert_allclose(slopes, exact, rtol=1e-5, atol=1e-7)
 
 
 def test_squares_of_normals_are_chi_squared_and_their_sums_too():

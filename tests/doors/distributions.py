@@ -27,6 +27,9 @@ from jensen.core.distributions import (
     LinearCategorical,
     Logistic,
     LogNormal,
+    LowRankNormal,
+    MatrixNormal,
+    Mixture,
     Multinomial,
     NegativeBinomial,
     Pareto,
@@ -42,7 +45,7 @@ from tests.doors.door import KEY, Free, also, door, only
 
 S, N, D, K = 4, 5, 3, 6
 ZEROS, ONES, CUBE = torch.zeros(N, D), torch.ones(N, D), torch.zeros(N, D, K)
-NAN = ONES * math.nan
+NAN, SQUARE = ONES * math.nan, torch.zeros(N, D, D)
 NORMAL, OTHER = DiagNormal(ZEROS, ZEROS), DiagNormal(ONES, ZEROS)
 BINARY, CHOICE = Bernoulli(ZEROS), Categorical(CUBE)
 LAYER = (torch.zeros(N, 2), torch.zeros(D, 2), torch.zeros(D))
@@ -59,7 +62,9 @@ KINDS = {
     "Exponential": Exponential(ONES), "InverseGamma": InverseGamma(3 * ONES, ONES), "ChiSquared": ChiSquared(ONES),
     "Pareto": Pareto(ONES, 3 * ONES), "Poisson": Poisson(ONES), "Geometric": Geometric(ZEROS),
     "Binomial": Binomial(ZEROS, Static(3)), "Multinomial": Multinomial(ZEROS, Static(3)),
-    "NegativeBinomial": NegativeBinomial(ONES, ZEROS),
+    "NegativeBinomial": NegativeBinomial(ONES, ZEROS), "LowRankNormal": LowRankNormal(ZEROS, ZEROS, CUBE[..., :2]),
+    "MatrixNormal": MatrixNormal(CUBE, ZEROS, SQUARE, CUBE[:, 0], torch.zeros(N, K, K)),
+    "Mixture": Mixture(ZEROS, Laplace(CUBE, CUBE)),
 }  # fmt: skip
 DRAWS = {name: q.sample(q.noise(KEY, S)) for name, q in KINDS.items()}
 

@@ -10,11 +10,15 @@ from jensen.core.distributions import (
     Cauchy,
     ChiSquared,
     Exponential,
+    FullNormal,
     Geometric,
     InverseGamma,
     Laplace,
     Logistic,
     LogNormal,
+    LowRankNormal,
+    MatrixNormal,
+    Mixture,
     Multinomial,
     NegativeBinomial,
     Pareto,
@@ -49,6 +53,14 @@ FAMILIES: dict[str, Distribution] = {
     "Geometric": Geometric(LOC),
     "Binomial": Binomial(LOC, Static(4)),
     "NegativeBinomial": NegativeBinomial(2 * ONE, 0.3 * LOC),
+    "LowRankNormal": LowRankNormal(noise(55, 2, 3), 0.3 * noise(56, 2, 3), noise(57, 2, 3, 2)),
+    "MatrixNormal": MatrixNormal(
+        noise(58, 2, 2, 3), 0.3 * noise(59, 2, 2), noise(60, 2, 2, 2), 0.3 * noise(61, 2, 3), noise(62, 2, 3, 3)
+    ),
+    "Mixture": Mixture(noise(63, 2, 3), Laplace(noise(64, 2, 3, 2), 0.3 * noise(65, 2, 3, 2))),
+    "Mixture of full normals": Mixture(
+        noise(63, 2, 3), FullNormal(noise(66, 2, 3, 2), 0.3 * noise(67, 2, 3, 2), noise(68, 2, 3, 2, 2))
+    ),
     "Multinomial": Multinomial(noise(54, 2, 3), Static(4)),
 }
 MOVES = "its support moves with its fields"
@@ -60,4 +72,4 @@ MOVING: dict[str, str] = {
     "kl_of_neighbours_is_quadratic": MOVES,
 }
 EXPECTED: dict[str, dict[str, str]] = {"Uniform": MOVING, "Pareto": MOVING}
-COMPILED = ("Laplace", "StudentT")  # of one kind each: the others compile in `make laws`
+QUICK = ("Laplace", "Poisson", "Mixture")  # one of a kind: `make laws` alone tries the others

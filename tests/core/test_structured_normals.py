@@ -1,0 +1,105 @@
+"""Low-rank and matrix normals against the full normal of the same covariance, and torch's."""
+
+import pytest
+import torch
+from torch import distributions as td
+from torch.func import grad
+
+from jensen.core import keys, trees
+from jensen.core.distributions import DiagNormal, FullNormal, LowRankNormal, MatrixNormal
+
+KEY = keys.key(33)
+
+
+def noise(seed, *shape):
+    return keys.normal(keys.fold_in(KEY, seed), shape, torch.float64)
+
+
+def low_rank(seed=0):
+    return LowRankNormal(noise(seed, 3, 4), 0.5 * noise(seed + 1, 3, 4), noise(seed + 2, 3, 4, 2))
+
+
+def matrix(seed=0):
+    fields = [(3, 2, 4), (3, 2), (3, 2, 2), (3, 4), (3, 4, 4)]
+    scales = (1.0, 0.4, 0.7, 0.4, 0.7)
+    return MatrixNormal(*(c * noise(seed + i, *shape) for i, (c, shape) in enumerate(zip(scales, fields, strict=True))))
+
+
+def of_torch(q):
+    return td.LowRankMultivariateNormal(q.loc, q.factor, (2 * q.log_scale).exp())
+
+
+def whole(q):
+    """The full normal of the matrices' elements, row by row."""
+    rows, columns = q._factors()
+    factor = torch.stack([torch.kron(a, b) for a, b in zip(rows, columns, strict=True)])
+    return td.MultivariateNormal(q.loc.flatten(-2), scale_tril=factor)
+
+
+def test_a_low_rank_normal_is_torchs():
+    q, p = low_rank(), low_rank(10)
+    z = q.sample(q.noise(KEY, 5))
+    torch.testing.assert_close(q.log_prob(z), of_torch(q).log_prob(z), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(q.entropy(), of_torch(q).entropy(), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(q.kl(p), td.kl_divergence(of_torch(q), of_torch(p)), rtol=1e-9, atol=1e-9)
+
+
+def test_a_matrix_normal_is_the_full_normal_of_its_elements():
+    q, p = matrix(), matrix(10)
+    z = q.sample(q.noise(KEY, 5))
+    torch.testing.assert_close(q.log_prob(z), whole(q).log_prob(z.flatten(-2)), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(q.entropy(), whole(q).entropy(), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(q.kl(p), td.kl_divergence(whole(q), whole(p)), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("make", "flat"), [(low_rank, 1), (matrix, 2)])
+def test_samples_have_the_covariance(make, flat):
+    """The sample's Jacobian in the noise, a linear map, times its transpose."""
+    q = make()
+    eps = q.noise(KEY, 1)
+    jacobian = torch.func.jacrev(lambda eps: q.sample(eps)[0].flatten(-flat))(eps)[:, :, 0]
+    for i in range(3):
+        linear = jacobian[i, :, i].flatten(1)
+        exact = (of_torch if make is low_rank else whole)(trees.map(lambda t: t[i : i + 1], q)).covariance_matrix[0]  # noqa: B023
+        torch.testing.assert_close(linear @ linear.T, exact, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e3, 1e5])
+def test_a_low_rank_normal_keeps_its_digits_where_the_factor_is_extreme(size):
+    """In float32, against the full normal in float64, at draws: up to 1e10 times the diagonal's variance."""
+    q = trees.map(lambda t: t.float(), low_rank()._replace(factor=size * noise(2, 3, 4, 2)))
+    exact = trees.map(lambda t: t.double(), q).full()
+    z = exact.sample(keys.normal(KEY, (5, 3, 4), torch.float64))
+    wide = trees.map(lambda t: t.double(), q).log_prob(z)
+    torch.testing.assert_close(wide, exact.log_prob(z), rtol=1e-5, atol=1e-3)
+    torch.testing.assert_close(q.entropy().double(), exact.entropy(), rtol=1e-6, atol=1e-6)
+
+
+def test_without_columns_it_is_the_diagonal_normal():
+    diagonal = DiagNormal(noise(0, 3, 4), noise(1, 3, 4))
+    for r in (0, 2):
+        q = LowRankNormal.from_diagonal(diagonal, r)
+        z = q.sample(q.noise(KEY, 5))
+        torch.testing.assert_close(q.log_prob(z), diagonal.log_prob(z))
+        torch.testing.assert_close(q.entropy(), diagonal.entropy())
+    slope = grad(lambda q: q.log_prob(z).sum())(q)
+    assert (slope.factor == 0).all()  # as the docstring says
+
+
+def test_tiny_kls_of_matrix_normals_keep_their_digits_in_float32():
+    """Against float64 of the same rounded fields."""
+    q = trees.map(lambda t: t.float(), matrix())
+    p = trees.map(lambda t: t * (1 + 1e-4), q)
+    exact = trees.map(lambda t: t.double(), q).kl(trees.map(lambda t: t.double(), p))
+    assert (exact < 1e-5).all()
+    torch.testing.assert_close(q.kl(p).double(), exact, rtol=0.02, atol=1e-14)
+
+
+def test_fields_that_do_not_fit_are_refused():
+    q, p = low_rank(), matrix()
+    with pytest.raises(ValueError, match=r"expected factor \(3, 4, r\), got \(3, 3, 2\)"):
+        q._replace(factor=q.factor[:, :3]).entropy()
+    with pytest.raises(ValueError, match=r"expected row_lower \(..., 2, 2\), got \(3, 4, 4\)"):
+        p._replace(row_lower=p.column_lower).entropy()
+    with pytest.raises(TypeError, match="expected p, a LowRankNormal as q is, got "):
+        q.kl(FullNormal.from_diagonal(DiagNormal(q.loc, q.loc)))

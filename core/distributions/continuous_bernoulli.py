@@ -24,7 +24,7 @@ class ContinuousBernoulli(NamedTuple):
 
     Support       [0, 1]^d, with its edge
     Noise         uniform, (s, n, d)
-    Closed forms  mean, entropy, KL by dimension
+    Closed forms  mean, entropy, KL by dimension, cdf and quantile
     """
 
     logits: Float[Tensor, "*n d"]
@@ -46,13 +46,7 @@ class ContinuousBernoulli(NamedTuple):
     def sample(self, u: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
         """The inverse distribution function at u, log(1 + u (e^a - 1)) / a with a = logits; differentiable."""
         check_value(u, self.logits, "noise")
-        a, u = torch.broadcast_tensors(at_least_float32(self.logits), at_least_float32(u))
-        near, negative = a.abs() < (0.01 if a.dtype == torch.float64 else 0.1), a < 0
-        wide, tiny = torch.where(near, 1.0, a).abs(), torch.finfo(u.dtype).tiny
-        below = -torch.log1p(u * torch.expm1(-wide)) / wide  # with all digits of a small u
-        above = 1 + torch.log((u + (1 - u) * torch.exp(-wide)).clamp_min(tiny)) / wide
-        x = torch.where(near, _near_uniform(torch.where(near, a, 0.0), u), torch.where(negative, below, above))
-        return x.clamp(0, 1).to(self.logits.dtype)
+        return self._at(u).to(self.logits.dtype)
 
     def log_prob(self, x: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:
         """sum_d logits x - A(logits) in nats per datum: (s, n, d) -> (s, n)."""
@@ -65,6 +59,22 @@ class ContinuousBernoulli(NamedTuple):
     def bijection(self) -> UnitInterval:
         """Onto (0, 1)^d, all of the support but its edge."""
         return UnitInterval()
+
+    def cdf(self, x: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
+        """(e^(a x) - 1) / (e^a - 1) of each component, a = logits, within [0, 1]: (s, n, d); differentiable."""
+        check_value(x, self.logits)
+        a, x = torch.broadcast_tensors(at_least_float32(self.logits), at_least_float32(x).clamp(0, 1))
+        near, negative = _is_near_uniform(a), a < 0
+        wide = torch.where(near, 1.0, a).abs()
+        below = torch.expm1(-wide * x) / torch.expm1(-wide)
+        far = torch.where(negative, below, torch.exp(wide * (x - 1)) * below)
+        return torch.where(near, _cdf_near_uniform(torch.where(near, a, 0.0), x), far)
+
+    def quantile(self, u: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
+        """log(1 + u (e^a - 1)) / a for u in [0, 1], a = logits: (s, n, d); differentiable."""
+        check_value(u, self.logits, "u")
+        check_share("u", u)
+        return self._at(u)
 
     def mean(self) -> Float[Tensor, "*n d"]:
         """A'(logits): (n, d)."""
@@ -84,6 +94,25 @@ class ContinuousBernoulli(NamedTuple):
         """The terms of `kl`: (n, d)."""
         check_pair(self, p)
         return narrow(log_normaliser_divergence(double(p.logits), double(self.logits)), self.logits)
+
+    def _at(self, u: Tensor) -> Tensor:
+        a, u = torch.broadcast_tensors(at_least_float32(self.logits), at_least_float32(u))
+        near, negative = _is_near_uniform(a), a < 0
+        wide, tiny = torch.where(near, 1.0, a).abs(), torch.finfo(u.dtype).tiny
+        below = -torch.log1p(u * torch.expm1(-wide)) / wide  # with all digits of a small u
+        above = 1 + torch.log((u + (1 - u) * torch.exp(-wide)).clamp_min(tiny)) / wide
+        x = torch.where(near, _near_uniform(torch.where(near, a, 0.0), u), torch.where(negative, below, above))
+        return x.clamp(0, 1)
+
+
+def _is_near_uniform(a: Tensor) -> Tensor:
+    return a.abs() < (0.01 if a.dtype == torch.float64 else 0.1)
+
+
+def _cdf_near_uniform(a: Tensor, x: Tensor) -> Tensor:
+    """The cdf for small a: sum_n (B_n(x) - B_n(0)) a^(n - 1) / n!, with Bernoulli's polynomials B_1 to B_5."""
+    k = x * (1 - x)
+    return x - a * k * (1 / 2 - a * ((1 - 2 * x) / 12 + a * (k / 24 - a * (1 - 2 * x) * (1 + 3 * k) / 720)))
 
 
 def _near_uniform(a: Tensor, u: Tensor) -> Tensor:

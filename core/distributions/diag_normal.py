@@ -12,9 +12,10 @@ from jensen.core import keys
 from jensen.core.checks import check_floating
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key, WeakDerivative
-from jensen.core.distributions.shapes import check_fields, check_pair, check_value, noise_shape
+from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.standard_normal import maxwell, rayleigh
 from jensen.core.numerics import at_least_float32, bounded, double, exp_less_tangent
+from jensen.core.numerics.normal_tails import normal_cdf
 from jensen.core.ops import normal_kl, normal_log_prob, normal_sample
 from jensen.core.ops._normal_log_prob import HALF_LOG_2PI
 
@@ -26,7 +27,8 @@ class DiagNormal(NamedTuple):
 
     Support       R^d
     Noise         standard normal, (s, n, d)
-    Closed forms  mean, entropy, KL by dimension, Renyi and alpha divergences, transport, weak derivatives
+    Closed forms  mean, entropy, KL by dimension, Renyi and alpha divergences, transport, weak derivatives,
+                  cdf and quantile
     """
 
     loc: Float[Tensor, "*n d"]
@@ -70,6 +72,20 @@ class DiagNormal(NamedTuple):
         self._check()
         noise_shape(self.loc, s, 2)
         return normal_sample(key, self.loc, self.log_scale, s)
+
+    def cdf(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
+        """Phi((z - loc) / scale) of each component, (s, n, d), with all digits of small ones; differentiable."""
+        self._check()
+        check_value(z, self.loc)
+        gap = at_least_float32(z) - at_least_float32(self.loc)
+        return normal_cdf(gap * torch.exp(-bounded(self.log_scale)))
+
+    def quantile(self, u: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
+        """loc + scale Phi^-1(u) for u in [0, 1], (s, n, d); -inf at 0 and inf at 1."""
+        self._check()
+        check_value(u, self.loc, "u")
+        check_share("u", u)
+        return self.loc + torch.exp(bounded(self.log_scale)) * torch.special.ndtri(at_least_float32(u))
 
     def mean(self) -> Float[Tensor, "*n d"]:
         """loc: (n, d)."""

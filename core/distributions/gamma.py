@@ -10,7 +10,8 @@ from jensen.core import keys
 from jensen.core.bijections import Positive
 from jensen.core.contracts import Key
 from jensen.core.distributions.fields import check_domains
-from jensen.core.distributions.shapes import check_fields, check_pair, check_value, noise_shape
+from jensen.core.distributions.gamma_tails import standard_gamma_cdf, standard_gamma_quantile
+from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.standard_gamma import log_standard_gamma
 from jensen.core.distributions.support import moved_inside, outside, zero_density
 from jensen.core.numerics import (
@@ -32,7 +33,7 @@ class Gamma(NamedTuple):
 
     Support       z > 0; at 0 log_prob is its limit, which may be -inf or inf
     Noise         uniform, (s, n, d)
-    Closed forms  mean, entropy, KL by dimension
+    Closed forms  mean, entropy, KL by dimension, cdf and quantile
     """
 
     concentration: Float[Tensor, "*n d"]
@@ -79,6 +80,20 @@ class Gamma(NamedTuple):
     def bijection(self) -> Positive:
         """Onto z > 0."""
         return Positive()
+
+    def cdf(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
+        """P(a, b z) of each component, (s, n, d), 0 for z <= 0; differentiable."""
+        self._check()
+        check_value(z, self.concentration)
+        return narrow(standard_gamma_cdf(double(self.rate) * double(z), self.concentration), self.concentration)
+
+    def quantile(self, u: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
+        """The z with cdf(z) = u in [0, 1]: (s, n, d), differentiable in both fields as `sample` is."""
+        self._check()
+        check_value(u, self.concentration, "u")
+        check_share("u", u)
+        z = standard_gamma_quantile(double(u), self.concentration) / double(self.rate)
+        return narrow(z, self.concentration)
 
     def mean(self) -> Float[Tensor, "*n d"]:
         """a / b: (n, d)."""

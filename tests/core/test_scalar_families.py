@@ -15,9 +15,13 @@ from torch.func import grad
 from jensen.core import keys
 from jensen.core.contracts import Distribution
 from jensen.core.distributions import (
+    Beta,
     Cauchy,
     ChiSquared,
+    ContinuousBernoulli,
+    DiagNormal,
     Exponential,
+    Gamma,
     InverseGamma,
     Laplace,
     Logistic,
@@ -44,6 +48,20 @@ def located(kind):
 
 LOCATED = (((0.3, -0.4), (-0.8, 0.2)), ((0.0, -15.0), (0.0, 15.0), (-5.0, 3.0)))
 ROWS = {
+    "DiagNormal": Row(DiagNormal, located(stats.norm), *LOCATED),
+    "Gamma": Row(
+        Gamma,
+        lambda a, rate: stats.gamma(a, scale=1 / rate),
+        ((3.5, 0.7), (2.5, 1.1)),
+        ((0.05, 1e-6), (1e4, 1e6), (1.0, 1.0)),
+    ),
+    "Beta": Row(Beta, stats.beta, ((3.5, 0.7), (2.5, 1.1)), ((0.05, 2.0), (1e4, 3e3), (1.0, 1.0), (0.5, 1e4))),
+    "ContinuousBernoulli": Row(
+        ContinuousBernoulli,
+        lambda logits: stats.truncexpon(np.abs(logits), scale=1 / np.abs(logits)),  # of logits < 0
+        ((-2.0,), (-0.5,)),
+        ((-200.0,), (-0.3,), (-0.011,)),
+    ),
     "Laplace": Row(Laplace, located(stats.laplace), *LOCATED),
     "Logistic": Row(Logistic, located(stats.logistic), *LOCATED),
     "Cauchy": Row(Cauchy, located(stats.cauchy), *LOCATED),
@@ -151,14 +169,14 @@ def test_entropy_and_kl_are_the_integrals(row):
         assert q.mean().item() == pytest.approx(oracle.mean(), rel=1e-12)
 
 
-@pytest.mark.parametrize("name", [name for name in ROWS if name != "StudentT"])  # whose noise has two parts
+@pytest.mark.parametrize("name", [name for name in ROWS if name not in ("Beta", "StudentT")])  # of two draws
 def test_paths_move_with_the_quantile(name):
     """d sample / d field = -(d cdf / d field) / density, scipy's cdf by central differences."""
     row = ROWS[name]
     fields = row.typical[0]
     q, oracle = made(row, fields)
     u = torch.tensor([0.02, 0.3, 0.8, 0.98], dtype=torch.float64)[:, None, None]
-    if row.family is LogNormal:
+    if row.family in (DiagNormal, LogNormal):
         u = torch.special.ndtri(u)
     z = q.sample(u)[:, 0, 0].numpy()
     for i in range(len(fields)):
@@ -208,6 +226,19 @@ def test_families_meet():
     normal = StudentT(1e12 * one, zero, zero)
     exact = torch.distributions.Normal(0.0, 1.0).log_prob(z[..., 0])
     torch.testing.assert_close(normal.log_prob(z), exact, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_continuous_bernoullis_of_opposite_logits_mirror_each_other_across_the_uniform(dtype):
+    logits = torch.tensor([[-3.0, -0.1, -0.009, -1e-5, 0.0]], dtype=dtype)
+    x = torch.tensor([0.0, 1e-4, 0.3, 0.7, 1.0], dtype=dtype)[:, None, None].expand(-1, 1, 5)
+    q, mirrored = ContinuousBernoulli(logits), ContinuousBernoulli(-logits)
+    rounding = 1e-12 if dtype == torch.float64 else 1e-6
+    torch.testing.assert_close(mirrored.cdf(x), 1 - q.cdf(1 - x), rtol=0, atol=rounding)
+    exact = torch.expm1(logits.double() * x.double()) / torch.expm1(torch.where(logits == 0, 1e-9, logits.double()))
+    exact = torch.where(logits == 0, x.double(), exact)
+    torch.testing.assert_close(q.cdf(x).double(), exact, rtol=rounding, atol=0)
+    torch.testing.assert_close(q.quantile(q.cdf(x)), x, rtol=0, atol=100 * rounding)
 
 
 def test_what_has_no_mean_says_so():

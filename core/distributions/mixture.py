@@ -13,7 +13,7 @@ from jensen.core.checks import check_floating
 from jensen.core.contracts import Bijection, Cdf, ClosedForm, Constrained, Distribution, Event, Key, Noise, can
 from jensen.core.distributions.shapes import noise_shape
 from jensen.core.distributions.uniform import inside
-from jensen.core.numerics import at_least_float32, double, log_sum_exp
+from jensen.core.numerics import at_least_float32, log_sum_exp
 
 
 class Mixture(NamedTuple):
@@ -50,11 +50,11 @@ class Mixture(NamedTuple):
         path is dz = -J^-1 dG, J = dG / dz, lower triangular.
         """
         self._check()
-        with_components = self._samples(noise["component"])
+        every = _samples(trees.stop(self.components), noise["component"])
         below = torch.softmax(at_least_float32(self.logits), -1).detach().cumsum(-1)[..., :-1]
         choice = (inside(noise["choice"])[..., None] >= below).sum(-1, keepdim=True)
         picked = choice == torch.arange(self.logits.shape[-1], device=choice.device)
-        z = trees.map(lambda t: _picked(t.detach(), picked), with_components)
+        z = trees.map(lambda t: _picked(t, picked), every)
         if not self.reparameterised:
             return z
         return z + self._path(z).to(z.dtype)
@@ -66,7 +66,7 @@ class Mixture(NamedTuple):
         `sample`, at k times the cost.
         """
         self._check()
-        return self._samples(noise["component"]), torch.softmax(self.logits, -1)
+        return _samples(self.components, noise["component"]), torch.softmax(self.logits, -1)
 
     def log_prob(self, z: Event, /) -> Float[Tensor, "..."]:
         """log sum_k exp(log weight_k + log p_k(z)) in nats per datum: (s, n, *event) -> (s, n)."""
@@ -87,23 +87,19 @@ class Mixture(NamedTuple):
         means = vmap(lambda q: q.mean(), in_dims=1, out_dims=1)(self.components)
         return trees.map(lambda t: (weights.reshape(*weights.shape, *[1] * (t.ndim - 2)) * t).sum(1), means)
 
-    def _samples(self, noise: Noise) -> Event:
-        """Of every component, (s, n, k, *event)."""
-        return vmap(lambda q: q.sample(noise), in_dims=1, out_dims=2)(self.components)
-
     def _path(self, z: Tensor) -> Tensor:
         """0, with the implicit gradient."""
         log_p = vmap(lambda q: _by_dimension(q, z), in_dims=1, out_dims=2)(self.components)
         slopes = vmap(grad(lambda q, z: _by_dimension(q, z).sum(), 1), in_dims=(1, 2), out_dims=2)
-        slope = double(slopes(trees.stop(self.components), z[:, :, None].expand(log_p.shape)))
-        below = double(vmap(lambda q: q.cdf(z), in_dims=1, out_dims=2)(self.components))
-        log_p = double(log_p)
+        slope = slopes(trees.stop(self.components), z[:, :, None].expand(log_p.shape))
+        below = vmap(lambda q: q.cdf(z), in_dims=1, out_dims=2)(self.components)
         before = torch.cat([torch.zeros_like(log_p[..., :1]), log_p.cumsum(-1)[..., :-1]], -1)
-        weights = torch.softmax(torch.log_softmax(double(self.logits), -1)[..., None] + before, 2)
+        weights = torch.softmax(torch.log_softmax(at_least_float32(self.logits), -1)[..., None] + before, 2)
         level = (weights * below).sum(2)
         weights, below, density = weights.detach(), below.detach(), (weights * log_p.exp()).sum(2).detach()
         excess = weights * (below - (weights * below).sum(2, keepdim=True))
-        jacobian = torch.tril(torch.einsum("...ki,...kj->...ij", excess, slope), -1) + torch.diag_embed(density)
+        of_weights = torch.einsum("...ki,...kj->...ij", excess, slope.to(excess.dtype))
+        jacobian = torch.tril(of_weights, -1) + torch.diag_embed(density)
         moved = (level - level.detach())[..., None]
         return -torch.linalg.solve_triangular(jacobian, moved, upper=False)[..., 0]
 
@@ -115,6 +111,11 @@ class Mixture(NamedTuple):
                     f"expected components with fields {tuple(self.logits.shape)} first as logits, "
                     f"got {tuple(leaf.shape)}: stack k of them on the axis after the data"
                 )
+
+
+def _samples(components: Distribution, noise: Noise) -> Event:
+    """Of every component, (s, n, k, *event)."""
+    return vmap(lambda q: q.sample(noise), in_dims=1, out_dims=2)(components)
 
 
 def _picked(t: Tensor, picked: Tensor) -> Tensor:

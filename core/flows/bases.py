@@ -24,17 +24,19 @@ class Orthogonal(NamedTuple):
 
 
 class Householder(NamedTuple):
-    """The first m columns of reflection_1 … reflection_h, each I - 2 v v' / |v|^2 of one of h vectors v; I at v = 0."""
+    """The first m columns of reflection_1 … reflection_h, each I - 2 v v' / |v|^2 of one of h vectors v; I at v = 0.
+
+    By products of matrices, I - V S^-1 V' with S = triu(V'V, 1) + diag(|v|^2 / 2) (Joffrain et al., 2006).
+    """
 
     vectors: Float[Tensor, "*n h d"]
 
     def columns(self, like: Float[Tensor, "*n m"], /) -> Float[Tensor, "*n d m"]:
-        q = torch.eye(self.vectors.shape[-1], like.shape[-1], dtype=like.dtype, device=like.device)
-        for v in reversed(self.vectors.unbind(-2)):
-            square = v.square().sum(-1)[..., None]
-            shares = 2 * v / torch.where(square > 0, square, 1.0)
-            q = q - shares[..., None] * (v[..., None] * q).sum(-2, keepdim=True)
-        return q
+        v, (d, m) = self.vectors, (self.vectors.shape[-1], like.shape[-1])
+        half = v.square().sum(-1) / 2
+        s = (v @ v.mT).triu(1) + torch.diag_embed(torch.where(half > 0, half, 1.0))
+        shares = torch.linalg.solve_triangular(s, v[..., :m], upper=True)
+        return torch.eye(d, m, dtype=like.dtype, device=like.device) - v.mT @ shares
 
 
 class Standard(NamedTuple):

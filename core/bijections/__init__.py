@@ -7,6 +7,7 @@ A log density of constrained values becomes one of real numbers by `unconstraine
 of a bijection's values is `Pushforward(base, (bijection,))`.
 """
 
+from jensen.core.bijections.between import Between
 from jensen.core.bijections.composed import Composed
 from jensen.core.bijections.concatenated import Concatenated
 from jensen.core.bijections.correlation import CorrelationCholesky
@@ -17,6 +18,7 @@ from jensen.core.bijections.simplex import Simplex
 
 __all__ = [
     "Above",
+    "Between",
     "Composed",
     "Concatenated",
     "CorrelationCholesky",

@@ -35,6 +35,7 @@ from jensen.core.distributions.pareto import Pareto
 from jensen.core.distributions.poisson import Poisson
 from jensen.core.distributions.pushforward import Pushforward
 from jensen.core.distributions.student_t import StudentT
+from jensen.core.distributions.truncated_normal import TruncatedNormal
 
 __all__ = [
     "Bernoulli",
@@ -67,6 +68,7 @@ __all__ = [
     "Poisson",
     "Pushforward",
     "StudentT",
+    "TruncatedNormal",
     "Uniform",
     "check_binary",
     "draw",

@@ -6,6 +6,7 @@ Each row is a family of one component: its fields, typical and extreme, and scip
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -28,6 +29,7 @@ from jensen.core.distributions import (
     LogNormal,
     Pareto,
     StudentT,
+    TruncatedNormal,
     Uniform,
 )
 
@@ -40,10 +42,16 @@ class Row(NamedTuple):
     oracle: Callable[..., Any]  # scipy's, of the same fields
     typical: tuple[tuple[float, ...], tuple[float, ...]]  # the fields of q and of p
     extreme: tuple[tuple[float, ...], ...]
+    free: int | None = None  # how many of the fields are no constants
 
 
 def located(kind):
     return lambda loc, log_scale: kind(loc, np.exp(log_scale))
+
+
+def truncated(loc, log_scale, low, high):
+    scale = np.exp(log_scale)
+    return stats.truncnorm((low - loc) / scale, (high - loc) / scale, loc, scale)
 
 
 LOCATED = (((0.3, -0.4), (-0.8, 0.2)), ((0.0, -15.0), (0.0, 15.0), (-5.0, 3.0)))
@@ -76,6 +84,13 @@ ROWS = {
         lambda low, high: stats.uniform(low, high - low),
         ((-0.5, 1.5), (-1.0, 3.0)),
         ((0.0, 1e-6), (-1e6, 1e6)),
+    ),
+    "TruncatedNormal": Row(
+        TruncatedNormal,
+        truncated,
+        ((0.3, -0.4, -0.5, np.inf), (-0.8, 0.2, -1.0, 2.0)),
+        ((0.0, 0.0, 30.0, np.inf), (0.0, 0.0, -np.inf, -9.0), (0.0, 0.0, -1.0, 1.001), (0.0, 2.0, 40.0, 41.0)),
+        free=2,
     ),
     "LogNormal": Row(
         LogNormal,
@@ -117,7 +132,7 @@ def test_densities_and_distribution_functions_are_scipys(row, dtype):
     exact = z[..., 0].double().numpy()
     inside = oracle.pdf(exact) > 0  # rounding to float32 may leave the support
     rounding = 1e-8 if dtype == torch.float64 else 3e-6
-    atol = 1e-15 if row.family is Pareto else 1e-30  # scipy's is 1 - (scale / z)^a
+    atol = {Pareto: 1e-15, TruncatedNormal: 1e-13}.get(row.family, 1e-30)  # by the rounding of z - low
     log_p, below = q.log_prob(z).double().numpy(), q.cdf(z)[..., 0].double().numpy()
     with np.errstate(over="ignore", divide="ignore"):
         np.testing.assert_allclose(log_p[inside], oracle.logpdf(exact)[inside], rtol=rounding, atol=rounding)
@@ -179,7 +194,7 @@ def test_paths_move_with_the_quantile(name):
     if row.family in (DiagNormal, LogNormal):
         u = torch.special.ndtri(u)
     z = q.sample(u)[:, 0, 0].numpy()
-    for i in range(len(fields)):
+    for i in range(row.free or len(fields)):
         step = 1e-5
         above, below = ([f + s * (j == i) for j, f in enumerate(fields)] for s in (step, -step))
         exact = -(row.oracle(*above).cdf(z) - row.oracle(*below).cdf(z)) / (2 * step) / oracle.pdf(z)
@@ -195,7 +210,7 @@ def test_the_cdf_is_differentiable(row):
     z = torch.from_numpy(oracle.ppf(np.array([0.1, 0.45, 0.9])))[:, None, None]
     slope = grad(lambda z: q.cdf(z).sum())(z)
     torch.testing.assert_close(slope[..., 0], q.log_prob(z).exp(), rtol=1e-8, atol=1e-12)
-    for i in range(len(fields)):
+    for i in range(row.free or len(fields)):
         above, below = ([f + s * (j == i) for j, f in enumerate(fields)] for s in (1e-5, -1e-5))
         exact = (row.oracle(*above).cdf(z[:, 0, 0]) - row.oracle(*below).cdf(z[:, 0, 0])) / 2e-5
         slopes = [grad(lambda q, one=one: q.cdf(one[None]).sum())(q)[i].item() for one in z]
@@ -239,6 +254,27 @@ def test_continuous_bernoullis_of_opposite_logits_mirror_each_other_across_the_u
     exact = torch.where(logits == 0, x.double(), exact)
     torch.testing.assert_close(q.cdf(x).double(), exact, rtol=rounding, atol=0)
     torch.testing.assert_close(q.quantile(q.cdf(x)), x, rtol=0, atol=100 * rounding)
+
+
+@pytest.mark.parametrize(("low", "high"), [(300.0, np.inf), (-1e4, -9999.0), (50.0, 50.01), (-8.0, 9.0), (0.0, 1e-3)])
+def test_truncated_normals_in_the_far_tail(low, high):
+    """Mean, entropy and the cdf at its own quantiles, by mpmath in 60 digits."""
+    q = TruncatedNormal(*torch.tensor([0.0, 0.0, low, high], dtype=torch.float64)[:, None, None])
+    with mpmath.workdps(60):
+        ends = [mpmath.mpf(low), mpmath.mpf(high)]
+        mass = mpmath.erfc(ends[0] / mpmath.sqrt(2)) - mpmath.erfc(ends[1] / mpmath.sqrt(2))
+        if high <= 0:
+            mass = mpmath.erfc(-ends[1] / mpmath.sqrt(2)) - mpmath.erfc(-ends[0] / mpmath.sqrt(2))
+        mass = mass / 2
+        heights = [0 if mpmath.isinf(end) else mpmath.npdf(end) for end in ends]
+        mean = (heights[0] - heights[1]) / mass
+        moment = [0 if mpmath.isinf(end) else end * height for end, height in zip(ends, heights, strict=True)]
+        entropy = mpmath.log(mpmath.sqrt(2 * mpmath.pi) * mass) + (1 + (moment[0] - moment[1]) / mass) / 2
+    assert q.mean().item() == pytest.approx(float(mean), rel=1e-9, abs=1e-9)
+    assert q.entropy().item() == pytest.approx(float(entropy), abs=1e-7)
+    u = torch.tensor([1e-9, 0.01, 0.5, 0.99], dtype=torch.float64)[:, None, None]
+    z = q.quantile(u)
+    torch.testing.assert_close(q.cdf(z), u, rtol=1e-6, atol=1e-7 if low == -1e4 else 1e-10)  # the rounding of z
 
 
 def test_what_has_no_mean_says_so():

@@ -36,6 +36,7 @@ from jensen.core.distributions import (
     Poisson,
     Pushforward,
     StudentT,
+    TruncatedNormal,
     Uniform,
     from_torch,
 )
@@ -65,6 +66,7 @@ KINDS = {
     "NegativeBinomial": NegativeBinomial(ONES, ZEROS), "LowRankNormal": LowRankNormal(ZEROS, ZEROS, CUBE[..., :2]),
     "MatrixNormal": MatrixNormal(CUBE, ZEROS, SQUARE, CUBE[:, 0], torch.zeros(N, K, K)),
     "Mixture": Mixture(ZEROS, Laplace(CUBE, CUBE)),
+    "TruncatedNormal": TruncatedNormal(ZEROS, ZEROS, ZEROS, ONES),
 }  # fmt: skip
 DRAWS = {name: q.sample(q.noise(KEY, S)) for name, q in KINDS.items()}
 
@@ -160,6 +162,7 @@ ROWS = {
        for b, event in (
            (bijections.Real(), ZEROS), (bijections.Positive(), ONES), (bijections.UnitInterval(), 0.5 * ONES),
            (bijections.Interval(torch.tensor(-1.0), torch.tensor(1.0)), ZEROS),
+           (bijections.Between(torch.tensor(-1.0), torch.tensor(math.inf)), ZEROS),
            (bijections.Above(torch.tensor(-1.0)), ZEROS), (bijections.Composed((bijections.Positive(),)), ONES),
            (bijections.Ordered(), torch.arange(3.0).expand(N, D)), (bijections.Simplex(), ONES / 3),
            (bijections.CorrelationCholesky(), torch.eye(D).expand(N, D, D)),

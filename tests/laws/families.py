@@ -1,5 +1,7 @@
 """Scalar, discrete and multivariate families that the laws run over, beside the distributions of `instances`."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -24,6 +26,7 @@ from jensen.core.distributions import (
     Pareto,
     Poisson,
     StudentT,
+    TruncatedNormal,
     Uniform,
 )
 from jensen.core.trees import Static
@@ -38,12 +41,15 @@ def positive(seed: int, *shape: int) -> Tensor:
 
 
 LOC, LOG_SCALE, ONE, OTHER = noise(50, 2, 2), 0.3 * noise(51, 2, 2), positive(52, 2, 2), positive(53, 2, 2)
+LOW = torch.tensor([-math.inf, 0.0, -1.0, 3.0], dtype=torch.float64).expand(2, 4)
+HIGH = torch.tensor([0.5, math.inf, 1.0, 5.0], dtype=torch.float64).expand(2, 4)
 FAMILIES: dict[str, Distribution] = {
     "Laplace": Laplace(LOC, LOG_SCALE),
     "Logistic": Logistic(LOC, LOG_SCALE),
     "Cauchy": Cauchy(LOC, LOG_SCALE),
     "StudentT": StudentT(ONE + 3, LOC, LOG_SCALE),
     "Uniform": Uniform(LOC, LOC + ONE),
+    "TruncatedNormal": TruncatedNormal(noise(69, 2, 4), 0.3 * noise(70, 2, 4), LOW, HIGH),
     "LogNormal": LogNormal(LOC, LOG_SCALE - 1),
     "Exponential": Exponential(ONE),
     "InverseGamma": InverseGamma(ONE + 3, OTHER),

@@ -5,6 +5,7 @@ here by their own tables' rows; more families of distributions are in `families`
 that it breaks by design, with the reason; EXAMPLES what the laws of flows and models are tried on.
 """
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
@@ -160,6 +161,8 @@ BIJECTIONS: dict[str, Bijection] = {
     "Positive": bijections.Positive(),
     "UnitInterval": bijections.UnitInterval(),
     "Interval": bijections.Interval(torch.tensor(-2.0, dtype=torch.float64), torch.tensor(0.5, dtype=torch.float64)),
+    "Between": bijections.Between(*torch.tensor([[-2.0, 1.0, -math.inf], [0.5, math.inf, 2.0]], dtype=torch.float64)),
+    "Between no ends": bijections.Between(*torch.tensor([-math.inf, math.inf], dtype=torch.float64)),
     "Ordered": bijections.Ordered(),
     "Simplex": bijections.Simplex(),
     "CorrelationCholesky": bijections.CorrelationCholesky(),
@@ -254,6 +257,7 @@ ABOVE = "at_most_the_log_mean_weight"
 ORDER = "order_does_not_matter"
 BIASED = "mean_gradient_is_exact"
 EXPECTED: dict[str, dict[str, str]] = {
+    "Between no ends": {"every_field_has_a_gradient": "infinite ends have none"},
     "vr_max": {ABOVE: "the largest weight is above the mean"},
     "Cubo": {ABOVE: "an upper bound"},
     "Tvo right": {ABOVE: "an upper sum"},

@@ -33,7 +33,7 @@ def test_a_million_in_chunks_is_a_million_at_once():
     assert whole.log_p[1] == -torch.inf
     assert abs(whole.log_p[2].item() - (800 - math.log(MANY))) < 1e-9
     assert abs(whole.ess[2].item() - 1) < 1e-9
-    assert abs(whole.standard_error[2].item() - 1) < 1e-5
+    assert whole.standard_error[2] == torch.inf  # one draw of a million carries it
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 6])

@@ -17,7 +17,9 @@ ELBO, IWAE, HALF = (gates.elbo, 2), (gates.iwae, 2), (gates.renyi_half, 2)
 SCORES = {
     "score, vimco, elbo": (partial(g.score, baseline=baselines.vimco), *ELBO),
     "score, constant": (
-        lambda log_p, q, u: g.score(log_p, q, u, baseline=baselines.RunningMean.start(u).update(u.new_full((), -3.0))),
+        lambda log_p, q, u: g.score(
+            log_p, q, u, baseline=baselines.RunningMean.start(u).update(u.new_full((1,), -3.0))
+        ),
         *ELBO,
     ),
     "score, learned, iwae": (

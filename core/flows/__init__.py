@@ -2,8 +2,10 @@
 
 Flows with networks (`Coupling`, `Autoregressive`) take a context of each datum through weights that all data share; of
 the others, which are few numbers, `Hypernetwork` makes such flows. `Conditional` holds a context for a distribution.
+`spectral` bounds the norms of weights.
 """
 
+from jensen.core.flows import spectral
 from jensen.core.flows.actnorm import Actnorm, normalised
 from jensen.core.flows.affine import Affine
 from jensen.core.flows.autoregressive import Autoregressive, iaf, maf
@@ -36,5 +38,6 @@ __all__ = [
     "maf",
     "normalised",
     "real_nvp",
+    "spectral",
     "spline_couplings",
 ]

@@ -1,10 +1,9 @@
 """The spectral norm of a weight by power iteration with a carried vector: normalised (Miyato et al., 2018), or clipped.
 
-    u = spectral.start(key, weight)
-    weight, u = spectral.normalised(weight, u)      # in each step; keep u for the next one
+u = spectral.start(key, weight)
+weight, u = spectral.normalised(weight, u)      # in each step; keep u for the next one
 """
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F

@@ -66,8 +66,8 @@ class Sylvester(NamedTuple):
         self, z: Float[Tensor, "*s n d"], context: Tensor | None = None, /
     ) -> tuple[Float[Tensor, "*s n d"], Float[Tensor, "*s n"]]:
         q, a, b = self._matrices(z)
-        t = torch.tanh(linear(b, self.bias, linear(q.mT, None, z)))
-        return z + linear(q, None, linear(a, None, t)), _log_det(t, a, b)
+        t = torch.tanh(linear(b @ q.mT, self.bias, z))  # small products first: two, not four, of z's size
+        return z + linear(q @ a, None, t), _log_det(t, a, b)
 
     def inverse(
         self, z: Float[Tensor, "*s n d"], context: Tensor | None = None, /

@@ -2,7 +2,8 @@
 
 import torch
 
-from jensen.core import flows
+from jensen.core import flows, keys
+from jensen.core.flows import spectral
 from tests.doors.door import KEY, Free, also, door, only
 
 S, N, D, C = 4, 5, 3, 2
@@ -22,6 +23,7 @@ VALUES = {
     "Reverse": flows.Reverse(),
     "Sylvester": flows.Sylvester.triangular(KEY, D),
 }
+WEIGHT, LEFT = keys.normal(KEY, (4, 3)), torch.full((4,), 0.5)
 GIVEN = flows.Coupling.identity(KEY, D, (4,), C)
 
 ROWS = {
@@ -67,6 +69,12 @@ ROWS = {
     "flows.Conditional.inverse": door(flows.Conditional((GIVEN,), CONTEXT).inverse, z=Free(Z)),
     "flows.Coupling.forward of a context": door(
         GIVEN.forward, z=Free(Z), context=only(CONTEXT, None, CONTEXT[:, :1], 3)
+    ),
+    "spectral.start": door(spectral.start, key=KEY, weight=WEIGHT, steps=10),
+    "spectral.norm": door(spectral.norm, weight=WEIGHT, u=LEFT, steps=1),
+    "spectral.normalised": door(spectral.normalised, weight=WEIGHT, u=LEFT, limit=also(1.0, 0.0, -1.0), steps=1),
+    "spectral.clipped": door(
+        spectral.clipped, weight=WEIGHT, u=LEFT, low=also(0.9, 0.0), high=also(1.1, 0.5), steps=1
     ),
     **{f"flows.{name}.forward": door(flow.forward, z=Free(Z)) for name, flow in VALUES.items()},
     **{f"flows.{name}.inverse": door(flow.inverse, z=Free(Z)) for name, flow in VALUES.items()},

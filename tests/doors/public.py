@@ -16,6 +16,7 @@ from jensen.core import (
     spelling,
     trees,
 )
+from jensen.core.flows import spectral
 from jensen.core.models.latent import sbn, vae
 from jensen.core.models.quantised import codebook
 from jensen.core.nn import conv, convnet, initial, linear, mlp
@@ -26,7 +27,7 @@ from jensen.estimators.inference import svgd
 PACKAGES = (distributions, divergences, bijections, ops, bounds, objectives, flows, gradients, evidence)
 MODULES = (
     keys, trees, minibatch, spelling, linear, mlp, conv, convnet, initial, vae, sbn, codebook, baselines, catalogue,
-    svgd,
+    svgd, spectral,
 )  # fmt: skip
 RECORDS = (
     "Annealed", "BayesFactor", "Bridge", "Evidence", "Harmonic", "Laplace", "Mode", "Probabilities", "Sandwich", "Smc",
@@ -38,6 +39,7 @@ WITHOUT = {  # public names without a door
     "objectives.Terms": "a record of results",
     "objectives.Objective": "a Protocol",
     "gradients.baselines": "a module, with rows of its own",
+    "flows.spectral": "a module, with rows of its own",
     "gradients.catalogue": "a module, with rows of its own",
     "divergences.generators": "functions of one tensor of any kind",
     **{f"evidence.{name}": "a record of results" for name in RECORDS},

@@ -9,7 +9,7 @@ Cost          `leapfrog` gradients of log_p and of q per move and particle; for 
 Reference     Duane et al., 1987; Roberts and Tweedie, 1996 (MALA, one leapfrog step); Neal, 2011
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from einops import einsum
@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.checks import described
+from jensen.core.checks import check_choice, check_count, check_number, described
 from jensen.core.contracts import Key
 from jensen.core.numerics import at_least_float32
 from jensen.estimators.evidence.paths import Geometric, Point
@@ -100,6 +100,10 @@ langevin = Hamiltonian(leapfrog=1, target=0.574, jitter=0.0)
 
 
 def check_move(move: Hamiltonian) -> None:
-    """TypeError for what is no move, such as its name."""
+    """TypeError for what is no move, such as its name; ValueError for settings out of their range."""
     if not isinstance(move, Hamiltonian):
         raise TypeError(f"expected move, a Hamiltonian, got {described(move)}: pass hmc, langevin or another")
+    check_count("move.leapfrog", move.leapfrog)
+    check_number("move.target", move.target, "(0, 1)", "acceptances of 0.6 to 0.9 suit most posteriors")
+    check_choice("move.metric", move.metric, get_args(Metric))
+    check_number("move.jitter", move.jitter, "[0, 1)", "0 takes steps of one size")

@@ -20,6 +20,8 @@ ESTIMATE = evidence.Evidence(*evidence.importance(NORMAL.log_prob, NORMAL, KEY, 
 WEIGHTS = keys.normal(KEY, (40, N)).exp().sort(0, descending=True).values
 LOG_P = also(NORMAL.log_prob, lambda z: z.sum(), lambda z: z, lambda z: 3.0)
 Q = also(NORMAL, BINARY)
+WRONG_MOVES = ({"metric": "full"}, {"leapfrog": 0}, {"target": 2.0}, {"jitter": -1.0})
+MOVE = only(evidence.hmc, "hmc", None, 3, *(evidence.hmc._replace(**wrong) for wrong in WRONG_MOVES))
 CHUNK = also(8, 0)
 SCHEDULE = also(BETAS, BETAS[:1], BETAS.flip(0), BETAS + 0.5, BETAS * math.nan)
 BIJECTION = only(None, 3, "Positive", bijections.Positive)
@@ -35,15 +37,15 @@ ROWS = {
     ),
     "evidence.annealed_importance": door(
         evidence.annealed_importance, log_p=LOG_P, q=Q, key=KEY, k=also(4, 0), schedule=SCHEDULE,
-        move=only(evidence.hmc, "hmc", None, 3), repeats=also(1, 0), chunk=CHUNK,
+        move=MOVE, repeats=also(1, 0), chunk=CHUNK,
     ),
     "evidence.smc": door(
         evidence.smc, log_p=LOG_P, q=Q, key=KEY, k=also(40, 0, 39), islands=also(4, 0), ess=also(0.9, 0.0, 1.0),
-        move=only(evidence.hmc, "hmc", None, 3), repeats=also(1, 0), most=also(100, 0),
+        move=MOVE, repeats=also(1, 0), most=also(100, 0),
     ),
     "evidence.bdmc": door(
         evidence.bdmc, log_p=LOG_P, q=Q, z=also(Z[:1], Z), key=KEY, k=also(4, 0), schedule=SCHEDULE,
-        move=only(evidence.hmc, "hmc", None, 3), repeats=also(1, 0), chunk=CHUNK,
+        move=MOVE, repeats=also(1, 0), chunk=CHUNK,
     ),
     "evidence.bridge": door(
         evidence.bridge, log_p=LOG_P, q=NORMAL, z=DRAWN, key=KEY, k=also(40, 0), chunk=CHUNK,

@@ -36,11 +36,12 @@ class Uniform(NamedTuple):
         return keys.uniform(key, noise_shape(self.low, s, 2), at_least_float32(self.low).dtype)
 
     def sample(self, u: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
-        """z = low + (high - low) u, within both in the fields' type; differentiable."""
+        """z = low + (high - low) u, strictly between both in the fields' type; differentiable."""
         self._check()
         check_value(u, self.low, "noise")
         z = self._at(u).to(self.low.dtype)
-        return torch.minimum(torch.maximum(z, self.low), self.high)
+        least, most = torch.nextafter(self.low, self.high), torch.nextafter(self.high, self.low)
+        return z + (torch.minimum(torch.maximum(z, least), most) - z).detach()
 
     def log_prob(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:
         """-sum_d log(high - low) in nats per datum: (s, n, d) -> (s, n)."""

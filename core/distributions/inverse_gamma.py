@@ -12,6 +12,7 @@ from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.gamma import Gamma
 from jensen.core.distributions.gamma_tails import standard_gamma_quantile, standard_gamma_survival
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value
+from jensen.core.distributions.standard_gamma import log_standard_gamma
 from jensen.core.distributions.support import moved_inside, outside, zero_density
 from jensen.core.numerics import digamma_rest, double, log_ratio, narrow
 
@@ -37,8 +38,13 @@ class InverseGamma(NamedTuple):
         return self._inverse().noise(key, s)
 
     def sample(self, u: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
-        """One over the gamma at u, in the type's range; differentiable in both fields, as the gamma is."""
-        return self._inverse().sample(u).reciprocal().clamp_min(torch.finfo(self.rate.dtype).tiny)
+        """One over the gamma at u, between the type's least normal and largest numbers; differentiable, as it is."""
+        self._check()
+        check_value(u, self.concentration, "noise")
+        log_z = torch.log(double(self.rate)) - log_standard_gamma(u, self.concentration)
+        range_ = torch.finfo(self.rate.dtype)
+        z = log_z.detach().exp().clamp(range_.tiny, range_.max).to(self.rate.dtype)
+        return z + z * (log_z - log_z.detach()).to(z.dtype)  # d log z is right at the ends of the range too
 
     def log_prob(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:
         """The gamma's at 1 / z, less sum_d 2 log z, in nats per datum: (s, n, d) -> (s, n)."""

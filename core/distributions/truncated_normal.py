@@ -47,7 +47,7 @@ class TruncatedNormal(NamedTuple):
         check_value(u, self.loc, "noise")
         z = self._at(inside(u)).to(self.loc.dtype)
         least, most = torch.nextafter(self.low, self.high), torch.nextafter(self.high, self.low)
-        return torch.minimum(torch.maximum(z, least), most)
+        return z + (torch.minimum(torch.maximum(z, least), most) - z).detach()
 
     def log_prob(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:
         """log N(z; loc, scale^2) - sum_d log of the mass between the ends, in nats per datum: (s, n, d) -> (s, n)."""

@@ -53,7 +53,7 @@ def of_annealing(annealed: Annealed | None, importance: Estimate) -> str:
         state = "annealing has not arrived: raise --temperatures or --chains"
     else:
         state = "the two agree"
-    unknown = "" if annealed.standard_error.isfinite().all() else f". {annealed.verdict().capitalize()}"
+    unknown = "" if annealed.standard_error.isfinite().all() else f"; {annealed.verdict()}"
     return (
         f"{more:+.3f} ± {error:.3f} nats from importance sampling, on the same images (acceptance "
         f"{annealed.acceptance.nanmean().item():.2f}): {state}{unknown}"

@@ -32,6 +32,7 @@ with install_import_hook([*modules(jensen.core), *modules(jensen.estimators)], "
     from jensen.estimators import gradients as g
     from jensen.estimators.diagnostics import quality
     from jensen.estimators.gradients import analytic_kl, baselines, pathwise
+    from jensen.laws import families
 
 import torch
 
@@ -108,6 +109,17 @@ for q in (
 ):
     z = q.sample(q.noise(keys.split(key)[0], 6))
     q.log_prob(z), q.entropy(), q.kl(q), q.mean()
+for q in families.FAMILIES.values():
+    z = q.sample(q.noise(keys.split(key)[0], 6))
+    q.log_prob(z)
+    for name in {"entropy", "mean", "bijection", "log_masses", "support", "normal", "full"} & {*dir(q)}:
+        getattr(q, name)()
+    for name in {"kl", "kl_per_dimension"} & {*dir(q)}:
+        getattr(q, name)(q)
+    if hasattr(q, "cdf"):
+        q.quantile(q.cdf(z))
+    if hasattr(q, "strata"):
+        q.strata(q.noise(key, 6))
 wide = DiagNormal(torch.zeros(5, 3), torch.full((5, 3), 0.1))
 for q in (wide, Pushforward(wide, flows.real_nvp(key, 3, n=5))):
     annealed = evidence.annealed_importance(normal.log_prob, q, key, 4, evidence.linear(2))

@@ -52,7 +52,7 @@ class Binomial(NamedTuple):
     def log_prob(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:
         """sum_d log P(z) in nats per datum: (s, n, d) -> (s, n), without the main terms of the factorials."""
         check_value(z, self.logits)
-        rows = not_counts(z, self._total())
+        rows = not_counts(z, float(self._total()))
         z = moved_inside(double(z), rows, 0.0)
         return narrow(zero_density(self._log_masses(z).sum(-1), rows), self.logits)
 

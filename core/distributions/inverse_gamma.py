@@ -10,7 +10,7 @@ from jensen.core.bijections import Positive
 from jensen.core.contracts import Key
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.gamma import Gamma
-from jensen.core.distributions.gamma_tails import standard_gamma_quantile, standard_gamma_survival
+from jensen.core.distributions.gamma_tails import standard_gamma_survival, standard_gamma_upper_quantile
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value
 from jensen.core.distributions.standard_gamma import log_standard_gamma
 from jensen.core.distributions.support import moved_inside, outside, zero_density
@@ -66,11 +66,11 @@ class InverseGamma(NamedTuple):
         return narrow(torch.where(never, 0.0, standard_gamma_survival(x, self.concentration)), self.rate)
 
     def quantile(self, u: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
-        """b over the standard gamma's quantile at 1 - u, for u in [0, 1]: (s, n, d)."""
+        """b over the standard gamma's quantile at 1 - u, for u in [0, 1]: (s, n, d), with all digits of a small u."""
         self._check()
         check_value(u, self.concentration, "u")
         check_share("u", u)
-        return narrow(double(self.rate) / standard_gamma_quantile(1 - double(u), self.concentration), self.rate)
+        return narrow(double(self.rate) / standard_gamma_upper_quantile(double(u), self.concentration), self.rate)
 
     def mean(self) -> Float[Tensor, "*n d"]:
         """b / (a - 1) where a > 1, else inf: (n, d)."""

@@ -58,7 +58,7 @@ class Multinomial(NamedTuple):
         check_value(z, self.logits)
         total = check_total(self.total_count)
         counts = double(z)
-        rows = not_counts(counts, total) | ((counts.sum(-1) - total).abs() > 0)  # of NaN neither
+        rows = not_counts(counts, float(total)) | ((counts.sum(-1) - total).abs() > 0)  # of NaN neither
         counts = moved_inside(counts, rows, total / z.shape[-1])
         log_p = log_multinomial(counts, torch.log_softmax(double(self.logits), -1))
         return narrow(zero_density(log_p, rows), self.logits)

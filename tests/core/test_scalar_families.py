@@ -61,9 +61,9 @@ ROWS = {
         Gamma,
         lambda a, rate: stats.gamma(a, scale=1 / rate),
         ((3.5, 0.7), (2.5, 1.1)),
-        ((0.05, 1e-6), (1e4, 1e6), (1.0, 1.0)),
+        ((1e-3, 1e-6), (1e4, 1e6), (1.0, 1.0)),
     ),
-    "Beta": Row(Beta, stats.beta, ((3.5, 0.7), (2.5, 1.1)), ((0.05, 2.0), (1e4, 3e3), (1.0, 1.0), (0.5, 1e4))),
+    "Beta": Row(Beta, stats.beta, ((3.5, 0.7), (2.5, 1.1)), ((1e-3, 2.0), (1e4, 3e3), (1.0, 1.0), (1e-3, 1e4))),
     "ContinuousBernoulli": Row(
         ContinuousBernoulli,
         lambda logits: stats.truncexpon(np.abs(logits), scale=1 / np.abs(logits)),  # of logits < 0
@@ -275,6 +275,18 @@ def test_truncated_normals_in_the_far_tail(low, high):
     u = torch.tensor([1e-9, 0.01, 0.5, 0.99], dtype=torch.float64)[:, None, None]
     z = q.quantile(u)
     torch.testing.assert_close(q.cdf(z), u, rtol=1e-6, atol=1e-7 if low == -1e4 else 1e-10)  # the rounding of z
+
+
+def test_small_quantiles_of_inverse_gammas_keep_their_digits():
+    """Those of the gamma's upper tail, at which its cdf is 1 to rounding."""
+    q = InverseGamma(torch.tensor([[1e-3, 0.3, 3.5, 1e4]], dtype=torch.float64), torch.ones(1, 4, dtype=torch.float64))
+    u = torch.tensor([1e-60, 1e-20, 1e-9, 0.4], dtype=torch.float64)[:, None, None].expand(-1, 1, 4)
+    torch.testing.assert_close(q.cdf(q.quantile(u)), u, rtol=1e-8, atol=0)
+    q, u = type(q)(*(t[:, 1:] for t in q)), u[..., 1:]  # that of e^690 overflows
+    slope = grad(lambda q: q.quantile(u).sum())(q).concentration
+    step = 1e-6 * q.concentration
+    above, below = (q._replace(concentration=q.concentration + s).quantile(u).sum((0, 1)) for s in (step, -step))
+    torch.testing.assert_close(slope[0], (above - below) / (2 * step[0]), rtol=1e-4, atol=1e-10)
 
 
 def test_what_has_no_mean_says_so():

@@ -110,8 +110,7 @@ KEY = keys.key(40)
 COUPLING = Coupling.identity(KEY, 3, (5,), dtype=torch.float64)
 AUTOREGRESSIVE = Autoregressive.identity(KEY, 3, (6, 5), dtype=torch.float64)
 PLANAR = Planar.identity(KEY, 3, torch.float64)
-SYLVESTER = Sylvester.orthogonal(KEY, 3, 2, torch.float64)
-SPLINE = RationalQuadratic(4, 2.0)
+SPLINE = RationalQuadratic(3, 2.0)
 CONTEXT = noise(44, 2, 2)
 FLOWS: dict[str, Flow] = {
     "Coupling": moved(COUPLING),
@@ -123,7 +122,7 @@ FLOWS: dict[str, Flow] = {
     "Planar": moved(PLANAR),
     "Radial": moved(Radial.identity(KEY, 3, torch.float64), 2),
     "Sylvester, Householder": moved(Sylvester.householder(KEY, 3, 2, 2, torch.float64), 2),
-    "Sylvester, triangular": moved(Sylvester.triangular(KEY, 3, torch.float64)),
+    "Sylvester, orthogonal": moved(Sylvester.orthogonal(KEY, 3, 2, torch.float64)),
     "PLU": moved(PLU.rotation(KEY, 3, torch.float64)),
     "Actnorm": moved(Actnorm.identity(3, torch.float64)),
     "Permutation": Permutation.random(KEY, 3),
@@ -135,7 +134,6 @@ FLOWS: dict[str, Flow] = {
         (moved(Autoregressive.identity(KEY, 3, (6,), 2, dtype=torch.float64)),), CONTEXT
     ),
     "Conditional planar": Conditional((moved(Hypernetwork.of(KEY, PLANAR, 2)),), CONTEXT),
-    "Conditional Sylvester": Conditional((moved(Hypernetwork.of(KEY, SYLVESTER, 2)),), CONTEXT),
 }
 DISTRIBUTIONS: dict[str, Distribution] = {
     "DiagNormal": DiagNormal(noise(1, 2, 3), 0.3 * noise(2, 2, 3)),

@@ -49,6 +49,11 @@ def draws(seed, *shape):
 LOC, LOG_SCALE, ODDS = row(0.0, 3.0, -5.0), row(-3.0, 0.0, 3.0), row(-9.0, 0.0, 9.0)
 SMALL, LARGE = row(0.05, 1.0, 1e3), row(1e-3, 1.0, 1e3)
 ABOVE = draws(0, 1, 3, 4).exp() + 0.1
+TYPES = (
+    torch.float32,
+    torch.float16,
+    *(pytest.param(dtype, marks=pytest.mark.slow) for dtype in (torch.float64, torch.bfloat16)),
+)
 FAMILIES = {
     "Laplace": Laplace(LOC, LOG_SCALE),
     "Logistic": Logistic(LOC, LOG_SCALE),
@@ -75,7 +80,7 @@ FAMILIES = {
 }
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_extremes_are_finite_in_every_type(name, dtype):
     q = trees.map(lambda t: t.to(dtype), FAMILIES[name])

@@ -1,5 +1,6 @@
 """Bijections of each component by itself: real numbers, positive ones, and intervals."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -47,7 +48,8 @@ class Positive(NamedTuple):
     ) -> tuple[Float[Tensor, "... d"], Float[Tensor, "..."]]:
         check_floating("z", z)
         range_ = torch.finfo(z.dtype)
-        return torch.exp(z).clamp(range_.tiny, range_.max), z.sum(-1)
+        within = z.clamp_max(math.log(range_.max) * (1 - range_.eps))  # e^z beyond is inf, and inf times 0 NaN
+        return torch.exp(within).clamp_min(range_.tiny), z.sum(-1)
 
     def inverse(
         self, value: Float[Tensor, "... d"], context: Tensor | None = None, /

@@ -74,6 +74,16 @@ def test_values_stay_inside_whatever_is_given(name, dtype):
     assert log_det.isfinite().all()
 
 
+@pytest.mark.parametrize("name", ["Positive", "UnitInterval", "Interval", "Simplex", "CorrelationCholesky"])
+@pytest.mark.parametrize("scale", [40.0, 1e3])
+def test_gradients_are_finite_beyond_the_range(name, scale):
+    bijection = instances.BIJECTIONS[name]
+    z = scale * keys.normal(KEY, (50, 2, 3), F64)
+    for part in (0, 1):
+        slope = torch.func.grad(lambda z, part=part: bijection.forward(z)[part].clamp_max(1.0).sum())(z)
+        assert slope.isfinite().all()
+
+
 @pytest.mark.parametrize("bad", [2, 4, 5])
 def test_a_triangle_has_its_number_of_entries(bad):
     with pytest.raises(ValueError, match=r"expected z \(..., d \(d - 1\) / 2\), such as 1, 3, 6 or 10 numbers, got"):

@@ -41,8 +41,9 @@ class Conditioner(NamedTuple):
         if not hidden:
             raise ValueError("expected hidden of one width or more, got (): pass (16,)")
         widths = (inputs, *hidden)
-        bias_key, given_key, *layer_keys = keys.split(key, len(hidden) + 2)
-        weights = [_normal(k, o, i, dtype) for k, i, o in zip(layer_keys, widths, hidden, strict=False)]
+        first_key, bias_key, given_key, *others = keys.split(key, len(hidden) + 2)
+        layers = zip((first_key, *others), widths[:-1], hidden, strict=True)
+        weights = [_normal(k, o, i, dtype) for k, i, o in layers]
         biases = [_normal(bias_key, hidden[0], 1, dtype)[:, 0], *(weights[0].new_zeros(o) for o in hidden[1:])]
         last = weights[0].new_zeros(outputs, hidden[-1]), weights[0].new_zeros(outputs)
         one = cls((*weights, last[0]), (*biases, last[1]), _normal(given_key, hidden[0], context, dtype))

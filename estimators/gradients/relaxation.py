@@ -77,7 +77,7 @@ def check_temperature(temperature: float | Tensor) -> None:
     if not isinstance(temperature, Tensor):
         check_number("temperature", temperature, "(0, inf)", "it relaxes the sample less as it falls")
     elif is_concrete(temperature):
-        check_number("temperature", float(temperature), "(0, inf)", "it relaxes the sample less as it falls")
+        check_number("temperature", float(temperature.detach()), "(0, inf)", "it relaxes the sample less as it falls")
 
 
 def _through(log_p: LogDensity, q: Relaxable, z: Tensor, bound: Bound) -> Tensor:

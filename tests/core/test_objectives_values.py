@@ -143,7 +143,7 @@ def test_a_kl_without_closed_form_is_estimated_and_has_a_gradient():
     torch.testing.assert_close(estimate, (q.log_prob(z) - DiagNormal(zeros, zeros).log_prob(z)).mean(0))
     slope = grad(partial(lambda z, t: objectives.kl(q, DiagNormal(t, zeros), z).sum(), z))(zeros)
     torch.testing.assert_close(slope, -z.mean(0))
-    with pytest.raises(TypeError, match="got FullNormal and DiagNormal: take the whole KL"):
+    with pytest.raises(TypeError, match="got a FullNormal and a DiagNormal: take the whole KL"):
         divergences.kl_per_dimension(q, DiagNormal(zeros, zeros))
     with pytest.raises(TypeError, match="committed needs a diagonal normal q, got Bernoulli"):
         objectives.committed(Bernoulli(zeros), 0.1)

@@ -140,6 +140,6 @@ def test_two_layers_of_a_constrained_family():
     given = lambda params, z1: Gamma(torch.ones_like(z1), z1 / 2 + 1)  # noqa: E731
     prior = Hierarchical(Gamma(ones, ones), {}, Static(given), Static(1))
     log_joint = lambda z: prior.log_prob(z) + normal(0.7)(of([[-0.5]]), z.sum(-1, keepdim=True))  # noqa: E731
-    for estimate in (smc(log_joint, prior, KEY, 400), annealed_importance(log_joint, prior, KEY, 200, linear(12))):
+    for estimate in (smc(log_joint, prior, KEY, 200), annealed_importance(log_joint, prior, KEY, 100, linear(12))):
         gates.near(estimate, of([truth]))
         assert (estimate.standard_error < 0.2).all()

@@ -192,10 +192,10 @@ def test_the_metric_of_a_pilot_is_the_posteriors_covariance():
 def test_a_dense_metric_mixes_where_one_step_for_all_directions_does_not():
     """Scales from 0.01 to 1 and a correlation of 0.98 in ten dimensions, one move per temperature."""
     log_p, truth = of_correlated(correlated(10))
-    q = gates.normal(8, 10)
-    dense, unit = (smc(log_p, q, KEY, 640, islands=8, repeats=1, move=Hamiltonian(metric=m)) for m in ("dense", "unit"))
+    q = gates.normal(5, 10)
+    dense, unit = (smc(log_p, q, KEY, 400, islands=5, repeats=1, move=Hamiltonian(metric=m)) for m in ("dense", "unit"))
     error = lambda found: (found.log_p - truth).square().mean().sqrt()  # noqa: E731
-    assert error(dense) < 0.25
+    assert error(dense) < 0.4
     assert error(unit) > 2 * error(dense)
     gates.near(dense, truth)
     gates.near(unit, truth)

@@ -71,15 +71,15 @@ def test_islands_stand_for_their_share_of_the_evidence():
 
 @pytest.mark.parametrize("islands", [3, None])
 def test_the_standard_error_covers_as_students_t_does(islands):
-    """1000 replications: the coverage is within 4 standard errors of nominal, and ± 1.96 hold 93.5 % by default."""
+    """400 replications: the coverage is within 4 standard errors of nominal, and ± 1.96 hold 93.5 % by default."""
     chosen = {} if islands is None else {"islands": islands}
     degrees = (islands or 20) - 1
-    q = gates.normal(1000, 1)
+    q = gates.normal(400, 1)
 
     def log_p(z):
         return -0.5 * ((z - 0.5) / 0.8).square().sum(-1)
 
-    found = smc(log_p, q, KEY, 40 * (degrees + 1), ess=0.5, move=Hamiltonian(leapfrog=1), repeats=1, **chosen)
+    found = smc(log_p, q, KEY, 20 * (degrees + 1), ess=0.5, move=Hamiltonian(leapfrog=1), repeats=1, **chosen)
     errors = (found.log_p - math.log(0.8) - 0.5 * math.log(2 * math.pi)).abs() / found.standard_error
     for width in (1.96, stats.t(degrees).ppf(0.975)):
         inside = (errors < width).double()  # an infinite error covers: one in fifty, by the level of `exploration`

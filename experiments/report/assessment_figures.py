@@ -45,7 +45,7 @@ def annealing(found: Assessment) -> Figure | None:
                   markersize=3, linewidth=0.8)  # fmt: skip
     axis.axhline(0, color="black", linewidth=1)
     axis.set(xlabel="k-hat", ylabel="annealing − importance sampling, nats",
-             title=f"Test images{left_out(shown)}; bars: one standard error")  # fmt: skip
+             title=f"Test images{left_out(shown, 'without a known error')}; bars: one standard error")  # fmt: skip
     return figure
 
 
@@ -124,7 +124,7 @@ def dimensions(found: Assessment) -> Figure:
     return figure
 
 
-def left_out(shown: torch.Tensor) -> str:
+def left_out(shown: torch.Tensor, why: str = "not finite") -> str:
     """What a title says of values that cannot be drawn."""
     beyond = int((~shown).sum())
-    return f" ({beyond} not finite)" if beyond else ""
+    return f" ({beyond} {why})" if beyond else ""

@@ -127,11 +127,35 @@ class Drawable(Distribution, Protocol):
 
 
 @runtime_checkable
+class OnePass(Distribution, Protocol):
+    """The sample of noise and its log density, in one pass: those of `sample` and `log_prob`, in value and gradient."""
+
+    def sample_and_log_prob(self, noise: Noise, /) -> tuple[Event, Tensor]: ...
+
+
+@runtime_checkable
+class Scored(OnePass, Protocol):
+    """Beside them the gradient of log q(z) in z at the sample, detached, where `log_prob` costs more than `sample`."""
+
+    def sample_and_score(self, noise: Noise, /) -> tuple[Event, Tensor, Event]: ...
+
+
+@runtime_checkable
 class Flow(Protocol):
     """An invertible map of the event axes, with log |det| of its Jacobian, (s, n)."""
 
     def forward(self, z: Tensor, context: Tensor | None = None, /) -> tuple[Tensor, Tensor]: ...
     def inverse(self, z: Tensor, context: Tensor | None = None, /) -> tuple[Tensor, Tensor]: ...
+
+
+@runtime_checkable
+class PushesScore(Flow, Protocol):
+    """From the gradient of log q in z that of log q' in z', of the pushforward by `forward`: J^-T (score - grad log det).
+
+    For flows that have a cheaper way than the derivative of `inverse`; z (s, n, d) and score are detached.
+    """
+
+    def push_score(self, z: Tensor, score: Tensor, context: Tensor | None = None, /) -> Tensor: ...
 
 
 @runtime_checkable

@@ -4,7 +4,7 @@ Each states its Support, the Noise that `sample` is a function of, and its Close
 `contracts` that it has beyond `Distribution`.
 """
 
-from jensen.core.distributions._draw import draw
+from jensen.core.distributions._draw import draw, sample_and_log_prob, sample_and_score
 from jensen.core.distributions._from_torch import FromTorch, from_torch
 from jensen.core.distributions.bernoulli import Bernoulli, check_binary
 from jensen.core.distributions.beta import Beta
@@ -74,5 +74,7 @@ __all__ = [
     "draw",
     "from_real",
     "from_torch",
+    "sample_and_log_prob",
+    "sample_and_score",
     "to_real",
 ]

@@ -12,6 +12,7 @@ from jensen.core import keys
 from jensen.core.bijections import Above, Interval, Positive, Real, Simplex, UnitInterval
 from jensen.core.checks import check_count, check_floating, described
 from jensen.core.contracts import Bijection, Event, Key, Noise
+from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.support import moved_inside, zero_density
 from jensen.core.distributions.uniform import inside
@@ -31,6 +32,7 @@ class FromTorch(NamedTuple):
     depth: Static[int]  # how many axes of its batch are an event
 
     reparameterised = True
+    sample_and_log_prob = sample_then_log_prob
 
     @property
     def domains(self) -> dict[str, dict[str, Bijection]]:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from jensen.core import keys
 from jensen.core.checks import check_floating
 from jensen.core.contracts import Key, WeakDerivative
+from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions.shapes import check_enumerable, check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.support import over_unit_interval
 from jensen.core.distributions.uniform import logistic
@@ -31,6 +32,7 @@ class Bernoulli(NamedTuple):
     logits: Float[Tensor, "*n d"]
 
     reparameterised = False
+    sample_and_log_prob = sample_then_log_prob
 
     @classmethod
     def from_mean(cls, mean: Float[Tensor, "*n d"]) -> "Bernoulli":

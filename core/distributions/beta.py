@@ -9,6 +9,7 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.bijections import Positive, UnitInterval
 from jensen.core.contracts import Key
+from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions.beta_tails import beta_cdf, beta_quantile
 from jensen.core.distributions.dirichlet import Dirichlet, log_density
 from jensen.core.distributions.fields import check_domains
@@ -32,6 +33,7 @@ class Beta(NamedTuple):
     concentration0: Float[Tensor, "*n d"]
 
     reparameterised = True
+    sample_and_log_prob = sample_then_log_prob
     domains = {"concentration1": Positive(), "concentration0": Positive()}  # noqa: RUF012
 
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d 2"]:

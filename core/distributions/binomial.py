@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from jensen.core.checks import check_count, check_floating, described
 from jensen.core.contracts import Key
+from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions.bernoulli import Bernoulli
 from jensen.core.distributions.counts import before, count_noise, least_count, not_counts
 from jensen.core.distributions.shapes import check_enumerable, check_pair, check_share, check_value, noise_shape
@@ -36,6 +37,7 @@ class Binomial(NamedTuple):
     total_count: Static[int]
 
     reparameterised = False
+    sample_and_log_prob = sample_then_log_prob
 
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:
         """Uniform noise (s, n, d) for `sample`."""

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from jensen.core import keys
 from jensen.core.bijections.simplex import slack
 from jensen.core.contracts import Key
+from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions.shapes import check_enumerable, check_pair, check_value, noise_shape
 from jensen.core.distributions.support import off_simplex, zero_density
 from jensen.core.distributions.uniform import exponential
@@ -31,6 +32,7 @@ class Categorical(NamedTuple):
     logits: Float[Tensor, "*n d k"]
 
     reparameterised = False
+    sample_and_log_prob = sample_then_log_prob
 
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d k"]:
         """Uniform noise (s, n, d, k) for `sample`."""

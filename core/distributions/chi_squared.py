@@ -9,6 +9,7 @@ from torch import Tensor
 from jensen.core.bijections import Positive
 from jensen.core.checks import check_floating
 from jensen.core.contracts import Key
+from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.gamma import Gamma
 from jensen.core.distributions.gamma_tails import standard_gamma_cdf, standard_gamma_quantile
@@ -29,6 +30,7 @@ class ChiSquared(NamedTuple):
     df: Float[Tensor, "*n d"]
 
     reparameterised = True
+    sample_and_log_prob = sample_then_log_prob
     domains = {"df": Positive()}  # noqa: RUF012
 
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:

@@ -9,6 +9,7 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.bijections import UnitInterval
 from jensen.core.contracts import Key
+from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions.exponential_tilt import (
     log_normaliser_below,
     log_normaliser_divergence,
@@ -30,6 +31,7 @@ class ContinuousBernoulli(NamedTuple):
     logits: Float[Tensor, "*n d"]
 
     reparameterised = True
+    sample_and_log_prob = sample_then_log_prob
 
     @classmethod
     def from_mean(cls, mean: Float[Tensor, "*n d"]) -> "ContinuousBernoulli":

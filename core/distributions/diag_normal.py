@@ -12,6 +12,7 @@ from jensen.core import keys
 from jensen.core.checks import check_floating
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key, WeakDerivative
+from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.standard_normal import maxwell, rayleigh
 from jensen.core.numerics import at_least_float32, bounded, double, exp_less_tangent
@@ -35,6 +36,7 @@ class DiagNormal(NamedTuple):
     log_scale: Float[Tensor, "*n d"]
 
     reparameterised = True
+    sample_and_log_prob = sample_then_log_prob
 
     @classmethod
     def from_mean(cls, mean: Float[Tensor, "*n d"]) -> "DiagNormal":

@@ -11,6 +11,7 @@ from jensen.core import keys
 from jensen.core.checks import check_floating
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
+from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions.diag_normal import DiagNormal
 from jensen.core.distributions.shapes import check_pair, check_value, noise_shape
 from jensen.core.distributions.support import moved_inside, outside, zero_density
@@ -32,6 +33,7 @@ class FullNormal(NamedTuple):
     lower: Float[Tensor, "n d d"]  # what is on and above the diagonal is ignored
 
     reparameterised = True
+    sample_and_log_prob = sample_then_log_prob
 
     @classmethod
     def from_diagonal(cls, q: DiagNormal) -> "FullNormal":

@@ -9,6 +9,7 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.bijections import Positive
 from jensen.core.contracts import Key
+from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.gamma_tails import standard_gamma_cdf, standard_gamma_quantile
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value, noise_shape
@@ -40,6 +41,7 @@ class Gamma(NamedTuple):
     rate: Float[Tensor, "*n d"]
 
     reparameterised = True
+    sample_and_log_prob = sample_then_log_prob
     domains = {"concentration": Positive(), "rate": Positive()}  # noqa: RUF012
 
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:

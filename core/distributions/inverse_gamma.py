@@ -8,6 +8,7 @@ from torch import Tensor
 
 from jensen.core.bijections import Positive
 from jensen.core.contracts import Key
+from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.gamma import Gamma
 from jensen.core.distributions.gamma_tails import standard_gamma_survival, standard_gamma_upper_quantile
@@ -31,6 +32,7 @@ class InverseGamma(NamedTuple):
     rate: Float[Tensor, "*n d"]
 
     reparameterised = True
+    sample_and_log_prob = sample_then_log_prob
     domains = {"concentration": Positive(), "rate": Positive()}  # noqa: RUF012
 
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from jensen.core.checks import check_floating
 from jensen.core.contracts import Key
+from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions.bernoulli import Bernoulli
 from jensen.core.distributions.support import over_unit_interval
 from jensen.core.ops import linear_bernoulli_log_prob
@@ -29,6 +30,7 @@ class LinearBernoulli(NamedTuple):
     bias: Float[Tensor, " D"]
 
     reparameterised = False
+    sample_and_log_prob = sample_then_log_prob
 
     def materialised(self) -> Bernoulli:
         """The same distribution with its logits stored, (*s, n, D)."""

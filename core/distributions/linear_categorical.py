@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from jensen.core.bijections.simplex import slack
 from jensen.core.checks import check_floating
 from jensen.core.contracts import Key
+from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions.categorical import Categorical
 from jensen.core.distributions.shapes import check_value
 from jensen.core.distributions.support import outside, zero_density
@@ -33,6 +34,7 @@ class LinearCategorical(NamedTuple):
     bias: Float[Tensor, " D"]
 
     reparameterised = False
+    sample_and_log_prob = sample_then_log_prob
 
     def logits(self) -> Float[Tensor, "*s n D"]:
         """h weight^T + bias: (*s, n, D)."""

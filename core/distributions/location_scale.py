@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from jensen.core import keys
 from jensen.core.contracts import Key
+from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.support import moved_inside, outside, zero_density
 from jensen.core.distributions.uniform import inside
@@ -26,6 +27,7 @@ class LocationScale(NamedTuple):
     log_scale: Float[Tensor, "*n d"]
 
     reparameterised = True
+    sample_and_log_prob = sample_then_log_prob
     ENTROPY = math.nan  # of the standard member, in nats
 
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:

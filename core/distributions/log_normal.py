@@ -8,6 +8,7 @@ from torch import Tensor
 
 from jensen.core.bijections import Positive
 from jensen.core.contracts import Key
+from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions.diag_normal import DiagNormal
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value
 from jensen.core.distributions.support import moved_inside, outside, zero_density
@@ -27,6 +28,7 @@ class LogNormal(NamedTuple):
     log_scale: Float[Tensor, "*n d"]
 
     reparameterised = True
+    sample_and_log_prob = sample_then_log_prob
 
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:
         """Standard normal noise (s, n, d) for `sample`."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.checks import check_floating
 from jensen.core.contracts import Key
+from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions.diag_normal import DiagNormal
 from jensen.core.distributions.full_normal import FullNormal
 from jensen.core.distributions.shapes import check_fields, check_pair, check_value, noise_shape
@@ -33,6 +34,7 @@ class LowRankNormal(NamedTuple):
     factor: Float[Tensor, "n d r"]
 
     reparameterised = True
+    sample_and_log_prob = sample_then_log_prob
 
     @classmethod
     def from_diagonal(cls, q: DiagNormal, r: int) -> "LowRankNormal":

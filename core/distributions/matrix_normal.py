@@ -10,6 +10,7 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.checks import check_floating
 from jensen.core.contracts import Key
+from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions.shapes import check_pair, check_value, noise_shape
 from jensen.core.distributions.support import moved_inside, outside, zero_density
 from jensen.core.numerics import at_least_float32, bounded, exp_less_tangent
@@ -34,6 +35,7 @@ class MatrixNormal(NamedTuple):
     column_lower: Float[Tensor, "n q q"]
 
     reparameterised = True
+    sample_and_log_prob = sample_then_log_prob
 
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n p q"]:
         """Standard normal noise (s, n, p, q) for `sample`."""

@@ -11,6 +11,7 @@ from jensen.core import keys, trees
 from jensen.core.bijections import Real
 from jensen.core.checks import check_floating
 from jensen.core.contracts import Bijection, Cdf, ClosedForm, Constrained, Distribution, Event, Key, Noise, can
+from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions.shapes import noise_shape
 from jensen.core.distributions.uniform import inside
 from jensen.core.numerics import at_least_float32, log_sum_exp
@@ -29,6 +30,8 @@ class Mixture(NamedTuple):
 
     logits: Float[Tensor, "n k"]
     components: Distribution
+
+    sample_and_log_prob = sample_then_log_prob
 
     @property
     def reparameterised(self) -> bool:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from jensen.core.checks import check_floating
 from jensen.core.contracts import Key
+from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions.binomial import binomial_quantile, check_same, check_total, log_multinomial
 from jensen.core.distributions.categorical import Categorical
 from jensen.core.distributions.counts import count_noise, not_counts
@@ -32,6 +33,7 @@ class Multinomial(NamedTuple):
     total_count: Static[int]
 
     reparameterised = False
+    sample_and_log_prob = sample_then_log_prob
 
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n k"]:
         """Uniform noise (s, n, k) for `sample`."""

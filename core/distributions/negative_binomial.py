@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from jensen.core.bijections import Positive
 from jensen.core.contracts import Key
+from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions.binomial import log_multinomial
 from jensen.core.distributions.counts import before, count_noise, least_count, not_counts
 from jensen.core.distributions.fields import check_domains
@@ -39,6 +40,7 @@ class NegativeBinomial(NamedTuple):
     logits: Float[Tensor, "*n d"]
 
     reparameterised = False
+    sample_and_log_prob = sample_then_log_prob
     domains = {"total_count": Positive()}  # noqa: RUF012
 
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d 2"]:

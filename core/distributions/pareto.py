@@ -9,6 +9,7 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.bijections import Above, Positive
 from jensen.core.contracts import Key
+from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.support import moved_inside, outside, zero_density
@@ -31,6 +32,7 @@ class Pareto(NamedTuple):
     concentration: Float[Tensor, "*n d"]
 
     reparameterised = True
+    sample_and_log_prob = sample_then_log_prob
     domains = {"scale": Positive(), "concentration": Positive()}  # noqa: RUF012
 
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:

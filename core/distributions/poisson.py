@@ -9,6 +9,7 @@ from torch import Tensor
 from jensen.core.bijections import Positive
 from jensen.core.checks import check_floating
 from jensen.core.contracts import Key
+from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions.counts import before, count_noise, least_count, not_counts
 from jensen.core.distributions.diag_normal import DiagNormal
 from jensen.core.distributions.fields import check_domains
@@ -33,6 +34,7 @@ class Poisson(NamedTuple):
     rate: Float[Tensor, "*n d"]
 
     reparameterised = False
+    sample_and_log_prob = sample_then_log_prob
     domains = {"rate": Positive()}  # noqa: RUF012
 
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:

@@ -11,6 +11,7 @@ from jensen.core import keys
 from jensen.core.bijections import Positive
 from jensen.core.checks import check_floating
 from jensen.core.contracts import Key
+from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.shapes import check_fields, check_share, check_value, noise_shape
 from jensen.core.distributions.standard_gamma import log_standard_gamma
@@ -38,6 +39,7 @@ class StudentT(NamedTuple):
     log_scale: Float[Tensor, "*n d"]
 
     reparameterised = True
+    sample_and_log_prob = sample_then_log_prob
     domains = {"df": Positive()}  # noqa: RUF012
 
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d 2"]:

@@ -10,6 +10,7 @@ from jensen.core import keys
 from jensen.core.bijections import Between
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
+from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions.normal_piece import NormalPiece
 from jensen.core.distributions.shapes import check_fields, check_share, check_value, noise_shape
 from jensen.core.distributions.support import zero_density
@@ -36,6 +37,7 @@ class TruncatedNormal(NamedTuple):
     high: Float[Tensor, "*n d"]
 
     reparameterised = True
+    sample_and_log_prob = sample_then_log_prob
 
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:
         """Uniform noise (s, n, d) for `sample`."""

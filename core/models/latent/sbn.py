@@ -24,6 +24,7 @@ from jensen.core import keys
 from jensen.core.checks import check_count, check_dtype, check_floating, check_key, check_sizes
 from jensen.core.contracts import Key
 from jensen.core.distributions import Bernoulli, Hierarchical, LinearBernoulli
+from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.models.latent.data import check_data, check_rows, check_training_data
 from jensen.core.models.latent.likelihoods import BERNOULLI
 from jensen.core.nn import mlp
@@ -129,6 +130,7 @@ class TopDown(NamedTuple):
     chain: Hierarchical  # over (z2, z1)
 
     reparameterised = False
+    sample_and_log_prob = sample_then_log_prob
 
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:
         """The chain's noise."""

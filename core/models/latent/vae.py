@@ -1,8 +1,9 @@
 """The variational autoencoder (Kingma and Welling, 2014; Rezende et al., 2014).
 
-p(x, z) = N(z; 0, I) p(x | decode(z)) and q(z | x) = N(z; encode(x)), with z (s, n, d) and flat data x (n, D). `mlp` and
-`conv` build the two networks; the likelihood is a value of `likelihoods`. Parameters are
-{"encoder": a network's, "decoder": a network's, "likelihood": the likelihood's own, {} where it has none}.
+p(x, z) = N(z; 0, I) p(x | decode(z)) and q(z | x) = family(encode(x)), with z (s, n, d) and flat data x (n, D). `mlp`
+and `conv` build the two networks; the likelihood is a value of `likelihoods`, the family one of `posteriors`, by default
+the diagonal normal. Parameters are {"encoder": a network's, "decoder": a network's, "likelihood": the likelihood's own,
+"posterior": the family's own}, {} for either that has none.
 """
 
 import math
@@ -29,6 +30,7 @@ from jensen.core.contracts import Distribution, Key
 from jensen.core.distributions import DiagNormal
 from jensen.core.models.latent.data import check_data, check_rows, check_training_data
 from jensen.core.models.latent.likelihoods import BERNOULLI, Likelihood, Linear, Outputs
+from jensen.core.models.latent.posteriors import DIAG, Posterior
 from jensen.core.nn import convnet
 from jensen.core.nn import mlp as mlps
 from jensen.core.nn.initial import Initialiser, he, xavier
@@ -42,11 +44,12 @@ class VAE:
     """An encoder, a decoder and a likelihood; every method is a pure function of its parameters."""
 
     init_networks: Callable[[Tensor, Tensor], Params]  # key, the decoder's output bias (D,) -> {"encoder", "decoder"}
-    encode: Callable[[Params, Tensor], Tensor]  # x (n, D) -> (n, 2 d)
+    encode: Callable[[Params, Tensor], Tensor]  # x (n, D) -> (n, 2 d + the family's extra outputs)
     decode: Callable[[Params, Tensor], Outputs]  # z (s, n, d) -> (s, n, D), or the last linear layer and its inputs
     data: int
     latent: int
     observation: Likelihood
+    family: Posterior = DIAG
 
     def init(self, key: Key, x: Float[Tensor, "N D"], /) -> Params:
         """Parameters in x's dtype, with a decoder bias at the mean of training data x.
@@ -56,24 +59,33 @@ class VAE:
         check_key(key)
         check_training_data(x, self.data)
         likelihood, bias = self.observation.init(x)
-        return {**self.init_networks(key, bias), "likelihood": likelihood}
+        posterior = self.family.init(keys.fold_in(key, 2), self.latent, x.dtype)  # the networks split the key in two
+        return {**self.init_networks(key, bias), "likelihood": likelihood, "posterior": posterior}
 
-    def posterior(self, params: Params, x: Float[Tensor, "n D"], /) -> DiagNormal:
-        """q(z | x): fields (n, d). ValueError for grey x where it must be binary, while torch runs eagerly."""
+    def posterior(self, params: Params, x: Float[Tensor, "n D"], /) -> Distribution:
+        """q(z | x), of n data. ValueError for grey x where it must be binary, while torch runs eagerly."""
+        return self.posterior_of(params, self.encoded(params, x))
+
+    def encoded(self, params: Params, x: Float[Tensor, "n D"], /) -> Float[Tensor, "n e"]:
+        """The encoder's outputs, which `posterior_of` makes q of. ValueError as for `posterior`."""
         check_data(x, self.data, self.observation.binary)
         _check(params)
-        out = self.encode(params["encoder"], x)
-        if out.shape[-1] != 2 * self.latent:
-            raise ValueError(
-                f"expected an encoder of {2 * self.latent} outputs for {self.latent} latents, got {out.shape[-1]}"
-            )
-        return DiagNormal(*out.chunk(2, -1))
+        return self.encode(params["encoder"], x)
 
-    def prior(self, params: Params, n: int, /) -> DiagNormal:
-        """N(0, I) with fields (n, d), in the parameters' dtype."""
+    def posterior_of(self, params: Params, outputs: Float[Tensor, "n e"], /) -> Distribution:
+        """q(z) of any outputs, one row per datum, as of an encoder: they may have any real values."""
         _check(params)
-        zeros = _first(params["decoder"]).new_zeros(()).expand(check_count("n", n, 0), self.latent)
-        return DiagNormal(zeros, zeros)
+        expected = _outputs(self.family, self.latent)
+        if outputs.shape[-1] != expected:
+            raise ValueError(
+                f"expected an encoder of {expected} outputs for {self.latent} latents, got {outputs.shape[-1]}"
+            )
+        loc, log_scale, extra = outputs.split([self.latent, self.latent, expected - 2 * self.latent], -1)
+        return self.family(params["posterior"], DiagNormal(loc, log_scale), extra)
+
+    def prior(self, params: Params, n: int, /) -> Distribution:
+        """N(0, I) with fields (n, d), in the parameters' dtype."""
+        return self.family.prior(self._standard(params, n))
 
     def likelihood(self, params: Params, z: Float[Tensor, "s n d"], /) -> Distribution:
         """p(x | z): fields (s, n, D)."""
@@ -85,7 +97,7 @@ class VAE:
     def log_prior(self, params: Params, z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n"]:
         """log N(z; 0, I) in nats per datum."""
         self._check_latents(z)
-        return self.prior(params, z.shape[-2]).log_prob(z)
+        return self._standard(params, z.shape[-2]).log_prob(z)
 
     def log_joint(self, params: Params, x: Float[Tensor, "n D"], z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n"]:
         """log p(x, z) = log_prior + log p(x | z), in nats per datum. ValueError as for `posterior`."""
@@ -99,6 +111,11 @@ class VAE:
         check_data(x, self.data)
         return self.observation.independent(x)
 
+    def _standard(self, params: Params, n: int) -> DiagNormal:
+        _check(params)
+        zeros = _first(params["decoder"]).new_zeros(()).expand(check_count("n", n, 0), self.latent)
+        return DiagNormal(zeros, zeros)
+
     def _check_latents(self, z: Tensor) -> None:
         check_floating("z", z, f"... n {self.latent}", "samples lead, then data, then latent dimensions")
 
@@ -109,15 +126,19 @@ def mlp(
     latent: int,
     activation: Activation = torch.tanh,
     likelihood: Likelihood = BERNOULLI,
+    posterior: Posterior = DIAG,
 ) -> VAE:
-    """Multilayer perceptrons: data -> *hidden -> 2 latent, and latent -> *reversed(hidden) -> data."""
+    """Multilayer perceptrons: data -> *hidden -> q's fields, and latent -> *reversed(hidden) -> data."""
     data, latent, hidden = check_count("data", data), check_count("latent", latent), check_sizes("hidden", hidden)
     weight = initialiser(activation)
     _check_likelihood(likelihood)
+    _check_posterior(posterior)
+    outputs = _outputs(posterior, latent)
 
     def init(key: Tensor, bias: Tensor) -> Params:
         encoder_key, decoder_key = keys.split(key)
-        encoder = mlps.init(encoder_key, (data, *hidden, 2 * latent), weight, bias.dtype)
+        encoder = mlps.init(encoder_key, (data, *hidden, outputs), weight, bias.dtype)
+        mlps.last(encoder)["weight"][2 * latent :] = 0
         decoder = mlps.init(decoder_key, (latent, *reversed(hidden), data), weight, bias.dtype)
         mlps.last(decoder)["bias"] = bias.clone()
         return {"encoder": encoder, "decoder": decoder}
@@ -125,7 +146,7 @@ def mlp(
     def decode(params: Params, z: Tensor) -> Linear:
         return Linear(mlps.features(params, z, activation), **mlps.last(params))
 
-    return VAE(init, partial(mlps.apply, activation=activation), decode, data, latent, likelihood)
+    return VAE(init, partial(mlps.apply, activation=activation), decode, data, latent, likelihood, posterior)
 
 
 def conv(
@@ -134,15 +155,19 @@ def conv(
     latent: int,
     activation: Activation = F.relu,
     likelihood: Likelihood = BERNOULLI,
+    posterior: Posterior = DIAG,
 ) -> VAE:
     """Convolutions that halve the image once per entry of channels, and their transposes; data are flat images."""
     convnet.smallest(image, channels)
     latent, weight = check_count("latent", latent), initialiser(activation)
     _check_likelihood(likelihood)
+    _check_posterior(posterior)
+    outputs = _outputs(posterior, latent)
 
     def init(key: Tensor, bias: Tensor) -> Params:
         encoder_key, decoder_key = keys.split(key)
-        encoder = convnet.init_encoder(encoder_key, image, channels, 2 * latent, weight, bias.dtype)
+        encoder = convnet.init_encoder(encoder_key, image, channels, outputs, weight, bias.dtype)
+        encoder["head"]["weight"][2 * latent :] = 0
         decoder = convnet.init_decoder(decoder_key, latent, tuple(reversed(channels)), image, weight, bias.dtype)
         return {"encoder": encoder, "decoder": {**decoder, "bias": bias.clone()}}
 
@@ -153,7 +178,13 @@ def conv(
         math.prod(image),
         latent,
         likelihood,
+        posterior,
     )
+
+
+def _outputs(posterior: Posterior, latent: int) -> int:
+    """How many outputs an encoder has for this family."""
+    return 2 * latent + posterior.extra(latent)
 
 
 def initialiser(activation: Activation) -> Initialiser:
@@ -170,7 +201,7 @@ def _first(params: Tree) -> Tensor:
 
 
 def _check(params: Params) -> None:
-    check_keys(params, ("encoder", "decoder", "likelihood"))
+    check_keys(params, ("encoder", "decoder", "likelihood", "posterior"))
 
 
 def _check_likelihood(likelihood: Likelihood) -> None:
@@ -178,4 +209,12 @@ def _check_likelihood(likelihood: Likelihood) -> None:
         raise TypeError(
             f"expected likelihood, such as likelihoods.BERNOULLI, got {described(likelihood)}: "
             "pass a value, of LIKELIHOODS by its name"
+        )
+
+
+def _check_posterior(posterior: Posterior) -> None:
+    if isinstance(posterior, type) or not isinstance(posterior, Posterior):
+        raise TypeError(
+            f"expected posterior, such as posteriors.DIAG, got {described(posterior)}: "
+            "pass a value, of POSTERIORS by its name"
         )

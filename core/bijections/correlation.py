@@ -44,8 +44,8 @@ class CorrelationCholesky(NamedTuple):
     ) -> tuple[Float[Tensor, "... m"], Float[Tensor, "..."]]:
         check_floating("value", value)
         rows, columns = _below(value.shape[-1], value.device)
-        left = value.square().flip(-1).cumsum(-1).flip(-1)[..., 1:].sqrt()  # of the row, right of each entry
-        z = torch.asinh(value[..., rows, columns] / left[..., rows, columns])
+        left = value.square().flip(-1).cumsum(-1).flip(-1)[..., 1:]  # of the row, right of each entry
+        z = torch.asinh(value[..., rows, columns] / left[..., rows, columns].sqrt())
         return z, -self.forward(z)[1]
 
     def contains(self, value: Float[Tensor, "... d d"], /) -> Bool[Tensor, "..."]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.func import vjp
 
 from jensen.core import keys
 from jensen.core.checks import check_count, check_floating, check_key
@@ -65,6 +66,20 @@ class Autoregressive(NamedTuple):
             known = torch.where(place < i, found, 0.0)
             found, log_slope = self.transform.value.inverse(self._theta(known, context, masks), z)
         return found, log_slope.sum(-1)
+
+    def push_score(
+        self, z: Float[Tensor, "*s n d"], score: Float[Tensor, "*s n d"], context: Tensor | None = None, /
+    ) -> Float[Tensor, "*s n d"]:
+        """J^-T (score - grad log det), J = diag(slope) + the network's part, lower triangular, (*s, n, d, d)."""
+        masks = self._masks(z)
+        theta, pull_network, *_ = vjp(lambda z: self._theta(z, context, masks), z)
+        (moved, _), pull, *_ = vjp(self.transform.value.forward, theta, z)
+        zero, one = torch.zeros_like(moved), torch.ones_like(moved)
+        of_theta, of_z = pull((zero, one))
+        rest = score - of_z - pull_network(of_theta)[0]
+        slopes, slope = pull((one, zero))
+        jacobian = self.network.pulled(z, context, masks, slopes) + torch.diag_embed(slope)
+        return torch.linalg.solve_triangular(jacobian.mT, rest[..., None], upper=True)[..., 0]
 
     def _theta(self, z: Tensor, context: Tensor | None, masks: list[Tensor]) -> Tensor:
         return self.network.theta(z, context, masks).unflatten(-1, (self.transform.value.parameters, z.shape[-1]))

@@ -9,6 +9,7 @@ from torch import Tensor
 from jensen.core import keys, trees
 from jensen.core.checks import check_count, check_floating, check_key, check_number, described
 from jensen.core.contracts import Flow, Key, can
+from jensen.core.flows._push_score import push_score
 from jensen.core.flows.conditioner import checked_context
 from jensen.core.trees import Tree
 
@@ -45,6 +46,15 @@ class Conditional(NamedTuple):
             z, log_det = flow.inverse(z, self.context)
             total = total + log_det
         return z, total
+
+    def push_score(
+        self, z: Float[Tensor, "*s n d"], score: Float[Tensor, "*s n d"], context: Tensor | None = None, /
+    ) -> Float[Tensor, "*s n d"]:
+        """The flows' in turn."""
+        for flow in self.flows:
+            score = push_score(flow, z, score, self.context)
+            z, _ = flow.forward(z, self.context)
+        return score
 
 
 class Hypernetwork(NamedTuple):
@@ -86,6 +96,12 @@ class Hypernetwork(NamedTuple):
         self, z: Float[Tensor, "*s n d"], context: Tensor | None = None, /
     ) -> tuple[Float[Tensor, "*s n d"], Float[Tensor, "*s n"]]:
         return self._given(context).inverse(z)
+
+    def push_score(
+        self, z: Float[Tensor, "*s n d"], score: Float[Tensor, "*s n d"], context: Tensor | None = None, /
+    ) -> Float[Tensor, "*s n d"]:
+        """The flow's."""
+        return push_score(self._given(context), z, score)
 
     def _given(self, context: Tensor | None) -> Flow:
         first = trees.leaves(self.slopes)[0]

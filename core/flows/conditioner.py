@@ -56,14 +56,37 @@ class Conditioner(NamedTuple):
         masks: Sequence[Tensor] | None = None,
     ) -> Float[Tensor, "*s n o"]:
         """The outputs; masks (o, i), one for each weight, say which of its entries are not 0."""
+        weights = self._masked(masks)
+        return linear(weights[-1], self.biases[-1], self._hidden(z, context, weights)[-1])
+
+    def pulled(
+        self,
+        z: Float[Tensor, "*s n i"],
+        context: Float[Tensor, "n c"] | None,
+        masks: Sequence[Tensor] | None,
+        slopes: Float[Tensor, "*s n p d"],
+    ) -> Float[Tensor, "*s n d i"]:
+        """sum_p slopes_pd dtheta_pd / dz_i: for outputs (p, d) with these slopes, the gradients of d numbers in z."""
+        weights = self._masked(masks)
+        hidden = self._hidden(z, context, weights)
+        rows = torch.einsum("...pd,...pdh->...dh", slopes, weights[-1].unflatten(-2, slopes.shape[-2:]))
+        for weight, h in zip(reversed(weights[:-1]), reversed(hidden), strict=True):
+            rows = (rows * (1 - h * h)[..., None, :]) @ weight
+        return rows
+
+    def _hidden(self, z: Tensor, context: Tensor | None, weights: Sequence[Tensor]) -> list[Tensor]:
+        """h_1 ... h_k-1."""
         check_dtype("z", z, self.given, "the flow's networks")
-        weights = self.weights if masks is None else [w * m for w, m in zip(self.weights, masks, strict=True)]
         h = linear(weights[0], self.biases[0], z)
         if c := self.given.shape[-1]:
             h = h + linear(self.given, None, checked_context(context, c, self.given))
-        for weight, bias in zip(weights[1:], self.biases[1:], strict=True):
-            h = linear(weight, bias, torch.tanh(h))
-        return h
+        hidden = [torch.tanh(h)]
+        for weight, bias in zip(weights[1:-1], self.biases[1:-1], strict=True):
+            hidden.append(torch.tanh(linear(weight, bias, hidden[-1])))
+        return hidden
+
+    def _masked(self, masks: Sequence[Tensor] | None) -> Sequence[Tensor]:
+        return self.weights if masks is None else [w * m for w, m in zip(self.weights, masks, strict=True)]
 
 
 def checked_context(context: Tensor | None, c: int, like: Tensor) -> Tensor:

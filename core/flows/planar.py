@@ -50,6 +50,16 @@ class Planar(NamedTuple):
         t = torch.tanh(along + self.b)
         return z - v * t[..., None], -_log_det(t, slope)
 
+    def push_score(
+        self, z: Float[Tensor, "*s n d"], score: Float[Tensor, "*s n d"], context: Tensor | None = None, /
+    ) -> Float[Tensor, "*s n d"]:
+        """J^-T (score - grad log det), J = I + (1 - tanh^2) v w': by Sherman and Morrison's formula."""
+        v, slope = self._push(z)
+        t = torch.tanh((z * self.w).sum(-1) + self.b)
+        bend, det = 1 - t * t, t * t + (1 - t * t) * slope
+        rest = score - self.w * (2 * t * (1 - slope) * bend / det)[..., None]
+        return rest - self.w * (bend / det * (v * rest).sum(-1))[..., None]
+
     def _push(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """v (*n, d), and the least slope 1 + w . v > 0, (*n)."""
         d = self.w.shape[-1]

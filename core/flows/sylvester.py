@@ -84,6 +84,19 @@ class Sylvester(NamedTuple):
         moved = torch.stack(t, -1)
         return z - linear(q, None, linear(a, None, moved)), -_log_det(moved, a, b)
 
+    def push_score(
+        self, z: Float[Tensor, "*s n d"], score: Float[Tensor, "*s n d"], context: Tensor | None = None, /
+    ) -> Float[Tensor, "*s n d"]:
+        """J^-T (score - grad log det), J = I + Q A diag(1 - tanh^2) B Q': in the m dimensions alone."""
+        q, a, b = self._matrices(z)
+        t = torch.tanh(linear(b @ q.mT, self.bias, z))
+        bend, product = 1 - t * t, _product(a, b)
+        rest = score - linear(q @ b.mT, None, -2 * t * bend * product / (1 + bend * product))
+        within = linear(q.mT, None, rest)
+        inner = torch.eye(t.shape[-1], dtype=t.dtype, device=t.device) + (a * bend[..., None, :]) @ b
+        solved = torch.linalg.solve_triangular(inner.mT, within[..., None], upper=False)[..., 0]
+        return rest + linear(q, None, solved - within)
+
     def _matrices(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         q = self.basis.columns(self.bias)
         d = q.shape[-2]
@@ -103,5 +116,9 @@ def _bounded(raw: Tensor) -> Tensor:
 
 
 def _log_det(t: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    product = a.diagonal(dim1=-2, dim2=-1) * b.diagonal(dim1=-2, dim2=-1)
-    return torch.log1p((1 - t * t) * product).sum(-1)
+    return torch.log1p((1 - t * t) * _product(a, b)).sum(-1)
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """A_ii B_ii > -1."""
+    return a.diagonal(dim1=-2, dim2=-1) * b.diagonal(dim1=-2, dim2=-1)

@@ -16,12 +16,12 @@ Reference     Tucker et al., 2019; for several layers and other bounds Bauer and
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core import bounds, trees
+from jensen.core import bounds
 from jensen.core.contracts import Bound, Derivatives, Distribution, LogDensity, Noise, can
 from jensen.core.ops import path_scale
 from jensen.estimators.gradients import catalogue
 from jensen.estimators.gradients._pathwise import stl
-from jensen.estimators.gradients.contract import apply_bound, carry, log_ratio, sizes, weighted
+from jensen.estimators.gradients.contract import apply_bound, carry, density, sample_with_path, sizes, weighted
 
 
 def dreg(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound = bounds.iwae) -> Float[Tensor, " n"]:
@@ -38,8 +38,10 @@ def dreg(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound = 
     catalogue.check("dreg", q, bound, *sizes(noise))
     if can(bound, Derivatives) and bounds.additive(bound, sizes(noise)[0]):
         return stl(log_p, q, noise, bound=bound)
-    z, first, second = path_scale(q.sample(noise))
-    log_w = log_ratio(log_p, trees.stop(q), z)
+    z, log_q = sample_with_path(q, noise)
+    z, first, second = path_scale(z)
+    log_q_z = log_q(z)
+    log_w = density(log_p, z) - log_q_z
     u, path = bounds.derivatives(bound, log_w.detach())
     scale = (path.detach() * first + second).sum(0)  # scales each sample's path in the backward pass
     return apply_bound(bound, log_w.detach()) + carry(weighted(u, log_w) + scale)

@@ -13,11 +13,20 @@ Reference     Kingma and Welling, 2014; Rezende et al., 2014; for several sample
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core import bounds, trees
+from jensen.core import bounds
 from jensen.core.checks import check_distribution
 from jensen.core.contracts import Bound, ClosedForm, Distribution, LogDensity, Noise
 from jensen.estimators.gradients import catalogue
-from jensen.estimators.gradients.contract import apply_bound, carry, density, log_ratio, shares, sizes, weighted
+from jensen.estimators.gradients.contract import (
+    apply_bound,
+    carry,
+    density,
+    sample_with_density,
+    sample_with_path,
+    shares,
+    sizes,
+    weighted,
+)
 
 
 def pathwise(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound = bounds.elbo) -> Float[Tensor, " n"]:
@@ -33,12 +42,13 @@ def stl(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound = b
     """Sticking the landing: the ELBO in nats per datum, (n,), of log_w = log_p(z) - stop(q).log_prob(z).
 
     The score of q, which is left out, has mean 0 for the ELBO; the gradient is then 0 for every sample of an exact
-    posterior. For other bounds the score's mean is not 0: use `dreg`. TypeError for a discrete q, ValueError for a
-    bound that is not additive.
+    posterior. For other bounds the score's mean is not 0: use `dreg`. For a `Scored` q, such as a flow, once
+    differentiable. TypeError for a discrete q, ValueError for a bound that is not additive.
     """
     catalogue.check("stl", q, bound, *sizes(noise))
-    z = q.sample(noise)
-    log_w = log_ratio(log_p, trees.stop(q), z)
+    z, log_q = sample_with_path(q, noise)
+    log_q_z = log_q(z)
+    log_w = density(log_p, z) - log_q_z
     return apply_bound(bound, log_w.detach()) + carry(weighted(shares(bound, log_w), log_w))
 
 
@@ -75,5 +85,5 @@ def analytic_kl(
 def log_weights(log_p: LogDensity, q: Distribution, noise: Noise, /) -> Float[Tensor, "s n"]:
     """log_w = log_p(z) - q.log_prob(z) with z = q.sample(noise), (s, n)."""
     catalogue.check("pathwise", q, bounds.iwae, *sizes(noise))
-    z = q.sample(noise)
-    return log_ratio(log_p, q, z)
+    z, log_q = sample_with_density(q, noise)
+    return density(log_p, z) - log_q

@@ -31,6 +31,7 @@ from jensen.estimators.gradients.contract import (
     log_q_at,
     log_ratio,
     over_events,
+    sample_with_score,
     shares,
     sizes,
 )
@@ -51,8 +52,7 @@ def score(
     """
     catalogue.check("score", q, bound, *sizes(noise))
     check_function("baseline", baseline, "baselines.vimco")
-    z = trees.stop(q.sample(noise))
-    log_q = log_q_at(q, z)
+    z, log_q = sample_with_score(q, noise)
     log_p_z = density(log_p, z)
     additive = bounds.additive(bound, log_q)
     detached = log_p_z.detach() - log_q.detach()
@@ -75,8 +75,7 @@ def vargrad(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound
     `baselines.leave_one_out`, sample by sample. ValueError for one sample, or another bound.
     """
     catalogue.check("vargrad", q, bound, *sizes(noise))
-    z = trees.stop(q.sample(noise))
-    log_q = log_q_at(q, z)
+    z, log_q = sample_with_score(q, noise)
     log_p_z = density(log_p, z)
     value = apply_bound(bound, log_p_z - log_q.detach())
     weights = shares(bound, log_q)

@@ -1,5 +1,8 @@
 """What estimators of gradients share: checked calls, surrogates, and arithmetic on log weights of -inf."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
@@ -8,7 +11,8 @@ from jensen.core import bounds, trees
 from jensen.core.bounds.derivatives import checked
 from jensen.core.checks import check_floating, check_function
 from jensen.core.concrete import is_concrete
-from jensen.core.contracts import Bound, Derivatives, Distribution, Event, LogDensity, Noise, can
+from jensen.core.contracts import Bound, Derivatives, Distribution, Event, LogDensity, Noise, Scored, can
+from jensen.core.distributions import sample_and_log_prob
 from jensen.core.trees import Tree
 
 
@@ -29,9 +33,39 @@ def check_density(value: Tensor, shape: torch.Size, name: str = "log_p(z)") -> N
         )
 
 
+def sample_with_density(q: Distribution, noise: Noise) -> tuple[Event, Float[Tensor, "s n"]]:
+    """z = q.sample(noise) and q.log_prob(z), differentiable in q's parameters through both."""
+    z, log_q = sample_and_log_prob(q, noise)
+    return z, checked_density(log_q, z)
+
+
+def sample_with_path(q: Distribution, noise: Noise) -> tuple[Event, Callable[[Event], Float[Tensor, "s n"]]]:
+    """z = q.sample(noise), and log q as a function of that z with its parameters detached, of no second derivative.
+
+    The function may be called at z alone, attached to whatever; of a `Scored` q it is no inverse.
+    """
+    if not can(q, Scored):
+        return q.sample(noise), partial(log_q_at, trees.stop(q))
+    z, log_q, score = q.sample_and_score(noise)
+    return z, lambda z: checked_density(log_q.detach() + carry(_product(score, z)), z)
+
+
+def sample_with_score(q: Distribution, noise: Noise) -> tuple[Event, Float[Tensor, "s n"]]:
+    """z = q.sample(noise), detached, and q.log_prob(z), differentiable in q's parameters for this z."""
+    if not can(q, Scored):
+        z = trees.stop(q.sample(noise))
+        return z, log_q_at(q, z)
+    z, log_q, score = q.sample_and_score(noise)
+    return trees.stop(z), checked_density(log_q - carry(_product(score, z)), z)
+
+
 def log_q_at(q: Distribution, z: Event) -> Float[Tensor, "s n"]:
     """q.log_prob(z), checked before log_p is called to be of samples (s, n)."""
-    log_q = q.log_prob(z)
+    return checked_density(q.log_prob(z), z)
+
+
+def checked_density(log_q: Tensor, z: Event) -> Float[Tensor, "s n"]:
+    """log_q, of samples (s, n)."""
     if log_q.ndim != 2:
         shape = tuple(first(z).shape)
         raise ValueError(
@@ -113,6 +147,12 @@ def weighted(weights: Float[Tensor, "s n"], log_w: Float[Tensor, "s n"]) -> Floa
 def over_events(t: Shaped[Tensor, "#s n"], z: Shaped[Tensor, "s n *d"]) -> Tensor:
     """One value of any type per sample, or for all of them, and datum, with as many axes as z."""
     return t.reshape(*t.shape, *[1] * (z.ndim - 2))
+
+
+def _product(score: Event, z: Event) -> Tensor:
+    """score . z over all of an event, (s, n)."""
+    parts = zip(trees.leaves(score), trees.leaves(z), strict=True)
+    return torch.stack([(s * t).flatten(2).sum(-1) for s, t in parts]).sum(0)
 
 
 def event_sum(t: Float[Tensor, "s n *d"]) -> Float[Tensor, "s n"]:

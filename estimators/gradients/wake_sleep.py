@@ -19,16 +19,23 @@ from jensen.core import bounds, trees
 from jensen.core.checks import check_distribution, check_floating
 from jensen.core.contracts import Bound, Distribution, Event, LogDensity, Noise
 from jensen.estimators.gradients import catalogue
-from jensen.estimators.gradients.contract import apply_bound, carry, check_density, first, log_ratio, sizes, weighted
+from jensen.estimators.gradients.contract import (
+    apply_bound,
+    carry,
+    check_density,
+    density,
+    first,
+    sample_with_score,
+    sizes,
+    weighted,
+)
 
 
 def wake(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Bound = bounds.iwae) -> Float[Tensor, " n"]:
     """The bound in nats per datum, (n,), with the gradients of `wake_theta` and `wake_phi` from the same samples."""
     catalogue.check("wake", q, bound, *sizes(noise))
-    z, log_w, weights = _samples(log_p, q, noise, bound)
-    return (
-        apply_bound(bound, log_w.detach()) + carry(weighted(weights, log_w)) + carry(weighted(weights, q.log_prob(z)))
-    )
+    log_w, log_q, weights = _samples(log_p, q, noise, bound)
+    return apply_bound(bound, log_w.detach()) + carry(weighted(weights, log_w)) + carry(weighted(weights, log_q))
 
 
 def wake_theta(
@@ -36,7 +43,7 @@ def wake_theta(
 ) -> Float[Tensor, " n"]:
     """The bound in nats per datum, (n,), with a gradient for theta, and none for q."""
     catalogue.check("wake_theta", q, bound, *sizes(noise))
-    _, log_w, weights = _samples(log_p, q, noise, bound)
+    log_w, _, weights = _samples(log_p, q, noise, bound)
     return apply_bound(bound, log_w.detach()) + carry(weighted(weights, log_w))
 
 
@@ -46,8 +53,8 @@ def wake_phi(log_p: LogDensity, q: Distribution, noise: Noise, /, *, bound: Boun
     ValueError for one sample, or an additive bound: the weights would be constant, and the gradient a score of mean 0.
     """
     catalogue.check("wake_phi", q, bound, *sizes(noise))
-    z, log_w, weights = _samples(log_p, q, noise, bound)
-    return apply_bound(bound, log_w.detach()) + carry(weighted(weights, q.log_prob(z)))
+    log_w, log_q, weights = _samples(log_p, q, noise, bound)
+    return apply_bound(bound, log_w.detach()) + carry(weighted(weights, log_q))
 
 
 def sleep_phi(q: Distribution, z: Event) -> Float[Tensor, " n"]:
@@ -60,7 +67,8 @@ def sleep_phi(q: Distribution, z: Event) -> Float[Tensor, " n"]:
     return log_q[0]
 
 
-def _samples(log_p: LogDensity, q: Distribution, noise: Noise, bound: Bound) -> tuple[Event, Tensor, Tensor]:
-    z = trees.stop(q.sample(noise))
-    log_w = log_ratio(log_p, trees.stop(q), z)
-    return z, log_w, bounds.derivatives(bound, log_w.detach())[0]
+def _samples(log_p: LogDensity, q: Distribution, noise: Noise, bound: Bound) -> tuple[Tensor, Tensor, Tensor]:
+    """log_w, with theta's gradient, log q, with phi's, and the weights, (s, n) each."""
+    z, log_q = sample_with_score(q, noise)
+    log_w = density(log_p, z) - log_q.detach()
+    return log_w, log_q, bounds.derivatives(bound, log_w.detach())[0]

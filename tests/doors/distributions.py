@@ -49,6 +49,7 @@ ZEROS, ONES, CUBE = torch.zeros(N, D), torch.ones(N, D), torch.zeros(N, D, K)
 NAN, SQUARE = ONES * math.nan, torch.zeros(N, D, D)
 NORMAL, OTHER = DiagNormal(ZEROS, ZEROS), DiagNormal(ONES, ZEROS)
 BINARY, CHOICE = Bernoulli(ZEROS), Categorical(CUBE)
+NOISE = NORMAL.noise(KEY, S)
 LAYER = (torch.zeros(N, 2), torch.zeros(D, 2), torch.zeros(D))
 KINDS = {
     "Bernoulli": BINARY, "Beta": Beta(ONES, ONES), "Categorical": CHOICE, "DiagNormal": NORMAL,
@@ -118,6 +119,8 @@ ROWS = {
     "distributions.FullNormal.from_draws": door(FullNormal.from_draws, z=POINTS),
     "distributions.check_binary": door(distributions.check_binary, x=Free(DATUM)),
     "distributions.draw": door(distributions.draw, q=NORMAL, key=KEY, s=also(S, 0)),
+    "distributions.sample_and_log_prob": door(distributions.sample_and_log_prob, q=NORMAL, noise=NOISE),
+    "distributions.sample_and_score": door(distributions.sample_and_score, q=also(NORMAL, BINARY), noise=NOISE),
     "distributions.from_torch": door(
         from_torch, d=only(torch.distributions.Normal(ZEROS[:, 0], ONES[:, 0]), 3, NORMAL, "normal")
     ),

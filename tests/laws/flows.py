@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.func import grad, jacrev, vmap
+from torch.func import grad, jacrev, vjp, vmap
 
 from jensen.core import keys, trees
 from jensen.core.bijections import Positive, UnitInterval
-from jensen.core.contracts import Bijection, Flow
+from jensen.core.contracts import Bijection, Flow, PushesScore
 from jensen.core.flows import Conditional
 from jensen.laws._law import Subject, law, spoiled
 from jensen.laws.transforms import compiled
@@ -65,6 +65,43 @@ def log_det_is_that_of_the_jacobian(flow: Flow, z: Tensor) -> None:
     torch.testing.assert_close(opposite, -exact, rtol=1e-8, atol=1e-8)
 
 
+def _steep_at_zero(q: Stretch, z: Tensor) -> tuple[Tensor, Tensor]:
+    """The right values, with a gradient of NaN."""
+    found, log_det = Stretch.inverse(q, z)
+    return found + (0 * z).sqrt(), log_det
+
+
+@law(
+    "flow",
+    planted=lambda: [
+        *of(inverse=lambda q, z: Stretch.inverse(q, z.detach())),
+        *of(inverse=_steep_at_zero),
+    ],
+)
+def derivatives_undo_each_other(flow: Flow, z: Tensor) -> None:
+    """The derivative of inverse at an image is the inverse of that of forward, and finite."""
+    weights = torch.linspace(-1, 2, z.numel(), dtype=z.dtype).reshape(z.shape)
+    (image, _), there, *_ = vjp(flow.forward, z)
+    (_, log_det), back, *_ = vjp(flow.inverse, image)
+    (at_image,) = back((weights, torch.zeros_like(log_det)))
+    (again,) = there((at_image, torch.zeros_like(log_det)))
+    torch.testing.assert_close(again, weights, rtol=1e-8, atol=1e-8)
+
+
+@law("flow", needs=PushesScore, planted=lambda: [Subject(spoiled(STRETCH, push_score=_unscaled), Z)])
+def a_pushed_score_is_the_gradient(flow: PushesScore, z: Tensor) -> None:
+    """push_score(z, score) = grad log q'(z'), log q' = log q(inverse(z')) + log |det|, to 1e-12 of its size."""
+    score = torch.linspace(-1, 2, z.numel(), dtype=z.dtype).reshape(z.shape)
+
+    def log_q(image: Tensor) -> Tensor:
+        back, log_det = flow.inverse(image)
+        return (score * back).sum() + log_det.sum()
+
+    exact = grad(log_q)(flow.forward(z)[0])
+    pushed = flow.push_score(z, score)
+    assert (pushed - exact).abs().max() <= 1e-12 * exact.abs().max(), (pushed - exact).abs().max()
+
+
 @law("flow", planted=lambda: of(forward=lambda q, z: (z - z.mean(0), Stretch.forward(q, z)[1] * 0)))
 def samples_do_not_mix(flow: Flow, z: Tensor) -> None:
     """The image of a sample is the one that it has alone, both ways."""
@@ -107,6 +144,10 @@ def each_datum_has_its_own_context(flow: Conditional, z: Tensor) -> None:
         assert (one[0][:, -1] != two[0][:, -1]).any(), f"the context has no part in {way}"
         for a, b in zip(one, two, strict=True):
             torch.testing.assert_close(a[:, :-1], b[:, :-1], rtol=0, atol=1e-12)
+
+
+def _unscaled(q: Stretch, z: Tensor, score: Tensor, context: Tensor | None = None, /) -> Tensor:
+    return score
 
 
 def _branches(q: Stretch, z: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ the others, which are few numbers, `Hypernetwork` makes such flows. `Conditional
 """
 
 from jensen.core.flows import spectral
+from jensen.core.flows._from_zuko import FromZuko, from_zuko
 from jensen.core.flows.actnorm import Actnorm, normalised
 from jensen.core.flows.affine import Affine
 from jensen.core.flows.autoregressive import Autoregressive, iaf, maf
@@ -26,6 +27,7 @@ __all__ = [
     "Autoregressive",
     "Conditional",
     "Coupling",
+    "FromZuko",
     "Hypernetwork",
     "Inverse",
     "Permutation",
@@ -34,6 +36,7 @@ __all__ = [
     "RationalQuadratic",
     "Reverse",
     "Sylvester",
+    "from_zuko",
     "iaf",
     "maf",
     "normalised",

@@ -40,6 +40,7 @@ WITHOUT = {  # public names without a door
     "objectives.Objective": "a Protocol",
     "gradients.baselines": "a module, with rows of its own",
     "flows.spectral": "a module, with rows of its own",
+    "flows.from_zuko": "takes what is zuko's, which need not be installed: its tests have what it refuses",
     "gradients.catalogue": "a module, with rows of its own",
     "divergences.generators": "functions of one tensor of any kind",
     **{f"evidence.{name}": "a record of results" for name in RECORDS},

@@ -15,6 +15,7 @@ from jensen.core.bijections.densities import unconstrained
 from jensen.core.bijections.elementwise import Above, Interval, Positive, Real, UnitInterval
 from jensen.core.bijections.ordered import Ordered
 from jensen.core.bijections.simplex import Simplex
+from jensen.core.bijections.stereographic import Stereographic
 
 __all__ = [
     "Above",
@@ -27,6 +28,7 @@ __all__ = [
     "Positive",
     "Real",
     "Simplex",
+    "Stereographic",
     "UnitInterval",
     "unconstrained",
 ]

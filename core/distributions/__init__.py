@@ -22,6 +22,7 @@ from jensen.core.distributions.geometric import Geometric
 from jensen.core.distributions.hierarchical import Hierarchical
 from jensen.core.distributions.interval import Uniform
 from jensen.core.distributions.inverse_gamma import InverseGamma
+from jensen.core.distributions.joint import Given, Joint
 from jensen.core.distributions.linear_bernoulli import LinearBernoulli
 from jensen.core.distributions.linear_categorical import LinearCategorical
 from jensen.core.distributions.location_scale import Cauchy, Laplace, Logistic
@@ -36,6 +37,7 @@ from jensen.core.distributions.poisson import Poisson
 from jensen.core.distributions.pushforward import Pushforward
 from jensen.core.distributions.student_t import StudentT
 from jensen.core.distributions.truncated_normal import TruncatedNormal
+from jensen.core.distributions.von_mises_fisher import VonMisesFisher
 
 __all__ = [
     "Bernoulli",
@@ -52,8 +54,10 @@ __all__ = [
     "FullNormal",
     "Gamma",
     "Geometric",
+    "Given",
     "Hierarchical",
     "InverseGamma",
+    "Joint",
     "Laplace",
     "LinearBernoulli",
     "LinearCategorical",
@@ -70,6 +74,7 @@ __all__ = [
     "StudentT",
     "TruncatedNormal",
     "Uniform",
+    "VonMisesFisher",
     "check_binary",
     "draw",
     "from_real",

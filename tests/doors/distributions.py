@@ -38,6 +38,7 @@ from jensen.core.distributions import (
     StudentT,
     TruncatedNormal,
     Uniform,
+    VonMisesFisher,
     from_torch,
 )
 from jensen.core.divergences import generators
@@ -68,6 +69,7 @@ KINDS = {
     "MatrixNormal": MatrixNormal(CUBE, ZEROS, SQUARE, CUBE[:, 0], torch.zeros(N, K, K)),
     "Mixture": Mixture(ZEROS, Laplace(CUBE, CUBE)),
     "TruncatedNormal": TruncatedNormal(ZEROS, ZEROS, ZEROS, ONES),
+    "VonMisesFisher": VonMisesFisher(ONES, ONES[:, :1]),
 }  # fmt: skip
 DRAWS = {name: q.sample(q.noise(KEY, S)) for name, q in KINDS.items()}
 
@@ -104,6 +106,7 @@ ROWS = {
     "distributions.Poisson of fields": fields(Poisson, rate=ONES),
     "distributions.NegativeBinomial of fields": fields(lambda r: NegativeBinomial(r, ZEROS), total_count=ONES),
     "distributions.Pareto of fields": fields(Pareto, scale=ONES, concentration=3 * ONES),
+    "distributions.VonMisesFisher of fields": fields(VonMisesFisher, loc=ONES, concentration=ONES[:, :1]),
     "distributions.Gamma of fields": fields(Gamma, concentration=ONES, rate=ONES),
     "distributions.Beta of fields": fields(Beta, concentration1=ONES, concentration0=ONES),
     "distributions.Dirichlet of fields": fields(Dirichlet, concentration=ONES),
@@ -168,6 +171,7 @@ ROWS = {
            (bijections.Between(torch.tensor(-1.0), torch.tensor(math.inf)), ZEROS),
            (bijections.Above(torch.tensor(-1.0)), ZEROS), (bijections.Composed((bijections.Positive(),)), ONES),
            (bijections.Ordered(), torch.arange(3.0).expand(N, D)), (bijections.Simplex(), ONES / 3),
+           (bijections.Stereographic(ONES), ONES / 3**0.5),
            (bijections.CorrelationCholesky(), torch.eye(D).expand(N, D, D)),
        )
        for way, argument, value in (

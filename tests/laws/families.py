@@ -28,6 +28,7 @@ from jensen.core.distributions import (
     StudentT,
     TruncatedNormal,
     Uniform,
+    VonMisesFisher,
 )
 from jensen.core.trees import Static
 
@@ -68,6 +69,7 @@ FAMILIES: dict[str, Distribution] = {
         noise(63, 2, 3), FullNormal(noise(66, 2, 3, 2), 0.3 * noise(67, 2, 3, 2), noise(68, 2, 3, 2, 2))
     ),
     "Multinomial": Multinomial(noise(54, 2, 3), Static(4)),
+    "VonMisesFisher": VonMisesFisher(noise(71, 2, 3), 3 * positive(72, 2, 1)),
 }
 MOVES = "its support moves with its fields"
 MOVING: dict[str, str] = {
@@ -77,5 +79,9 @@ MOVING: dict[str, str] = {
     "kl_is_zero_only_at_equality": MOVES,
     "kl_of_neighbours_is_quadratic": MOVES,
 }
-EXPECTED: dict[str, dict[str, str]] = {"Uniform": MOVING, "Pareto": MOVING}
+EXPECTED: dict[str, dict[str, str]] = {
+    "Uniform": MOVING,
+    "Pareto": MOVING,
+    "VonMisesFisher": dict.fromkeys(("density_is_that_of_samples", "nothing_lies_outside"), "boxes miss the sphere"),
+}
 QUICK = ("Poisson",)  # `make laws` alone tries the others

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import settings
 
 from jensen import laws
+from jensen.core.exponential.table import FAMILIES
 from jensen.laws import families, instances, transforms
 
 pytestmark = pytest.mark.law
@@ -16,8 +17,10 @@ REPRESENTATIVES = {
     "estimator": "measure_valued",
     "model": "vae, bernoulli",
 }
+MEMBERS = {name: q for name, q in {**instances.DISTRIBUTIONS, **families.FAMILIES}.items() if type(q) in FAMILIES}
 TABLES = {
     "distribution": instances.DISTRIBUTIONS,
+    "exponential family": {name: FAMILIES[type(q)](q) for name, q in MEMBERS.items()},
     "flow": {**instances.FLOWS, **instances.BIJECTIONS},
     "bound": instances.BOUNDS,
     "estimator": instances.ESTIMATORS,
@@ -56,6 +59,15 @@ def test_distributions(value, law):
 @of_families()
 def test_families(value, law):
     law(value)
+
+
+@laws.parametrize(TABLES["exponential family"], kind="exponential family", examples=MEMBERS)
+def test_exponential_families(value, law):
+    law(value)
+
+
+def test_every_exponential_family_has_an_instance():
+    assert {type(q) for q in MEMBERS.values()} == set(FAMILIES)
 
 
 @of("flow")

@@ -4,7 +4,7 @@ from jensen.core.numerics.discrete import entropy_of, kl_of_masses
 from jensen.core.numerics.exponentials import log_cumulative_sum_exp, log_sum_exp
 from jensen.core.numerics.gammas import digamma_rest, log_gamma_rest, log_gamma_rest_divergence
 from jensen.core.numerics.precision import at_least_float32, double, narrow
-from jensen.core.numerics.roots import bisect
+from jensen.core.numerics.roots import bisect, newton, polished
 from jensen.core.numerics.scale import bounded
 from jensen.core.numerics.series import exp_less_tangent, log_ratio
 
@@ -23,4 +23,6 @@ __all__ = [
     "log_ratio",
     "log_sum_exp",
     "narrow",
+    "newton",
+    "polished",
 ]

@@ -7,11 +7,17 @@ from difflib import get_close_matches
 from functools import partial
 
 from jensen.core.contracts import Distribution, Flow, LatentModel
+from jensen.core.exponential import ExponentialFamily
 from jensen.laws._law import LAWS, Law, Subject
 from jensen.laws.operations import Operation
 
-KINDS = ("distribution", "flow", "bound", "estimator", "model", "operation", "program")
-EXAMPLES = {"flow": "z (s, n, d)", "model": "data x (n, *event)", "program": "data, a tree with the datum axis first"}
+KINDS = ("distribution", "exponential family", "flow", "bound", "estimator", "model", "operation", "program")
+EXAMPLES = {
+    "exponential family": "q, a member with two data or more",
+    "flow": "z (s, n, d)",
+    "model": "data x (n, *event)",
+    "program": "data, a tree with the datum axis first",
+}
 PROGRAM = ("init", "turns", "batch", "score")
 
 
@@ -26,9 +32,9 @@ def check(
     """Tries every law that `value` owes, and returns their names.
 
     Args:
-        value: a distribution, flow, bound, gradient estimator, latent model, operation or program.
+        value: a distribution, exponential family, flow, bound, gradient estimator, latent model, operation or program.
         kind: which of those, where the value's methods or signature leave it open.
-        example: for a flow z (s, n, d), for a model or a program training data.
+        example: for an exponential family a member, for a flow z (s, n, d), for a model or a program training data.
         expected_failures: law -> the reason why this value breaks it. One that holds after all is a failure too.
         max_examples: how many examples Hypothesis tries for each law; its profile's number by default.
 
@@ -113,6 +119,8 @@ def kind_of(value: object) -> str:
         return "program"
     if isinstance(value, Distribution):
         return "distribution"
+    if isinstance(value, ExponentialFamily):
+        return "exponential family"
     if isinstance(value, Flow):
         return "flow"
     if callable(value):
@@ -123,8 +131,8 @@ def kind_of(value: object) -> str:
         if len(required) == 1:
             return "bound"
     raise TypeError(
-        f"expected a distribution, flow, bound, gradient estimator, latent model, operation or program, got "
-        f"{_name(value)}: see the contracts' methods in jensen.core.contracts, or give its kind="
+        "expected a distribution, exponential family, flow, bound, gradient estimator, latent model, operation or "
+        f"program, got {_name(value)}: see the contracts' methods in jensen.core.contracts, or give its kind="
     )
 
 

@@ -1,0 +1,66 @@
+"""Exponential families: natural and mean parameters, conjugate priors, maximum likelihood and Fisher information."""
+
+from jensen.core.exponential.choices import CategoricalFamily, MultinomialFamily
+from jensen.core.exponential.conjugate import Conjugate
+from jensen.core.exponential.counts import (
+    BernoulliFamily,
+    BinomialFamily,
+    GeometricFamily,
+    NegativeBinomialFamily,
+    PoissonFamily,
+)
+from jensen.core.exponential.family import (
+    ExponentialFamily,
+    Natural,
+    bregman,
+    covariance,
+    inner,
+    log_prob,
+    mean_parameters,
+    natural_gradient,
+)
+from jensen.core.exponential.gammas import (
+    ChiSquaredFamily,
+    ExponentialDistributionFamily,
+    GammaFamily,
+    InverseGammaFamily,
+)
+from jensen.core.exponential.known import LaplaceFamily, ParetoFamily
+from jensen.core.exponential.likelihood import MaximumLikelihood, maximum_likelihood
+from jensen.core.exponential.normals import DiagNormalFamily, FullNormalFamily, LogNormalFamily
+from jensen.core.exponential.shares import BetaFamily, ContinuousBernoulliFamily, DirichletFamily
+from jensen.core.exponential.table import family
+
+__all__ = [
+    "BernoulliFamily",
+    "BetaFamily",
+    "BinomialFamily",
+    "CategoricalFamily",
+    "ChiSquaredFamily",
+    "Conjugate",
+    "ContinuousBernoulliFamily",
+    "DiagNormalFamily",
+    "DirichletFamily",
+    "ExponentialDistributionFamily",
+    "ExponentialFamily",
+    "FullNormalFamily",
+    "GammaFamily",
+    "GeometricFamily",
+    "InverseGammaFamily",
+    "LaplaceFamily",
+    "LogNormalFamily",
+    "MaximumLikelihood",
+    "MultinomialFamily",
+    "Natural",
+    "NegativeBinomialFamily",
+    "ParetoFamily",
+    "PoissonFamily",
+    "bregman",
+    "covariance",
+    "family",
+    "inner",
+    "log_prob",
+    "maximum_likelihood",
+    "mean_parameters",
+    "natural_gradient",
+]

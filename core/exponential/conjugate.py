@@ -1,0 +1,53 @@
+"""The conjugate prior of any exponential family (Diaconis and Ylvisaker, 1979)."""
+
+from typing import Generic, NamedTuple, TypeVar
+
+from jaxtyping import Float
+from torch import Tensor
+
+from jensen.core import trees
+from jensen.core.contracts import Distribution, Event
+from jensen.core.exponential.family import ExponentialFamily, Natural, check_statistics, inner, mean_parameters
+
+Q = TypeVar("Q", bound=Distribution)
+
+
+class Conjugate(NamedTuple, Generic[Q]):
+    """p(eta) proportional to exp(chi . eta - nu A(eta)): as after nu observations whose statistics sum to chi.
+
+    chi is a dict by statistic, (n, ...) each, and nu > 0 is (n,), or 0-d for all data. Its normaliser, where that has a
+    closed form, is in the pairs by name: `BetaBernoulli`, `GammaPoisson`, `NormalInverseGamma` and others.
+    """
+
+    family: ExponentialFamily[Q]
+    chi: Natural
+    nu: Float[Tensor, "*n"]
+
+    @classmethod
+    def around(cls, family: ExponentialFamily[Q], q: Q, nu: Float[Tensor, "*n"]) -> "Conjugate[Q]":
+        """The prior of nu observations that are, on average, as those of q."""
+        mean = mean_parameters(family, family.natural(q))
+        return cls(family, _times(family, nu, mean), nu)
+
+    def posterior(self, x: Event, /) -> "Conjugate[Q]":
+        """After observations x (s, n, *event): chi + sum T(x), nu + s."""
+        check_statistics("chi", self.chi, self.family)
+        statistics = self.family.statistics(x)
+        count = len(trees.leaves(x)[0])
+        return self._replace(chi=trees.map(lambda c, t: c + t.sum(0), self.chi, statistics), nu=self.nu + count)
+
+    def log_density(self, eta: Natural, /) -> Float[Tensor, "..."]:
+        """chi . eta - nu A(eta) in nats, without its normaliser: (n,)."""
+        return inner(self.family, eta, self.chi) - self.nu * self.family.log_partition(eta)
+
+    def mean(self) -> Natural:
+        """The expectation of the mean parameters, chi / nu, where the density of eta vanishes at the edge."""
+        return _times(self.family, 1 / self.nu, self.chi)
+
+    def mode(self) -> Q:
+        """The member at the largest density of eta, whose mean parameters are chi / nu."""
+        return self.family.from_mean(self.mean())
+
+
+def _times(family: ExponentialFamily, factor: Tensor, statistics: Natural) -> Natural:
+    return {name: factor.reshape(*factor.shape, *[1] * axes) * statistics[name] for name, axes in family.axes.items()}

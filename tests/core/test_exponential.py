@@ -1,0 +1,167 @@
+"""Exponential families beyond their laws: standard errors of repeated fits, roots by scipy, transforms, refusals."""
+
+import pytest
+import torch
+from scipy import special
+from torch.func import grad, vmap
+
+from jensen.core import exponential, keys, trees
+from jensen.core.distributions import (
+    Binomial,
+    Cauchy,
+    ContinuousBernoulli,
+    DiagNormal,
+    Dirichlet,
+    Exponential,
+    FullNormal,
+    Gamma,
+    Pareto,
+    Poisson,
+)
+from jensen.core.exponential import GammaFamily
+from jensen.core.numerics import newton
+from jensen.core.numerics.digamma_roots import inverse_digamma, inverse_digamma_rest
+from jensen.core.trees import Static
+
+KEY = keys.key(37)
+
+
+def column(*values):
+    return torch.tensor(values, dtype=torch.float64)[None]
+
+
+FITTED = {
+    "Gamma": Gamma(column(2.0), column(3.0)),
+    "Dirichlet": Dirichlet(column(1.5, 0.8, 3.0)),
+    "FullNormal": FullNormal(column(1.0, -1.0), column(0.2, -0.3), torch.full((1, 2, 2), 0.5, dtype=torch.float64)),
+    "Pareto": Pareto(column(2.0), column(3.0)),
+    "ContinuousBernoulli": ContinuousBernoulli(column(2.0)),
+    "Binomial": Binomial(column(0.4), Static(5)),
+}
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_standard_errors_are_those_of_repeated_fits(name):
+    """400 fits of 400 observations each: their spread is the stated one to 4 of its own errors, 1 / sqrt(800)."""
+    repeats, s = 400, 400
+    q = trees.map(lambda t: t.expand(repeats, *t.shape[1:]), FITTED[name])
+    fits, errors = exponential.maximum_likelihood(exponential.family(q), q.sample(q.noise(KEY, s)))
+    for path, fitted in trees.paths(fits).items():
+        stated = errors[path].mean(0)
+        spread = fitted.std(0)
+        assert ((spread - stated).abs() <= 0.15 * stated + 1e-12).all(), (path, spread, stated)
+
+
+def test_errors_of_a_normal_in_closed_form():
+    """sigma / sqrt(s) of loc, 1 / sqrt(2 s) of log_scale; and one fit for fields without a data axis."""
+    x = keys.normal(KEY, (50, 3), torch.float64) * 2 + 1
+    fit, errors = exponential.maximum_likelihood(exponential.DiagNormalFamily(), x)
+    torch.testing.assert_close(fit.loc, x.mean(0))
+    torch.testing.assert_close(fit.log_scale.exp(), x.std(0, correction=0))
+    torch.testing.assert_close(errors["loc"], x.std(0, correction=0) / 50**0.5)
+    torch.testing.assert_close(errors["log_scale"], torch.full((3,), 0.1, dtype=torch.float64))
+
+
+def test_roots_of_digamma():
+    """At 1e-6 … 1e8 by scipy's digamma; derivatives by the inverse's, twice."""
+    x = torch.logspace(-6, 8, 60, dtype=torch.float64)
+    y = torch.as_tensor(special.digamma(x.numpy()))
+    torch.testing.assert_close(inverse_digamma(y), x, rtol=1e-12, atol=0)
+    slope = grad(lambda y: inverse_digamma(y).sum())
+    torch.testing.assert_close(slope(y), 1 / torch.polygamma(1, x), rtol=1e-10, atol=0)
+    exact = -torch.polygamma(2, x) / torch.polygamma(1, x) ** 3
+    torch.testing.assert_close(grad(lambda y: slope(y).sum())(y), exact, rtol=1e-8, atol=0)
+    rest = torch.as_tensor(special.digamma(x.numpy())) - torch.log(x)
+    near = x < 1e4  # where the difference has digits
+    torch.testing.assert_close(inverse_digamma_rest(rest)[near], x[near], rtol=1e-10, atol=0)
+    assert inverse_digamma_rest(torch.tensor(-5e-9, dtype=torch.float64)) == pytest.approx(1e8, rel=1e-8)
+
+
+def test_newton_finds_roots_where_its_steps_leave_the_interval():
+    """arctan, of which plain Newton diverges from 1.4 on; a root at an end; each component by itself."""
+    target = torch.tensor([-1.5, 0.0, 1.2, 1.5], dtype=torch.float64)
+    low = torch.full_like(target, -100.0)
+    found = newton(lambda t: torch.atan(t) - target, low, -low, steps=60)
+    torch.testing.assert_close(found, torch.tan(target), rtol=1e-12, atol=1e-12)
+    slope = grad(lambda target: newton(lambda t: torch.atan(t) - target, low, -low, 60).sum())(target)
+    torch.testing.assert_close(slope, 1 + torch.tan(target).square(), rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("concentration", [1e-3, 0.3, 20.0, 1e4])
+def test_means_come_back_at_extreme_concentrations(concentration):
+    a = concentration * column(1.0, 0.5, 2.0)
+    for q in (Gamma(a, 1 / a), Dirichlet(a)):
+        family = exponential.family(q)
+        found = family.from_mean(exponential.mean_parameters(family, family.natural(q)))
+        for field, again in zip(q, found, strict=True):
+            torch.testing.assert_close(again, field, rtol=1e-8 * max(1.0, concentration / 10), atol=0)
+
+
+def test_single_precision_stays():
+    for q in (Gamma(column(2.0), column(3.0)), Dirichlet(column(1.5, 0.8)), ContinuousBernoulli(column(1.0))):
+        narrow = trees.map(lambda t: t.float(), q)
+        family = exponential.family(narrow)
+        found = family.from_mean(exponential.mean_parameters(family, family.natural(narrow)))
+        for field, again in zip(q, found, strict=True):
+            assert again.dtype == torch.float32
+            torch.testing.assert_close(again.double(), field, rtol=1e-4, atol=1e-6)
+
+
+def test_natural_gradients_map_and_compile():
+    """vmap(natural gradient) is a loop, and compiled it is the eager one."""
+    family = GammaFamily()
+    q = Gamma(*keys.uniform(KEY, (2, 4, 3, 2), torch.float64).add(0.5).unbind(0))
+
+    def step(q):
+        eta = family.natural(q)
+        return exponential.natural_gradient(family, eta, trees.map(torch.sin, eta))
+
+    mapped = vmap(step)(q)
+    compiled = torch.compile(step, backend="eager", fullgraph=True)(trees.map(lambda t: t[1], q))
+    for i in range(4):
+        for name, value in step(trees.map(lambda t, i=i: t[i], q)).items():
+            torch.testing.assert_close(mapped[name][i], value)
+            if i == 1:
+                torch.testing.assert_close(compiled[name], value)
+
+
+def test_the_conjugate_prior_counts_observations():
+    """Of exponential waiting times it is the gamma; sequential updates are one; its mode is that of the density."""
+    family = exponential.ExponentialDistributionFamily()
+    prior = exponential.Conjugate.around(family, Exponential(column(2.0)), torch.tensor([3.0], dtype=torch.float64))
+    x = Exponential(column(0.7)).sample(keys.uniform(KEY, (5, 1, 1), torch.float64))
+    posterior = prior.posterior(x)
+    one_by_one = prior
+    for each in x:
+        one_by_one = one_by_one.posterior(each[None])
+    for one, other in zip(trees.leaves(posterior), trees.leaves(one_by_one), strict=True):
+        torch.testing.assert_close(one, other)
+    rates = torch.linspace(0.1, 5, 40, dtype=torch.float64)[:, None, None]
+    log_density = posterior.log_density({"z": -rates})
+    gamma = Gamma(posterior.nu[:, None] + 1, posterior.chi["z"])
+    off = log_density - gamma.log_prob(rates)
+    torch.testing.assert_close(off, off[:1].expand_as(off))
+    slope = grad(lambda eta: posterior.log_density(eta).sum())(family.natural(posterior.mode()))
+    assert slope["z"].abs().max() < 1e-9
+
+
+def test_what_no_member_has_is_refused_in_one_line():
+    same = torch.full((3, 1, 2), 2.0)
+    for call, message in (
+        (lambda: exponential.maximum_likelihood(GammaFamily(), same), "'log' below the log of 'z'"),
+        (lambda: GammaFamily().from_natural({"log": column(0.5), "z": column(1.0)}), "'z' below 0"),
+        (lambda: exponential.DiagNormalFamily().from_mean({"z": column(2.0), "square": column(3.0)}), "'square' above"),
+        (lambda: exponential.family(FITTED["Dirichlet"]).from_mean({"log": column(-0.1, -0.1)}), "below 1"),
+        (
+            lambda: exponential.maximum_likelihood(exponential.family(Poisson(column(1.0))), same + 0.5),
+            "in the support",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+    with pytest.raises(KeyError, match="missing 'z'"):
+        GammaFamily().from_natural({"log": column(0.5)})
+    with pytest.raises(TypeError, match=r"expected q, a Gamma of GammaFamily, got .*exponential.family\(q\)"):
+        GammaFamily().natural(DiagNormal(column(0.0), column(0.0)))
+    with pytest.raises(TypeError, match="expected q, a member of an exponential family, got Cauchy"):
+        exponential.family(Cauchy(column(0.0), column(0.0)))

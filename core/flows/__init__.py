@@ -11,6 +11,7 @@ from jensen.core.flows.actnorm import Actnorm, normalised
 from jensen.core.flows.affine import Affine
 from jensen.core.flows.autoregressive import Autoregressive, iaf, maf
 from jensen.core.flows.conditional import Conditional, Hypernetwork
+from jensen.core.flows.continuous import Continuous
 from jensen.core.flows.coupling import Coupling, real_nvp, spline_couplings
 from jensen.core.flows.inverse import Inverse
 from jensen.core.flows.permutation import Permutation, Reverse
@@ -26,6 +27,7 @@ __all__ = [
     "Affine",
     "Autoregressive",
     "Conditional",
+    "Continuous",
     "Coupling",
     "FromZuko",
     "Hypernetwork",

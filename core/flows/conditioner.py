@@ -74,6 +74,16 @@ class Conditioner(NamedTuple):
             rows = (rows * (1 - h * h)[..., None, :]) @ weight
         return rows
 
+    def along(
+        self, z: Float[Tensor, "*s n i"], context: Float[Tensor, "*n c"], directions: Float[Tensor, "*n k i"]
+    ) -> tuple[Float[Tensor, "*s n o"], Float[Tensor, "*s n k o"]]:
+        """The outputs, and their derivatives along k directions in z."""
+        hidden = self._hidden(z, context, self.weights)
+        change = directions @ self.weights[0].mT
+        for weight, h in zip(self.weights[1:], hidden, strict=True):
+            change = (change * (1 - h * h)[..., None, :]) @ weight.mT
+        return linear(self.weights[-1], self.biases[-1], hidden[-1]), change
+
     def _hidden(self, z: Tensor, context: Tensor | None, weights: Sequence[Tensor]) -> list[Tensor]:
         """h_1 ... h_k-1."""
         check_dtype("z", z, self.given, "the flow's networks")

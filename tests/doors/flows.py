@@ -15,6 +15,7 @@ TRANSFORM = only(flows.Affine(), flows.Affine, "affine", None)
 VALUES = {
     "Actnorm": flows.Actnorm.identity(D),
     "Autoregressive": flows.Autoregressive.identity(KEY, D, (4,)),
+    "Continuous": flows.Continuous.identity(KEY, D, (4,)),
     "Coupling": flows.Coupling.identity(KEY, D, (4,)),
     "PLU": flows.PLU.identity(D),
     "Permutation": flows.Permutation.random(KEY, D),
@@ -42,6 +43,10 @@ ROWS = {
     ),
     "flows.Coupling.identity": door(flows.Coupling.identity, **NETWORK, transform=TRANSFORM, dtype=DTYPE),
     "flows.Autoregressive.identity": door(flows.Autoregressive.identity, **NETWORK, transform=TRANSFORM, dtype=DTYPE),
+    "flows.Continuous.identity": door(
+        flows.Continuous.identity, **NETWORK, steps=also(8, 0), probes=also(1, -1), dtype=DTYPE
+    ),
+    "flows.Continuous.reprobed": door(VALUES["Continuous"].reprobed, key=KEY),
     "flows.RationalQuadratic": door(flows.RationalQuadratic, bins=also(8, 1, 1000), bound=also(5.0, 0.0, -1.0)),
     "flows.Affine": door(flows.Affine().forward, theta=Free(Z[:, :2]), z=Free(Z[:, 0])),
     "flows.RationalQuadratic.inverse": door(flows.RationalQuadratic(2).inverse, theta=Free(Z), z=Free(Z[:, 0])),

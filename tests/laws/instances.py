@@ -45,6 +45,7 @@ from jensen.core.flows import (
     Actnorm,
     Autoregressive,
     Conditional,
+    Continuous,
     Coupling,
     Hypernetwork,
     Inverse,
@@ -87,6 +88,11 @@ def moved(flow: Flow, n: int | None = None) -> Flow:
     return trees.map(lambda t: t + 0.5 * noise(next(seeds), *t.shape), fields)
 
 
+def gentle(flow: Continuous) -> Continuous:
+    """With so slow a field, but no identity, that its steps err by less than rounding does elsewhere."""
+    return flow._replace(network=trees.map(lambda t: 0.2 * t, moved(flow).network))
+
+
 def normal_given(params: Params, z: Tensor) -> DiagNormal:
     return DiagNormal(z @ params["weight"], 0.3 * torch.tanh(z[..., :1]).expand(*z.shape[:-1], 2))
 
@@ -125,6 +131,7 @@ FLOWS: dict[str, Flow] = {
     "Sylvester, orthogonal": moved(Sylvester.orthogonal(KEY, 3, 2, torch.float64)),
     "PLU": moved(PLU.rotation(KEY, 3, torch.float64)),
     "Actnorm": moved(Actnorm.identity(3, torch.float64)),
+    "Continuous": gentle(Continuous.identity(KEY, 3, (5,), steps=5, dtype=torch.float64)),
     "Permutation": Permutation.random(KEY, 3),
     "Reverse": Reverse(),
     "Conditional coupling": Conditional(
@@ -132,6 +139,9 @@ FLOWS: dict[str, Flow] = {
     ),
     "Conditional autoregressive": Conditional(
         (moved(Autoregressive.identity(KEY, 3, (6,), 2, dtype=torch.float64)),), CONTEXT
+    ),
+    "Conditional continuous": Conditional(
+        (gentle(Continuous.identity(KEY, 3, (4, 5), 2, steps=5, dtype=torch.float64)),), CONTEXT
     ),
     "Conditional planar": Conditional((moved(Hypernetwork.of(KEY, PLANAR, 2)),), CONTEXT),
 }

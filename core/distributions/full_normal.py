@@ -1,6 +1,7 @@
 """The normal with a full covariance."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -8,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.checks import check_floating
+from jensen.core.checks import check_count, check_floating, described
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
@@ -44,7 +45,7 @@ class FullNormal(NamedTuple):
     def from_covariance(cls, loc: Float[Tensor, "n d"], covariance: Float[Tensor, "*n d d"]) -> "FullNormal":
         """The normal of this mean and covariance, (d, d) for all data or (n, d, d), as from Laplace's approximation.
 
-        ValueError for a covariance that is not positive definite.
+        ValueError, with the jitter to add, for a covariance that is not positive definite, or singular to rounding.
         """
         check_floating("loc", loc, "n d", "one row per datum")
         n, d = loc.shape
@@ -54,13 +55,10 @@ class FullNormal(NamedTuple):
                 f"expected covariance ({d}, {d}) or ({n}, {d}, {d}) of {n} data, got {tuple(covariance.shape)}: "
                 "pass one for all data, or one for each"
             )
-        factor, failed = torch.linalg.cholesky_ex(at_least_float32(covariance).expand(*loc.shape, loc.shape[-1]))
-        if is_concrete(failed) and failed.any():
-            raise ValueError(
-                "expected a positive definite covariance of each datum, got another: add a multiple of the identity"
-            )
-        log_scale = torch.log(factor.diagonal(dim1=-2, dim2=-1))
-        return cls(loc, log_scale.to(loc.dtype), torch.tril(factor, -1).to(loc.dtype))
+        covariance = at_least_float32(covariance).expand(*loc.shape, d)
+        factor, failed = torch.linalg.cholesky_ex(covariance)
+        _check_definite(covariance, factor, failed)
+        return _normal(loc, factor)
 
     @classmethod
     def from_draws(cls, z: Float[Tensor, "s n d"]) -> "FullNormal":
@@ -90,6 +88,36 @@ class FullNormal(NamedTuple):
         eps = self._whitened(at_least_float32(moved_inside(z, rows, 0.0)) - at_least_float32(self.loc))
         return zero_density(-(0.5 * eps.square() + bounded(self.log_scale) + HALF_LOG_2PI).sum(-1), rows)
 
+    def marginal(self, index: int | Sequence[int], /) -> "FullNormal":
+        """The normal of the components `index`, in this order: the covariance's rows and columns, (n, k, k)."""
+        kept = self._components(index)
+        return _normal(self.loc[..., kept], _triangular(self._factor()[..., kept, :]))
+
+    def condition(self, index: int | Sequence[int], value: Float[Tensor, "n k"], /) -> "FullNormal":
+        """The normal of the other components, in their order, where those of `index` are `value`.
+
+        With B the components of index and A the others, loc_A + L_AB L_BB^-1 (value - loc_B) and the factor L_AA, of
+        the factor of the covariance in the order B, A: L_AA L_AA^T is its Schur complement, without a difference.
+        ValueError, with the jitter to add, where the covariance of B is singular to rounding.
+        """
+        given = self._components(index)
+        others = [i for i in range(self.loc.shape[-1]) if i not in given]
+        if not others:
+            raise ValueError(f"expected index of some components, got all {len(given)}: leave one or more to describe")
+        check_floating("value", value, f"n {len(given)}", "one for each component of index, of each datum")
+        check_value(value, self.loc[..., given], "value")
+        factor, k = _triangular(self._factor()[..., given + others, :]), len(given)
+        first = factor[..., :k, :k]
+        _check_definite(first @ first.mT, first, torch.zeros_like(first[..., 0, 0]))
+        gap = (at_least_float32(value) - at_least_float32(self.loc[..., given]))[..., None]
+        moved = factor[..., k:, :k] @ torch.linalg.solve_triangular(first, gap, upper=False)
+        return _normal((self.loc[..., others] + moved[..., 0]).to(self.loc.dtype), factor[..., k:, k:])
+
+    def condition_number(self) -> Float[Tensor, " n"]:
+        """The covariance's largest eigenvalue over its least, (n,), by which solving with it multiplies rounding."""
+        values = torch.linalg.svdvals(self._factor())
+        return (values[..., 0] / values[..., -1]).square()
+
     def mean(self) -> Float[Tensor, "n d"]:
         """loc: (n, d)."""
         return self.loc
@@ -114,6 +142,16 @@ class FullNormal(NamedTuple):
         ).square().sum(-1)
         return normal_kl(zero, self.log_scale, zero, p.log_scale) + 0.5 * squares
 
+    def _components(self, index: int | Sequence[int]) -> list[int]:
+        """The components as a list without repetition, counted from 0."""
+        d, chosen = self.loc.shape[-1], [index] if isinstance(index, int) else index
+        if not isinstance(chosen, Sequence) or isinstance(chosen, str) or not chosen:
+            raise TypeError(f"expected index, a component or a list of them, got {described(index)}: pass [0, 2]")
+        chosen = [check_count(f"index[{i}]", each, 0) for i, each in enumerate(chosen)]
+        if max(chosen) >= d or len(set(chosen)) < len(chosen):
+            raise ValueError(f"expected index of different components below {d}, got {chosen}: name each once")
+        return chosen
+
     def _factor(self) -> Tensor:
         """L: (n, d, d)."""
         return torch.tril(at_least_float32(self.lower), -1) + torch.diag_embed(torch.exp(bounded(self.log_scale)))
@@ -121,3 +159,34 @@ class FullNormal(NamedTuple):
     def _whitened(self, z: Tensor) -> Tensor:
         """L^-1 z."""
         return torch.linalg.solve_triangular(self._factor(), z[..., None], upper=False)[..., 0]
+
+
+def _normal(loc: Tensor, factor: Tensor) -> FullNormal:
+    log_scale = torch.log(factor.diagonal(dim1=-2, dim2=-1))
+    return FullNormal(loc, log_scale.to(loc.dtype), torch.tril(factor, -1).to(loc.dtype))
+
+
+def _triangular(rows: Tensor) -> Tensor:
+    """The lower triangular factor, of positive diagonal, of rows rows^T: by QR, which does not square them."""
+    upper = torch.linalg.qr(rows.mT).R
+    return (upper * torch.sign(upper.diagonal(dim1=-2, dim2=-1))[..., None]).mT
+
+
+def _check_definite(covariance: Tensor, factor: Tensor, failed: Tensor) -> None:
+    """ValueError for a covariance that has no factor, or pivots of rounding alone, where values can be read."""
+    if not is_concrete(factor):
+        return
+    diagonal = covariance.diagonal(dim1=-2, dim2=-1)
+    rounding = covariance.shape[-1] * torch.finfo(covariance.dtype).eps * diagonal.amax(-1)
+    singular = (failed != 0) | (factor.diagonal(dim1=-2, dim2=-1).square().amin(-1) <= rounding)
+    if not singular.any():
+        return
+    if not covariance.isfinite().all():
+        raise ValueError("expected a positive definite covariance of each datum, got NaN or inf in it: look where from")
+    values = torch.linalg.eigvalsh(covariance[singular][0].detach())
+    least, most = values[0].item(), values[-1].item()
+    jitter = max(0.0, -2 * least) + 10 * rounding[singular][0].item()
+    raise ValueError(
+        f"expected a positive definite covariance of each datum, got one with eigenvalues from {least:.2g} to "
+        f"{most:.2g}: add a jitter of {jitter:.1g} to its diagonal"
+    )

@@ -1,11 +1,14 @@
 """The normal with a full covariance, beside torch's."""
 
+import re
+
 import pytest
 import torch
 from torch.distributions import MultivariateNormal, kl_divergence
+from torch.func import grad, vmap
 
 from jensen import laws
-from jensen.core import keys
+from jensen.core import keys, trees
 from jensen.core.distributions import DiagNormal, FullNormal
 
 KEY = keys.key(24)
@@ -65,3 +68,70 @@ def test_half_precision_is_drawn_in_its_type_and_scored_in_float32(dtype):
     ):
         assert found.dtype == torch.float32
         torch.testing.assert_close(found.double(), exact, rtol=1e-4, atol=1e-4)
+
+
+def test_the_worked_case():
+    """mu = (1, -2), Sigma = [[2, .8], [.8, 1]], x_2 = -1: mean 1.8 and variance 1.36."""
+    covariance = torch.tensor([[2.0, 0.8], [0.8, 1.0]], dtype=torch.float64)
+    q = FullNormal.from_covariance(torch.tensor([[1.0, -2.0]], dtype=torch.float64), covariance)
+    first = q.condition(1, torch.tensor([[-1.0]], dtype=torch.float64))
+    assert first.loc.item() == pytest.approx(1.8, abs=1e-12)
+    assert (2 * first.log_scale).exp().item() == pytest.approx(1.36, abs=1e-12)
+    values = torch.linalg.eigvalsh(covariance)
+    torch.testing.assert_close(q.condition_number(), (values[1] / values[0])[None])
+
+
+@pytest.mark.parametrize("index", [[0], [2, 0], [3, 1, 0]])
+def test_conditioning_is_by_the_schur_complement(index):
+    """Mean and covariance by the formula; log q(a, b) = log q(b) + log q(a given b); Sigma_AA is larger by a square."""
+    q = value(KEY)
+    covariance = torchs(q).covariance_matrix
+    rest = [i for i in range(4) if i not in index]
+    z = keys.normal(keys.key(27), (3, 4), torch.float64)
+    given, marginal = q.condition(index, z[:, index]), q.marginal(index)
+    within, across = covariance[:, index][:, :, index], covariance[:, rest][:, :, index]
+    gain = torch.linalg.solve(within, across.mT).mT
+    torch.testing.assert_close(torchs(marginal).covariance_matrix, within)
+    torch.testing.assert_close(marginal.loc, q.loc[:, index])
+    torch.testing.assert_close(given.loc, q.loc[:, rest] + (gain @ (z - q.loc)[:, index, None])[..., 0])
+    left = torchs(given).covariance_matrix
+    torch.testing.assert_close(left, covariance[:, rest][:, :, rest] - gain @ across.mT)
+    assert torch.linalg.eigvalsh(covariance[:, rest][:, :, rest] - left).amin() >= -1e-9
+    torch.testing.assert_close(q.log_prob(z[None]), (marginal.log_prob(z[None, :, index])
+                               + given.log_prob(z[None, :, rest])))  # fmt: skip
+
+
+def test_nearly_singular_covariances_say_which_jitter_to_add():
+    """With it they are taken; what is definite to rounding is taken as it is; the difference of Schur would not be."""
+    loc = torch.zeros(1, 3, dtype=torch.float64)
+    for rank_one in (torch.ones(3, 3, dtype=torch.float64), torch.diag(torch.tensor([1.0, 1.0, -1e-3])).double()):
+        with pytest.raises(ValueError, match="positive definite covariance of each datum, got one with") as refusal:
+            FullNormal.from_covariance(loc, rank_one)
+        jitter = float(re.search(r"add a jitter of (\S+) to", str(refusal.value))[1])
+        FullNormal.from_covariance(loc, rank_one + jitter * torch.eye(3, dtype=torch.float64))
+    near = torch.full((3, 3), 1 - 1e-12, dtype=torch.float64) + 1e-12 * torch.eye(3, dtype=torch.float64)
+    q = FullNormal.from_covariance(loc, near)
+    assert q.condition_number().item() == pytest.approx(3e12, rel=1e-2)
+    given = q.condition([0], torch.ones(1, 1, dtype=torch.float64))
+    exact = 1 - (1 - 1e-12) ** 2
+    assert (2 * given.log_scale[0, 0]).exp().item() == pytest.approx(exact, rel=1e-3)
+    alike = FullNormal(loc, torch.tensor([[0.0, -19.0, 0.0]]).double(), torch.ones(1, 3, 3, dtype=torch.float64))
+    with pytest.raises(ValueError, match="add a jitter of"):
+        alike.condition([0, 1], torch.zeros(1, 2, dtype=torch.float64))
+    with pytest.raises(ValueError, match="got NaN or inf in it"):
+        FullNormal.from_covariance(loc, torch.nan * near)
+
+
+def test_conditioning_transforms():
+    """vmap over data is the whole, and gradients reach every field."""
+    q = value(KEY)
+    z = keys.normal(keys.key(28), (3, 2), torch.float64)
+
+    def density(q, z):
+        return q.condition([1, 3], z[None]).log_prob(0 * z[None]).sum()
+
+    slopes = vmap(grad(density))(trees.map(lambda t: t[:, None], q), z)
+    one = grad(lambda q: q.condition([1, 3], z).log_prob(0 * z).sum())(q)
+    for mapped, whole in zip(slopes, one, strict=True):
+        torch.testing.assert_close(mapped[:, 0], whole)
+        assert (whole != 0).any()

@@ -150,12 +150,19 @@ class Flow(Protocol):
 
 @runtime_checkable
 class PushesScore(Flow, Protocol):
-    """From the gradient of log q in z that of log q' in z', of the pushforward by `forward`: J^-T (score - grad log det).
+    """From the gradient of log q in z that of log q' in z' = forward(z): J^-T (score - grad log det).
 
-    For flows that have a cheaper way than the derivative of `inverse`; z (s, n, d) and score are detached.
+    For flows with a cheaper way than the derivative of `inverse`. z (s, n, d) and score are detached.
     """
 
     def push_score(self, z: Tensor, score: Tensor, context: Tensor | None = None, /) -> Tensor: ...
+
+
+@runtime_checkable
+class Normalising(Flow, Protocol):
+    """A flow that starts from data: one of its kind after which values such as z are normalised."""
+
+    def normalising(self, z: Tensor, /) -> Self: ...
 
 
 @runtime_checkable

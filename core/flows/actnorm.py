@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core.checks import check_floating, described
-from jensen.core.contracts import Flow, can
+from jensen.core.contracts import Flow, Normalising, can
 from jensen.core.flows._zeros import zeros
 
 
@@ -30,7 +30,7 @@ class Actnorm(NamedTuple):
 
     @classmethod
     def normalising(cls, z: Float[Tensor, "*s d"]) -> "Actnorm":
-        """The map after which every component of z has mean 0 and variance 1, over all samples and data.
+        """The one after which every component of z has mean 0 and variance 1, over all samples and data.
 
         A component that is constant is shifted alone.
         """
@@ -53,12 +53,12 @@ class Actnorm(NamedTuple):
 
 
 def normalised(flows: Sequence[Flow], z: Float[Tensor, "*s n d"], context: Tensor | None = None) -> tuple[Flow, ...]:
-    """The same flows with each `Actnorm` normalising what reaches it from z: Glow's start, from one batch of data."""
+    """The same flows, each `Normalising` one at what reaches it from z: Glow's start, from one batch of data."""
     check_floating("z", z, "... d")
     if not isinstance(flows, tuple | list) or not all(can(flow, Flow) for flow in flows):
         raise TypeError(f"expected flows, a tuple of flows, got {described(flows)}: pass (flow, ...)")
     started: list[Flow] = []
     for flow in flows:
-        started.append(Actnorm.normalising(z) if isinstance(flow, Actnorm) else flow)
+        started.append(flow.normalising(z) if can(flow, Normalising) else flow)
         z, _ = started[-1].forward(z, context)
     return tuple(started)

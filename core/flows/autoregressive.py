@@ -12,10 +12,10 @@ from jensen.core import keys
 from jensen.core.checks import check_count, check_floating, check_key
 from jensen.core.contracts import Flow, Key
 from jensen.core.flows.affine import Affine
-from jensen.core.flows.conditioner import Conditioner
+from jensen.core.flows.conditioner import Conditioner, unmoved
 from jensen.core.flows.inverse import Inverse
-from jensen.core.flows.permutation import Reverse
-from jensen.core.flows.transform import Transform, check_transform
+from jensen.core.flows.permutation import reversed_between
+from jensen.core.flows.transform import Transform
 from jensen.core.trees import Static
 
 
@@ -46,10 +46,8 @@ class Autoregressive(NamedTuple):
         dtype: torch.dtype = torch.float32,
     ) -> "Autoregressive":
         """The identity: the network's last layer is 0. Its hidden layers have these widths, its context this size."""
-        check_key(key)
         d = check_count("d", d)
-        outputs = check_transform(transform).parameters * d
-        return cls(Conditioner.zero(key, d, hidden, outputs, context, n, dtype), Static(transform))
+        return cls(*unmoved(key, d, d, hidden, context, n, transform, dtype))
 
     def forward(
         self, z: Float[Tensor, "*s n d"], context: Tensor | None = None, /
@@ -112,7 +110,9 @@ def iaf(
 
     A sample and its density are one pass of each network, the density of a given value d passes.
     """
-    return tuple(flow for each in _layers(key, d, layers, hidden, context, n, transform, dtype) for flow in each)
+    check_key(key)
+    each = keys.split(key, check_count("layers", layers))
+    return reversed_between(Autoregressive.identity(k, d, hidden, context, n, transform, dtype) for k in each)
 
 
 def maf(
@@ -129,20 +129,4 @@ def maf(
 
     The density of a given value is one pass of each network, a sample d passes.
     """
-    drawn = _layers(key, d, layers, hidden, context, n, transform, dtype)
-    return tuple(flow for layer, reverse in drawn for flow in (Inverse(layer), reverse))
-
-
-def _layers(
-    key: Key,
-    d: int,
-    layers: int,
-    hidden: Sequence[int],
-    context: int,
-    n: int | None,
-    transform: Transform,
-    dtype: torch.dtype,
-) -> list[tuple[Autoregressive, Reverse]]:
-    check_key(key)
-    drawn = keys.split(key, check_count("layers", layers))
-    return [(Autoregressive.identity(k, d, hidden, context, n, transform, dtype), Reverse()) for k in drawn]
+    return tuple(Inverse(flow) for flow in iaf(key, d, layers, hidden, context, n, transform, dtype))

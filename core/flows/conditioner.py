@@ -11,6 +11,8 @@ from torch.nn import functional as F
 from jensen.core import keys, trees
 from jensen.core.checks import check_count, check_dtype, check_floating, check_key, check_sizes
 from jensen.core.contracts import Key
+from jensen.core.flows.transform import Transform, check_transform
+from jensen.core.trees import Static
 
 
 class Conditioner(NamedTuple):
@@ -97,6 +99,21 @@ class Conditioner(NamedTuple):
 
     def _masked(self, masks: Sequence[Tensor] | None) -> Sequence[Tensor]:
         return self.weights if masks is None else [w * m for w, m in zip(self.weights, masks, strict=True)]
+
+
+def unmoved(
+    key: Key,
+    inputs: int,
+    moved: int,
+    hidden: Sequence[int],
+    context: int,
+    n: int | None,
+    transform: Transform,
+    dtype: torch.dtype,
+) -> tuple[Conditioner, Static[Transform]]:
+    """A network and a transform that leave so many components as they are: the fields of a coupling, for one."""
+    outputs = check_transform(transform).parameters * moved
+    return Conditioner.zero(key, inputs, hidden, outputs, context, n, dtype), Static(transform)
 
 
 def checked_context(context: Tensor | None, c: int, like: Tensor) -> Tensor:

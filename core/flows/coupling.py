@@ -11,10 +11,10 @@ from jensen.core import keys
 from jensen.core.checks import check_count, check_floating, check_key
 from jensen.core.contracts import Flow, Key
 from jensen.core.flows.affine import Affine
-from jensen.core.flows.conditioner import Conditioner
-from jensen.core.flows.permutation import Reverse
+from jensen.core.flows.conditioner import Conditioner, unmoved
+from jensen.core.flows.permutation import reversed_between
 from jensen.core.flows.spline import RationalQuadratic
-from jensen.core.flows.transform import Transform, check_transform
+from jensen.core.flows.transform import Transform
 from jensen.core.trees import Static
 
 
@@ -42,10 +42,8 @@ class Coupling(NamedTuple):
         dtype: torch.dtype = torch.float32,
     ) -> "Coupling":
         """The identity: the network's last layer is 0. Its hidden layers have these widths, its context this size."""
-        check_key(key)
         d = check_count("d", d)
-        outputs = check_transform(transform).parameters * (d - d // 2)
-        return cls(Conditioner.zero(key, d // 2, hidden, outputs, context, n, dtype), Static(transform))
+        return cls(*unmoved(key, d // 2, d - d // 2, hidden, context, n, transform, dtype))
 
     def forward(
         self, z: Float[Tensor, "*s n d"], context: Tensor | None = None, /
@@ -114,5 +112,6 @@ def _alternating(
     check_key(key)
     if check_count("couplings", couplings) % 2:
         raise ValueError(f"expected an even number of couplings, 2 or more, got {couplings}: each changes half of z")
-    drawn = [Coupling.identity(k, d, hidden, context, n, transform, dtype) for k in keys.split(key, couplings)]
-    return tuple(flow for coupling in drawn for flow in (coupling, Reverse()))
+    return reversed_between(
+        Coupling.identity(k, d, hidden, context, n, transform, dtype) for k in keys.split(key, couplings)
+    )

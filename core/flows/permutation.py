@@ -1,5 +1,6 @@
 """Fixed permutations of the components, so that the next layer changes those that the last one left."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.checks import check_count, check_floating, check_key
-from jensen.core.contracts import Key
+from jensen.core.contracts import Flow, Key
 from jensen.core.trees import Static
 
 
@@ -31,6 +32,11 @@ class Reverse(NamedTuple):
         self, z: Float[Tensor, "*s n d"], context: Tensor | None = None, /
     ) -> tuple[Float[Tensor, "*s n d"], Float[Tensor, "*s n"]]:
         return self.forward(z)
+
+
+def reversed_between(layers: Iterable[Flow]) -> tuple[Flow, ...]:
+    """The layers, with a reversal after each."""
+    return tuple(flow for layer in layers for flow in (layer, Reverse()))
 
 
 class Permutation(NamedTuple):

@@ -136,7 +136,7 @@ def digits_vae(images: int = 10, steps: int = 300) -> Problem:
         adam.step()
     fitted, x = trees.stop(params), binarise(KEY, grey[:images])
 
-    def build(params: Params) -> tuple[DiagNormal, LogDensity]:
+    def build(params: Params) -> tuple[Distribution, LogDensity]:
         return model.posterior(params["phi"], x), partial(model.log_joint, params["theta"], x)
 
     each = tuple(contenders(model.posterior(fitted, x), without=("measure_valued",)))  # 25 evaluations per sample

@@ -9,7 +9,7 @@ from typing import Literal
 from torch import Tensor
 
 from jensen.core import bounds, objectives
-from jensen.core.contracts import Bound, Distribution, Key
+from jensen.core.contracts import Bound, ClosedForm, Dimensional, Distribution, Key, can
 from jensen.core.objectives import Objective
 from jensen.estimators.gradients import baselines, catalogue
 from jensen.experiments.run.errors import InputError, option
@@ -37,7 +37,7 @@ class Estimation:
     """Samples per datum and step."""
     estimator: str = "auto"
     """Of the gradient: a name of the catalogue, with dashes. auto: for posteriors with a path, analytic-kl (elbo and
-    objectives), dreg (tail-adaptive) or pathwise; for others score."""
+    objectives, where the KL has a closed form), dreg (tail-adaptive) or pathwise; for others score."""
     baseline: Literal["auto", "none", "leave-one-out", "vimco", "nvil"] = "auto"
     """What score subtracts; nvil learns a network. auto: leave-one-out, or none for --k 1."""
     learned_lr: float | None = None
@@ -106,13 +106,20 @@ class Estimation:
         name, bound = self.name, self.the_bound
         if name == "auto":
             of_terms = self.weighs_terms or (bound == bounds.elbo and self.posterior_temperature == 1)
-            paths = "analytic_kl" if of_terms else "dreg" if isinstance(bound, bounds.TailAdaptive) else "pathwise"
+            closed = of_terms and can(q, ClosedForm)
+            paths = "analytic_kl" if closed else "dreg" if isinstance(bound, bounds.TailAdaptive) else "pathwise"
             name = paths if q.reparameterised else "score"
         row = catalogue.ROWS[name]
-        if self.weighs_terms and name != "analytic_kl" and q.reparameterised:
+        if self.weighs_terms and q.reparameterised and name != ("analytic_kl" if can(q, ClosedForm) else "pathwise"):
             raise InputError(
-                f"--objective {self.objective} has its KL in closed form, and --estimator {self.estimator} does not: "
-                "leave --estimator out"
+                f"--objective {self.objective} has its KL in closed form where there is one, and one that follows the "
+                f"samples' paths where there is none, and --estimator {self.estimator} does not: leave --estimator out"
+            )
+        whole = isinstance(self.the_objective, objectives.Beta | objectives.Capacity | objectives.Geco)
+        if self.weighs_terms and q.reparameterised and not (whole or can(q, Dimensional)):
+            raise InputError(
+                f"--objective {self.objective} needs a KL by dimension, and a {type(q).__name__} has none: "
+                "choose beta, capacity or geco, or --posterior diag"
             )
         if self.baseline != "auto" and not row.baseline:
             raise InputError(

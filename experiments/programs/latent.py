@@ -21,6 +21,7 @@ from jensen.experiments.programs import learned
 from jensen.experiments.programs.adapted import Adapted, ImageModel
 from jensen.experiments.programs.density import Joint, Reconstruction
 from jensen.experiments.programs.estimation import Estimation
+from jensen.experiments.report.drawn import drawn
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.program import Batch, Finding, Out, Schedule, Turn, Weights
 
@@ -89,13 +90,19 @@ class LatentProgram:
         x = binarise(pixel_key, batch["data"]) if self.dynamic else batch["data"]
         q = self.posterior(params["model"], x)
         noise = q.noise(noise_key, self.estimation.k)
-        if self.name == "analytic_kl" or self.estimation.weighs_terms:
+        if self.of_terms(q, weights):
             terms, extra, state = self.weighted(params, x, q, noise, weights, state)
         else:
             terms, extra = self.estimated(params, x, q, noise, self.estimation.bound_at(bound_key, len(x)), weights)
         named = {"objective": terms.objective, "reconstruction": terms.reconstruction, "kl": terms.kl}
         loss = extra.mean() - terms.objective.mean()
         return Out(loss, {**named, "penalty": terms.penalty, **terms.parts}, state)
+
+    def of_terms(self, q: Distribution, weights: Weights) -> bool:
+        """Whether the loss sums weighted terms; log_w would have a flow's density at z by its inverse."""
+        of_paths = self.name == "pathwise" and self.estimation.the_bound == bounds.elbo and not can(q, ClosedForm)
+        warming = "kl" in weights and "posterior_temperature" not in weights
+        return self.name == "analytic_kl" or self.estimation.weighs_terms or (of_paths and warming)
 
     def posterior(self, params: Params, x: Tensor) -> Distribution:
         return self.estimation.the_objective.posterior(self.model.posterior(params, x))
@@ -104,26 +111,27 @@ class LatentProgram:
         self, params: Params, x: Tensor, q: Distribution, noise: Noise, weights: Weights, state: Tree
     ) -> tuple[Terms, Tensor, Tree]:
         """The objective's terms: the reconstruction by the estimator, the KL in closed form where there is one."""
-        model, prior, z = params["model"], self.model.prior(params["model"], len(x)), q.sample(noise)
+        model, prior = params["model"], self.model.prior(params["model"], len(x))
+        at, z = drawn(q, noise)
         if not (q.reparameterised or (can(q, ClosedForm) and type(q) is type(prior))):
             raise TypeError(
                 f"an objective needs a KL in closed form, or samples that carry its gradient, and "
                 f"{type(q).__name__} has neither: use a bound in its place"
             )
-        if self.name == "analytic_kl":
+        if self.name in ("analytic_kl", "pathwise"):
             reconstruction, extra = self.model.likelihood(model, z).log_prob(x).mean(0), x.new_zeros(len(x))
         else:
             log_p = Reconstruction(self.model, model, x, q)
             reconstruction, extra = self.value(log_p, params, x, q, noise, bounds.elbo, weights)
         objective = self.estimation.the_objective
-        terms, state = objective(reconstruction, q, prior, z, data=self.batches.size, weights=weights, state=state)
+        terms, state = objective(reconstruction, at, prior, z, data=self.batches.size, weights=weights, state=state)
         return terms, extra, state
 
     def estimated(
         self, params: Params, x: Tensor, q: Distribution, noise: Noise, bound: Bound, weights: Weights
     ) -> tuple[Terms, Tensor]:
         """The bound by its estimator, and the ELBO's terms beside it."""
-        log_p = Joint(self.model, params["model"], x, q, weights)
+        log_p = Joint(self.model, params["model"], x, q, weights, drawn(trees.stop(q), noise)[0])
         value, extra = self.value(log_p, params, x, q, noise, bound, weights)
         at_samples = catalogue.ROWS[self.name].evaluations == "1"  # the first evaluation is at q's samples
         reconstruction, kl = log_p.recorded() if at_samples else log_p.evaluated(noise)
@@ -150,12 +158,11 @@ class LatentProgram:
     def score(self, params: Params, state: Tree, batch: Tensor, key: Key, /) -> Tensor:
         """The ELBO, or IWAE's bound of k samples where a bound of several is trained."""
         q = self.posterior(params["model"], batch)
-        noise = q.noise(key, self.estimation.k)
-        z = q.sample(noise)
+        at, z = drawn(q, q.noise(key, self.estimation.k))
         if self.estimation.the_bound == bounds.elbo:
             prior = self.model.prior(params["model"], len(batch))
-            return self.model.likelihood(params["model"], z).log_prob(batch).mean(0) - objectives.kl(q, prior, z)
-        return bounds.iwae(self.model.log_joint(params["model"], batch, z) - q.log_prob(z))
+            return self.model.likelihood(params["model"], z).log_prob(batch).mean(0) - objectives.kl(at, prior, z)
+        return bounds.iwae(self.model.log_joint(params["model"], batch, z) - at.log_prob(z))
 
     def figures(self, params: Params, state: Tree, data: Images, key: Key, /) -> dict[str, Figure]:
         return report.latent_figures(self.adapted, params["model"], data)

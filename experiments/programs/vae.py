@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 import tyro
 from torch.nn import functional as F
 
-from jensen.core.models.latent import vae
+from jensen.core.models.latent import posteriors, vae
 from jensen.core.models.latent.likelihoods import LIKELIHOODS
 from jensen.experiments.data.images import ImageData, Images
 from jensen.experiments.programs.adapted import ImageModel
-from jensen.experiments.programs.estimation import Estimation
+from jensen.experiments.programs.estimation import Estimation, spelled
 from jensen.experiments.programs.images import Flat, ImageSettings
 from jensen.experiments.run.config import FREE
 from jensen.experiments.run.errors import InputError
@@ -43,6 +43,9 @@ class Vae(ImageSettings):
     """Between layers."""
     latent: int = 16
     """Latent dimensions."""
+    posterior: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(posteriors.POSTERIORS) + "}")] = "diag"
+    """The family of q(z | x), with its sizes where others are wanted, as in "low-rank(5)" or "iaf(8)". The density of
+    iaf at given z, which annealing in evaluate takes, costs a pass of its networks for every dimension: it is slow."""
     estimation: Flat[Estimation] = Estimation()
     optimiser: Flat[Optimiser] = Optimiser()
     run: Flat[Run] = Run()
@@ -67,13 +70,15 @@ class Vae(ImageSettings):
             (("--channels", size) for size in self.channels),
         )
         self.check_positive(*hidden, *channels, ("--latent", self.latent))
+        spelled(posteriors.parse, "posterior", self.posterior)
         if self.network == "conv" and self.hidden != Vae.hidden:
             raise InputError("the conv network has no --hidden: leave it out, or use --network mlp")
         if self.network == "mlp" and self.channels != Vae.channels:
             raise InputError("the mlp has no --channels: leave it out, or use --network conv")
 
     def words(self) -> str:
-        return f"{self.likelihood} likelihood"
+        family = "" if self.posterior == Vae.posterior else f", {self.posterior} posterior"
+        return f"{self.likelihood} likelihood{family}"
 
     def caution(self) -> str:
         return CAUTIONS.get(self.likelihood, "")
@@ -81,9 +86,10 @@ class Vae(ImageSettings):
     def model(self, images: Images) -> ImageModel:
         """InputError for images that the network does not fit."""
         activation, likelihood = getattr(F, self.activation), LIKELIHOODS[self.likelihood]
+        family = posteriors.parse(self.posterior)
         if self.network == "mlp":
-            return vae.mlp(math.prod(images.shape), self.hidden, self.latent, activation, likelihood)
+            return vae.mlp(math.prod(images.shape), self.hidden, self.latent, activation, likelihood, family)
         try:
-            return vae.conv(images.shape, self.channels, self.latent, activation, likelihood)
+            return vae.conv(images.shape, self.channels, self.latent, activation, likelihood, family)
         except ValueError as error:
             raise InputError(f"--channels {self.channels}: {error}") from error

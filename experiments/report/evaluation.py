@@ -14,6 +14,7 @@ from jensen.core.trees import Params
 from jensen.estimators.diagnostics import active_units
 from jensen.estimators.evidence import draw, from_log_weights
 from jensen.experiments.report.chunks import ROWS, Rows, average, over_data, posterior_means
+from jensen.experiments.report.drawn import drawn
 from jensen.experiments.run.compilation import compiled
 from jensen.experiments.run.program import Finding
 
@@ -114,7 +115,7 @@ def evaluate(
 def elbo_terms(model: LatentModel, params: Params, x: Tensor, key: Key) -> tuple[Tensor, Tensor]:
     """mean_s log p(x | z) and KL(q || p(z)), (n,) each, of ELBO_SAMPLES draws; the KL in closed form if it has one."""
     q, p = model.posterior(params, x), model.prior(params, len(x))
-    z = q.sample(q.noise(key, ELBO_SAMPLES))
+    q, z = drawn(q, q.noise(key, ELBO_SAMPLES))
     return model.likelihood(params, z).log_prob(x).mean(0), kl(q, p, z)
 
 

@@ -22,14 +22,14 @@ from torch.nn import functional as F
 
 from jensen.core import keys
 from jensen.core.checks import check_count, check_dtype, check_floating, check_key, check_sizes
-from jensen.core.contracts import Key
-from jensen.core.distributions import Bernoulli, Hierarchical, LinearBernoulli
+from jensen.core.contracts import Key, Noise
+from jensen.core.distributions import Bernoulli, Given, Hierarchical, LinearBernoulli
 from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.models.latent.data import check_data, check_rows, check_training_data
 from jensen.core.models.latent.likelihoods import BERNOULLI
 from jensen.core.nn import mlp
 from jensen.core.nn.initial import he, xavier
-from jensen.core.trees import Params, Static, check_keys
+from jensen.core.trees import Params, check_keys
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,9 @@ class SBN:
         encoder = self._networks(params, "encoder", "mean")
         check_dtype("x", x, encoder["mean"], "the parameters")
         first = Bernoulli(mlp.apply(encoder["0"], x - encoder["mean"].detach(), F.leaky_relu))
-        return first if self.layers == 1 else Hierarchical(first, encoder["1"], Static(_beside), Static(self.units))
+        if self.layers == 1:
+            return first
+        return Hierarchical.of((first, self.units), (Given(encoder["1"], _beside), self.units))
 
     def prior(self, params: Params, n: int, /) -> "Bernoulli | TopDown":
         """p(z): a Bernoulli with logits (n, units), of two layers from the top one down."""
@@ -82,7 +84,7 @@ class SBN:
         top = Bernoulli(decoder["prior"].expand(check_count("n", n, 0), -1))
         if self.layers == 1:
             return top
-        return TopDown(Hierarchical(top, decoder["1"], Static(_beside), Static(self.units)))
+        return TopDown(Hierarchical.of((top, self.units), (Given(decoder["1"], _beside), self.units)))
 
     def likelihood(self, params: Params, z: Float[Tensor, "s n d"], /) -> LinearBernoulli:
         """p(x | z): logits (s, n, D), given the lowest layer alone."""
@@ -123,7 +125,7 @@ class TopDown(NamedTuple):
     """p(z2) p(z1 | z2) over z = (z1, z2): a `Hierarchical` of two layers of one width, its first layer last.
 
     Support       {0, 1}^d
-    Noise         uniform, (s, n, d)
+    Noise         that of (z2, z1), uniform, (s, n, units) each
     Closed forms  none
     """
 
@@ -132,11 +134,11 @@ class TopDown(NamedTuple):
     reparameterised = False
     sample_and_log_prob = sample_then_log_prob
 
-    def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:
+    def noise(self, key: Key, s: int, /) -> tuple[Noise, ...]:
         """The chain's noise."""
         return self.chain.noise(key, s)
 
-    def sample(self, noise: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n d"]:
+    def sample(self, noise: tuple[Noise, ...], /) -> Float[Tensor, "s n d"]:
         """z2, then z1 given z2; not reparameterised."""
         return _swapped(self.chain.sample(noise))
 

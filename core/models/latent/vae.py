@@ -1,9 +1,9 @@
 """The variational autoencoder (Kingma and Welling, 2014; Rezende et al., 2014).
 
 p(x, z) = N(z; 0, I) p(x | decode(z)) and q(z | x) = family(encode(x)), with z (s, n, d) and flat data x (n, D). `mlp`
-and `conv` build the two networks; the likelihood is a value of `likelihoods`, the family one of `posteriors`, by default
-the diagonal normal. Parameters are {"encoder": a network's, "decoder": a network's, "likelihood": the likelihood's own,
-"posterior": the family's own}, {} for either that has none.
+and `conv` build the two networks; the likelihood is a value of `likelihoods`, the family one of `posteriors`, the
+diagonal normal by default. Parameters are {"encoder": a network's, "decoder": a network's, "likelihood": the
+likelihood's own, "posterior": the family's own}, {} for either that has none.
 """
 
 import math

@@ -16,6 +16,8 @@ from jensen.core.contracts import Flow, Key
 from jensen.core.distributions import DiagNormal, Pushforward
 from jensen.core.trees import Params, check_keys
 
+SLOPE = 0.1  # times 1 / sqrt(context), the standard deviation of the slopes of fields in the context
+
 
 @dataclass(frozen=True)
 class Flows:
@@ -85,6 +87,10 @@ class InverseAutoregressive(Flows):
 
     hidden: int = 64
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("hidden", self.hidden)
+
     def flows(self, key: Key, d: int, dtype: torch.dtype) -> tuple[Flow, ...]:
         return flows.iaf(key, d, self.layers, (self.hidden,), self.context, dtype=dtype)
 
@@ -95,21 +101,26 @@ class RealNvp(Flows):
 
     hidden: int = 64
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("hidden", self.hidden)
+        if self.layers % 2:
+            raise ValueError(f"expected an even number of layers, got {self.layers}: each changes half of z")
+
     def flows(self, key: Key, d: int, dtype: torch.dtype) -> tuple[Flow, ...]:
         return flows.real_nvp(key, d, self.layers, (self.hidden,), self.context, dtype=dtype)
 
 
 @dataclass(frozen=True)
-class Splines(Flows):
+class Splines(RealNvp):
     """Rational-quadratic spline couplings, an even number of them (Durkan et al., 2019)."""
 
     hidden: int = 32
     bins: int = 8
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        flows.RationalQuadratic(self.bins)
+
     def flows(self, key: Key, d: int, dtype: torch.dtype) -> tuple[Flow, ...]:
-        return flows.spline_couplings(
-            key, d, self.layers, (self.hidden,), self.bins, context=self.context, dtype=dtype
-        )
-
-
-SLOPE = 0.1  # of the fields in the context, times its root
+        return flows.spline_couplings(key, d, self.layers, (self.hidden,), self.bins, context=self.context, dtype=dtype)

@@ -12,6 +12,7 @@ from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions.beta_tails import beta_cdf, beta_quantile
 from jensen.core.distributions.dirichlet import Dirichlet, log_density
+from jensen.core.distributions.edge_cells import cell_excess, last_below_one, smallest
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.standard_gamma import log_standard_gamma
@@ -24,7 +25,8 @@ class Beta(NamedTuple):
 
     a = concentration1 > 0, b = concentration0 > 0: z and 1 - z are a Dirichlet of two.
 
-    Support       (0, 1)^d; at 0 and 1 log_prob is its limit, which may be -inf or inf
+    Support       (0, 1)^d; at 0 and 1 log_prob is its limit, which may be -inf or inf; at the type's numbers next to
+                  them that of all nearer to the edge, see `edge_cells`
     Noise         uniform, (s, n, d, 2)
     Closed forms  mean, entropy, KL by dimension, cdf and quantile
     """
@@ -45,10 +47,8 @@ class Beta(NamedTuple):
         """The first of two gammas at u over their sum, inside (0, 1) in the fields' type; differentiable in both.
 
         The gradient is the gammas' implicit one (Figurnov et al., 2018), a constant to a second derivative.
-        u has no gradient. Draws nearer to 1 than half the type's epsilon e are rounded to 1 - e / 2: a share near
-        (e / 2)^b, 1 % in float32 at b = 0.28, whose log_prob is not that of the draw. `pathwise` and `stl` have the
-        right gradient even so; their values, and estimators that weight the score, do not. A Dirichlet of two keeps
-        both z and 1 - z.
+        u has no gradient. Draws nearer to 1 than half the type's epsilon e are rounded to 1 - e / 2, a share near
+        (e / 2)^b, 1 % in float32 at b = 0.28. A Dirichlet of two keeps both z and 1 - z.
         """
         pairs = self._pairs().concentration
         check_value(u, pairs, "noise")
@@ -63,8 +63,9 @@ class Beta(NamedTuple):
         self._check()
         check_value(z, self.concentration1)
         a, b, rows = double(self.concentration1), double(self.concentration0), outside(z, 0.0, 1.0)
-        z = moved_inside(double(z), rows, 0.5)
-        terms = log_density(torch.stack([z, 1 - z], -1), torch.stack([a, b], -1))
+        wide = moved_inside(double(z), rows, 0.5)
+        terms = log_density(torch.stack([wide, 1 - wide], -1), torch.stack([a, b], -1))
+        terms = terms + cell_excess(smallest(z), a) + cell_excess(last_below_one(z), b, 1.5)
         return narrow(zero_density(terms.sum(-1), rows), self.concentration1)
 
     def bijection(self) -> UnitInterval:

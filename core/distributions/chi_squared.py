@@ -22,7 +22,7 @@ class ChiSquared(NamedTuple):
 
     For whole df the sum of df squared standard normals.
 
-    Support       z > 0; at 0 log_prob is its limit, which may be -inf or inf
+    Support       z > 0; at its edge log_prob is as the gamma's
     Noise         uniform, (s, n, d)
     Closed forms  mean, entropy, KL by dimension, cdf and quantile
     """

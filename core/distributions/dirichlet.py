@@ -11,6 +11,7 @@ from jensen.core.bijections import Positive, Simplex
 from jensen.core.checks import check_floating
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions.edge_cells import cell_excess, smallest
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.shapes import check_pair, check_value, noise_shape
 from jensen.core.distributions.standard_gamma import log_standard_gamma
@@ -31,7 +32,8 @@ class Dirichlet(NamedTuple):
     """The density proportional to prod_k z_k^(a_k - 1), a = concentration > 0, one per datum: field (n, k).
 
     Support       the simplex, z_k > 0 with sum 1 by the rule of `bijections.Simplex.contains`; where a z_k is 0
-                  log_prob is its limit, which may be -inf or inf
+                  log_prob is its limit, which may be -inf or inf; at the type's least normal number that of all below
+                  it, see `edge_cells`
     Noise         uniform, (s, n, k)
     Closed forms  mean, entropy, KL
     """
@@ -68,7 +70,7 @@ class Dirichlet(NamedTuple):
         self._check()
         check_value(z, self.concentration)
         a, rows = double(self.concentration), off_simplex(z)
-        log_p = log_density(moved_inside(double(z), rows, 1.0), a)
+        log_p = log_density(moved_inside(double(z), rows, 1.0), a) + cell_excess(smallest(z), a).sum(-1)
         return narrow(zero_density(log_p, rows), self.concentration)
 
     def bijection(self) -> Simplex:

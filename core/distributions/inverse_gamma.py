@@ -9,6 +9,7 @@ from torch import Tensor
 from jensen.core.bijections import Positive
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions.edge_cells import cell_excess, largest
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.gamma import Gamma
 from jensen.core.distributions.gamma_tails import standard_gamma_survival, standard_gamma_upper_quantile
@@ -23,7 +24,8 @@ class InverseGamma(NamedTuple):
 
     a = concentration > 0, b = rate > 0, in units of z: densities b^a z^(-a - 1) e^(-b / z) / Gamma(a).
 
-    Support       z > 0; at 0 log_prob is its limit, -inf
+    Support       z > 0; at 0 log_prob is its limit, -inf; at the type's largest number that of all above it, see
+                  `edge_cells`
     Noise         uniform, (s, n, d)
     Closed forms  mean, entropy, KL by dimension, cdf and quantile
     """
@@ -52,9 +54,10 @@ class InverseGamma(NamedTuple):
         """The gamma's at 1 / z, less sum_d 2 log z, in nats per datum: (s, n, d) -> (s, n)."""
         check_value(z, self.concentration)
         rows = outside(torch.where(z == 0, -1.0, z), 0.0)
-        z = moved_inside(double(z), rows, 1.0)
-        log_p = Gamma(*map(double, self._inverse())).log_prob(1 / z) - 2 * torch.log(z).sum(-1)
-        return narrow(zero_density(log_p, rows), self.concentration)
+        wide = moved_inside(double(z), rows, 1.0)
+        terms = self._inverse()._log_densities(1 / wide) - 2 * torch.log(wide)
+        terms = terms + cell_excess(largest(z), double(self.concentration))
+        return narrow(zero_density(terms.sum(-1), rows), self.concentration)
 
     def bijection(self) -> Positive:
         """Onto z > 0."""

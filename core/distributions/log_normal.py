@@ -1,5 +1,6 @@
 """The log-normal distribution."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -10,16 +11,19 @@ from jensen.core.bijections import Positive
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions.diag_normal import DiagNormal
+from jensen.core.distributions.edge_cells import largest, smallest
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value
 from jensen.core.distributions.support import moved_inside, outside, zero_density
 from jensen.core.numerics import at_least_float32, bounded
 from jensen.core.numerics.normal_tails import normal_cdf
+from jensen.core.ops._normal_log_prob import HALF_LOG_2PI
 
 
 class LogNormal(NamedTuple):
     """z with log z from N(loc, exp(log_scale)^2), independent components, one per datum: fields (n, d).
 
-    Support       z > 0; at 0 log_prob is its limit, -inf
+    Support       z > 0; at 0 log_prob is its limit, -inf; at the ends of the type's range that of all beyond them, see
+                  `edge_cells`
     Noise         standard normal, (s, n, d)
     Closed forms  mean, entropy, KL by dimension, cdf and quantile
     """
@@ -46,7 +50,8 @@ class LogNormal(NamedTuple):
         check_value(z, self.loc)
         rows = outside(torch.where(z == 0, -1.0, z), 0.0)
         log_z = torch.log(moved_inside(at_least_float32(z), rows, 1.0))
-        return zero_density(self._log().log_prob(log_z) - log_z.sum(-1), rows)
+        log_p = self._log().log_prob(log_z) - log_z.sum(-1) + self._cell_excess(z, log_z).sum(-1)
+        return zero_density(log_p, rows)
 
     def bijection(self) -> Positive:
         """Onto z > 0."""
@@ -85,6 +90,14 @@ class LogNormal(NamedTuple):
         """The terms of `kl`: (n, d)."""
         check_pair(self, p)
         return self._log().kl_per_dimension(p._log())
+
+    def _cell_excess(self, z: Tensor, log_z: Tensor) -> Tensor:
+        """As `edge_cells.cell_excess`: log of scale (1 - Phi(x)) / phi(x), x the end's distance from loc over scale."""
+        at, outwards, log_scale = smallest(z) | largest(z), log_z.detach().sign(), bounded(self._log().log_scale)
+        x = torch.where(at, outwards * (log_z - at_least_float32(self.loc)) * torch.exp(-log_scale), 0.0)
+        far, near = x.clamp_min(0) / math.sqrt(2), x.clamp_max(0) / math.sqrt(2)
+        tail = torch.log(0.5 * torch.special.erfcx(far) * torch.special.erfc(near)) + near.square() + HALF_LOG_2PI
+        return torch.where(at, tail + log_scale, 0.0)
 
     def _log(self) -> DiagNormal:
         """Of log z."""

@@ -10,6 +10,7 @@ from jensen.core import keys
 from jensen.core.bijections import Above, Positive
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions.edge_cells import cell_excess, largest
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.support import moved_inside, outside, zero_density
@@ -23,7 +24,7 @@ class Pareto(NamedTuple):
     m = scale > 0, a = concentration > 0: log(z / m) is exponential of rate a. The support moves with the scale, so that
     its score function is biased: use paths.
 
-    Support       z > m; at m log_prob is its limit
+    Support       z > m; at m log_prob is its limit; at the type's largest number that of all above it, see `edge_cells`
     Noise         uniform, (s, n, d)
     Closed forms  mean, entropy, KL by dimension, cdf and quantile
     """
@@ -53,8 +54,9 @@ class Pareto(NamedTuple):
         check_value(z, self.scale)
         scale, a = at_least_float32(self.scale), at_least_float32(self.concentration)
         rows = outside(at_least_float32(z) - scale, 0.0)
-        z = moved_inside(at_least_float32(z), rows, scale)
-        return zero_density((torch.log(a) - torch.log(z) - a * log_ratio(z, scale)).sum(-1), rows)
+        wide = moved_inside(at_least_float32(z), rows, scale)
+        terms = torch.log(a) - torch.log(wide) - a * log_ratio(wide, scale)
+        return zero_density((terms + cell_excess(largest(z), a)).sum(-1), rows)
 
     def bijection(self) -> Above:
         """Onto z > m."""

@@ -12,6 +12,7 @@ from jensen.core.bijections import Positive
 from jensen.core.checks import check_floating
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions.edge_cells import cell_excess, largest
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.shapes import check_fields, check_share, check_value, noise_shape
 from jensen.core.distributions.standard_gamma import log_standard_gamma
@@ -29,7 +30,7 @@ class StudentT(NamedTuple):
     df > 0, the degrees of freedom: 1 gives the Cauchy, and df -> inf the normal. Two of them have no KL in closed
     form: average log(q / p) over samples, as `objectives.kl` does.
 
-    Support       R^d
+    Support       R^d; at the type's largest numbers log_prob is that of all beyond, see `edge_cells`
     Noise         uniform, (s, n, d, 2)
     Closed forms  mean, entropy, cdf and quantile
     """
@@ -70,7 +71,7 @@ class StudentT(NamedTuple):
         check_value(z, self.loc)
         rows = outside(z, -math.inf)
         x = self._standardised(moved_inside(z, rows, self.loc.detach().to(z.dtype)))
-        terms = self._log_densities(x) - double(bounded(self.log_scale))
+        terms = self._log_densities(x) - double(bounded(self.log_scale)) + cell_excess(largest(z), double(self.df))
         return narrow(zero_density(terms.sum(-1), rows), self.loc)
 
     def cdf(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:

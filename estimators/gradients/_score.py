@@ -6,7 +6,7 @@ With          sum_s (bound - b_s) grad log q(z_s) + sum_s u_s grad log_w_s, u = 
               within grad log_w, whose mean is 0, is left out
 Requires      a q with a log density: any, discrete or not; no gradient of log_p in z (`muprop` needs one)
 Unbiased when always, for the bound at this number of samples, if baseline s does not use sample s, and log q is that
-              of the rounded sample: see `Beta` for one where it may not be
+              of the rounded sample, as `distributions.edge_cells` makes it
 Cost          one evaluation of log_p per sample, differentiated in theta alone; `muprop` one evaluation and one
               gradient at the mean beside
 Reference     Williams, 1992; Mnih and Gregor, 2014; for several samples Mnih and Rezende, 2016; `vargrad` Richter

@@ -17,6 +17,7 @@ from jensen.core.distributions.dirichlet import Dirichlet
 from jensen.core.distributions.exponential import Exponential
 from jensen.core.distributions.fields import from_real, to_real
 from jensen.core.distributions.full_normal import FullNormal
+from jensen.core.distributions.full_student_t import FullStudentT
 from jensen.core.distributions.gamma import Gamma
 from jensen.core.distributions.geometric import Geometric
 from jensen.core.distributions.hierarchical import Hierarchical
@@ -52,6 +53,7 @@ __all__ = [
     "Exponential",
     "FromTorch",
     "FullNormal",
+    "FullStudentT",
     "Gamma",
     "Geometric",
     "Given",

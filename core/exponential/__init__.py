@@ -28,11 +28,14 @@ from jensen.core.exponential.gammas import (
 from jensen.core.exponential.known import LaplaceFamily, ParetoFamily
 from jensen.core.exponential.likelihood import MaximumLikelihood, maximum_likelihood
 from jensen.core.exponential.normals import DiagNormalFamily, FullNormalFamily, LogNormalFamily
+from jensen.core.exponential.pairs import BetaBernoulli, DirichletCategorical, GammaPoisson
+from jensen.core.exponential.pairs_of_normals import NormalInverseGamma, NormalNormal, NormalWishart
 from jensen.core.exponential.shares import BetaFamily, ContinuousBernoulliFamily, DirichletFamily
 from jensen.core.exponential.table import family
 
 __all__ = [
     "BernoulliFamily",
+    "BetaBernoulli",
     "BetaFamily",
     "BinomialFamily",
     "CategoricalFamily",
@@ -40,11 +43,13 @@ __all__ = [
     "Conjugate",
     "ContinuousBernoulliFamily",
     "DiagNormalFamily",
+    "DirichletCategorical",
     "DirichletFamily",
     "ExponentialDistributionFamily",
     "ExponentialFamily",
     "FullNormalFamily",
     "GammaFamily",
+    "GammaPoisson",
     "GeometricFamily",
     "InverseGammaFamily",
     "LaplaceFamily",
@@ -53,6 +58,9 @@ __all__ = [
     "MultinomialFamily",
     "Natural",
     "NegativeBinomialFamily",
+    "NormalInverseGamma",
+    "NormalNormal",
+    "NormalWishart",
     "ParetoFamily",
     "PoissonFamily",
     "bregman",

@@ -1,12 +1,14 @@
-"""Low-rank and matrix normals against the full normal of the same covariance, and torch's."""
+"""Low-rank and matrix normals against the full normal of the same covariance, and torch's; full t's and scipy's."""
 
 import pytest
 import torch
+from scipy import stats
 from torch import distributions as td
 from torch.func import grad
 
+from jensen import laws
 from jensen.core import keys, trees
-from jensen.core.distributions import DiagNormal, FullNormal, LowRankNormal, MatrixNormal
+from jensen.core.distributions import DiagNormal, FullNormal, FullStudentT, LowRankNormal, MatrixNormal
 
 KEY = keys.key(33)
 
@@ -103,3 +105,18 @@ def test_fields_that_do_not_fit_are_refused():
         p._replace(row_lower=p.column_lower).entropy()
     with pytest.raises(TypeError, match="expected p, a LowRankNormal as q is, got "):
         q.kl(FullNormal.from_diagonal(DiagNormal(q.loc, q.loc)))
+
+
+def test_a_full_student_t_is_scipys():
+    """Density and entropy; its covariance is L L^T df / (df - 2), by samples; many degrees of freedom are a normal."""
+    normal = FullNormal(noise(40, 3, 2), 0.5 * noise(41, 3, 2), noise(42, 3, 2, 2))
+    q = FullStudentT(torch.tensor([2.5, 5.0, 40.0], dtype=torch.float64), *normal)
+    z, factor = q.sample(q.noise(KEY, 40_000)), normal._factor()
+    for i in range(3):
+        exact = stats.multivariate_t(q.loc[i].numpy(), (factor[i] @ factor[i].mT).numpy(), q.df[i].item())
+        torch.testing.assert_close(q.log_prob(z[:5])[:, i], torch.as_tensor(exact.logpdf(z[:5, i].numpy())))
+        assert q.entropy()[i].item() == pytest.approx(exact.entropy(), abs=1e-9)
+    off = z[:, 2] - q.loc[2]
+    laws.mean_is(off[:, :, None] * off[:, None], factor[2] @ factor[2].mT * 40 / 38)
+    close = FullStudentT(torch.full((3,), 1e9, dtype=torch.float64), *normal)
+    torch.testing.assert_close(close.log_prob(z[:5]), normal.log_prob(z[:5]), rtol=1e-6, atol=1e-6)

@@ -18,6 +18,7 @@ from jensen.core.distributions import (
     Dirichlet,
     Exponential,
     FullNormal,
+    FullStudentT,
     Gamma,
     Geometric,
     Hierarchical,
@@ -69,6 +70,7 @@ KINDS = {
     "MatrixNormal": MatrixNormal(CUBE, ZEROS, SQUARE, CUBE[:, 0], torch.zeros(N, K, K)),
     "Mixture": Mixture(ZEROS, Laplace(CUBE, CUBE)),
     "TruncatedNormal": TruncatedNormal(ZEROS, ZEROS, ZEROS, ONES),
+    "FullStudentT": FullStudentT(3 * ONES[:, 0], ZEROS, ZEROS, SQUARE),
     "VonMisesFisher": VonMisesFisher(ONES, ONES[:, :1]),
 }  # fmt: skip
 DRAWS = {name: q.sample(q.noise(KEY, S)) for name, q in KINDS.items()}
@@ -119,6 +121,13 @@ ROWS = {
         FullNormal.from_covariance, loc=ZEROS,
         covariance=only(EYE, -EYE, EYE[:2], EYE[..., :2], EYE.numpy(), EYE.long()),
     ),
+    "distributions.FullNormal.marginal": door(
+        FullNormal.from_diagonal(NORMAL).marginal, index=only([0, 2], [0, 0], [3], [], "02", 1.5, -1)
+    ),
+    "distributions.FullNormal.condition": door(
+        FullNormal.from_diagonal(NORMAL).condition, index=only([0, 2], [0, 0], [3], [], "02", [0, 1, 2]),
+        value=ZEROS[:, :2],
+    ),
     "distributions.FullNormal.from_draws": door(FullNormal.from_draws, z=POINTS),
     "distributions.check_binary": door(distributions.check_binary, x=Free(DATUM)),
     "distributions.draw": door(distributions.draw, q=NORMAL, key=KEY, s=also(S, 0)),
@@ -126,6 +135,10 @@ ROWS = {
     "distributions.sample_and_score": door(distributions.sample_and_score, q=also(NORMAL, BINARY), noise=NOISE),
     "distributions.from_torch": door(
         from_torch, d=only(torch.distributions.Normal(ZEROS[:, 0], ONES[:, 0]), 3, NORMAL, "normal")
+    ),
+    "distributions.tempered": door(
+        distributions.tempered, q=also(NORMAL, KINDS["Mixture"]),
+        temperature=only(0.5, 0.0, -ONES[:, 0], ONES, ONES[:, 0].long(), "x", None),
     ),
     "distributions.to_real": door(distributions.to_real, q=NORMAL),
     "distributions.from_real": door(distributions.from_real, q=NORMAL, free=only(NORMAL, 3, BINARY, ZEROS)),

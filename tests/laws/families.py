@@ -13,6 +13,7 @@ from jensen.core.distributions import (
     ChiSquared,
     Exponential,
     FullNormal,
+    FullStudentT,
     Geometric,
     InverseGamma,
     Laplace,
@@ -69,6 +70,7 @@ FAMILIES: dict[str, Distribution] = {
         noise(63, 2, 3), FullNormal(noise(66, 2, 3, 2), 0.3 * noise(67, 2, 3, 2), noise(68, 2, 3, 2, 2))
     ),
     "Multinomial": Multinomial(noise(54, 2, 3), Static(4)),
+    "FullStudentT": FullStudentT(positive(73, 2) + 4, noise(74, 2, 2), 0.3 * noise(75, 2, 2), noise(76, 2, 2, 2)),
     "VonMisesFisher": VonMisesFisher(noise(71, 2, 3), 3 * positive(72, 2, 1)),
 }
 MOVES = "its support moves with its fields"

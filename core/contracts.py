@@ -120,6 +120,13 @@ class Cdf(Distribution, Protocol):
 
 
 @runtime_checkable
+class Temperable(Distribution, Protocol):
+    """Powers q^(1 / temperature), normalised, for a number or a tensor (n,); `distributions.tempered` checks it."""
+
+    def tempered(self, temperature: float | Tensor, /) -> Distribution: ...
+
+
+@runtime_checkable
 class Drawable(Distribution, Protocol):
     """Samples (s, n, *event) and their log densities (s, n) in one pass: those of `noise`, `sample` and `log_prob`."""
 

@@ -6,6 +6,7 @@ Each states its Support, the Noise that `sample` is a function of, and its Close
 
 from jensen.core.distributions._draw import draw, sample_and_log_prob, sample_and_score
 from jensen.core.distributions._from_torch import FromTorch, from_torch
+from jensen.core.distributions._tempered import tempered
 from jensen.core.distributions.bernoulli import Bernoulli, check_binary
 from jensen.core.distributions.beta import Beta
 from jensen.core.distributions.binomial import Binomial
@@ -83,5 +84,6 @@ __all__ = [
     "from_torch",
     "sample_and_log_prob",
     "sample_and_score",
+    "tempered",
     "to_real",
 ]

@@ -12,6 +12,7 @@ from jensen.core import keys
 from jensen.core.checks import check_floating
 from jensen.core.contracts import Key, WeakDerivative
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._tempered import like_field
 from jensen.core.distributions.shapes import check_enumerable, check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.support import over_unit_interval
 from jensen.core.distributions.uniform import logistic
@@ -118,6 +119,10 @@ class Bernoulli(NamedTuple):
         """log P(0) and log P(1): (n, d, 2)."""
         logits = at_least_float32(self.logits)
         return torch.stack([F.logsigmoid(-logits), F.logsigmoid(logits)], -1)
+
+    def tempered(self, temperature: float | Tensor, /) -> "Bernoulli":
+        """That of logits / T."""
+        return Bernoulli((self.logits / like_field(temperature, self.logits)).to(self.logits.dtype))
 
     def _often(self) -> Bool[Tensor, "*n d"]:
         """Whether 1 is the value that is not the rarer one."""

@@ -10,6 +10,7 @@ from jensen.core import keys
 from jensen.core.bijections import Positive, UnitInterval
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._tempered import like_field, powered
 from jensen.core.distributions.beta_tails import beta_cdf, beta_quantile
 from jensen.core.distributions.dirichlet import Dirichlet, log_density
 from jensen.core.distributions.edge_cells import cell_excess, last_below_one, smallest
@@ -104,6 +105,15 @@ class Beta(NamedTuple):
         """The terms of `kl`: (n, d)."""
         check_pair(self, p)
         return self._pairs().kl(p._pairs())
+
+    def tempered(self, temperature: float | Tensor, /) -> "Beta":
+        """Beta((a - 1) / T + 1, (b - 1) / T + 1), where both are above 0."""
+        self._check()
+        t = like_field(temperature, self.concentration1)
+        a, b = (
+            powered((double(each) - 1) / t + 1, t, each, name) for name, each in zip(self._fields, self, strict=True)
+        )
+        return Beta(a, b)
 
     def _pairs(self) -> Dirichlet:
         """(z, 1 - z) as d Dirichlets of two: field (n, d, 2)."""

@@ -12,6 +12,7 @@ from jensen.core import keys
 from jensen.core.bijections.simplex import slack
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._tempered import like_field
 from jensen.core.distributions.shapes import check_enumerable, check_pair, check_value, noise_shape
 from jensen.core.distributions.support import off_simplex, zero_density
 from jensen.core.distributions.uniform import exponential
@@ -100,6 +101,11 @@ class Categorical(NamedTuple):
         """sum_{d, k} |P - p's P|, of one-hot values: (n,)."""
         check_pair(self, p)
         return (self.log_masses().exp() - p.log_masses().exp()).abs().sum((-2, -1))
+
+    def tempered(self, temperature: float | Tensor, /) -> "Categorical":
+        """That of logits / T."""
+        t = like_field(temperature, self.logits[..., 0])
+        return Categorical((self.logits / t[..., None]).to(self.logits.dtype))
 
     def log_masses(self) -> Float[Tensor, "*n d k"]:
         """log softmax(logits): (n, d, k)."""

@@ -81,6 +81,10 @@ class ChiSquared(NamedTuple):
         check_pair(self, p)
         return self._gamma().kl_per_dimension(p._gamma())
 
+    def tempered(self, temperature: float | Tensor, /) -> Gamma:
+        """The gamma's."""
+        return self._gamma().tempered(temperature)
+
     def _gamma(self) -> Gamma:
         check_floating("df", self.df)
         check_domains(self)

@@ -10,6 +10,7 @@ from jensen.core import keys
 from jensen.core.bijections import UnitInterval
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._tempered import like_field
 from jensen.core.distributions.exponential_tilt import (
     log_normaliser_below,
     log_normaliser_divergence,
@@ -96,6 +97,10 @@ class ContinuousBernoulli(NamedTuple):
         """The terms of `kl`: (n, d)."""
         check_pair(self, p)
         return narrow(log_normaliser_divergence(double(p.logits), double(self.logits)), self.logits)
+
+    def tempered(self, temperature: float | Tensor, /) -> "ContinuousBernoulli":
+        """That of logits / T."""
+        return ContinuousBernoulli((self.logits / like_field(temperature, self.logits)).to(self.logits.dtype))
 
     def _at(self, u: Tensor) -> Tensor:
         a, u = torch.broadcast_tensors(at_least_float32(self.logits), at_least_float32(u))

@@ -13,6 +13,7 @@ from jensen.core.checks import check_floating
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key, WeakDerivative
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._tempered import like_field
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.standard_normal import maxwell, rayleigh
 from jensen.core.numerics import at_least_float32, bounded, double, exp_less_tangent
@@ -142,6 +143,12 @@ class DiagNormal(NamedTuple):
         log_scale, p_log_scale = bounded(self.log_scale), bounded(p.log_scale)
         scales = torch.exp(p_log_scale) * torch.expm1(log_scale - p_log_scale)
         return ((at_least_float32(self.loc) - at_least_float32(p.loc)).square() + scales.square()).sum(-1)
+
+    def tempered(self, temperature: float | Tensor, /) -> "DiagNormal":
+        """The normal of T times the variance."""
+        self._check()
+        change = 0.5 * torch.log(like_field(temperature, self.loc))
+        return DiagNormal(self.loc, (bounded(self.log_scale) + change).to(self.loc.dtype))
 
     def weak_derivatives(self, eps: Float[Tensor, "s n d"], /) -> tuple[WeakDerivative, ...]:
         """In loc between loc ± scale w, w Rayleigh; in log_scale between loc + scale m, m double-sided Maxwell, and z.

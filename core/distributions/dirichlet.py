@@ -11,6 +11,7 @@ from jensen.core.bijections import Positive, Simplex
 from jensen.core.checks import check_floating
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._tempered import like_field, powered
 from jensen.core.distributions.edge_cells import cell_excess, smallest
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.shapes import check_pair, check_value, noise_shape
@@ -105,6 +106,12 @@ class Dirichlet(NamedTuple):
         t = log_ratio(total_p, total, gap)[..., None] - log_ratio(a_p, a)
         parts = a_p * exp_less_tangent(t) + log_gamma_rest_divergence(a_p, a)
         return narrow(parts.sum(-1) - log_gamma_rest_divergence(total_p, total, gap), self.concentration)
+
+    def tempered(self, temperature: float | Tensor, /) -> "Dirichlet":
+        """Dirichlet((a - 1) / T + 1), where all of these are above 0."""
+        self._check()
+        t = like_field(temperature, self.concentration)
+        return Dirichlet(powered((double(self.concentration) - 1) / t + 1, t, self.concentration, "concentration"))
 
     def _check(self) -> None:
         check_floating("concentration", self.concentration)

@@ -11,6 +11,7 @@ from jensen.core.bijections import Positive
 from jensen.core.checks import check_floating
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._tempered import like_field
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.shapes import check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.support import moved_inside, outside, zero_density
@@ -88,6 +89,11 @@ class Exponential(NamedTuple):
         self._check()
         p._check()
         return exp_less_tangent(log_ratio(at_least_float32(p.rate), at_least_float32(self.rate)))
+
+    def tempered(self, temperature: float | Tensor, /) -> "Exponential":
+        """The exponential of rate b / T."""
+        self._check()
+        return Exponential((self.rate / like_field(temperature, self.rate)).to(self.rate.dtype))
 
     def _check(self) -> None:
         check_floating("rate", self.rate)

@@ -13,6 +13,7 @@ from jensen.core.checks import check_count, check_floating, described
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._tempered import like_field
 from jensen.core.distributions.diag_normal import DiagNormal
 from jensen.core.distributions.shapes import check_pair, check_value, noise_shape
 from jensen.core.distributions.support import moved_inside, outside, zero_density
@@ -141,6 +142,12 @@ class FullNormal(NamedTuple):
             at_least_float32(self.loc) - at_least_float32(p.loc)
         ).square().sum(-1)
         return normal_kl(zero, self.log_scale, zero, p.log_scale) + 0.5 * squares
+
+    def tempered(self, temperature: float | Tensor, /) -> "FullNormal":
+        """The normal of T times the covariance."""
+        t = like_field(temperature, self.loc)
+        log_scale = (bounded(self.log_scale) + 0.5 * torch.log(t)).to(self.loc.dtype)
+        return FullNormal(self.loc, log_scale, (self.lower * t.sqrt()[..., None]).to(self.loc.dtype))
 
     def _components(self, index: int | Sequence[int]) -> list[int]:
         """The components as a list without repetition, counted from 0."""

@@ -10,6 +10,7 @@ from jensen.core import keys
 from jensen.core.bijections import Positive
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._tempered import like_field, powered
 from jensen.core.distributions.edge_cells import cell_excess, smallest
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.gamma_tails import standard_gamma_cdf, standard_gamma_quantile
@@ -119,6 +120,13 @@ class Gamma(NamedTuple):
     def kl_per_dimension(self, p: "Gamma", /) -> Float[Tensor, "... d"]:
         """The terms of `kl`: (n, d)."""
         return narrow(self._kl_terms(p), self.concentration)
+
+    def tempered(self, temperature: float | Tensor, /) -> "Gamma":
+        """Gamma((a - 1) / T + 1, b / T), where that concentration is above 0."""
+        self._check()
+        t = like_field(temperature, self.rate)
+        a = powered((double(self.concentration) - 1) / t + 1, t, self.rate, "concentration")
+        return Gamma(a, (double(self.rate) / t).to(self.rate.dtype))
 
     def _log_densities(self, z: Tensor) -> Tensor:
         """Of z in float64, by component, without cells at the edge."""

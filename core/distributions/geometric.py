@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from jensen.core.checks import check_floating
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._tempered import like_field
 from jensen.core.distributions.bernoulli import Bernoulli
 from jensen.core.distributions.counts import before, count_noise, not_counts
 from jensen.core.distributions.shapes import check_pair, check_share, check_value, noise_shape
@@ -79,6 +80,12 @@ class Geometric(NamedTuple):
         """The Bernoullis' over self's p: (n, d)."""
         check_pair(self, p)
         return (self._tries().kl(p._tries()) / torch.sigmoid(double(self.logits))).to(self._type())
+
+    def tempered(self, temperature: float | Tensor, /) -> "Geometric":
+        """That of failures of probability (1 - p)^(1 / T): with r = -log(1 - p) / T, logits log(e^r - 1)."""
+        check_floating("logits", self.logits)
+        rate = F.softplus(double(self.logits)) / like_field(temperature, self.logits)
+        return Geometric((rate + torch.log(-torch.expm1(-rate))).to(self.logits.dtype))
 
     def _tries(self) -> Bernoulli:
         """Of one trial, (n, d, 1), in float64."""

@@ -11,6 +11,7 @@ from jensen.core.bijections import Interval
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._tempered import like_field
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.support import zero_density
 from jensen.core.numerics import at_least_float32
@@ -94,6 +95,12 @@ class Uniform(NamedTuple):
         left = at_least_float32(self.low) - at_least_float32(p.low)
         right = at_least_float32(p.high) - at_least_float32(self.high)
         return torch.where(beyond, torch.inf, torch.log1p((left + right) / self._width()))
+
+    def tempered(self, temperature: float | Tensor, /) -> "Uniform":
+        """Itself."""
+        self._check()
+        like_field(temperature, self.low)
+        return self
 
     def _at(self, u: Tensor) -> Tensor:
         return at_least_float32(self.low) + self._width() * at_least_float32(u)

@@ -9,6 +9,7 @@ from torch import Tensor
 from jensen.core.bijections import Positive
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._tempered import like_field, powered
 from jensen.core.distributions.edge_cells import cell_excess, largest
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.gamma import Gamma
@@ -98,6 +99,13 @@ class InverseGamma(NamedTuple):
         """The terms of `kl`: (n, d)."""
         check_pair(self, p)
         return self._inverse().kl_per_dimension(p._inverse())
+
+    def tempered(self, temperature: float | Tensor, /) -> "InverseGamma":
+        """InverseGamma((a + 1) / T - 1, b / T), for T < a + 1."""
+        self._check()
+        t = like_field(temperature, self.rate)
+        a = powered((double(self.concentration) + 1) / t - 1, t, self.rate, "concentration")
+        return InverseGamma(a, (double(self.rate) / t).to(self.rate.dtype))
 
     def _inverse(self) -> Gamma:
         """Of 1 / z."""

@@ -11,7 +11,9 @@ from torch.nn import functional as F
 from jensen.core import keys
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._tempered import like_field
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value, noise_shape
+from jensen.core.distributions.student_t import StudentT
 from jensen.core.distributions.support import moved_inside, outside, zero_density
 from jensen.core.distributions.uniform import inside
 from jensen.core.numerics import at_least_float32, bounded, exp_less_tangent
@@ -122,6 +124,12 @@ class Laplace(LocationScale):
         t, gap = self._distance(p)
         return exp_less_tangent(t) + torch.exp(t) * exp_less_tangent(-gap.abs() * torch.exp(-0.5 * t))
 
+    def tempered(self, temperature: float | Tensor, /) -> "Laplace":
+        """The Laplace of T times the scale."""
+        self._check()
+        change = torch.log(like_field(temperature, self.loc))
+        return Laplace(self.loc, (bounded(self.log_scale) + change).to(self.loc.dtype))
+
     @staticmethod
     def _standard_log_density(x: Tensor) -> Tensor:
         return -x.abs() - math.log(2)
@@ -189,6 +197,11 @@ class Cauchy(LocationScale):
         """
         t, gap = self._distance(p)
         return torch.log1p(torch.sinh(0.5 * t).square() + 0.25 * gap.square())
+
+    def tempered(self, temperature: float | Tensor, /) -> StudentT:
+        """Student's t of 2 / T - 1 degrees of freedom, for T < 2: the Cauchy is that of 1."""
+        self._check()
+        return StudentT(torch.ones_like(self.loc), self.loc, self.log_scale).tempered(temperature)
 
     @staticmethod
     def _standard_log_density(x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 from jensen.core.bijections import Positive
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._tempered import like_field
 from jensen.core.distributions.diag_normal import DiagNormal
 from jensen.core.distributions.edge_cells import largest, smallest
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value
@@ -90,6 +91,12 @@ class LogNormal(NamedTuple):
         """The terms of `kl`: (n, d)."""
         check_pair(self, p)
         return self._log().kl_per_dimension(p._log())
+
+    def tempered(self, temperature: float | Tensor, /) -> "LogNormal":
+        """LogNormal of loc + (T - 1) scale^2 and T times the variance of log z."""
+        t, log_scale = like_field(temperature, self.loc), bounded(self._log().log_scale)
+        loc, change = self.loc + (t - 1) * torch.exp(2 * log_scale), 0.5 * torch.log(t)
+        return LogNormal(loc.to(self.loc.dtype), (log_scale + change).to(self.loc.dtype))
 
     def _cell_excess(self, z: Tensor, log_z: Tensor) -> Tensor:
         """As `edge_cells.cell_excess`: log of scale (1 - Phi(x)) / phi(x), x the end's distance from loc over scale."""

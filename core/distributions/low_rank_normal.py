@@ -11,6 +11,7 @@ from jensen.core import keys
 from jensen.core.checks import check_floating
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._tempered import like_field
 from jensen.core.distributions.diag_normal import DiagNormal
 from jensen.core.distributions.full_normal import FullNormal
 from jensen.core.distributions.shapes import check_fields, check_pair, check_value, noise_shape
@@ -82,6 +83,13 @@ class LowRankNormal(NamedTuple):
         """KL(self || p) in nats per datum: (n,), that of the full normals. Never negative."""
         check_pair(self, p)
         return narrow(self.full().kl(p.full()), self.loc)
+
+    def tempered(self, temperature: float | Tensor, /) -> "LowRankNormal":
+        """The normal of T times the covariance."""
+        self._check()
+        t = like_field(temperature, self.loc)
+        log_scale = (bounded(self.log_scale) + 0.5 * torch.log(t)).to(self.loc.dtype)
+        return LowRankNormal(self.loc, log_scale, (self.factor * t.sqrt()[..., None]).to(self.loc.dtype))
 
     def full(self) -> FullNormal:
         """The same distribution with a full covariance, in float64."""

@@ -11,6 +11,7 @@ from jensen.core import keys
 from jensen.core.checks import check_floating
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._tempered import like_field
 from jensen.core.distributions.shapes import check_pair, check_value, noise_shape
 from jensen.core.distributions.support import moved_inside, outside, zero_density
 from jensen.core.numerics import at_least_float32, bounded, exp_less_tangent
@@ -83,6 +84,14 @@ class MatrixNormal(NamedTuple):
         rest = row_rest * (column_diagonal + column_rest) + row_diagonal * column_rest
         gap = p._whitened(at_least_float32(self.loc) - at_least_float32(p.loc)).square().sum((-2, -1))
         return own + 0.5 * (rest + gap)
+
+    def tempered(self, temperature: float | Tensor, /) -> "MatrixNormal":
+        """The normal of T times the covariance of rows."""
+        self._check()
+        t = like_field(temperature, self.row_log_scale)
+        log_scale = (bounded(self.row_log_scale) + 0.5 * torch.log(t)).to(self.loc.dtype)
+        lower = (self.row_lower * t.sqrt()[..., None]).to(self.loc.dtype)
+        return self._replace(row_log_scale=log_scale, row_lower=lower)
 
     def _factors(self) -> tuple[Tensor, Tensor]:
         """A, (n, p, p), and B, (n, q, q)."""

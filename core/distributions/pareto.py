@@ -10,6 +10,7 @@ from jensen.core import keys
 from jensen.core.bijections import Above, Positive
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._tempered import like_field, powered
 from jensen.core.distributions.edge_cells import cell_excess, largest
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value, noise_shape
@@ -102,6 +103,12 @@ class Pareto(NamedTuple):
         scale, a, p_scale, p_a = (at_least_float32(t) for t in (*self, *p))
         above = p_a * log_ratio(scale, p_scale)
         return torch.where(scale < p_scale, torch.inf, exp_less_tangent(log_ratio(p_a, a)) + above)
+
+    def tempered(self, temperature: float | Tensor, /) -> "Pareto":
+        """Pareto(m, (a + 1) / T - 1), for T < a + 1."""
+        self._check()
+        t = like_field(temperature, self.scale)
+        return Pareto(self.scale, powered((self.concentration + 1) / t - 1, t, self.scale, "concentration"))
 
     def _at(self, exponent: Tensor) -> Tensor:
         return at_least_float32(self.scale) * torch.exp(exponent / at_least_float32(self.concentration))

@@ -12,6 +12,7 @@ from jensen.core.bijections import Positive
 from jensen.core.checks import check_floating
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._tempered import like_field, powered
 from jensen.core.distributions.edge_cells import cell_excess, largest
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.shapes import check_fields, check_share, check_value, noise_shape
@@ -111,6 +112,14 @@ class StudentT(NamedTuple):
         rise = digamma_rest(half + 0.5) - digamma_rest(half) + torch.log1p(0.5 / half)
         terms = (half + 0.5) * rise - _log_constant(half) + double(bounded(self.log_scale))
         return narrow(terms.sum(-1), self.loc)
+
+    def tempered(self, temperature: float | Tensor, /) -> "StudentT":
+        """Student's t of df' = (df + 1) / T - 1 and scale' = scale (df / df')^(1 / 2), for T < df + 1."""
+        self._check()
+        t, df = like_field(temperature, self.loc), double(self.df)
+        after = (df + 1) / t - 1
+        log_scale = double(bounded(self.log_scale)) + 0.5 * (torch.log(df) - torch.log(after))
+        return StudentT(powered(after, t, self.df, "df"), self.loc, log_scale.to(self.loc.dtype))
 
     def _log_densities(self, x: Tensor) -> Tensor:
         """Of standardised values, by component."""

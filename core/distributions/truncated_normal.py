@@ -11,6 +11,7 @@ from jensen.core.bijections import Between
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._tempered import like_field
 from jensen.core.distributions.normal_piece import NormalPiece
 from jensen.core.distributions.shapes import check_fields, check_share, check_value, noise_shape
 from jensen.core.distributions.support import zero_density
@@ -93,6 +94,12 @@ class TruncatedNormal(NamedTuple):
         """sum_d log_scale + that of the standardised component, in nats: (n,)."""
         self._check()
         return narrow((self._piece().entropy() + double(bounded(self.log_scale))).sum(-1), self.loc)
+
+    def tempered(self, temperature: float | Tensor, /) -> "TruncatedNormal":
+        """That of T times the normal's variance, between the same ends."""
+        self._check()
+        change = 0.5 * torch.log(like_field(temperature, self.loc))
+        return self._replace(log_scale=(bounded(self.log_scale) + change).to(self.loc.dtype))
 
     def _piece(self) -> NormalPiece:
         """Of the standard normal, in float64."""

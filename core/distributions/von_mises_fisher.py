@@ -12,6 +12,7 @@ from jensen.core.bijections.stereographic import in_frame, unit
 from jensen.core.checks import check_floating
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
+from jensen.core.distributions._tempered import like_field
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.polar_angle import PolarAngle, log_uniform
 from jensen.core.distributions.shapes import check_pair, check_value, noise_shape
@@ -96,6 +97,12 @@ class VonMisesFisher(NamedTuple):
         far = other.log_normaliser() - angle.log_normaliser() + (p_k - k) * versine
         gap = 0.5 * (self._mean_direction() - p._mean_direction()).square().sum(-1)
         return narrow(torch.where(near, close, far) + p_k * (1 - versine) * gap, self.loc)
+
+    def tempered(self, temperature: float | Tensor, /) -> "VonMisesFisher":
+        """That of concentration k / T."""
+        self._check()
+        k = self.concentration / like_field(temperature, self.concentration)
+        return VonMisesFisher(self.loc, k.to(self.concentration.dtype))
 
     def _log_integral(self, angle: PolarAngle) -> Tensor:
         """log of the integral of e^(k (m . z - 1)) over the sphere."""

@@ -108,7 +108,7 @@ ROWS = {
     "distributions.Poisson of fields": fields(Poisson, rate=ONES),
     "distributions.NegativeBinomial of fields": fields(lambda r: NegativeBinomial(r, ZEROS), total_count=ONES),
     "distributions.Pareto of fields": fields(Pareto, scale=ONES, concentration=3 * ONES),
-    "distributions.VonMisesFisher of fields": fields(VonMisesFisher, loc=ONES, concentration=ONES[:, :1]),
+    "distributions.VonMisesFisher of fields": fields(lambda k: VonMisesFisher(ONES, k), concentration=ONES[:, :1]),
     "distributions.Gamma of fields": fields(Gamma, concentration=ONES, rate=ONES),
     "distributions.Beta of fields": fields(Beta, concentration1=ONES, concentration0=ONES),
     "distributions.Dirichlet of fields": fields(Dirichlet, concentration=ONES),

@@ -27,6 +27,7 @@ from jensen.laws import (
     quantiles,
     relaxations,
     supports,
+    tempering,
 )
 from jensen.laws._check import check, kind_of, laws_for, parametrize
 from jensen.laws._law import Law, Subject, law
@@ -89,6 +90,7 @@ __all__ = [
     "sandwiched",
     "shifts_pass_through",
     "supports",
+    "tempering",
     "terms_sum",
     "weights_are_slopes",
 ]

@@ -12,6 +12,7 @@ from jensen.core.bijections import Positive
 from jensen.core.checks import check_floating
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._tempered import like_field, powered
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.full_normal import FullNormal
 from jensen.core.distributions.shapes import check_value, noise_shape
@@ -85,6 +86,17 @@ class FullStudentT(NamedTuple):
         rise = digamma_rest(half + more) - digamma_rest(half) + torch.log1p(more / half)
         own = double(bounded(self.log_scale)).sum(-1) - self._log_constant()
         return narrow(own + (half + more) * rise, self.loc)
+
+    def tempered(self, temperature: float | Tensor, /) -> "FullStudentT":
+        """Student's t of df' = (df + d) / T - d and L' = L (df / df')^(1 / 2), for T < 1 + df / d."""
+        self._check()
+        d, df = self.loc.shape[-1], double(self.df)
+        t = like_field(temperature, self.loc)[..., 0]
+        after = (df + d) / t - d
+        change = 0.5 * (torch.log(df) - torch.log(after))[..., None]
+        log_scale = (bounded(self.log_scale) + change).to(self.loc.dtype)
+        lower = (self.lower * change[..., None].exp()).to(self.loc.dtype)
+        return FullStudentT(powered(after, t, self.df, "df"), self.loc, log_scale, lower)
 
     def _log_constant(self) -> Tensor:
         half, more = 0.5 * double(self.df), 0.5 * self.loc.shape[-1]

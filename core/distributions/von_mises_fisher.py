@@ -12,6 +12,7 @@ from jensen.core.bijections.stereographic import in_frame, unit
 from jensen.core.checks import check_floating
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
+from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions._tempered import like_field
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.polar_angle import PolarAngle, log_uniform
@@ -38,6 +39,7 @@ class VonMisesFisher(NamedTuple):
 
     reparameterised = True
     domains = {"concentration": Positive()}  # noqa: RUF012
+    sample_and_log_prob = sample_then_log_prob
 
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d"]:
         """Uniform noise (s, n, d) for `sample`."""

@@ -19,6 +19,7 @@ from jensen.core.exponential.family import (
     mean_parameters,
     natural_gradient,
 )
+from jensen.core.exponential.fisher import cramer_rao, fisher_information, observed_information, score_information
 from jensen.core.exponential.gammas import (
     ChiSquaredFamily,
     ExponentialDistributionFamily,
@@ -65,10 +66,14 @@ __all__ = [
     "PoissonFamily",
     "bregman",
     "covariance",
+    "cramer_rao",
     "family",
+    "fisher_information",
     "inner",
     "log_prob",
     "maximum_likelihood",
     "mean_parameters",
     "natural_gradient",
+    "observed_information",
+    "score_information",
 ]

@@ -12,11 +12,12 @@ import pytest
 import torch
 
 from jensen.core.distributions import DiagNormal
-from tests.doors import distributions, evidence, flows, foundations, gradients, objectives, public
+from tests.doors import distributions, evidence, exponential, flows, foundations, gradients, objectives, public
 from tests.doors.door import KEY, door
 from tests.doors.faults import faults
 
-ROWS = foundations.ROWS | flows.ROWS | distributions.ROWS | objectives.ROWS | gradients.ROWS | evidence.ROWS
+TABLES = (foundations, flows, distributions, exponential, objectives, gradients, evidence)
+ROWS = {name: row for table in TABLES for name, row in table.ROWS.items()}
 
 
 @pytest.mark.parametrize("row", ROWS)

@@ -6,8 +6,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import trees
-from jensen.core.contracts import Distribution, Event
-from jensen.core.exponential.family import ExponentialFamily, Natural, check_statistics, inner, mean_parameters
+from jensen.core.checks import check_floating
+from jensen.core.contracts import Distribution
+from jensen.core.exponential.family import (
+    ExponentialFamily,
+    Natural,
+    check_family,
+    check_statistics,
+    inner,
+    mean_parameters,
+)
 
 Q = TypeVar("Q", bound=Distribution)
 
@@ -26,15 +34,17 @@ class Conjugate(NamedTuple, Generic[Q]):
     @classmethod
     def around(cls, family: ExponentialFamily[Q], q: Q, nu: Float[Tensor, "*n"]) -> "Conjugate[Q]":
         """The prior of nu observations that are, on average, as those of q."""
+        check_family(family)
+        check_floating("nu", nu)
         mean = mean_parameters(family, family.natural(q))
         return cls(family, _times(family, nu, mean), nu)
 
-    def posterior(self, x: Event, /) -> "Conjugate[Q]":
+    def posterior(self, x: Tensor, /) -> "Conjugate[Q]":
         """After observations x (s, n, *event): chi + sum T(x), nu + s."""
         check_statistics("chi", self.chi, self.family)
+        check_floating("x", x, "s ...", "observations come first")
         statistics = self.family.statistics(x)
-        count = len(trees.leaves(x)[0])
-        return self._replace(chi=trees.map(lambda c, t: c + t.sum(0), self.chi, statistics), nu=self.nu + count)
+        return self._replace(chi=trees.map(lambda c, t: c + t.sum(0), self.chi, statistics), nu=self.nu + len(x))
 
     def log_density(self, eta: Natural, /) -> Float[Tensor, "..."]:
         """chi . eta - nu A(eta) in nats, without its normaliser: (n,)."""

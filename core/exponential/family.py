@@ -21,7 +21,7 @@ from torch.func import grad, hessian, vjp, vmap
 from jensen.core import trees
 from jensen.core.checks import check_floating, described
 from jensen.core.concrete import is_concrete
-from jensen.core.contracts import Event
+from jensen.core.contracts import Event, can
 from jensen.core.distributions.fields import check_domains
 
 Natural: TypeAlias = dict[str, Tensor]  # by statistic, (*n, *event) each
@@ -64,6 +64,8 @@ def log_prob(family: ExponentialFamily, eta: Natural, z: Event) -> Float[Tensor,
 
     The distribution's own log_prob keeps more digits where these terms are large, and knows its support.
     """
+    check_statistics("eta", eta, family)
+    check_floating("z", z)
     return inner(family, eta, family.statistics(z)) - family.log_partition(eta) + family.log_base(z)
 
 
@@ -93,6 +95,7 @@ def bregman(family: ExponentialFamily, eta: Natural, other: Natural) -> Float[Te
 
     By differences, so that its error is the rounding of A: the distribution's own kl keeps the digits of small ones.
     """
+    check_statistics("eta", eta, family)
     check_statistics("other", other, family)
     rise = family.log_partition(other) - family.log_partition(eta)
     return rise - inner(family, trees.map(torch.sub, other, eta), mean_parameters(family, eta))
@@ -103,8 +106,9 @@ def natural_gradient(family: ExponentialFamily, eta: Natural, gradient: Natural)
 
     By the derivative of eta in mu, which is F^-1, without a matrix. Where F is singular F times it is g even so.
     """
+    check_statistics("eta", eta, family)
     check_statistics("gradient", gradient, family)
-    _, pull = vjp(lambda mean: family.natural(family.from_mean(mean)), mean_parameters(family, eta))
+    pull = vjp(lambda mean: family.natural(family.from_mean(mean)), mean_parameters(family, eta))[1]
     return pull(gradient)[0]
 
 
@@ -118,12 +122,20 @@ def by_row(f: Callable[..., Tensor], family: ExponentialFamily, eta: Natural) ->
 
 def check_statistics(name: str, value: object, family: ExponentialFamily) -> None:
     """A dict with a tensor for each statistic of the family, of as many axes as it has, or more."""
+    check_family(family)
     if not isinstance(value, Mapping):
         keys = ", ".join(family.axes)
         raise TypeError(f"expected {name}, a dict with the keys {keys}, got {described(value)}: see `natural`")
     trees.check_keys(value, family.axes)
     for key, axes in family.axes.items():
         check_floating(f"{name}[{key!r}]", value[key], " ".join(["...", *"abc"[:axes]]), "axes of the event come last")
+
+
+def check_family(family: object) -> None:
+    """A value with the methods of an `ExponentialFamily`, and not its class."""
+    if isinstance(family, type) or not can(family, ExponentialFamily):
+        fix = "exponential.family(q) finds that of q"
+        raise TypeError(f"expected family, an exponential family as GammaFamily(), got {described(family)}: {fix}")
 
 
 def check_member(q: object, kind: type, family: ExponentialFamily) -> None:

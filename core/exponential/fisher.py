@@ -62,6 +62,8 @@ def observed_information(log_likelihood: Callable[[Tree], Tensor], theta: Tree) 
     estimate, which `cramer_rao` bounds.
     """
     check_function("log_likelihood", log_likelihood, "lambda theta: model(theta).log_prob(x).sum()")
+    for leaf in trees.leaves(theta) or [theta]:
+        check_floating("theta", leaf)
     vector, unravel = trees.ravel(theta)
     return -hessian(lambda v: _scalar(log_likelihood(unravel(v))))(vector)
 

@@ -7,10 +7,10 @@ from torch import Tensor
 from torch.func import jacrev
 
 from jensen.core import trees
-from jensen.core.checks import check_tensor
+from jensen.core.checks import check_floating
 from jensen.core.concrete import is_concrete
-from jensen.core.contracts import Distribution, Event
-from jensen.core.exponential.family import ExponentialFamily, Natural, by_row, covariance
+from jensen.core.contracts import Distribution
+from jensen.core.exponential.family import ExponentialFamily, Natural, by_row, check_family, covariance
 
 Q = TypeVar("Q", bound=Distribution)
 
@@ -26,17 +26,20 @@ class MaximumLikelihood(NamedTuple, Generic[Q]):
     standard_error: dict[str, Tensor]
 
 
-def maximum_likelihood(family: ExponentialFamily[Q], x: Event) -> MaximumLikelihood[Q]:
+def maximum_likelihood(family: ExponentialFamily[Q], x: Tensor) -> MaximumLikelihood[Q]:
     """The member whose mean parameters are the observations' mean statistics: x (s, n, *event), s of each of n data.
 
     With mu the mean of s statistics, of covariance F / s, a field f(mu) has variance J F J^T / s, J = df / dmu.
     ValueError for observations outside the support, and for those whose means no member has, as of one observation.
     """
-    for leaf in trees.leaves(x):
-        check_tensor("x", leaf, "s ...", "observations come first")
-    s = len(trees.leaves(x)[0])
+    check_family(family)
+    check_floating("x", x, "s ...", "observations come first")
+    s = len(x)
     mean = trees.map(lambda t: t.mean(0), family.statistics(x))
-    q = family.from_mean(mean)
+    try:
+        q = family.from_mean(mean)
+    except ValueError as error:
+        raise ValueError(f"expected x with mean statistics that a member has: {error}") from error
     _check_support(q, x)
     information = covariance(family, family.natural(q))
 
@@ -49,7 +52,7 @@ def maximum_likelihood(family: ExponentialFamily[Q], x: Event) -> MaximumLikelih
     return MaximumLikelihood(q, _by_field(variance.clamp_min(0).sqrt(), q, mean, family))
 
 
-def _check_support(q: Distribution, x: Event) -> None:
+def _check_support(q: Distribution, x: Tensor) -> None:
     log_p = q.log_prob(x)
     if is_concrete(log_p) and (log_p == -torch.inf).any():
         outside = int((log_p == -torch.inf).sum())

@@ -72,8 +72,8 @@ class GammaPoisson(NamedTuple):
 
     def log_evidence(self, x: Float[Tensor, "s *n d"], /) -> Float[Tensor, "*n"]:
         """sum_d log Gamma(a') - a' log b' - log Gamma(a) + a log b - sum log x!, a' and b' those of the posterior."""
-        factorials = torch.lgamma(double(x) + 1).sum((0, -1))
-        return gain(GammaFamily(), self.q, self.message(x)) - narrow(factorials, x)
+        learned = gain(GammaFamily(), self.q, self.message(x))
+        return learned - narrow(torch.lgamma(double(x) + 1).sum((0, -1)), x)
 
     def message(self, x: Float[Tensor, "s *n d"], /) -> Natural:
         """{"log": sum x, "z": -s}."""

@@ -74,7 +74,7 @@ def test_bayes_rule_of_means_and_variances():
     mean, variance = noise(12, 2, 3), positive(13, 2, 3)
 
     def log_density(pair):
-        of_mean = DiagNormal(pair.loc, 0.5 * torch.log(variance / pair.count)).log_prob(mean)
+        of_mean = DiagNormal(pair.loc, 0.5 * torch.log(variance / pair.strength)).log_prob(mean)
         return of_mean + InverseGamma(pair.concentration, pair.rate).log_prob(variance)
 
     likelihood = DiagNormal(mean, 0.5 * torch.log(variance)).log_prob(x).sum(0)
@@ -88,7 +88,7 @@ def test_bayes_rule_of_means_and_covariances():
 
     def log_density(pair, i):
         scale, at = np.linalg.inv(pair.scatter[i].numpy()), precision[i].numpy()
-        of_mean = stats.multivariate_normal(pair.loc[i].numpy(), np.linalg.inv(pair.count[i].item() * at))
+        of_mean = stats.multivariate_normal(pair.loc[i].numpy(), np.linalg.inv(pair.strength[i].item() * at))
         return of_mean.logpdf(mean[i].numpy()) + stats.wishart(pair.df[i].item(), scale).logpdf(at)
 
     for i in range(2):
@@ -148,7 +148,7 @@ def test_evidence_of_normals_by_scipy():
 
 def test_a_wishart_of_one_component_is_an_inverse_gamma():
     own = NormalInverseGamma(*(t[:, :1] for t in PAIRS["NormalInverseGamma"]))
-    wishart = NormalWishart(own.loc, own.count[:, 0], 2 * own.concentration[:, 0], 2 * own.rate[..., None])
+    wishart = NormalWishart(own.loc, own.strength[:, 0], 2 * own.concentration[:, 0], 2 * own.rate[..., None])
     x = observations("NormalInverseGamma")[..., :1]
     torch.testing.assert_close(wishart.log_evidence(x), own.log_evidence(x))
     torch.testing.assert_close(wishart.predictive().log_prob(x), own.predictive().log_prob(x))
@@ -160,7 +160,7 @@ def test_large_offsets_keep_their_digits_in_single_precision():
     far = NormalInverseGamma(1000 + 0 * x[0], 0 * x[0] + 1, 0 * x[0] + 2, 0 * x[0] + 1.5)
     single = NormalInverseGamma(*(t.float() for t in far)).posterior(x.float())
     torch.testing.assert_close(single.rate.double(), far.posterior(x.float().double()).rate, rtol=1e-4, atol=0)
-    wishart = NormalWishart(far.loc, far.count[:, 0], far.count[:, 0] + 4, torch.eye(3).double().expand(2, 3, 3))
+    wishart = NormalWishart(far.loc, far.strength[:, 0], far.strength[:, 0] + 4, torch.eye(3).double().expand(2, 3, 3))
     narrow = NormalWishart(*(t.float() for t in wishart)).posterior(x.float())
     exact = wishart.posterior(x.float().double()).scatter
     torch.testing.assert_close(narrow.scatter.double(), exact, rtol=1e-4, atol=1e-2)

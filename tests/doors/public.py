@@ -8,6 +8,7 @@ from jensen.core import (
     bounds,
     distributions,
     divergences,
+    exponential,
     flows,
     keys,
     minibatch,
@@ -24,7 +25,7 @@ from jensen.estimators import evidence, gradients
 from jensen.estimators.gradients import baselines, catalogue
 from jensen.estimators.inference import svgd
 
-PACKAGES = (distributions, divergences, bijections, ops, bounds, objectives, flows, gradients, evidence)
+PACKAGES = (distributions, exponential, divergences, bijections, ops, bounds, objectives, flows, gradients, evidence)
 MODULES = (
     keys, trees, minibatch, spelling, linear, mlp, conv, convnet, initial, vae, sbn, codebook, baselines, catalogue,
     svgd, spectral,
@@ -34,6 +35,9 @@ RECORDS = (
 )  # fmt: skip
 WITHOUT = {  # public names without a door
     "bounds.NAMES": "a constant",
+    "exponential.ExponentialFamily": "a Protocol",
+    "exponential.Natural": "a type",
+    "exponential.MaximumLikelihood": "a record of results",
     "objectives.NAMES": "a constant",
     "objectives.Decomposition": "a record of results",
     "objectives.Terms": "a record of results",

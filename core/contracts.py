@@ -120,6 +120,20 @@ class Cdf(Distribution, Protocol):
 
 
 @runtime_checkable
+class Characteristic(Distribution, Protocol):
+    """E e^(i t z) of each component at t (s, n, d), complex; `distributions.characteristic` checks it."""
+
+    def characteristic(self, t: Tensor, /) -> Tensor: ...
+
+
+@runtime_checkable
+class MomentGenerating(Distribution, Protocol):
+    """log E e^(t z) of each component at t (s, n, d), finite around 0, inf where it diverges."""
+
+    def log_mgf(self, t: Tensor, /) -> Tensor: ...
+
+
+@runtime_checkable
 class Temperable(Distribution, Protocol):
     """Powers q^(1 / temperature), normalised, for a number or a tensor (n,); `distributions.tempered` checks it."""
 
@@ -260,6 +274,19 @@ class LatentModel(Protocol):
     def likelihood(self, params: Params, z: Event, /) -> Distribution: ...
     def log_prior(self, params: Params, z: Event, /) -> Tensor: ...
     def log_joint(self, params: Params, x: Tensor, z: Event, /) -> Tensor: ...
+
+
+@runtime_checkable
+class Amortised(LatentModel, Protocol):
+    """A model whose q is built from an encoder's outputs: posterior_of(params, encoded(params, x)) = posterior(params, x).
+
+    `encoded` gives a row of numbers per datum, (n, e), which may have any real values; `units` is what each of them is
+    moved in, (n, e), such as standard deviations for a mean.
+    """
+
+    def encoded(self, params: Params, x: Tensor, /) -> Tensor: ...
+    def posterior_of(self, params: Params, outputs: Tensor, /) -> Distribution: ...
+    def units(self, outputs: Tensor, /) -> Tensor: ...
 
 
 C = TypeVar("C")

@@ -1,5 +1,5 @@
-"""Inference algorithms: State, Info, init, update and fit, in that order in each."""
+"""Inference algorithms: State, Info, init, update and fit, in that order in each; and steps from an encoder's q."""
 
-from jensen.estimators.inference import svgd
+from jensen.estimators.inference import iterative, semi_amortised, svgd
 
-__all__ = ["svgd"]
+__all__ = ["iterative", "semi_amortised", "svgd"]

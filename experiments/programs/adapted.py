@@ -5,7 +5,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from jensen.core.contracts import Distribution, Event, Key, LatentModel
+from jensen.core.contracts import Amortised, Distribution, Event, Key, LatentModel, can
 from jensen.core.objectives import Objective
 from jensen.core.trees import Params
 
@@ -14,6 +14,10 @@ class ImageModel(LatentModel, Protocol):
     """A latent-variable model of pixels, which knows what pixels by themselves are worth."""
 
     def independent(self, x: Tensor, /) -> Distribution: ...
+
+
+class AmortisedImageModel(Amortised, ImageModel, Protocol):
+    """A latent-variable model of pixels whose q is built from an encoder's outputs."""
 
 
 @dataclass(frozen=True)
@@ -43,3 +47,24 @@ class Adapted:
 
     def independent(self, x: Tensor, /) -> Distribution:
         return self.model.independent(x)
+
+
+@dataclass(frozen=True)
+class AdaptedAmortised(Adapted):
+    """The same of a model whose q is built from an encoder's outputs."""
+
+    model: AmortisedImageModel
+
+    def encoded(self, params: Params, x: Tensor, /) -> Tensor:
+        return self.model.encoded(params, x)
+
+    def posterior_of(self, params: Params, outputs: Tensor, /) -> Distribution:
+        return self.objective.posterior(self.model.posterior_of(params, outputs))
+
+    def units(self, outputs: Tensor, /) -> Tensor:
+        return self.model.units(outputs)
+
+
+def adapted(model: ImageModel, objective: Objective) -> Adapted:
+    """The model with the objective's posterior, and all that it is capable of."""
+    return AdaptedAmortised(model, objective) if can(model, Amortised) else Adapted(model, objective)

@@ -18,7 +18,7 @@ from jensen.experiments.data.batches import Epochs
 from jensen.experiments.data.images import Images
 from jensen.experiments.data.pixels import binarise
 from jensen.experiments.programs import learned
-from jensen.experiments.programs.adapted import Adapted, ImageModel
+from jensen.experiments.programs.adapted import ImageModel, adapted
 from jensen.experiments.programs.density import Joint, Reconstruction
 from jensen.experiments.programs.estimation import Estimation
 from jensen.experiments.report.drawn import drawn
@@ -176,4 +176,4 @@ class LatentProgram:
     @property
     def adapted(self) -> ImageModel:
         """The model with the posterior that the objective gives it."""
-        return Adapted(self.model, self.estimation.the_objective)
+        return adapted(self.model, self.estimation.the_objective)

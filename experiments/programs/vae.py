@@ -9,10 +9,12 @@ from torch.nn import functional as F
 
 from jensen.core.models.latent import posteriors, vae
 from jensen.core.models.latent.likelihoods import LIKELIHOODS
+from jensen.core.models.latent.vae import VAE
 from jensen.experiments.data.images import ImageData, Images
 from jensen.experiments.programs.adapted import ImageModel
 from jensen.experiments.programs.estimation import Estimation, spelled
 from jensen.experiments.programs.images import Flat, ImageSettings
+from jensen.experiments.programs.refinement import Refined, Refinement
 from jensen.experiments.run.config import FREE
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
@@ -46,6 +48,7 @@ class Vae(ImageSettings):
     posterior: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(posteriors.POSTERIORS) + "}")] = "diag"
     """The family of q(z | x), with its sizes where others are wanted, as in "low-rank(5)" or "iaf(8)". The density of
     iaf at given z, which annealing in evaluate takes, costs a pass of its networks for every dimension: it is slow."""
+    refinement: Flat[Refinement] = Refinement()
     estimation: Flat[Estimation] = Estimation()
     optimiser: Flat[Optimiser] = Optimiser()
     run: Flat[Run] = Run()
@@ -55,6 +58,7 @@ class Vae(ImageSettings):
     def check(self) -> None:
         """Raises an InputError for the first setting that cannot work."""
         super().check()
+        self.refinement.check()
         if self.likelihood not in LIKELIHOODS:
             raise InputError(f"expected --likelihood of {', '.join(LIKELIHOODS)}, got {self.likelihood!r}")
         binary, grey = LIKELIHOODS[self.likelihood].binary, self.images.treatment == "grey"
@@ -77,14 +81,19 @@ class Vae(ImageSettings):
             raise InputError("the mlp has no --channels: leave it out, or use --network conv")
 
     def words(self) -> str:
-        family = "" if self.posterior == Vae.posterior else f", {self.posterior} posterior"
-        return f"{self.likelihood} likelihood{family}"
+        family = "" if self.posterior == Vae.posterior else f"{self.posterior} posterior"
+        return ", ".join(filter(None, (f"{self.likelihood} likelihood", family, self.refinement.words)))
 
     def caution(self) -> str:
         return CAUTIONS.get(self.likelihood, "")
 
     def model(self, images: Images) -> ImageModel:
         """InputError for images that the network does not fit."""
+        plain = self.plain(images)
+        return Refined(plain, self.refinement) if self.refinement.refine_steps else plain
+
+    def plain(self, images: Images) -> VAE:
+        """The model whose q is the encoder's."""
         activation, likelihood = getattr(F, self.activation), LIKELIHOODS[self.likelihood]
         family = posteriors.parse(self.posterior)
         if self.network == "mlp":

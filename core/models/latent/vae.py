@@ -34,6 +34,7 @@ from jensen.core.models.latent.posteriors import DIAG, Posterior
 from jensen.core.nn import convnet
 from jensen.core.nn import mlp as mlps
 from jensen.core.nn.initial import Initialiser, he, xavier
+from jensen.core.numerics import bounded
 from jensen.core.trees import Params, Tree, check_keys
 
 Activation = Callable[[Tensor], Tensor]
@@ -82,6 +83,11 @@ class VAE:
             )
         loc, log_scale, extra = outputs.split([self.latent, self.latent, expected - 2 * self.latent], -1)
         return self.family(params["posterior"], DiagNormal(loc, log_scale), extra)
+
+    def units(self, outputs: Float[Tensor, "n e"], /) -> Float[Tensor, "n e"]:
+        """exp(log_scale) for loc, 1 for all else: steps of one size suit posteriors of any width."""
+        scale = torch.exp(bounded(outputs[:, self.latent : 2 * self.latent]))
+        return torch.cat([scale, torch.ones_like(outputs[:, self.latent :])], -1)
 
     def prior(self, params: Params, n: int, /) -> Distribution:
         """N(0, I) with fields (n, d), in the parameters' dtype."""

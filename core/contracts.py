@@ -278,7 +278,7 @@ class LatentModel(Protocol):
 
 @runtime_checkable
 class Amortised(LatentModel, Protocol):
-    """A model whose q is built from an encoder's outputs: posterior_of(params, encoded(params, x)) = posterior(params, x).
+    """A model whose posterior(params, x) is posterior_of(params, encoded(params, x)).
 
     `encoded` gives a row of numbers per datum, (n, e), which may have any real values; `units` is what each of them is
     moved in, (n, e), such as standard deviations for a mean.

@@ -1,9 +1,9 @@
 """Semi-amortised inference (Kim et al., 2018): an encoder's q, and steps of each datum's own up the ELBO from there.
 
 Approximates  the q of a family with the highest ELBO for each datum, to which q tends as steps are added
-With          phi_t+1 = phi_t + step_size (1 - t / steps) units clip(units g_t), g_t the gradient of the ELBO in phi_t by
-              `stl` at s samples of each step's own, the same for all data, so that the q of a datum depends on no other;
-              no number moves by more than step_size units at once
+With          phi_t+1 = phi_t + step_size (1 - t / steps) units clip(units g_t), g_t the gradient of the ELBO in phi_t
+              by `stl` at s samples of each step's own, the same for all data: the q of a datum depends on no other. No
+              number moves by more than step_size units at once
 Requires      a reparameterised q, built from a row of real numbers phi for each datum, as `posterior_of` builds a VAE's
 Unbiased when as a bound always: q_T is a distribution, and its ELBO at fresh noise is at most log p(x) on average; the
               gradient of E ELBO(q_T) too, in all that log_p, build and start are made of, where the steps are

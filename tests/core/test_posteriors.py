@@ -147,7 +147,7 @@ def test_names_have_sizes():
 
 def test_an_encoder_of_another_family_and_a_name_for_a_family_raise():
     params = of("diag").init(KEY, X)
-    with pytest.raises(ValueError, match="expected an encoder of 9 outputs for 3 latents, got 6"):
+    with pytest.raises(ValueError, match=r"expected outputs \(n, 9\), got \(4, 6\): an encoder's for 3 latents"):
         of("full").posterior(params, X)
     with pytest.raises(KeyError, match="missing 'posterior'"):
         of("diag").posterior({name: part for name, part in params.items() if name != "posterior"}, X)

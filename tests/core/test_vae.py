@@ -169,5 +169,5 @@ def test_an_encoder_that_lacks_its_last_layer_raises():
     x = data(model)
     params = model.init(KEY, x)
     del params["encoder"]["2"]
-    with pytest.raises(ValueError, match="expected an encoder of 6 outputs for 3 latents, got 7"):
+    with pytest.raises(ValueError, match=r"expected outputs \(n, 6\), got \(5, 7\): an encoder's for 3 latents"):
         model.posterior(params, x)

@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from jensen.core import keys, minibatch, spelling, trees
-from jensen.core.models.latent import likelihoods, sbn, vae
+from jensen.core.models.latent import likelihoods, posteriors, sbn, vae
 from jensen.core.models.quantised import codebook
 from jensen.core.nn import conv, convnet, initial, linear, mlp
 from tests.doors.door import KEY, Free, also, door, only
@@ -103,16 +103,25 @@ ROWS = {
     "vae.mlp": door(
         vae.mlp, data=64, hidden=only((6,), 6, (0,), ("6",)), latent=D, activation=torch.tanh,
         likelihood=only(likelihoods.BERNOULLI, "bernoulli", type(likelihoods.BERNOULLI), None),
+        posterior=only(posteriors.DIAG, "diag", type(posteriors.DIAG), None),
     ),
     "vae.conv": door(
         vae.conv, image=only(IMAGE, (8, 8), 64), channels=only((2,), (), 2, (0,)), latent=D, activation=F.relu,
-        likelihood=only(likelihoods.BERNOULLI, "bernoulli", None),
+        likelihood=only(likelihoods.BERNOULLI, "bernoulli", None), posterior=only(posteriors.DIAG, "diag", None),
     ),
     "vae.VAE.init": door(VAE.init, key=KEY, x=also(X, X.mean(0), X.mean(0, keepdim=True), X[:1], X[:, :60])),
     "vae.VAE.init of a conv": door(CONV_VAE.init, key=KEY, x=also(X, X.mean(0), X[:1], X[:, :60])),
     "vae.VAE.posterior": door(
         VAE.posterior, params=only(VAE_PARAMS, {}, 3, X), x=also(X, X.double(), X[:, :60], 0.5 * X),
     ),
+    "vae.VAE.encoded": door(
+        VAE.encoded, params=only(VAE_PARAMS, {}, 3, X), x=also(X, X.double(), X[:, :60], 0.5 * X),
+    ),
+    "vae.VAE.posterior_of": door(
+        VAE.posterior_of, params=only(VAE_PARAMS, {}, 3, X), outputs=also(torch.zeros(N, 2 * D), torch.zeros(N, D)),
+    ),
+    "vae.VAE.units": door(VAE.units, outputs=torch.zeros(N, 2 * D)),
+    "posteriors.parse": door(posteriors.parse, text=only("iaf(8)", "iaff", "low-rank(a)", 3, None)),
     "vae.VAE.prior": door(VAE.prior, params=only(VAE_PARAMS, {}, 3, X), n=N),
     "vae.VAE.likelihood": door(VAE.likelihood, params=only(VAE_PARAMS, {}, 3), z=LATENTS),
     "vae.VAE.log_prior": door(VAE.log_prior, params=only(VAE_PARAMS, {}, 3), z=only(Z, *LATENTS.wrong[1:])),

@@ -5,15 +5,16 @@ import math
 import torch
 
 from jensen.core import bounds, keys
-from jensen.core.distributions import Bernoulli, Categorical, DiagNormal
+from jensen.core.distributions import Bernoulli, Categorical, DiagNormal, Given, Joint
 from jensen.estimators import gradients as g
 from jensen.estimators.gradients import baselines, catalogue
-from jensen.estimators.inference import svgd
+from jensen.estimators.inference import iterative, semi_amortised, svgd
 from tests.doors.door import KEY, also, door, only
 
 S, N, D = 4, 5, 3
 NORMAL, BINARY = DiagNormal(torch.zeros(N, D), torch.zeros(N, D)), Bernoulli(torch.zeros(N, D))
 CHOICE = Categorical(torch.zeros(N, D, 4))
+JOINT = Joint(z=NORMAL, c=Given({}, lambda params, z: Bernoulli(z["z"])))
 LOG_W = torch.zeros(S, N)
 SCALAR, MIXED = (lambda log_w: log_w.mean()), (lambda log_w: log_w.mean(0).flip(0))
 EACH, ONE_BOUND = bounds.iwae, bounds.elbo
@@ -25,6 +26,10 @@ TEMPERATURE = also(0.5, 0.0, -1.0, math.inf, torch.ones(2), torch.tensor(math.na
 
 def total(z):
     return z.flatten(2).sum(-1)
+
+
+def total_of_all(z):
+    return total(z["z"]) + total(z["c"])
 
 
 LOG_P = also(total, lambda z: z.sum(), lambda z: z, lambda z: total(z).detach().numpy(), lambda z: total(z) > 0)
@@ -39,6 +44,9 @@ def estimator(function, q, other, **options):
 
 CONTROL = also(total, lambda t: t.sum(), lambda t: t)
 BASELINE = also(baselines.leave_one_out, baselines.Learned, lambda *_: torch.zeros(3, 7), lambda *_: 3.0)
+
+BUILD = also(lambda phi: DiagNormal(*phi.chunk(2, -1)), lambda phi: Bernoulli(phi), lambda phi: phi)
+CLIMB = {"build": BUILD, "start": torch.zeros(N, 2 * D), "key": KEY}
 
 ROWS = {
     "gradients.pathwise": estimator(g.pathwise, NORMAL, (BINARY,), **ANY),
@@ -68,6 +76,14 @@ ROWS = {
     "gradients.concrete": estimator(g.concrete, BINARY, (NORMAL,), **ANY, temperature=TEMPERATURE),
     "gradients.gumbel_straight_through": estimator(
         g.gumbel_straight_through, BINARY, (NORMAL,), **ANY, temperature=TEMPERATURE
+    ),
+    "gradients.mixed": door(
+        g.mixed, log_p=also(total_of_all, lambda z: z["z"], lambda z: 3.0), q=also(JOINT, NORMAL),
+        noise=only(JOINT.noise(KEY, S), NORMAL.noise(KEY, S), {"z": 3.0}, {"x": NORMAL.noise(KEY, S)}), **ANY,
+        how=only(
+            {"z": g.pathwise, "c": g.score}, {"z": g.pathwise}, {"z": "stl", "c": g.score}, "stl",
+            {"z": g.exact, "c": g.score},
+        ),
     ),
     "gradients.wake": estimator(g.wake, BINARY, (), **ANY),
     "gradients.wake_theta": estimator(g.wake_theta, BINARY, (), **ANY),
@@ -111,5 +127,17 @@ ROWS = {
         svgd.fit, log_p=also(total, lambda z: z.sum(), lambda z: z), particles=keys.normal(KEY, (4, D)),
         steps=also(2, 0),
         step_size=also(0.1, -0.1, math.inf), kernel="rbf",
+    ),
+    "semi_amortised.refine": door(
+        semi_amortised.refine, log_p=also(total, lambda z: z.sum(), lambda z: z), **CLIMB, steps=2, s=also(2, 0),
+        step_size=also(0.1, -0.1, math.inf), differentiable=True,
+        units=only(torch.ones(N, 2 * D), torch.ones(N, D), 3, "x"),
+    ),
+    "iterative.init": door(
+        iterative.init, key=KEY, e=also(4, 0), hidden=only((3,), 3, (0,), (2.5,)), dtype=only(torch.float32, "float32"),
+    ),
+    "iterative.refine": door(
+        iterative.refine, params=only(iterative.init(KEY, 2 * D, (3,)), {}, 3),
+        log_p=also(total, lambda z: z.sum(), lambda z: z), **CLIMB, steps=2, s=also(2, 0),
     ),
 }  # fmt: skip

@@ -23,12 +23,12 @@ from jensen.core.models.quantised import codebook
 from jensen.core.nn import conv, convnet, initial, linear, mlp
 from jensen.estimators import evidence, gradients
 from jensen.estimators.gradients import baselines, catalogue
-from jensen.estimators.inference import svgd
+from jensen.estimators.inference import iterative, semi_amortised, svgd
 
 PACKAGES = (distributions, exponential, divergences, bijections, ops, bounds, objectives, flows, gradients, evidence)
 MODULES = (
     keys, trees, minibatch, spelling, linear, mlp, conv, convnet, initial, vae, sbn, codebook, baselines, catalogue,
-    svgd, spectral,
+    svgd, semi_amortised, iterative, spectral,
 )  # fmt: skip
 RECORDS = (
     "Annealed", "BayesFactor", "Bridge", "Evidence", "Harmonic", "Laplace", "Mode", "Probabilities", "Sandwich", "Smc",
@@ -42,6 +42,7 @@ WITHOUT = {  # public names without a door
     "objectives.Decomposition": "a record of results",
     "objectives.Terms": "a record of results",
     "objectives.Objective": "a Protocol",
+    "distributions.Given": "a record, checked where it is called",
     "gradients.baselines": "a module, with rows of its own",
     "flows.spectral": "a module, with rows of its own",
     "flows.from_zuko": "takes what is zuko's, which need not be installed: its tests have what it refuses",

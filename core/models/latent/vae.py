@@ -77,15 +77,13 @@ class VAE:
         """q(z) of any outputs, one row per datum, as of an encoder: they may have any real values."""
         _check(params)
         expected = _outputs(self.family, self.latent)
-        if outputs.shape[-1] != expected:
-            raise ValueError(
-                f"expected an encoder of {expected} outputs for {self.latent} latents, got {outputs.shape[-1]}"
-            )
+        check_floating("outputs", outputs, f"n {expected}", f"an encoder's for {self.latent} latents of this posterior")
         loc, log_scale, extra = outputs.split([self.latent, self.latent, expected - 2 * self.latent], -1)
         return self.family(params["posterior"], DiagNormal(loc, log_scale), extra)
 
     def units(self, outputs: Float[Tensor, "n e"], /) -> Float[Tensor, "n e"]:
         """exp(log_scale) for loc, 1 for all else: steps of one size suit posteriors of any width."""
+        check_floating("outputs", outputs, f"n {_outputs(self.family, self.latent)}", "one row per datum")
         scale = torch.exp(bounded(outputs[:, self.latent : 2 * self.latent]))
         return torch.cat([scale, torch.ones_like(outputs[:, self.latent :])], -1)
 

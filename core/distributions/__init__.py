@@ -6,6 +6,7 @@ Each states its Support, the Noise that `sample` is a function of, and its Close
 
 from jensen.core.distributions._draw import draw, sample_and_log_prob, sample_and_score
 from jensen.core.distributions._from_torch import FromTorch, from_torch
+from jensen.core.distributions._generating import characteristic, log_mgf
 from jensen.core.distributions._tempered import tempered
 from jensen.core.distributions.bernoulli import Bernoulli, check_binary
 from jensen.core.distributions.beta import Beta
@@ -78,10 +79,12 @@ __all__ = [
     "TruncatedNormal",
     "Uniform",
     "VonMisesFisher",
+    "characteristic",
     "check_binary",
     "draw",
     "from_real",
     "from_torch",
+    "log_mgf",
     "sample_and_log_prob",
     "sample_and_score",
     "tempered",

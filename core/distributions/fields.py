@@ -8,7 +8,7 @@ A distribution declares which values a constrained field may have by a class att
         domains = {"concentration": Positive(), "rate": Positive()}
 
 Fields that are not named may have any real values. A field that is a distribution, as a pushforward's base, has its
-own; one that is a dict of tensors has a dict of bijections.
+own; one that is a dict of tensors has a dict of bijections. The parameters of a `Given` are any real numbers.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +19,7 @@ from torch import Tensor
 from jensen.core.checks import check_distribution, described
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Bijection, can
+from jensen.core.distributions.joint import Joint
 from jensen.core.trees import Tree
 
 Q = TypeVar("Q")
@@ -85,6 +86,8 @@ def _walk(domain: Tree, q: Tree, tree: Tree, step: Callable[[Bijection, Tensor],
         return step(domain, tree)
     if isinstance(domain, Mapping):
         return {name: _walk(domain.get(name), None, each, step) for name, each in tree.items()}
+    if isinstance(q, Joint):
+        return Joint(**{name: _walk(None, part, tree.latents[name], step) for name, part in q.latents.items()})
     if not isinstance(q, tuple):
         return tree
     fields = getattr(q, "_fields", None)

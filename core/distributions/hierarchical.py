@@ -1,109 +1,131 @@
-"""Two stochastic layers: q(z1 | x) q(z2 | z1)."""
+"""Several stochastic layers in one vector: q(z1 | x) q(z2 | z1) q(z3 | z1, z2) ..."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
-from jensen.core import trees
+from jensen.core import keys
 from jensen.core.bijections import Concatenated, Real
-from jensen.core.checks import check_floating
-from jensen.core.contracts import Bijection, Constrained, Distribution, Key, can
-from jensen.core.distributions.support import moved_inside, some_value, zero_density
-from jensen.core.trees import Params, Static
+from jensen.core.checks import check_count, check_floating, described
+from jensen.core.contracts import Bijection, Constrained, Distribution, Key, Noise, can
+from jensen.core.distributions.joint import Given, Joint, Latents, Part
+from jensen.core.trees import Params, Static, leaves
 
 
 class Hierarchical(NamedTuple):
-    """q(z1 | x) q(z2 | z1) of one family, with z = (z1, z2) on the last axis, (s, n, d1 + d2).
+    """A `Joint` whose latents are parts of one vector z = (z1, z2, ...), (s, n, d1 + d2 + ...).
 
-    `condition` is a pure function of `params` and of z1 (s, n, d1) alone; it and d2 are no leaves of the tree, but
-    `trees.Static(condition)` and `trees.Static(d2)`. log_prob evaluates it at the z1 of its argument, so that
-    `trees.stop(q)` stops parameters alone: the path through z1 into q(z2 | z1) remains, as doubly reparameterised
-    gradients of a hierarchy need (Bauer and Mnih, 2021).
+        q = Hierarchical.of((DiagNormal(loc, log_scale), 20), (Given(params, condition), 10))
 
-    Support       the family's, of both layers
-    Noise         the family's, (s, n, d1 + d2)
+    The condition of a layer is a function of all layers before it, side by side, (s, n, d1 + ...). Layers may be of
+    different families. As for `Joint`, `trees.stop(q)` detaches parameters alone: the path through z1 into q(z2 | z1)
+    remains, as doubly reparameterised gradients of a hierarchy need (Bauer and Mnih, 2021).
+
+    Support       the product of the layers' supports
+    Noise         a tuple of the layers' noise, (s, n, ...) each
     Closed forms  none
     """
 
-    first: Distribution  # q(z1 | x): fields (n, d1)
-    params: Params  # of `condition`
-    condition: Static[Callable[[Params, Tensor], Distribution]]  # params, z1 (s, n, d1) -> q(z2 | z1): (s, n, d2)
-    second: Static[int]  # d2
+    layers: tuple[Part, ...]
+    sizes: Static[tuple[int, ...]]  # d1, d2, ...
+
+    @classmethod
+    def of(cls, *layers: tuple[Part, int]) -> "Hierarchical":
+        """Pairs of a layer and the size of its last axis."""
+        for i, pair in enumerate(layers):
+            if not isinstance(pair, tuple) or len(pair) != 2:
+                raise TypeError(
+                    f"expected pairs of (distribution, size), got {described(pair)} at {i}: write (Given(params, f), 2)"
+                )
+            check_count(f"layers[{i}]'s size", pair[1])
+        parts, sizes = zip(*layers, strict=True)
+        Joint(**dict(zip(_names(len(parts)), parts, strict=True)))  # refuses what is no chain of latents
+        return cls(parts, Static(sizes))
 
     @property
     def reparameterised(self) -> bool:
-        return self.first.reparameterised
+        return self._joint().reparameterised
 
-    def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n d ..."]:
-        """The family's noise for both layers, (s, n, d1 + d2), or (s, n, d1 + d2, 2) for betas."""
-        self._field()
-        return trees.map(lambda t: F.pad(t, (0, self.second.value)), self.first).noise(key, s)
+    def noise(self, key: Key, s: int, /) -> tuple[Noise, ...]:
+        """Each layer's noise."""
+        return tuple(self._joint().noise(key, s).values())
 
-    def sample(self, noise: Float[Tensor, "s n d ..."], /) -> Float[Tensor, "s n d ..."]:
-        """z1 from the noise's first d1 components, then z2 given z1 from the rest; differentiable where `first` is."""
-        check_floating("noise", noise)
-        noise1, noise2 = self._split(noise, axis=self._field().ndim)
-        z1 = self.first.sample(noise1)
-        return torch.cat([z1, self._given(z1).sample(noise2)], -1)
+    def sample(self, noise: tuple[Noise, ...], /) -> Float[Tensor, "s n d ..."]:
+        """Each layer given those before it, side by side; differentiable where all layers are."""
+        return self._side_by_side(self._joint().sample(self._named(noise)))
+
+    def sample_and_log_prob(
+        self, noise: tuple[Noise, ...], /
+    ) -> tuple[Float[Tensor, "s n d ..."], Float[Tensor, "s n"]]:
+        """The sample of this noise and its log density, in nats per datum, in one pass through the conditions."""
+        z, log_q = self._joint().sample_and_log_prob(self._named(noise))
+        return self._side_by_side(z), log_q
 
     def log_prob(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:
-        """log q(z1 | x) + log q(z2 | z1) in nats per datum: (s, n, d1 + d2) -> (s, n)."""
+        """log q(z1 | x) + log q(z2 | z1) + ... in nats per datum: (s, n, d1 + d2 + ...) -> (s, n)."""
         check_floating("z", z)
-        z1, z2 = self._split(z)
-        log_first = self.first.log_prob(z1)
-        never = log_first.detach() == -torch.inf
-        to = some_value(z1, self.first.bijection()) if can(self.first, Constrained) else 0.0
-        log_second = self._given(moved_inside(z1, never, to)).log_prob(z2)
-        return zero_density(log_first + log_second, never | (log_second.detach() == -torch.inf))
+        sizes = self.sizes.value
+        if not z.ndim or z.shape[-1] != sum(sizes):
+            raise ValueError(
+                f"expected z with {' + '.join(map(str, sizes))} components on the last axis, got {tuple(z.shape)}"
+            )
+        return self._joint().log_prob(dict(zip(_names(len(sizes)), z.split(sizes, -1), strict=True)))
 
     def bijection(self) -> Bijection:
-        """The family's for each layer, or `Real` where it has none.
+        """Each layer's, or `Real` where it has none.
 
-        TypeError for a discrete family, and for one whose support is a function of its fields: that of z2 moves with
-        z1.
+        TypeError for a discrete layer, and for one whose support is a function of its fields, which moves with the
+        layers before.
         """
-        name = type(self.first).__name__
-        if not self.reparameterised:
-            raise TypeError(f"expected a continuous family, got {name}: no bijection maps real numbers onto its values")
-        part = self.first.bijection() if can(self.first, Constrained) else Real()
-        if isinstance(part, Real):
-            return part
-        if trees.leaves(part):
-            kind = type(part).__name__.lower()
-            raise TypeError(f"expected a support that is no function of the fields, got {name} on an {kind} of its own")
-        return Concatenated.of((part, self._field().shape[-1]), (part, self.second.value))
+        joint = self._joint()
+        draw = joint.noise(keys.key(0, leaves(self)[0].device), 1)
+        parts = [_bijection(q) for q in joint.conditionals(draw).values()]
+        if all(isinstance(part, Real) for part in parts):
+            return Real()
+        return Concatenated.of(*zip(parts, self.sizes.value, strict=True))
 
-    def _given(self, z1: Tensor) -> Distribution:
-        """q(z2 | z1)."""
-        conditional = self.condition.value(self.params, z1)
-        if type(conditional) is not type(self.first):
+    def _named(self, noise: tuple[Noise, ...]) -> dict[str, Noise]:
+        if not isinstance(noise, tuple) or len(noise) != len(self.layers):
             raise TypeError(
-                f"expected q(z2 | z1) of q(z1)'s family {type(self.first).__name__}, got "
-                f"{type(conditional).__name__}: both layers share one kind of noise"
+                f"expected noise, a tuple with that of each of {len(self.layers)} layers, got {described(noise)}: "
+                "draw q.noise(key, s)"
             )
-        expected, shape = (*z1.shape[:-1], self.second.value), trees.leaves(conditional)[0].shape
-        if shape != expected:
-            raise ValueError(
-                f"expected q(z2 | z1) with fields {expected}, got {tuple(shape)}: "
-                "one row per sample and datum, of as many components as the last field says"
-            )
-        return conditional
+        return dict(zip(_names(len(noise)), noise, strict=True))
 
-    def _field(self) -> Tensor:
-        """The first of q(z1)'s fields, which all have one shape."""
-        fields = trees.leaves(self.first)
-        if any(t.shape != fields[0].shape for t in fields):
-            raise TypeError(f"expected a q(z1) with fields (n, d1) alone, got {type(self.first).__name__}")
-        return fields[0]
+    def _side_by_side(self, z: Latents) -> Tensor:
+        found = tuple(each.shape[-1] for each in z.values())
+        if found != self.sizes.value:
+            raise ValueError(f"expected layers of sizes {self.sizes.value}, got {found}: state those of the samples")
+        return torch.cat(list(z.values()), -1)
 
-    def _split(self, z: Tensor, axis: int = -1) -> list[Tensor]:
-        sizes = [self._field().shape[-1], self.second.value]
-        if not -z.ndim <= axis < z.ndim or z.shape[axis] != sum(sizes):
-            raise ValueError(
-                f"expected z = (z1, z2) with {sizes[0]} + {sizes[1]} components on the last axis, got {tuple(z.shape)}"
-            )
-        return list(z.split(sizes, axis))
+    def _joint(self) -> Joint:
+        layers = (Given(p.params, _Beside(p)) if isinstance(p, Given) else p for p in self.layers)
+        return Joint(**dict(zip(_names(len(self.layers)), layers, strict=True)))
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """A layer's condition as a function of named layers: of all before it, side by side."""
+
+    layer: Given
+
+    def __call__(self, params: Params, z: Latents) -> Distribution:
+        return Given(params, self.layer.condition)(torch.cat(list(z.values()), -1))
+
+
+def _names(layers: int) -> list[str]:
+    return [f"z{i + 1}" for i in range(layers)]
+
+
+def _bijection(q: Distribution) -> Bijection:
+    name = type(q).__name__
+    if not q.reparameterised:
+        raise TypeError(f"expected a continuous family, got {name}: no bijection maps real numbers onto its values")
+    part = q.bijection() if can(q, Constrained) else Real()
+    if leaves(part):
+        kind = type(part).__name__.lower()
+        raise TypeError(f"expected a support that is no function of the fields, got {name} on an {kind} of its own")
+    return part

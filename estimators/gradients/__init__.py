@@ -7,6 +7,7 @@ those of q.
 from jensen.estimators.gradients import baselines, catalogue
 from jensen.estimators.gradients._dreg import dreg
 from jensen.estimators.gradients._measure_valued import measure_valued
+from jensen.estimators.gradients._mixed import mixed
 from jensen.estimators.gradients._pathwise import analytic_kl, log_weights, pathwise, stl
 from jensen.estimators.gradients._score import muprop, score, vargrad
 from jensen.estimators.gradients.antithetic import arm, arsm, disarm
@@ -30,6 +31,7 @@ __all__ = [
     "local_reparameterisation",
     "log_weights",
     "measure_valued",
+    "mixed",
     "muprop",
     "pathwise",
     "rebar",

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.func import grad, vmap
 
@@ -20,10 +20,9 @@ from jensen.core import bounds, trees
 from jensen.core.bounds.derivatives import checked
 from jensen.core.bounds.weights import check_log_weights
 from jensen.core.checks import check_distribution, check_floating, check_number
-from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Bound, Derivatives, Distribution, Event, can
 from jensen.estimators.gradients import catalogue
-from jensen.estimators.gradients.contract import difference, event_sum
+from jensen.estimators.gradients.contract import additive, difference, event_sum
 
 Baseline: TypeAlias = Callable[[Bound, Tensor, Distribution, Event], Tensor]
 
@@ -47,7 +46,7 @@ def leave_one_out(
     check_log_weights(log_w)
     catalogue.check_baseline("leave_one_out", q, bound, *log_w.shape)
     return bounds.choose(
-        _additive(bound, log_w), lambda: _mean_of_others(log_w), lambda: _finite(_bound_of_others(bound, log_w))
+        additive(bound, log_w), lambda: _mean_of_others(log_w), lambda: _finite(_bound_of_others(bound, log_w))
     )
 
 
@@ -58,7 +57,7 @@ def vimco(
     check_log_weights(log_w)
     catalogue.check_baseline("vimco", q, bound, *log_w.shape)
     return bounds.choose(
-        _additive(bound, log_w), lambda: _mean_of_others(log_w), lambda: _finite(_bound_of_swaps(bound, log_w))
+        additive(bound, log_w), lambda: _mean_of_others(log_w), lambda: _finite(_bound_of_swaps(bound, log_w))
     )
 
 
@@ -171,12 +170,6 @@ def _of_each(bound: Bound, sets: Float[Tensor, "t s n"]) -> Float[Tensor, "s n"]
     if can(bound, Derivatives):
         return rearrange(checked(bound, rearrange(sets, "t s n -> t (s n)")), "(s n) -> s n", s=sets.shape[1])
     return torch.stack([checked(bound, each) for each in sets.unbind(1)])
-
-
-def _additive(bound: Bound, log_w: Float[Tensor, "s n"]) -> bool | Bool[Tensor, ""]:
-    """`bounds.additive`, as a bool where it can be read: then nothing is computed for the other case."""
-    known = bounds.additive(bound, log_w)
-    return bool(known) if isinstance(known, Tensor) and is_concrete(known) else known
 
 
 def _mean_of_others(log_w: Tensor, of_none: float = 0.0) -> Tensor:

@@ -14,10 +14,9 @@ from torch import Tensor
 from jensen.core import bounds, trees
 from jensen.core.bounds.derivatives import check_bound
 from jensen.core.checks import check_choice, check_count, check_distribution
-from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Bound, ClosedForm, Distribution, Enumerable, MeasureValued, Relaxable, can
 from jensen.core.distributions import Bernoulli, Categorical
-from jensen.estimators.gradients.contract import check_independent
+from jensen.estimators.gradients.contract import additive, check_independent
 
 
 @dataclass(frozen=True)
@@ -190,8 +189,8 @@ def _check_bound(name: str, row: Row, q: Distribution | None, bound: Bound | Non
         raise ValueError(f"{name} needs {TAKES['smooth']}, and vr_max is not differentiable at ties: use {row.instead}")
     if row.bounds in ("additive", "several"):
         like = _like(q, s or 2, n)
-        fits = _additive(bound, like)
-        if fits is not None and fits != (row.bounds == "additive"):
+        fits = additive(bound, like)
+        if isinstance(fits, bool) and fits != (row.bounds == "additive"):
             check_independent(bound, like)
             raise ValueError(f"{name} needs {TAKES[row.bounds]}, got bound = {bound}: use {row.instead}")
 
@@ -200,11 +199,3 @@ def _like(q: Distribution | None, s: int, n: int) -> Float[Tensor, "s n"]:
     """Log weights of 0 in q's type."""
     field = next(iter(trees.leaves(q)), torch.zeros(())) if q is not None else torch.zeros(())
     return torch.zeros(s, n, dtype=field.dtype, device=field.device)
-
-
-def _additive(bound: Bound, like: Float[Tensor, "s n"]) -> bool | None:
-    """None where it cannot be decided, under torch.compile."""
-    known = bounds.additive(bound, like)
-    if isinstance(known, bool):
-        return known
-    return bool(known) if is_concrete(known) else None

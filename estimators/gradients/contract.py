@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from jensen.core import bounds, trees
@@ -112,6 +112,12 @@ def check_independent(bound: Bound, log_w: Float[Tensor, "s n"]) -> None:
     together, apart = bound(point)[0], bound(torch.cat([point[:, :1], point[:, 1:] - 1], 1))[0]
     if is_concrete(together) and not torch.isclose(together, apart, equal_nan=True):
         raise ValueError("expected a bound (s, n) -> (n,), got one that mixes data: reduce over samples alone, axis 0")
+
+
+def additive(bound: Bound, log_w: Float[Tensor, "s n"]) -> bool | Bool[Tensor, ""]:
+    """`bounds.additive`, as a bool where it can be read: then nothing is computed for the other case."""
+    known = bounds.additive(bound, log_w)
+    return bool(known) if isinstance(known, Tensor) and is_concrete(known) else known
 
 
 def shares(bound: Bound, log_w: Float[Tensor, "s n"]) -> Float[Tensor, "s n"]:

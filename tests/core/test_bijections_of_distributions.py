@@ -6,8 +6,7 @@ from torch import distributions as td
 from torch.func import jacrev
 
 from jensen.core import bijections, flows, keys, trees
-from jensen.core.distributions import Bernoulli, Beta, DiagNormal, Gamma, Hierarchical, Pushforward, from_torch
-from jensen.core.trees import Static
+from jensen.core.distributions import Bernoulli, Beta, DiagNormal, Gamma, Given, Hierarchical, Pushforward, from_torch
 
 KEY = keys.key(13)
 ONE = torch.ones(2, 3, dtype=torch.float64)
@@ -18,7 +17,7 @@ ABOVE = bijections.Above(torch.tensor([1.0, -2.0, 30.0], dtype=torch.float64))
 
 def layers(q):
     """Both layers alike."""
-    return Hierarchical(q, {}, Static(lambda params, z: trees.map(lambda t: t.expand_as(z), q)), Static(3))
+    return Hierarchical.of((q, 3), (Given({}, lambda params, z: trees.map(lambda t: t.expand_as(z), q)), 3))
 
 
 CHOSEN = {

@@ -14,6 +14,7 @@ from jensen.core.distributions import (
     DiagNormal,
     Dirichlet,
     Gamma,
+    Given,
     Hierarchical,
     Pushforward,
     from_real,
@@ -21,7 +22,6 @@ from jensen.core.distributions import (
     to_real,
 )
 from jensen.core.distributions.fields import check_domains
-from jensen.core.trees import Static
 
 KEY = keys.key(6)
 ONE = torch.ones(2, 3, dtype=torch.float64)
@@ -31,7 +31,7 @@ FAMILIES = {
     "Dirichlet": Dirichlet(2 * ONE),
     "FromTorch": from_torch(td.Independent(td.Weibull(2 * ONE, 3 * ONE), 1)),
     "Pushforward": Pushforward(Gamma(2 * ONE, 3 * ONE), (Positive(),)),
-    "Hierarchical": Hierarchical(Gamma(2 * ONE, 3 * ONE), {"a": ONE}, Static(lambda p, z: Gamma(z, z)), Static(3)),
+    "Hierarchical": Hierarchical.of((Gamma(2 * ONE, 3 * ONE), 3), (Given({"a": ONE}, lambda p, z: Gamma(z, z)), 3)),
 }
 each = pytest.mark.parametrize("q", FAMILIES.values(), ids=FAMILIES)
 

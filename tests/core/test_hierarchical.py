@@ -13,8 +13,8 @@ from jensen.core.distributions import (
     Dirichlet,
     FullNormal,
     Gamma,
+    Given,
     Hierarchical,
-    LinearBernoulli,
     Pushforward,
     from_torch,
 )
@@ -31,9 +31,8 @@ def noise(*shape):
 
 def bernoulli():
     params = {"weight": 0.5 * noise(D2, D1), "bias": 0.5 * noise(D2)}
-    return Hierarchical(
-        Bernoulli(0.5 * noise(N, D1)), params, Static(lambda p, z: Bernoulli(z @ p["weight"].T + p["bias"])), Static(D2)
-    )
+    second = Given(params, lambda p, z: Bernoulli(z @ p["weight"].T + p["bias"]))
+    return Hierarchical.of((Bernoulli(0.5 * noise(N, D1)), D1), (second, D2))
 
 
 def normal():
@@ -42,7 +41,7 @@ def normal():
         return DiagNormal(loc, p["log_scale"].expand_as(loc))
 
     first = DiagNormal(noise(N, D1), 0.3 * noise(N, D1))
-    return Hierarchical(first, {"weight": noise(D2, D1), "log_scale": 0.2 * noise(D2)}, Static(condition), Static(D2))
+    return Hierarchical.of((first, D1), (Given({"weight": noise(D2, D1), "log_scale": 0.2 * noise(D2)}, condition), D2))
 
 
 def values():
@@ -52,36 +51,34 @@ def values():
 
 def test_the_log_probability_is_that_of_both_layers():
     q, z = bernoulli(), values()
-    given = z[..., :D1] @ q.params["weight"].T + q.params["bias"]
-    expected = bernoulli_log_density(z[..., :D1], q.first.logits) + bernoulli_log_density(z[..., D1:], given)
+    first, second = q.layers
+    given = z[..., :D1] @ second.params["weight"].T + second.params["bias"]
+    expected = bernoulli_log_density(z[..., :D1], first.logits) + bernoulli_log_density(z[..., D1:], given)
     torch.testing.assert_close(q.log_prob(z), expected)
     torch.testing.assert_close(q.log_prob(z).exp().sum(0), torch.ones(N, dtype=torch.float64))
 
 
 def test_reparameterised_samples_are_those_of_the_layers():
-    q, eps = normal(), noise(4, N, D1 + D2)
+    q, eps = normal(), (noise(4, N, D1), noise(4, N, D2))
+    first, second = q.layers
     z = q.sample(eps)
     assert q.reparameterised
     assert not bernoulli().reparameterised
-    given = q.condition.value(q.params, z[..., :D1])
-    torch.testing.assert_close(z[..., D1:], given.loc + given.log_scale.exp() * eps[..., D1:])
-    expected = normal_log_density(z[..., :D1], *q.first) + normal_log_density(z[..., D1:], *given)
+    given = second(z[..., :D1])
+    torch.testing.assert_close(z[..., D1:], given.loc + given.log_scale.exp() * eps[1])
+    expected = normal_log_density(z[..., :D1], *first) + normal_log_density(z[..., D1:], *given)
     torch.testing.assert_close(q.log_prob(z), expected)
 
 
 def test_a_stopped_value_keeps_the_path_through_the_condition():
     """Parameters of both layers are constants; d log q / d z1 still has the term of q(z2 | z1)."""
     q, z = normal(), noise(3, N, D1 + D2)
-
-    def total(first, params):
-        return trees.stop(q._replace(first=first, params=params)).log_prob(z).sum()
-
-    for slope in trees.leaves(grad(total, (0, 1))(q.first, q.params)):
+    for slope in trees.leaves(grad(lambda q: trees.stop(q).log_prob(z).sum())(q)):
         assert torch.equal(slope, torch.zeros_like(slope))
     stopped = trees.stop(q)
     slope = grad(lambda z: stopped.log_prob(z).sum())(z)
     torch.testing.assert_close(slope, grad(lambda z: q.log_prob(z).sum())(z))
-    alone = grad(lambda z1: q.first.log_prob(z1).sum())(z[..., :D1])
+    alone = grad(lambda z1: q.layers[0].log_prob(z1).sum())(z[..., :D1])
     assert (slope[..., :D1] - alone).abs().min() > 1e-6
 
 
@@ -105,41 +102,49 @@ def same_fields(params, z1):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_every_family_of_fields_of_one_shape_has_layers(name):
-    """log_prob is that of the layers, of samples that are theirs with the noise of both side by side."""
-    q = Hierarchical(FAMILIES[name], {"like": FAMILIES[name]}, Static(same_fields), Static(D2))
-    noise_of_both = q.noise(KEY, 4)
-    z = q.sample(noise_of_both)
+def test_every_family_has_layers(name):
+    """log_prob is that of the layers, of samples that are theirs with the noise of each."""
+    q = Hierarchical.of((FAMILIES[name], D1), (Given({"like": FAMILIES[name]}, same_fields), D2))
+    eps = q.noise(KEY, 4)
+    z = q.sample(eps)
     z1, z2 = z.split([D1, D2], -1)
-    first, second = noise_of_both.split([D1, D2], trees.leaves(q.first)[0].ndim)
-    given = same_fields({"like": q.first}, z1)
-    assert torch.equal(z1, q.first.sample(first))
-    assert torch.equal(z2, given.sample(second))
-    torch.testing.assert_close(q.log_prob(z), q.first.log_prob(z1) + given.log_prob(z2))
+    given = same_fields({"like": FAMILIES[name]}, z1)
+    assert torch.equal(z1, FAMILIES[name].sample(eps[0]))
+    assert torch.equal(z2, given.sample(eps[1]))
+    torch.testing.assert_close(q.log_prob(z), FAMILIES[name].log_prob(z1) + given.log_prob(z2))
     assert q.log_prob(z).shape == (4, N)
 
 
-@pytest.mark.parametrize(
-    "first",
-    [
-        FullNormal(*torch.zeros(2, N, D1), torch.zeros(N, D1, D1)),
-        LinearBernoulli(torch.zeros(N, 4), torch.zeros(D1, 4), torch.zeros(D1)),
-        Hierarchical(Bernoulli(noise(N, D1)), {"a": noise(3)}, Static(lambda p, z: Bernoulli(z)), Static(D1)),
-    ],
-    ids=lambda q: type(q).__name__,
-)
-def test_families_of_other_fields_are_refused_alike(first):
-    q = Hierarchical(first, {}, Static(lambda p, z: first), Static(D2))
-    z = torch.zeros(2, N, D1 + D2)
-    message = rf"expected a q\(z1\) with fields \(n, d1\) alone, got {type(first).__name__}"
-    for call in (lambda: q.noise(KEY, 2), lambda: q.sample(z), lambda: q.log_prob(z)):
-        with pytest.raises(TypeError, match=message):
-            call()
+def test_layers_may_be_of_several_families_and_the_third_is_given_both_before_it():
+    def coins(p, z):
+        return Bernoulli(z + p["shift"])
+
+    def rates(p, z):
+        return Gamma(1 + z.square().sum(-1, keepdim=True), p["rate"].expand(*z.shape[:-1], 1))
+
+    params = {"shift": noise(D1), "rate": noise(1).exp()}
+    full = FullNormal(noise(N, D1), 0.2 * noise(N, D1), noise(N, D1, D1))
+    q = Hierarchical.of((full, D1), (Given(params, coins), D1), (Given(params, rates), 1))
+    z = q.sample(q.noise(KEY, 5))
+    z1, z2, z3 = z.split([D1, D1, 1], -1)
+    expected = full.log_prob(z1) + coins(params, z1).log_prob(z2) + rates(params, z[..., : 2 * D1]).log_prob(z3)
+    torch.testing.assert_close(q.log_prob(z), expected)
+    assert not q.reparameterised
+    with pytest.raises(TypeError, match="expected a continuous family, got Bernoulli"):
+        q.bijection()
 
 
 def test_wrong_sizes_raise():
     q = bernoulli()
-    with pytest.raises(ValueError, match=r"expected z = \(z1, z2\) with 2 \+ 3 components on the last axis, got"):
+    with pytest.raises(ValueError, match=r"expected z with 2 \+ 3 components on the last axis, got"):
         q.log_prob(torch.zeros(4, N, D1, dtype=torch.float64))
-    with pytest.raises(ValueError, match=r"expected q\(z2 \| z1\) with fields \(4, 2, 4\), got \(4, 2, 3\)"):
-        q._replace(second=Static(4)).log_prob(torch.zeros(4, N, 6, dtype=torch.float64))
+    wrong = q._replace(sizes=Static((2, 4)))
+    eps = wrong.noise(KEY, 2)
+    with pytest.raises(ValueError, match=r"expected layers of sizes \(2, 4\), got \(2, 3\)"):
+        wrong.sample(eps)
+    with pytest.raises(TypeError, match="expected noise, a tuple with that of each of 2 layers, got a tensor"):
+        q.sample(noise(4, N, D1 + D2))
+    with pytest.raises(TypeError, match="expected pairs of"):
+        Hierarchical.of(Bernoulli(noise(N, D1)), 2)
+    with pytest.raises(TypeError, match="nothing precedes it"):
+        Hierarchical.of((q.layers[1], D2))

@@ -17,13 +17,13 @@ from jensen.core.distributions import (
     DiagNormal,
     Dirichlet,
     Gamma,
+    Given,
     Hierarchical,
     LinearBernoulli,
     LinearCategorical,
     Pushforward,
     from_torch,
 )
-from jensen.core.trees import Static
 
 KEY = keys.key(12)
 ONE = torch.ones(2, 2, dtype=torch.float64)
@@ -39,14 +39,14 @@ MADE = {
     "log-normal": Pushforward(UNIT, (bijections.Positive(),)),
     "logistic normal": Pushforward(UNIT, (bijections.Simplex(),)),
     "shifted gamma": Pushforward(Gamma(3 * ONE, ONE), (bijections.Above(torch.tensor(1.0).double()),)),
-    "Hierarchical of gammas": Hierarchical(
-        Gamma(3 * ONE, ONE), {"rate": ONE[0]}, Static(lambda p, z: Gamma(2 + 0 * z, p["rate"] + z)), Static(2)
+    "Hierarchical of gammas": Hierarchical.of(
+        (Gamma(3 * ONE, ONE), 2), (Given({"rate": ONE[0]}, lambda p, z: Gamma(2 + 0 * z, p["rate"] + z)), 2)
     ),
-    "Hierarchical of betas": Hierarchical(
-        Beta(3 * ONE, 2 * ONE), {}, Static(lambda p, z: Beta(2 + z, 3 - z)), Static(2)
+    "Hierarchical of betas": Hierarchical.of(
+        (Beta(3 * ONE, 2 * ONE), 2), (Given({}, lambda p, z: Beta(2 + z, 3 - z)), 2)
     ),
-    "Hierarchical of Dirichlets": Hierarchical(
-        Dirichlet(3 * ONE), {}, Static(lambda p, z: Dirichlet(2 + z)), Static(2)
+    "Hierarchical of Dirichlets": Hierarchical.of(
+        (Dirichlet(3 * ONE), 2), (Given({}, lambda p, z: Dirichlet(2 + z)), 2)
     ),
     **{name: from_torch(td.Independent(d, 1)) for name, d in INDEPENDENT.items()},
 }
@@ -93,12 +93,13 @@ def discrete(dtype=torch.float64):
     """Those whose log_prob takes relaxed values, with the fields (1, 2) or (1, 1, 2) of one logit 0.3 and -0.7."""
     logits, eye = torch.tensor([[0.3, -0.7]], dtype=dtype), torch.eye(2, dtype=dtype)
     nothing = torch.zeros(2, dtype=dtype)
-    given = Static(lambda p, z: Bernoulli(z + p["shift"]))
     return {
         "Bernoulli": Bernoulli(logits),
         "LinearBernoulli": LinearBernoulli(logits, eye, nothing),
         "LinearBernoulli of samples": LinearBernoulli(logits[None], eye, nothing),
-        "Hierarchical": Hierarchical(Bernoulli(logits[:, :1]), {"shift": logits[0, 1:]}, given, Static(1)),
+        "Hierarchical": Hierarchical.of(
+            (Bernoulli(logits[:, :1]), 1), (Given({"shift": logits[0, 1:]}, lambda p, z: Bernoulli(z + p["shift"])), 1)
+        ),
     }
 
 

@@ -26,7 +26,7 @@ OPTIONS = {
     "relax": {"control": lambda t: t.flatten(2).sum(-1)},
     "sum_and_sample": {"top": 2},
 }
-NO_ESTIMATORS = {"local_reparameterisation", "log_weights", "relaxed_density", "second_moment", "sleep_phi"}
+NO_ESTIMATORS = {"local_reparameterisation", "log_weights", "mixed", "relaxed_density", "second_moment", "sleep_phi"}
 
 
 def log_p(z):

@@ -16,8 +16,7 @@ from torch import Tensor
 from jensen import laws
 from jensen.core import keys
 from jensen.core.contracts import Distribution
-from jensen.core.distributions import Beta, ContinuousBernoulli, Dirichlet, Gamma, Hierarchical
-from jensen.core.trees import Static
+from jensen.core.distributions import Beta, ContinuousBernoulli, Dirichlet, Gamma, Given, Hierarchical
 from jensen.estimators.evidence import annealed_importance, bdmc, importance, linear, smc
 from tests.estimators import normalisers as gates
 from tests.estimators.normalisers import F64, KEY
@@ -138,7 +137,7 @@ def test_two_layers_of_a_constrained_family():
     truth = math.log(integrate.dblquad(joint, 0, 20, 0, 20)[0])
     ones = torch.ones(1, 1, dtype=F64)
     given = lambda params, z1: Gamma(torch.ones_like(z1), z1 / 2 + 1)  # noqa: E731
-    prior = Hierarchical(Gamma(ones, ones), {}, Static(given), Static(1))
+    prior = Hierarchical.of((Gamma(ones, ones), 1), (Given({}, given), 1))
     log_joint = lambda z: prior.log_prob(z) + normal(0.7)(of([[-0.5]]), z.sum(-1, keepdim=True))  # noqa: E731
     for estimate in (smc(log_joint, prior, KEY, 200), annealed_importance(log_joint, prior, KEY, 100, linear(12))):
         gates.near(estimate, of([truth]))

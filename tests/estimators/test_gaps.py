@@ -13,11 +13,11 @@ from jensen.core.distributions import (
     Dirichlet,
     FullNormal,
     Gamma,
+    Given,
     Hierarchical,
     Pushforward,
     from_torch,
 )
-from jensen.core.trees import Static
 from jensen.estimators.diagnostics import Gaps, fit_each, inference_gaps
 from tests.estimators.test_pathwise import model
 
@@ -103,7 +103,7 @@ def gamma_given(params, z):
 
 def two_gammas(concentration, rate, log_concentration, log_rate):
     params = {"log_concentration": row(log_concentration), "log_rate": row(log_rate)}
-    return Hierarchical(Gamma(row(concentration), row(rate)), params, Static(gamma_given), Static(1))
+    return Hierarchical.of((Gamma(row(concentration), row(rate)), 1), (Given(params, gamma_given), 1))
 
 
 TARGETS = {

@@ -1,6 +1,7 @@
 """Two layers of latents: each estimator is right for the parameters of both, and of the model's inner layer."""
 
 from functools import partial
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -8,8 +9,7 @@ from torch.func import grad, vmap
 
 from jensen import laws
 from jensen.core import bounds, keys
-from jensen.core.distributions import Bernoulli, DiagNormal, Hierarchical
-from jensen.core.trees import Static
+from jensen.core.distributions import Bernoulli, DiagNormal, Given, Hierarchical
 from jensen.estimators import gradients as g
 from jensen.estimators.gradients import baselines
 from jensen.laws import gates
@@ -25,7 +25,7 @@ def conditional(params, z1):
 
 
 def posterior(phi):
-    return Hierarchical(DiagNormal(**phi["first"]), phi["second"], Static(conditional), Static(1))
+    return Hierarchical.of((DiagNormal(**phi["first"]), 1), (Given(phi["second"], conditional), 1))
 
 
 def log_joint(theta, z):
@@ -95,16 +95,32 @@ def test_both_layers_have_their_exact_gradient(estimate, bound, s):
     laws.mean_is_exact(lambda key, reps: flat(draws(estimate, s, reps, key), 1), flat(exact(bound, s)), KEY)
 
 
+class FixedSample(NamedTuple):
+    """q with another sample."""
+
+    q: Hierarchical
+    z: torch.Tensor
+
+    reparameterised = True
+
+    def noise(self, key, s):
+        return self.q.noise(key, s)
+
+    def sample(self, noise):
+        return self.z
+
+    def log_prob(self, z):
+        return self.q.log_prob(z)
+
+
 def test_the_gate_sees_a_conditional_whose_input_is_cut():
     """The planted bug: z2 drawn from q(z2 | z1) at a detached z1, so that the path from z1 to z2 is missing."""
 
-    class Cut(Hierarchical):
-        def sample(self, noise):
-            z1 = self.first.sample(noise[..., :1])
-            return torch.cat([z1, conditional(self.params, z1.detach()).sample(noise[..., 1:])], -1)
-
     def wrong(log_p, q, eps):
-        return g.dreg(log_p, Cut(*q), eps)
+        first, second = q.layers
+        z1 = first.sample(eps[0])
+        cut = torch.cat([z1, conditional(second.params, z1.detach()).sample(eps[1])], -1)
+        return g.dreg(log_p, FixedSample(q, cut), eps)
 
     with pytest.raises(AssertionError, match="standard errors off"):
         laws.mean_is(flat(draws(wrong, 2)["phi"], 1), flat(exact(gates.iwae, 2)["phi"]), errors=10)
@@ -117,8 +133,8 @@ def test_discrete_layers_have_their_exact_gradient():
 
     def q_of(phi):
         second = {"slope": phi["slope"], "shift": phi["shift"]}
-        return Hierarchical(
-            Bernoulli(phi["first"]), second, Static(lambda p, z1: Bernoulli(p["slope"] * z1 + p["shift"])), Static(1)
+        return Hierarchical.of(
+            (Bernoulli(phi["first"]), 1), (Given(second, lambda p, z1: Bernoulli(p["slope"] * z1 + p["shift"])), 1)
         )
 
     def log_p(z):

@@ -15,6 +15,7 @@ from jensen.core.distributions import (
     Dirichlet,
     FullNormal,
     Gamma,
+    Given,
     Hierarchical,
     Pushforward,
 )
@@ -127,7 +128,7 @@ def test_what_has_no_dimensions_or_no_mean_raises():
     with pytest.raises(TypeError, match="one family"):
         collapse(planted()[0], Bernoulli(torch.zeros(500, 10)))
     with pytest.raises(TypeError, match=r"pass q\.sample"):
-        active_units(Hierarchical(planted()[0], {}, lambda *_: None, 2))
+        active_units(Hierarchical.of((planted()[0], 2), (Given({}, lambda params, z: planted()[0]), 2)))
     with pytest.raises(ValueError, match="n >= 2 data, got \\(1, 2\\)"):
         active_units(torch.zeros(1, 2))
 
@@ -224,7 +225,7 @@ def test_information_needs_a_family_with_a_kl():
     for x, y in zip(a, b, strict=True):
         torch.testing.assert_close(x, y)
     flow = Pushforward(q, flows.real_nvp(KEY, 2, n=5, dtype=torch.float64))
-    for wrong, p in ((full, q), (flow, flow), (Hierarchical(q, {}, lambda *_: q, 2), q)):
+    for wrong, p in ((full, q), (flow, flow), (Hierarchical.of((q, 2), (Given({}, lambda params, z: q), 2)), q)):
         with pytest.raises(TypeError, match=f"of (one|a) family.* got {type(wrong).__name__}"):
             aggregate_information(wrong, p, KEY)
 

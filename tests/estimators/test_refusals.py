@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from jensen.core import bounds, keys
-from jensen.core.distributions import Bernoulli, Categorical, DiagNormal, FullNormal, Gamma, Hierarchical
-from jensen.core.trees import Static
+from jensen.core.distributions import Bernoulli, Categorical, DiagNormal, Gamma, Given, Hierarchical
 from jensen.estimators import gradients as g
 from jensen.estimators.gradients import baselines
 
@@ -13,9 +12,8 @@ KEY = keys.key(3)
 NORMAL, BINARY = DiagNormal(torch.zeros(2, 3), torch.zeros(2, 3)), Bernoulli(torch.zeros(2, 3))
 CHOICE = Categorical(torch.zeros(2, 3, 4))
 GAMMA = Gamma(torch.ones(2, 3), torch.ones(2, 3))
-FULL = Hierarchical(FullNormal.from_diagonal(NORMAL), {}, Static(lambda params, z: NORMAL), Static(3))
-MIXED = Hierarchical(NORMAL, {}, Static(lambda params, z: Bernoulli(z)), Static(3))
-TWO = Hierarchical(BINARY, {"w": torch.zeros(())}, Static(lambda params, z: Bernoulli(z[..., :2])), Static(2))
+MIXED = Hierarchical.of((NORMAL, 3), (Given({}, lambda params, z: Bernoulli(z)), 3))
+TWO = Hierarchical.of((BINARY, 3), (Given({"w": torch.zeros(())}, lambda params, z: Bernoulli(z[..., :2])), 2))
 
 
 @pytest.mark.parametrize(
@@ -75,16 +73,7 @@ TWO = Hierarchical(BINARY, {"w": torch.zeros(())}, Static(lambda params, z: Bern
         (lambda p: g.stl(p, TWO, TWO.noise(KEY, 2)), TypeError, "use score with a baseline$"),
         (lambda p: g.sum_and_sample(p, BINARY, torch.zeros(5, 1, 3), top=2), ValueError, "samples lead, then data"),
         (lambda p: g.arsm(p, CHOICE, torch.zeros(5, 2, 3)), ValueError, r"noise \(s, n, d, k\)"),
-        (
-            lambda p: g.pathwise(p, FULL, torch.zeros(2, 2, 6)),
-            TypeError,
-            r"expected a q\(z1\) with fields \(n, d1\) alone, got FullNormal",
-        ),
-        (
-            lambda p: g.pathwise(p, MIXED, MIXED.noise(KEY, 2)),
-            TypeError,
-            "got Bernoulli: both layers share one kind of noise",
-        ),
+        (lambda p: g.pathwise(p, MIXED, MIXED.noise(KEY, 2)), TypeError, "got Hierarchical: use score with a baseline"),
     ],
 )
 def test_inapplicable_estimators_raise_and_name_an_alternative(call, error, alternative):

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import SearchStrategy
 
+from jensen.core.contracts import can
+
 PHASES = [Phase.generate, Phase.shrink]
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
@@ -52,7 +54,7 @@ class Law:
         return " ".join((self.function.__doc__ or "").split())
 
     def applies(self, value: object) -> bool:
-        return self.needs is None or isinstance(value, self.needs)
+        return self.needs is None or can(value, self.needs)
 
     def __call__(self, subject: Subject, max_examples: int | None = None) -> None:
         """Raises where the law is broken; Hypothesis adds the smallest counterexample it finds as a note."""

@@ -34,11 +34,14 @@ from jensen.core.distributions import (
     Dirichlet,
     FullNormal,
     Gamma,
+    Given,
     Hierarchical,
+    Joint,
     LinearBernoulli,
     LinearCategorical,
     Pushforward,
 )
+from jensen.core.distributions.joint import Latents
 from jensen.core.divergences import generators
 from jensen.core.flows import (
     PLU,
@@ -57,7 +60,7 @@ from jensen.core.flows import (
     Sylvester,
 )
 from jensen.core.models.latent import likelihoods, sbn, vae
-from jensen.core.trees import Params, Static
+from jensen.core.trees import Params
 from jensen.estimators import gradients
 from jensen.estimators.gradients import baselines, catalogue
 
@@ -97,6 +100,20 @@ def normal_given(params: Params, z: Tensor) -> DiagNormal:
     return DiagNormal(z @ params["weight"], 0.3 * torch.tanh(z[..., :1]).expand(*z.shape[:-1], 2))
 
 
+def wide_given(params: Params, z: Tensor) -> DiagNormal:
+    loc = z * params["weight"][:2]
+    return DiagNormal(loc, 0.2 * loc)
+
+
+def gamma_given(params: Params, z: Tensor) -> Gamma:
+    concentration = 2 + torch.sigmoid((z * params["weight"]).sum(-1, keepdim=True))
+    return Gamma(concentration, concentration)
+
+
+def named_given(params: Params, earlier: Latents) -> DiagNormal:
+    return wide_given(params, earlier["z"][..., :1])
+
+
 def coins_given(params: Params, z: Tensor) -> Bernoulli:
     return Bernoulli((2 * z - 1) @ params["weight"])
 
@@ -112,6 +129,7 @@ def control(t: Tensor) -> Tensor:
 
 
 WEIGHT: Params = {"weight": 0.7 * noise(43, 2, 2)}
+WIDE: Params = {"weight": 0.7 * noise(45, 3)}
 KEY = keys.key(40)
 COUPLING = Coupling.identity(KEY, 3, (5,), dtype=torch.float64)
 AUTOREGRESSIVE = Autoregressive.identity(KEY, 3, (6, 5), dtype=torch.float64)
@@ -154,10 +172,16 @@ DISTRIBUTIONS: dict[str, Distribution] = {
     "Gamma": Gamma(torch.exp(0.3 * noise(9, 2, 2)) + 1, torch.exp(0.3 * noise(10, 2, 2))),
     "Beta": Beta(torch.exp(0.3 * noise(11, 2, 2)) + 1, torch.exp(0.3 * noise(12, 2, 2)) + 1),
     "Dirichlet": Dirichlet(torch.exp(0.3 * noise(13, 2, 3)) + 1),
-    "Hierarchical of normals": Hierarchical(
-        DiagNormal(noise(14, 3, 2), 0.3 * noise(15, 3, 2)), WEIGHT, Static(normal_given), Static(2)
+    "Hierarchical of normals": Hierarchical.of(
+        (DiagNormal(noise(14, 3, 2), 0.3 * noise(15, 3, 2)), 2), (Given(WEIGHT, normal_given), 2)
     ),
-    "Hierarchical of Bernoullis": Hierarchical(Bernoulli(noise(16, 3, 2)), WEIGHT, Static(coins_given), Static(2)),
+    "Hierarchical of Bernoullis": Hierarchical.of((Bernoulli(noise(16, 3, 2)), 2), (Given(WEIGHT, coins_given), 2)),
+    "Hierarchical of three": Hierarchical.of(
+        (DiagNormal(noise(25, 2, 1), 0.3 * noise(27, 2, 1)), 1),
+        (Given(WIDE, wide_given), 2),
+        (Given(WIDE, gamma_given), 1),
+    ),
+    "Joint": Joint(z=DiagNormal(noise(26, 2, 3), 0.3 * noise(28, 2, 3)), y=Given(WIDE, named_given)),
     "Pushforward": Pushforward(
         DiagNormal(noise(17, 2, 3), 0.3 * noise(18, 2, 3)), (FLOWS["Coupling per datum"], Reverse())
     ),

@@ -9,7 +9,7 @@ from torch.func import grad, vmap
 
 from jensen.core import ops, trees
 from jensen.core.bijections import Positive, Real, UnitInterval
-from jensen.core.contracts import Bijection, Constrained, Distribution, Enumerable
+from jensen.core.contracts import Bijection, Constrained, Distribution, Enumerable, Event
 from jensen.core.distributions import DiagNormal, Gamma, from_real, to_real
 from jensen.laws._law import law, spoiled
 from jensen.laws.assertions import mean_is_exact
@@ -27,11 +27,22 @@ def moves(q: Distribution) -> st.SearchStrategy[Moved]:
     return st.tuples(st.floats(0, 1, exclude_max=True), st.one_of(st.floats(-1e6, 1e6), st.sampled_from(FAR)))
 
 
-def moved(z: Tensor, share: float, value: float | Tensor) -> Tensor:
+def moved(row: Event, share: float, value: float | Tensor) -> Event:
     """One sample of one datum, (*event), with the component at this share of all set to the value."""
-    one = z.clone().flatten()
-    one[int(share * len(one))] = value
-    return one.reshape(z.shape)
+    vector, unravel = trees.ravel(row)
+    vector = vector.clone()
+    vector[int(share * len(vector))] = value
+    return unravel(vector)
+
+
+def first_row(z: Event) -> Event:
+    """The first datum's first sample, (*event)."""
+    return trees.map(lambda t: t[0, 0], z)
+
+
+def with_first_row(z: Event, row: Event) -> Event:
+    """z (s, n, *event) with this sample of the first datum for the first."""
+    return trees.map(lambda t, first: torch.cat([torch.cat([first[None], t[0, 1:]])[None], t[1:]]), z, row)
 
 
 def _signed(q: Gamma, z: Tensor) -> Tensor:
@@ -64,35 +75,38 @@ def log_prob_is_minus_infinity_outside_the_support(q: Distribution, move: Moved)
     """
     share, value = move
     z = q.sample(q.noise(KEY, 1))
-    row = moved(z[0, 0], share, value)
+    row = moved(first_row(z), share, value)
     inside = _inside(q, row, share)
     if inside is None:
         return
     vector, unravel = trees.ravel(q)
 
-    def log_prob(vector: Tensor, row: Tensor) -> Tensor:
-        return unravel(vector).log_prob(torch.cat([row[None], z[0, 1:]])[None])[0, 0]
+    def log_prob(vector: Tensor, row: Event) -> Tensor:
+        return unravel(vector).log_prob(with_first_row(z, row))[0, 0]
 
     found = log_prob(vector, row)
     if inside:
         assert found.isfinite() or abs(value) > 1e6, f"{found} inside the support, at {row}"
         return
     assert found == -torch.inf, f"{found} outside the support, at {row}"
-    slopes = vmap(grad(log_prob, (0, 1)), in_dims=(None, 0))(vector, torch.stack([row, row]))
-    assert math.isinf(value) or all((t == 0).all() for t in slopes), f"a gradient outside the support, at {row}"
+    slopes = vmap(grad(log_prob, (0, 1)), in_dims=(None, 0))(vector, trees.map(lambda t: torch.stack([t, t]), row))
+    none = all((t == 0).all() for t in trees.leaves(slopes))
+    assert math.isinf(value) or none, f"a gradient outside the support, at {row}"
 
 
-def _inside(q: Distribution, row: Tensor, share: float) -> bool | None:
+def _inside(q: Distribution, row: Event, share: float) -> bool | None:
     """Whether the support holds the row; None near its edge, and where discrete values do not say."""
-    here = row.flatten()[int(share * row.numel())]
+    vector, _ = trees.ravel(row)
+    here = vector[int(share * len(vector))]
     if is_discrete(q):
         values = flat(q.support()) if isinstance(q, Enumerable) else torch.tensor([-math.inf, math.inf])
         return False if here < values.min() - 1e-5 or here > values.max() + 1e-5 else None
     onto: Bijection = q.bijection() if isinstance(q, Constrained) else Real()
     near = [torch.nextafter(here, torch.full_like(here, end)) for end in (-math.inf, math.inf)]
     far = [here - EDGE, here + EDGE]
-    rows = torch.stack([moved(row, share, value) for value in (here, *near, *far)])
-    found = onto.contains(rows[:, None])[:, 0]  # fields of the bijection may have a row for each datum
+    rows = torch.stack([trees.ravel(moved(row, share, value))[0] for value in (here, *near, *far)])
+    rows = rows.reshape(-1, 1, *row.shape) if isinstance(row, Tensor) else rows[:, None]  # fields may have data
+    found = onto.contains(rows)[:, 0]
     return True if found.all() else None if found[:3].any() else False
 
 
@@ -101,8 +115,8 @@ def nan_stays_nan(q: Distribution, move: Moved) -> None:
     """log_prob of a value with a NaN is NaN, that of the other samples is not, whatever else is outside the support."""
     share, value = move
     z = q.sample(q.noise(KEY, 2))
-    first = moved(moved(z[0, 0], share, value), (share + 0.5) % 1, math.nan)
-    found = q.log_prob(torch.cat([torch.cat([first[None], z[0, 1:]])[None], z[1:]]))
+    first = moved(moved(first_row(z), share, value), (share + 0.5) % 1, math.nan)
+    found = q.log_prob(with_first_row(z, first))
     assert found[0, 0].isnan(), f"{found[0, 0]} at {first}"
     assert not found.flatten()[1:].isnan().any(), found
 

@@ -82,7 +82,12 @@ class Geometric(NamedTuple):
         return self.of_values(self.q.sample(self.q.noise(key, s)))
 
     def of_values(self, z: Float[Tensor, "s n *event"]) -> Point:
-        """Particles at z, detached."""
+        """Particles at z, detached. TypeError for a dict of latents."""
+        if not isinstance(z, Tensor):
+            raise TypeError(
+                f"expected a q over one tensor z, got {type(self.q).__name__}: make it a Hierarchical, whose "
+                "latents are parts of one vector, or use importance"
+            )
         return self.at(z if self.bijection is None else self.bijection.inverse(z.detach())[0])
 
     def values(self, u: Float[Tensor, "s n *d"]) -> Float[Tensor, "s n *event"]:

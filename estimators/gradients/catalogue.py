@@ -15,7 +15,7 @@ from jensen.core import bounds, trees
 from jensen.core.bounds.derivatives import check_bound
 from jensen.core.checks import check_choice, check_count, check_distribution
 from jensen.core.contracts import Bound, ClosedForm, Distribution, Enumerable, MeasureValued, Relaxable, can
-from jensen.core.distributions import Bernoulli, Categorical
+from jensen.core.distributions import Bernoulli, Categorical, Joint
 from jensen.estimators.gradients.contract import additive, check_independent
 
 
@@ -162,6 +162,8 @@ def suited(q: Distribution) -> str:
     check_distribution("q", q)
     if q.reparameterised:
         return "pathwise, stl or dreg"
+    if isinstance(q, Joint):
+        return "mixed, or score with a baseline"
     if isinstance(q, Bernoulli):
         return "disarm, or score with a baseline"
     if isinstance(q, Categorical):

@@ -18,6 +18,7 @@ from jensen.core.distributions import (
     to_real,
 )
 from jensen.core.flows import real_nvp
+from jensen.estimators.evidence import annealed_importance, importance, linear
 
 KEY, N = keys.key(8), 2
 
@@ -98,6 +99,14 @@ def test_a_latent_may_be_a_flow_whose_weights_all_samples_share():
     q = Joint(c=Bernoulli(noise(N, 2)), z=Given({"shift": noise(2), "flows": flows}, moved))
     z, log_q = q.sample_and_log_prob(q.noise(KEY, 6))
     torch.testing.assert_close(q.log_prob(z), log_q)
+
+
+def test_annealing_moves_one_vector_and_says_so():
+    normal = DiagNormal(noise(N, 2), noise(N, 2))
+    q = Joint(z=normal, y=Given({}, lambda p, z: DiagNormal(z["z"], z["z"])))
+    with pytest.raises(TypeError, match="expected a q over one tensor z, got Joint: make it a Hierarchical"):
+        annealed_importance(q.log_prob, q, KEY, 4, linear(2))
+    torch.testing.assert_close(importance(q.log_prob, q, KEY, 4).log_p, torch.zeros(N, dtype=torch.float64))
 
 
 Z = mixture().sample(mixture().noise(KEY, 3))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from jensen.core import bounds, keys
-from jensen.core.distributions import Bernoulli, Categorical, DiagNormal, Gamma, Given, Hierarchical
+from jensen.core.distributions import Bernoulli, Categorical, DiagNormal, Gamma, Given, Hierarchical, Joint
 from jensen.estimators import gradients as g
 from jensen.estimators.gradients import baselines
 
@@ -12,6 +12,7 @@ KEY = keys.key(3)
 NORMAL, BINARY = DiagNormal(torch.zeros(2, 3), torch.zeros(2, 3)), Bernoulli(torch.zeros(2, 3))
 CHOICE = Categorical(torch.zeros(2, 3, 4))
 GAMMA = Gamma(torch.ones(2, 3), torch.ones(2, 3))
+NAMED = Joint(z=NORMAL, c=Given({}, lambda params, z: Bernoulli(z["z"])))
 MIXED = Hierarchical.of((NORMAL, 3), (Given({}, lambda params, z: Bernoulli(z)), 3))
 TWO = Hierarchical.of((BINARY, 3), (Given({"w": torch.zeros(())}, lambda params, z: Bernoulli(z[..., :2])), 2))
 
@@ -73,6 +74,7 @@ TWO = Hierarchical.of((BINARY, 3), (Given({"w": torch.zeros(())}, lambda params,
         (lambda p: g.stl(p, TWO, TWO.noise(KEY, 2)), TypeError, "use score with a baseline$"),
         (lambda p: g.sum_and_sample(p, BINARY, torch.zeros(5, 1, 3), top=2), ValueError, "samples lead, then data"),
         (lambda p: g.arsm(p, CHOICE, torch.zeros(5, 2, 3)), ValueError, r"noise \(s, n, d, k\)"),
+        (lambda p: g.pathwise(p, NAMED, NAMED.noise(KEY, 2)), TypeError, "got Joint: use mixed, or score"),
         (lambda p: g.pathwise(p, MIXED, MIXED.noise(KEY, 2)), TypeError, "got Hierarchical: use score with a baseline"),
     ],
 )

@@ -118,6 +118,12 @@ for q in families.FAMILIES.values():
         getattr(q, name)(q)
     if hasattr(q, "cdf"):
         q.quantile(q.cdf(z))
+    if hasattr(q, "characteristic"):
+        q.characteristic(z)
+    if hasattr(q, "log_mgf"):
+        q.log_mgf(z)
+    if hasattr(q, "tempered"):
+        q.tempered(0.9), q.tempered(torch.ones(len(q[0])))
     if hasattr(q, "strata"):
         q.strata(q.noise(key, 6))
 wide = DiagNormal(torch.zeros(5, 3), torch.full((5, 3), 0.1))

@@ -4,7 +4,7 @@ from itertools import product
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -12,11 +12,12 @@ from jensen.core import keys
 from jensen.core.checks import check_floating
 from jensen.core.contracts import Key, WeakDerivative
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._generating import imaginary, narrow_complex
 from jensen.core.distributions._tempered import like_field
 from jensen.core.distributions.shapes import check_enumerable, check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.support import over_unit_interval
 from jensen.core.distributions.uniform import logistic
-from jensen.core.numerics import at_least_float32, entropy_of, kl_of_masses
+from jensen.core.numerics import at_least_float32, double, entropy_of, kl_of_masses, narrow
 from jensen.core.ops import bernoulli_log_prob
 
 
@@ -85,6 +86,18 @@ class Bernoulli(NamedTuple):
         """log P(z) in nats per datum, for z in {0, 1}: (s, n, d) -> (s, n). `check_binary` refuses grey data."""
         check_value(z, self.logits)
         return over_unit_interval(lambda z: bernoulli_log_prob(z, self.logits), z)
+
+    def log_mgf(self, t: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
+        """log(1 - P(1) + P(1) e^t): (s, n, d)."""
+        check_value(t, self.logits, "t")
+        logits = double(self.logits)
+        return narrow(F.softplus(logits + double(t)) - F.softplus(logits), self.logits)
+
+    def characteristic(self, t: Float[Tensor, "... d"], /) -> Complex[Tensor, "... d"]:
+        """1 - P(1) + P(1) e^(i t): (s, n, d)."""
+        check_value(t, self.logits, "t")
+        p = torch.sigmoid(double(self.logits))
+        return narrow_complex(1 - p + p * torch.exp(imaginary(t)), self.logits)
 
     def mean(self) -> Float[Tensor, "*n d"]:
         """sigmoid(logits): (n, d)."""

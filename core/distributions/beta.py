@@ -3,17 +3,19 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.bijections import Positive, UnitInterval
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._generating import imaginary, narrow_complex, real_part
 from jensen.core.distributions._tempered import like_field, powered
 from jensen.core.distributions.beta_tails import beta_cdf, beta_quantile
 from jensen.core.distributions.dirichlet import Dirichlet, log_density
 from jensen.core.distributions.edge_cells import cell_excess, last_below_one, smallest
+from jensen.core.distributions.expectations import of_beta
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.standard_gamma import log_standard_gamma
@@ -87,6 +89,18 @@ class Beta(NamedTuple):
         check_share("u", u)
         z = beta_quantile(double(u), double(self.concentration1), double(self.concentration0))
         return narrow(z, self.concentration1)
+
+    def log_mgf(self, t: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
+        """log 1F1(a; a + b; t), Kummer's function, by quadrature: (s, n, d)."""
+        self._check()
+        check_value(t, self.concentration1, "t")
+        return narrow(of_beta(real_part(double(t)), *map(double, self)).real, self.concentration1)
+
+    def characteristic(self, t: Float[Tensor, "... d"], /) -> Complex[Tensor, "... d"]:
+        """1F1(a; a + b; i t), by quadrature: (s, n, d)."""
+        self._check()
+        check_value(t, self.concentration1, "t")
+        return narrow_complex(torch.exp(of_beta(imaginary(t), *map(double, self))), self.concentration1)
 
     def mean(self) -> Float[Tensor, "*n d"]:
         """a / (a + b): (n, d)."""

@@ -4,13 +4,14 @@ from itertools import product
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core.checks import check_count, check_floating, described
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._generating import narrow_complex
 from jensen.core.distributions.bernoulli import Bernoulli
 from jensen.core.distributions.counts import before, count_noise, least_count, not_counts
 from jensen.core.distributions.shapes import check_enumerable, check_pair, check_share, check_value, noise_shape
@@ -70,6 +71,15 @@ class Binomial(NamedTuple):
         check_value(u, self.logits, "u")
         check_share("u", u)
         return narrow(torch.where(u == 1, float(self._total()), self._least(double(u))), self.logits)
+
+    def log_mgf(self, t: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
+        """N times the Bernoullis': (s, n, d)."""
+        return self._total() * Bernoulli(self.logits).log_mgf(t)
+
+    def characteristic(self, t: Float[Tensor, "... d"], /) -> Complex[Tensor, "... d"]:
+        """The Bernoullis' to the power N: (s, n, d)."""
+        of_one = Bernoulli(double(self.logits)).characteristic(t.to(torch.float64))
+        return narrow_complex(of_one ** self._total(), self.logits)
 
     def mean(self) -> Float[Tensor, "*n d"]:
         """N p: (n, d)."""

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from jensen.core.bijections import Positive
@@ -61,6 +61,14 @@ class ChiSquared(NamedTuple):
         check_value(u, self.df, "u")
         check_share("u", u)
         return narrow(2 * standard_gamma_quantile(double(u), gamma.concentration), self.df)
+
+    def log_mgf(self, t: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
+        """The gamma's: (s, n, d)."""
+        return self._gamma().log_mgf(t)
+
+    def characteristic(self, t: Float[Tensor, "... d"], /) -> Complex[Tensor, "... d"]:
+        """The gamma's: (s, n, d)."""
+        return self._gamma().characteristic(t)
 
     def mean(self) -> Float[Tensor, "*n d"]:
         """df: (n, d)."""

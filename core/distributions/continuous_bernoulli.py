@@ -3,18 +3,21 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.bijections import UnitInterval
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._generating import imaginary, narrow_complex
 from jensen.core.distributions._tempered import like_field
 from jensen.core.distributions.exponential_tilt import (
+    log_normaliser,
     log_normaliser_below,
     log_normaliser_divergence,
     log_normaliser_slope,
+    mean_exponential,
 )
 from jensen.core.distributions.shapes import check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.support import moved_inside, outside, zero_density
@@ -78,6 +81,22 @@ class ContinuousBernoulli(NamedTuple):
         check_value(u, self.logits, "u")
         check_share("u", u)
         return self._at(u)
+
+    def log_mgf(self, t: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
+        """A(logits + t) - A(logits): (s, n, d)."""
+        check_value(t, self.logits, "t")
+        logits = double(self.logits)
+        return narrow(log_normaliser(logits + double(t)) - log_normaliser(logits), self.logits)
+
+    def characteristic(self, t: Float[Tensor, "... d"], /) -> Complex[Tensor, "... d"]:
+        """(e^s - 1) / s over its value at logits, s = logits + i t: (s, n, d); for logits > 0 that of 1 - x."""
+        check_value(t, self.logits, "t")
+        logits = double(self.logits)
+        turned, below = logits > 0, torch.where(logits > 0, -logits, logits)  # not -|logits|, whose slope at 0 is 0
+        step = imaginary(t)
+        mirrored = torch.where(turned, -step, step)
+        value = mean_exponential(below + mirrored) * torch.exp(-log_normaliser_below(logits))
+        return narrow_complex(torch.where(turned, torch.exp(step), 1.0) * value, self.logits)
 
     def mean(self) -> Float[Tensor, "*n d"]:
         """A'(logits): (n, d)."""

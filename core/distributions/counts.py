@@ -39,3 +39,14 @@ def least_count(
 def before(z: Float[Tensor, "..."]) -> tuple[Bool[Tensor, "..."], Float[Tensor, "..."]]:
     """Whether a value is below 0, and the largest whole number in [0, 2^53] that is at most it, for a cdf."""
     return z < 0, torch.floor(z).clamp(0, LARGEST)
+
+
+def log_mgf_of_failures(log_p: Float[Tensor, "..."], t: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """log of (1 - p) / (1 - p e^t) for t < -log p, else inf: the geometric's, of failures of probability p."""
+    diverges = t + log_p >= 0
+    return torch.where(diverges, torch.inf, _log_rest(log_p) - _log_rest(torch.where(diverges, -1.0, t + log_p)))
+
+
+def _log_rest(log_p: Tensor) -> Tensor:
+    """log(1 - p)."""
+    return torch.log(-torch.expm1(log_p))

@@ -4,7 +4,7 @@ import math
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -13,10 +13,11 @@ from jensen.core.checks import check_floating
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key, WeakDerivative
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._generating import imaginary, narrow_complex
 from jensen.core.distributions._tempered import like_field
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.standard_normal import maxwell, rayleigh
-from jensen.core.numerics import at_least_float32, bounded, double, exp_less_tangent
+from jensen.core.numerics import at_least_float32, bounded, double, exp_less_tangent, narrow
 from jensen.core.numerics.normal_tails import normal_cdf
 from jensen.core.ops import normal_kl, normal_log_prob, normal_sample
 from jensen.core.ops._normal_log_prob import HALF_LOG_2PI
@@ -89,6 +90,20 @@ class DiagNormal(NamedTuple):
         check_value(u, self.loc, "u")
         check_share("u", u)
         return self.loc + torch.exp(bounded(self.log_scale)) * torch.special.ndtri(at_least_float32(u))
+
+    def log_mgf(self, t: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
+        """loc t + scale^2 t^2 / 2: (s, n, d)."""
+        self._check()
+        check_value(t, self.loc, "t")
+        t, spread = double(t), torch.exp(double(bounded(self.log_scale)))
+        return narrow(double(self.loc) * t + 0.5 * (spread * t).square(), self.loc)
+
+    def characteristic(self, t: Float[Tensor, "... d"], /) -> Complex[Tensor, "... d"]:
+        """exp(i loc t - scale^2 t^2 / 2): (s, n, d)."""
+        self._check()
+        check_value(t, self.loc, "t")
+        damped = 0.5 * (torch.exp(double(bounded(self.log_scale))) * double(t)).square()
+        return narrow_complex(torch.exp(imaginary(t) * double(self.loc) - damped), self.loc)
 
     def mean(self) -> Float[Tensor, "*n d"]:
         """loc: (n, d)."""

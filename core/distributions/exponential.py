@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from jensen.core import keys
@@ -11,12 +11,14 @@ from jensen.core.bijections import Positive
 from jensen.core.checks import check_floating
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._generating import imaginary, narrow_complex
 from jensen.core.distributions._tempered import like_field
 from jensen.core.distributions.fields import check_domains
+from jensen.core.distributions.gamma_tails import log_mgf_of_gamma
 from jensen.core.distributions.shapes import check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.support import moved_inside, outside, zero_density
 from jensen.core.distributions.uniform import exponential
-from jensen.core.numerics import at_least_float32, exp_less_tangent, log_ratio
+from jensen.core.numerics import at_least_float32, double, exp_less_tangent, log_ratio, narrow
 
 
 class Exponential(NamedTuple):
@@ -68,6 +70,18 @@ class Exponential(NamedTuple):
         check_value(u, self.rate, "u")
         check_share("u", u)
         return -torch.log1p(-at_least_float32(u)) / at_least_float32(self.rate)
+
+    def log_mgf(self, t: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
+        """-log(1 - t / b) for t < b: (s, n, d)."""
+        self._check()
+        check_value(t, self.rate, "t")
+        return narrow(log_mgf_of_gamma(torch.ones_like(double(self.rate)), double(t) / double(self.rate)), self.rate)
+
+    def characteristic(self, t: Float[Tensor, "... d"], /) -> Complex[Tensor, "... d"]:
+        """1 / (1 - i t / b): (s, n, d)."""
+        self._check()
+        check_value(t, self.rate, "t")
+        return narrow_complex(1 / (1 - imaginary(t) / double(self.rate)), self.rate)
 
     def mean(self) -> Float[Tensor, "*n d"]:
         """1 / b: (n, d)."""

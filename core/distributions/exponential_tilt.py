@@ -6,7 +6,7 @@ A(a) - a / 2 is even: near 0 a series in a^2. For a > 0 it is A(-a) + a, so that
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from jensen.core.numerics import at_least_float32, exp_less_tangent, log_ratio
@@ -40,6 +40,23 @@ def log_normaliser_below(a: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     y = torch.where(near, a, 0.0).square()
     far = torch.where(near, -1.0, a)
     return torch.where(near, a / 2 + y * _polynomial(SERIES[:NEAR], y), torch.log(torch.expm1(far) / far))
+
+
+def mean_exponential(s: Complex[Tensor, "..."]) -> Complex[Tensor, "..."]:
+    """(e^s - 1) / s of a complex s: by the series of A for |s| < 1."""
+    near = s.abs() < 1
+    small = torch.where(near, s, 0.0)
+    far = torch.where(near, 1.0, s)
+    y = small.square()
+    return torch.where(near, torch.exp(small / 2 + y * _polynomial(SERIES, y)), (torch.exp(far) - 1) / far)
+
+
+def log_over_sine(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """log(x / sin x) for |x| < pi: by the series of A, as x / sin x is i x / sinh(i x)."""
+    near = x.abs() < 0.5
+    y = -4 * torch.where(near, x, 0.0).square()
+    far = torch.where(near, 1.0, x)
+    return torch.where(near, -y * _polynomial(SERIES, y), torch.log(far / torch.sin(far)))
 
 
 def log_normaliser_slope(logits: Float[Tensor, "..."]) -> Float[Tensor, "..."]:

@@ -3,17 +3,18 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.bijections import Positive
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._generating import imaginary, narrow_complex
 from jensen.core.distributions._tempered import like_field, powered
 from jensen.core.distributions.edge_cells import cell_excess, smallest
 from jensen.core.distributions.fields import check_domains
-from jensen.core.distributions.gamma_tails import standard_gamma_cdf, standard_gamma_quantile
+from jensen.core.distributions.gamma_tails import log_mgf_of_gamma, standard_gamma_cdf, standard_gamma_quantile
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.standard_gamma import log_standard_gamma
 from jensen.core.distributions.support import moved_inside, outside, zero_density
@@ -96,6 +97,19 @@ class Gamma(NamedTuple):
         check_share("u", u)
         z = standard_gamma_quantile(double(u), self.concentration) / double(self.rate)
         return narrow(z, self.concentration)
+
+    def log_mgf(self, t: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
+        """-a log(1 - t / b) for t < b: (s, n, d)."""
+        self._check()
+        check_value(t, self.rate, "t")
+        return narrow(log_mgf_of_gamma(double(self.concentration), double(t) / double(self.rate)), self.rate)
+
+    def characteristic(self, t: Float[Tensor, "... d"], /) -> Complex[Tensor, "... d"]:
+        """(1 - i t / b)^-a: (s, n, d)."""
+        self._check()
+        check_value(t, self.rate, "t")
+        log_value = -double(self.concentration) * torch.log(1 - imaginary(t) / double(self.rate))
+        return narrow_complex(torch.exp(log_value), self.rate)
 
     def mean(self) -> Float[Tensor, "*n d"]:
         """a / b: (n, d)."""

@@ -1,4 +1,4 @@
-"""The standard gamma's distribution function and quantiles, for the families that rest on it; in float64."""
+"""The standard gamma's distribution function, quantiles and moments, for the families that rest on it; in float64."""
 
 import torch
 from jaxtyping import Float
@@ -48,6 +48,12 @@ def standard_gamma_upper_quantile(u: Float[Tensor, "..."], concentration: Float[
     slope = (torch.special.gammaincc(fixed + h, x) - torch.special.gammaincc(fixed - h, x)) / (2 * h)
     upper = x + slope / _density(x, fixed) * (a - fixed)
     return torch.where(u == 0, torch.inf, torch.where(u < 0.5, upper, lower))
+
+
+def log_mgf_of_gamma(a: Float[Tensor, "..."], t: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """-a log(1 - t), inf for t >= 1."""
+    diverges = t >= 1
+    return torch.where(diverges, torch.inf, -a * torch.log1p(-torch.where(diverges, 0.0, t)))
 
 
 def _density(x: Tensor, a: Tensor) -> Tensor:

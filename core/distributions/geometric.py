@@ -3,16 +3,17 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core.checks import check_floating
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._generating import imaginary, narrow_complex
 from jensen.core.distributions._tempered import like_field
 from jensen.core.distributions.bernoulli import Bernoulli
-from jensen.core.distributions.counts import before, count_noise, not_counts
+from jensen.core.distributions.counts import before, count_noise, log_mgf_of_failures, not_counts
 from jensen.core.distributions.shapes import check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.support import moved_inside, zero_density
 from jensen.core.distributions.uniform import inside
@@ -62,6 +63,19 @@ class Geometric(NamedTuple):
         check_value(u, self.logits, "u")
         check_share("u", u)
         return narrow(self._least(double(u)), self.logits)
+
+    def log_mgf(self, t: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
+        """log(p / (1 - (1 - p) e^t)) for t < -log(1 - p): (s, n, d)."""
+        check_value(t, self.logits, "t")
+        logits = double(self.logits)
+        return narrow(log_mgf_of_failures(F.logsigmoid(-logits), double(t)), self.logits)
+
+    def characteristic(self, t: Float[Tensor, "... d"], /) -> Complex[Tensor, "... d"]:
+        """p / (1 - (1 - p) e^(i t)): (s, n, d)."""
+        check_value(t, self.logits, "t")
+        logits = double(self.logits)
+        value = torch.sigmoid(logits) / (1 - torch.sigmoid(-logits) * torch.exp(imaginary(t)))
+        return narrow_complex(value, self.logits)
 
     def mean(self) -> Float[Tensor, "*n d"]:
         """(1 - p) / p: (n, d)."""

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from jensen.core import keys
@@ -11,10 +11,12 @@ from jensen.core.bijections import Interval
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._generating import imaginary, narrow_complex
 from jensen.core.distributions._tempered import like_field
+from jensen.core.distributions.exponential_tilt import log_normaliser, mean_exponential
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.support import zero_density
-from jensen.core.numerics import at_least_float32
+from jensen.core.numerics import at_least_float32, double, narrow
 
 
 class Uniform(NamedTuple):
@@ -71,6 +73,20 @@ class Uniform(NamedTuple):
         check_value(u, self.low, "u")
         check_share("u", u)
         return self._at(u)
+
+    def log_mgf(self, t: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
+        """low t + log((e^(w t) - 1) / (w t)), w = high - low: (s, n, d)."""
+        self._check()
+        check_value(t, self.low, "t")
+        t = double(t)
+        return narrow(double(self.low) * t + log_normaliser(double(self._width()) * t), self.low)
+
+    def characteristic(self, t: Float[Tensor, "... d"], /) -> Complex[Tensor, "... d"]:
+        """e^(i low t) (e^(i w t) - 1) / (i w t), w = high - low: (s, n, d)."""
+        self._check()
+        check_value(t, self.low, "t")
+        s = imaginary(t)
+        return narrow_complex(torch.exp(s * double(self.low)) * mean_exponential(s * double(self._width())), self.low)
 
     def mean(self) -> Float[Tensor, "*n d"]:
         """The middle of both: (n, d)."""

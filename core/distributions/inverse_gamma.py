@@ -3,14 +3,16 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from jensen.core.bijections import Positive
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._generating import imaginary, narrow_complex
 from jensen.core.distributions._tempered import like_field, powered
 from jensen.core.distributions.edge_cells import cell_excess, largest
+from jensen.core.distributions.expectations import of_inverse_gamma
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.gamma import Gamma
 from jensen.core.distributions.gamma_tails import standard_gamma_survival, standard_gamma_upper_quantile
@@ -77,6 +79,13 @@ class InverseGamma(NamedTuple):
         check_value(u, self.concentration, "u")
         check_share("u", u)
         return narrow(double(self.rate) / standard_gamma_upper_quantile(double(u), self.concentration), self.rate)
+
+    def characteristic(self, t: Float[Tensor, "... d"], /) -> Complex[Tensor, "... d"]:
+        """2 (-i b t)^(a / 2) K_a(2 (-i b t)^(1 / 2)) / Gamma(a), by quadrature: (s, n, d). For a >= 0.05."""
+        self._check()
+        check_value(t, self.rate, "t")
+        log_value = of_inverse_gamma(imaginary(t) * double(self.rate), double(self.concentration))
+        return narrow_complex(torch.exp(log_value), self.rate)
 
     def mean(self) -> Float[Tensor, "*n d"]:
         """b / (a - 1) where a > 1, else inf: (n, d)."""

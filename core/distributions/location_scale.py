@@ -4,19 +4,21 @@ import math
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import keys
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._generating import imaginary, narrow_complex
 from jensen.core.distributions._tempered import like_field
+from jensen.core.distributions.exponential_tilt import log_normaliser, log_over_sine
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.student_t import StudentT
 from jensen.core.distributions.support import moved_inside, outside, zero_density
 from jensen.core.distributions.uniform import inside
-from jensen.core.numerics import at_least_float32, bounded, exp_less_tangent
+from jensen.core.numerics import at_least_float32, bounded, double, exp_less_tangent, narrow
 
 
 class LocationScale(NamedTuple):
@@ -65,6 +67,13 @@ class LocationScale(NamedTuple):
         self._check()
         return (bounded(self.log_scale) + self.ENTROPY).sum(-1)
 
+    def characteristic(self, t: Float[Tensor, "... d"], /) -> Complex[Tensor, "... d"]:
+        """e^(i loc t) times the standard member's at scale t: (s, n, d)."""
+        self._check()
+        check_value(t, self.loc, "t")
+        own = self._standard_characteristic(torch.exp(double(bounded(self.log_scale))) * double(t))
+        return narrow_complex(torch.exp(imaginary(t) * double(self.loc)) * own, self.loc)
+
     @staticmethod
     def _standard_log_density(x: Tensor) -> Tensor:
         raise NotImplementedError
@@ -75,6 +84,10 @@ class LocationScale(NamedTuple):
 
     @staticmethod
     def _standard_quantile(u: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    @staticmethod
+    def _standard_characteristic(t: Tensor) -> Tensor:
         raise NotImplementedError
 
     def _at(self, x: Tensor) -> Tensor:
@@ -130,6 +143,15 @@ class Laplace(LocationScale):
         change = torch.log(like_field(temperature, self.loc))
         return Laplace(self.loc, (bounded(self.log_scale) + change).to(self.loc.dtype))
 
+    def log_mgf(self, t: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
+        """loc t - log(1 - scale^2 t^2) for scale |t| < 1: (s, n, d)."""
+        self._check()
+        check_value(t, self.loc, "t")
+        own = torch.exp(double(bounded(self.log_scale))) * double(t)
+        diverges = own.abs() >= 1
+        value = double(self.loc) * double(t) - torch.log1p(-torch.where(diverges, 0.0, own).square())
+        return narrow(torch.where(diverges, torch.inf, value), self.loc)
+
     @staticmethod
     def _standard_log_density(x: Tensor) -> Tensor:
         return -x.abs() - math.log(2)
@@ -143,6 +165,10 @@ class Laplace(LocationScale):
     def _standard_quantile(u: Tensor) -> Tensor:
         side = torch.where(u < 0.5, 1, -1)
         return side * torch.log(2 * torch.where(u < 0.5, u, 1 - u))
+
+    @staticmethod
+    def _standard_characteristic(t: Tensor) -> Tensor:
+        return 1 / (1 + t.square())
 
 
 class Logistic(LocationScale):
@@ -161,6 +187,15 @@ class Logistic(LocationScale):
         """loc: (n, d)."""
         return self.loc
 
+    def log_mgf(self, t: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
+        """loc t + log(x / sin x), x = pi scale t, for scale |t| < 1: (s, n, d)."""
+        self._check()
+        check_value(t, self.loc, "t")
+        own = torch.exp(double(bounded(self.log_scale))) * double(t)
+        diverges = own.abs() >= 1
+        value = double(self.loc) * double(t) + log_over_sine(math.pi * torch.where(diverges, 0.0, own))
+        return narrow(torch.where(diverges, torch.inf, value), self.loc)
+
     @staticmethod
     def _standard_log_density(x: Tensor) -> Tensor:
         return F.logsigmoid(x) + F.logsigmoid(-x)
@@ -172,6 +207,10 @@ class Logistic(LocationScale):
     @staticmethod
     def _standard_quantile(u: Tensor) -> Tensor:
         return torch.log(u) - torch.log1p(-u)
+
+    @staticmethod
+    def _standard_characteristic(t: Tensor) -> Tensor:
+        return torch.exp(-log_normaliser(2 * math.pi * t) + math.pi * t)
 
 
 class Cauchy(LocationScale):
@@ -215,3 +254,7 @@ class Cauchy(LocationScale):
     def _standard_quantile(u: Tensor) -> Tensor:
         side = torch.where(u < 0.5, -1, 1)
         return side / torch.tan(math.pi * torch.where(u < 0.5, u, 1 - u))
+
+    @staticmethod
+    def _standard_characteristic(t: Tensor) -> Tensor:
+        return torch.exp(-t.abs())

@@ -4,18 +4,20 @@ import math
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from jensen.core.bijections import Positive
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._generating import imaginary, narrow_complex
 from jensen.core.distributions._tempered import like_field
 from jensen.core.distributions.diag_normal import DiagNormal
 from jensen.core.distributions.edge_cells import largest, smallest
+from jensen.core.distributions.expectations import of_log_normal
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value
 from jensen.core.distributions.support import moved_inside, outside, zero_density
-from jensen.core.numerics import at_least_float32, bounded
+from jensen.core.numerics import at_least_float32, bounded, double
 from jensen.core.numerics.normal_tails import normal_cdf
 from jensen.core.ops._normal_log_prob import HALF_LOG_2PI
 
@@ -72,6 +74,13 @@ class LogNormal(NamedTuple):
         check_share("u", u)
         normal = torch.special.ndtri(at_least_float32(u))
         return torch.exp(self.loc + torch.exp(bounded(self._log().log_scale)) * normal)
+
+    def characteristic(self, t: Float[Tensor, "... d"], /) -> Complex[Tensor, "... d"]:
+        """E exp(i t e^(loc + scale x)), x standard normal, by quadrature: (s, n, d)."""
+        check_value(t, self.loc, "t")
+        scale = torch.exp(double(bounded(self._log().log_scale)))
+        log_value = of_log_normal(imaginary(t) * torch.exp(double(self.loc)), scale)
+        return narrow_complex(torch.exp(log_value), self.loc)
 
     def mean(self) -> Float[Tensor, "*n d"]:
         """exp(loc + scale^2 / 2): (n, d)."""

@@ -3,15 +3,16 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core.bijections import Positive
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._generating import imaginary, narrow_complex
 from jensen.core.distributions.binomial import log_multinomial
-from jensen.core.distributions.counts import before, count_noise, least_count, not_counts
+from jensen.core.distributions.counts import before, count_noise, least_count, log_mgf_of_failures, not_counts
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.gamma_tails import standard_gamma_quantile
 from jensen.core.distributions.poisson import Poisson
@@ -82,6 +83,21 @@ class NegativeBinomial(NamedTuple):
         check_share("u", u)
         least = least_count(self._below, double(u), torch.full_like(double(u), MOST), 43)
         return narrow(torch.where(u == 1, torch.inf, least), self.logits)
+
+    def log_mgf(self, t: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
+        """r log((1 - p) / (1 - p e^t)) for t < -log p: (s, n, d)."""
+        self._check()
+        check_value(t, self.logits, "t")
+        logits = double(self.logits)
+        return narrow(double(self.total_count) * log_mgf_of_failures(F.logsigmoid(logits), double(t)), self.logits)
+
+    def characteristic(self, t: Float[Tensor, "... d"], /) -> Complex[Tensor, "... d"]:
+        """((1 - p) / (1 - p e^(i t)))^r: (s, n, d)."""
+        self._check()
+        check_value(t, self.logits, "t")
+        logits = double(self.logits)
+        log_value = F.logsigmoid(-logits) - torch.log(1 - torch.sigmoid(logits) * torch.exp(imaginary(t)))
+        return narrow_complex(torch.exp(double(self.total_count) * log_value), self.logits)
 
     def mean(self) -> Float[Tensor, "*n d"]:
         """r e^logits: (n, d)."""

@@ -15,6 +15,7 @@ from jensen.core.numerics.normal_tails import normal_cdf
 
 FAR = 1e15  # where ends are taken as infinite
 STEPS = 9
+FEW = 15.0  # standard deviations that hold all
 
 
 class NormalPiece(NamedTuple):
@@ -35,6 +36,17 @@ class NormalPiece(NamedTuple):
         tail, high, _ = self._tail()
         beyond = -0.5 * (x - high) * (x + high) - _g(high) - torch.log(-torch.expm1(self._drop()))
         return torch.where(tail, beyond, -0.5 * x.square() - torch.log(self._mass())) - 0.5 * math.log(2 * math.pi)
+
+    def log_mass(self) -> Float[Tensor, "*n d"]:
+        """log of Phi(high) - Phi(low)."""
+        tail, high, _ = self._tail()
+        beyond = _g(high) - 0.5 * high.square() + torch.log(-torch.expm1(self._drop()))
+        return torch.where(tail, beyond, torch.log(self._mass()))
+
+    def effective(self) -> tuple[Float[Tensor, "*n d"], Float[Tensor, "*n d"]]:
+        """Ends (low, high) between which all but e^-100 of the mass is, not turned."""
+        low, high = torch.maximum(self.low, self.high.clamp_max(0) - FEW), self.high.clamp_max(FEW)
+        return torch.where(self.turned, -high, low), torch.where(self.turned, -low, high)
 
     def cdf(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """By the mass on either side of x, of which the smaller keeps its digits."""

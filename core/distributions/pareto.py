@@ -3,20 +3,22 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.bijections import Above, Positive
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._generating import imaginary, narrow_complex
 from jensen.core.distributions._tempered import like_field, powered
 from jensen.core.distributions.edge_cells import cell_excess, largest
+from jensen.core.distributions.expectations import of_pareto
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.support import moved_inside, outside, zero_density
 from jensen.core.distributions.uniform import exponential
-from jensen.core.numerics import at_least_float32, exp_less_tangent, log_ratio
+from jensen.core.numerics import at_least_float32, double, exp_less_tangent, log_ratio
 
 
 class Pareto(NamedTuple):
@@ -78,6 +80,13 @@ class Pareto(NamedTuple):
         check_value(u, self.scale, "u")
         check_share("u", u)
         return self._at(-torch.log1p(-at_least_float32(u)))
+
+    def characteristic(self, t: Float[Tensor, "... d"], /) -> Complex[Tensor, "... d"]:
+        """a (-i m t)^a Gamma(-a, -i m t), by quadrature: (s, n, d). For a >= 0.1."""
+        self._check()
+        check_value(t, self.scale, "t")
+        log_value = of_pareto(imaginary(t) * double(self.scale), double(self.concentration))
+        return narrow_complex(torch.exp(log_value), self.scale)
 
     def mean(self) -> Float[Tensor, "*n d"]:
         """m a / (a - 1) where a > 1, else inf: (n, d)."""

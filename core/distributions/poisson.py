@@ -3,13 +3,14 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from jensen.core.bijections import Positive
 from jensen.core.checks import check_floating
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._generating import imaginary, narrow_complex
 from jensen.core.distributions.counts import before, count_noise, least_count, not_counts
 from jensen.core.distributions.diag_normal import DiagNormal
 from jensen.core.distributions.fields import check_domains
@@ -76,6 +77,18 @@ class Poisson(NamedTuple):
         """The normal of its mean and variance, off by some 1 / sqrt(rate) in distribution: for large rates."""
         self._check()
         return DiagNormal(self.rate, 0.5 * torch.log(self.rate))
+
+    def log_mgf(self, t: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
+        """rate (e^t - 1): (s, n, d)."""
+        self._check()
+        check_value(t, self.rate, "t")
+        return narrow(double(self.rate) * torch.expm1(double(t)), self.rate)
+
+    def characteristic(self, t: Float[Tensor, "... d"], /) -> Complex[Tensor, "... d"]:
+        """exp(rate (e^(i t) - 1)): (s, n, d)."""
+        self._check()
+        check_value(t, self.rate, "t")
+        return narrow_complex(torch.exp(double(self.rate) * (torch.exp(imaginary(t)) - 1)), self.rate)
 
     def mean(self) -> Float[Tensor, "*n d"]:
         """rate: (n, d)."""

@@ -4,7 +4,7 @@ import math
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from jensen.core import keys
@@ -12,8 +12,10 @@ from jensen.core.bijections import Positive
 from jensen.core.checks import check_floating
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._generating import imaginary, narrow_complex, real_part
 from jensen.core.distributions._tempered import like_field, powered
 from jensen.core.distributions.edge_cells import cell_excess, largest
+from jensen.core.distributions.expectations import of_inverse_gamma
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.shapes import check_fields, check_share, check_value, noise_shape
 from jensen.core.distributions.standard_gamma import log_standard_gamma
@@ -99,6 +101,18 @@ class StudentT(NamedTuple):
         log_odds = beta_log_odds(2 * smaller, 0.5 * df, torch.full_like(df, 0.5))
         size = torch.where(smaller == 0, torch.inf, torch.exp(0.5 * (torch.log(df) - log_odds))).detach()
         return narrow(self._at(torch.where(both < 0.5, -size, size)), self.loc)
+
+    def characteristic(self, t: Float[Tensor, "... d"], /) -> Complex[Tensor, "... d"]:
+        """e^(i loc t) x^(df / 2) K_(df / 2)(x) 2^(1 - df / 2) / Gamma(df / 2), x = df^(1 / 2) scale |t|: (s, n, d).
+
+        By quadrature, as the mean of the normals' over the gamma that divides their variance. For df >= 0.1.
+        """
+        self._check()
+        check_value(t, self.loc, "t")
+        half = 0.5 * double(self.df)
+        damped = 0.5 * half * (double(t) * torch.exp(double(bounded(self.log_scale)))).square()
+        log_value = of_inverse_gamma(real_part(-damped), half.expand_as(damped)).real
+        return narrow_complex(torch.exp(log_value + imaginary(t) * double(self.loc)), self.loc)
 
     def mean(self) -> Float[Tensor, "*n d"]:
         """loc where df > 1, else NaN: (n, d)."""

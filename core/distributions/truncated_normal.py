@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from jensen.core import keys
@@ -11,7 +11,9 @@ from jensen.core.bijections import Between
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
+from jensen.core.distributions._generating import imaginary, narrow_complex
 from jensen.core.distributions._tempered import like_field
+from jensen.core.distributions.expectations import of_normal_piece
 from jensen.core.distributions.normal_piece import NormalPiece
 from jensen.core.distributions.shapes import check_fields, check_share, check_value, noise_shape
 from jensen.core.distributions.support import zero_density
@@ -84,6 +86,22 @@ class TruncatedNormal(NamedTuple):
         z = self._at(u)
         return narrow(torch.where(u == 1, self.high, torch.where(u == 0, self.low, z)), self.loc)
 
+    def log_mgf(self, t: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
+        """loc t + scale^2 t^2 / 2 + log of the normal's mass between the ends less scale^2 t over that between them."""
+        self._check()
+        check_value(t, self.loc, "t")
+        step = torch.exp(double(bounded(self.log_scale))) * double(t)
+        change = self._piece(step).log_mass() - self._piece().log_mass()
+        return narrow(double(self.loc) * double(t) + 0.5 * step.square() + change, self.loc)
+
+    def characteristic(self, t: Float[Tensor, "... d"], /) -> Complex[Tensor, "... d"]:
+        """By quadrature: (s, n, d). For scale |t| up to 50, and |t| times the distance of the ends up to 100."""
+        self._check()
+        check_value(t, self.loc, "t")
+        scale = torch.exp(double(bounded(self.log_scale)))
+        log_value = of_normal_piece(imaginary(t) * scale, self._piece())
+        return narrow_complex(torch.exp(log_value + imaginary(t) * double(self.loc)), self.loc)
+
     def mean(self) -> Float[Tensor, "*n d"]:
         """loc + scale (phi(a) - phi(b)) / (Phi(b) - Phi(a)) of the standardised ends a and b: (n, d)."""
         self._check()
@@ -101,10 +119,10 @@ class TruncatedNormal(NamedTuple):
         change = 0.5 * torch.log(like_field(temperature, self.loc))
         return self._replace(log_scale=(bounded(self.log_scale) + change).to(self.loc.dtype))
 
-    def _piece(self) -> NormalPiece:
-        """Of the standard normal, in float64."""
+    def _piece(self, step: Tensor | float = 0.0) -> NormalPiece:
+        """Of the standard normal, in float64, with both ends lower by a step."""
         low, high = (self._standardised(double(end.detach()).clamp(-MOST, MOST)) for end in (self.low, self.high))
-        return NormalPiece.between(low, high)
+        return NormalPiece.between(low - step, high - step)
 
     def _at(self, u: Tensor) -> Tensor:
         x = self._piece().quantile(double(u.detach()))

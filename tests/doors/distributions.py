@@ -139,6 +139,12 @@ ROWS = {
     "distributions.from_torch": door(
         from_torch, d=only(torch.distributions.Normal(ZEROS[:, 0], ONES[:, 0]), 3, NORMAL, "normal")
     ),
+    "distributions.characteristic": door(
+        distributions.characteristic, q=also(NORMAL, CHOICE), t=only(ONES, ONES[:, 0], ONES.numpy(), ONES.long(), 0.5)
+    ),
+    "distributions.log_mgf": door(
+        distributions.log_mgf, q=also(NORMAL, KINDS["Cauchy"]), t=only(ONES, ONES[:, 0], ONES.numpy(), ONES.long(), 0.5)
+    ),
     "distributions.tempered": door(
         distributions.tempered, q=also(NORMAL, KINDS["Mixture"]),
         temperature=only(0.5, 0.0, -ONES[:, 0], ONES, ONES[:, 0].long(), "x", None),

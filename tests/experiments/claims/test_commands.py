@@ -5,12 +5,17 @@ import signal
 
 import pytest
 
-from jensen.experiments.claims import bounds, discrete_estimators, gradient_variance
+from jensen.experiments.claims import bounds, discrete_estimators, gradient_variance, probability
 from jensen.experiments.run import session
 from jensen.experiments.run.errors import InterruptError
 
 ENDS = {signal.SIGINT: (130, "interrupted; "), signal.SIGTERM: (143, "terminated; ")}
-SCRIPTS = [(bounds, "measure"), (gradient_variance, "all_problems"), (discrete_estimators, "options")]
+SCRIPTS = [
+    (bounds, "measure"),
+    (gradient_variance, "all_problems"),
+    (discrete_estimators, "options"),
+    (probability, "measure"),
+]
 
 
 @pytest.fixture(autouse=True)

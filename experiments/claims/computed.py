@@ -1,0 +1,62 @@
+"""A computed figure beside its exact value, and curves to draw: what the parts of `probability` give."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import Tensor
+
+ERRORS = 4.5  # standard errors that a figure may be off: one of some 40 is by chance in 3,700 runs
+
+
+class Row(NamedTuple):
+    """A figure and what it is exactly, "="; at most, "≤"; or in the limit of large N, "≈", to a share `digits` of it.
+
+    error is the standard error of a figure from draws, and 0 of one that is computed to rounding.
+    """
+
+    part: str
+    quantity: str
+    computed: float
+    exact: float
+    error: float = 0.0
+    relation: str = "="
+    digits: float = 1e-9  # how far apart the two may be without draws, as a share of the exact one
+
+    @property
+    def holds(self) -> bool:
+        slack = ERRORS * self.error + self.digits * abs(self.exact)
+        gap = self.computed - self.exact
+        return gap <= slack if self.relation == "≤" else abs(gap) <= slack
+
+
+class Curve(NamedTuple):
+    """What a panel shows: points that were computed, or the line of a formula; without a name it has no legend."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    exact: bool = False
+
+
+class Part(NamedTuple):
+    """The rows of one part of probability, and its panel."""
+
+    rows: list[Row]
+    curves: list[Curve]
+    xlabel: str
+    ylabel: str
+    scales: tuple[str, str] = ("linear", "linear")
+    ticks: Sequence[str] = ()  # names of x = 0, 1, …
+
+
+def mean_of(part: str, quantity: str, values: Tensor, exact: float) -> Row:
+    """The mean of independent draws beside its exact value."""
+    return Row(part, quantity, values.mean().item(), exact, values.std().item() / values.numel() ** 0.5)
+
+
+def slope(x: Sequence[float], y: Sequence[float]) -> float:
+    """That of the least-squares line through log y against log x."""
+    a, b = [math.log(each) for each in x], [math.log(each) for each in y]
+    middle, height = sum(a) / len(a), sum(b) / len(b)
+    return sum((s - middle) * (t - height) for s, t in zip(a, b, strict=True)) / sum((s - middle) ** 2 for s in a)

@@ -86,7 +86,7 @@ def risk(d: int, norm: float) -> float:
 
 
 def conditioning(key: Key, draws: int) -> Part:
-    """log N(x; 0, S) is off in proportion to kappa epsilon, by Cholesky's factor about half as much as by an inverse."""
+    """log N(x; 0, S) is off in proportion to kappa epsilon, by Cholesky's factor half as much as by an inverse."""
     part, eps = "conditioning", torch.finfo(torch.float64).eps
     worst: dict[str, list[float]] = {"inverse": [], "Cholesky": []}
     means: dict[str, list[float]] = {name: [] for name in worst}

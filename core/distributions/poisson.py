@@ -7,7 +7,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from jensen.core.bijections import Positive
-from jensen.core.checks import check_floating
+from jensen.core.checks import check_count, check_floating
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions._generating import imaginary, narrow_complex
@@ -16,7 +16,7 @@ from jensen.core.distributions.diag_normal import DiagNormal
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.shapes import check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.support import moved_inside, zero_density
-from jensen.core.distributions.uniform import inside
+from jensen.core.distributions.uniform import exponential, inside
 from jensen.core.numerics import double, exp_less_tangent, log_gamma_rest, log_ratio, narrow
 
 STEPS = 44  # for rates up to 1e12
@@ -29,7 +29,7 @@ class Poisson(NamedTuple):
 
     Support       whole numbers z >= 0
     Noise         uniform in float64, (s, n, d)
-    Closed forms  KL by dimension, cdf and quantile
+    Closed forms  KL by dimension, cdf and quantile; relaxed by arrivals (`relaxed`), and in the limit (`normal`)
     """
 
     rate: Float[Tensor, "*n d"]
@@ -72,6 +72,26 @@ class Poisson(NamedTuple):
         check_value(u, self.rate, "u")
         check_share("u", u)
         return narrow(torch.where(u == 1, torch.inf, self._least(double(u))), self.rate)
+
+    def arrival_noise(self, key: Key, s: int, most: int, /) -> Float[Tensor, "s n d m"]:
+        """Uniform noise (s, n, d, most) for `arrivals`; counts beyond `most` are cut, as rarely as the rate is small."""
+        most = check_count("most", most)
+        return count_noise(key, (*noise_shape(self.rate, s, 2), most))
+
+    def arrivals(self, u: Float[Tensor, "s n d m"], /) -> Float[Tensor, "s n d m"]:
+        """The times of the first arrivals of a process of this rate, of which those before 1 count; differentiable."""
+        self._check()
+        check_value(u, self.rate[..., None].expand(*self.rate.shape, u.shape[-1]), "noise")
+        return exponential(u.double()).cumsum(-1) / double(self.rate)[..., None]
+
+    def relaxed(self, t: Float[Tensor, "s n d m"], temperature: float | Tensor, /) -> Float[Tensor, "s n d"]:
+        """sum_m sigmoid((1 - t) / temperature) of arrivals t, near the count as the temperature tends to 0.
+
+        Vafaii et al., 2024. Of mean rate times temperature softplus(1 / temperature). It costs `most` exponentials, so
+        that it is for small rates, as `normal` is for large ones; the noise is not that of `sample`, for which reason
+        the family is no `contracts.Relaxable`.
+        """
+        return torch.sigmoid((1 - t) / temperature).sum(-1).to(self.rate.dtype)
 
     def normal(self) -> DiagNormal:
         """The normal of its mean and variance, off by some 1 / sqrt(rate) in distribution: for large rates."""

@@ -151,7 +151,7 @@ def check_some_member(name: str, fits: Tensor, condition: str) -> None:
     if is_concrete(fits) and not fits.all():
         wrong = int((~fits).sum())
         raise ValueError(f"expected {name} with {condition}, got {wrong} of {fits.numel()} that no member has: "
-                         "pass those of a member, such as the means of many different observations")  # fmt: skip
+                         "pass those of a member, such as the means of many observations, or Conjugate.mode() of a prior")  # fmt: skip
 
 
 def _last(axes: int) -> tuple[int, ...]:

@@ -4,11 +4,14 @@ import mpmath
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 from torch.func import grad
 
 from jensen.core import keys
 from jensen.core.distributions import (
+    Categorical,
     Cauchy,
     ChiSquared,
     ContinuousBernoulli,
@@ -95,6 +98,20 @@ def test_small_quantiles_of_inverse_gammas_keep_their_digits():
     step = 1e-6 * q.concentration
     above, below = (q._replace(concentration=q.concentration + s).quantile(u).sum((0, 1)) for s in (step, -step))
     torch.testing.assert_close(slope[0], (above - below) / (2 * step[0]), rtol=1e-4, atol=1e-10)
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-60, 60), min_size=5, max_size=5))
+def test_the_entropy_of_choices_is_between_0_and_that_of_equal_ones(logits):
+    """0 <= H <= log k, 1.609438 for five, and less than that by KL(q || uniform), which is 0 of equal logits alone."""
+    values = torch.tensor([[logits]], dtype=torch.float64)
+    q, uniform = Categorical(values), Categorical(torch.zeros_like(values))
+    assert uniform.entropy().item() == pytest.approx(1.609438, abs=5e-7)
+    assert q.entropy() >= 0
+    gap = q.kl(uniform)
+    torch.testing.assert_close(uniform.entropy() - q.entropy(), gap, rtol=1e-9, atol=1e-12)
+    if values.amax() - values.amin() > 1e-6:
+        assert gap > 0
 
 
 def test_what_has_no_mean_says_so():

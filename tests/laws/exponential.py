@@ -29,7 +29,7 @@ from jensen.laws.assertions import mean_is_exact
 KEY = keys.key(23)
 GAMMA = Gamma(*torch.tensor([[[1.5, 2.3], [3.0, 1.2]], [[0.7, 1.4], [2.0, 0.9]]], dtype=torch.float64))
 CHOICE = Categorical(torch.tensor([[[0.3, -0.2, 1.0]], [[0.5, 0.0, -0.4]]], dtype=torch.float64))
-OBSERVATIONS = 200
+OBSERVATIONS = 2000  # in which every choice comes
 
 
 def of(**methods) -> list[Subject]:

@@ -4,6 +4,7 @@ u = spectral.start(key, weight)
 weight, u = spectral.normalised(weight, u)      # in each step; keep u for the next one
 """
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
@@ -25,7 +26,7 @@ def norm(weight: Float[Tensor, "o i"], u: Float[Tensor, " o"], steps: int = 1) -
     """(sigma, u'): u' . (W v) after so many power iterations from u, with a gradient in W alone, and their u'.
 
     At most the largest singular value, to which it converges as u is carried from call to call. A u drawn anew in each
-    call underestimates it for ever.
+    call underestimates it for ever. A weight of 0 leaves u as it is.
     """
     _check(weight)
     check_floating("u", u, str(weight.shape[0]), "one number for each of the weight's outputs")
@@ -33,7 +34,8 @@ def norm(weight: Float[Tensor, "o i"], u: Float[Tensor, " o"], steps: int = 1) -
     u = v = u.detach()
     for _ in range(check_count("steps", steps)):
         v = F.normalize(fixed.mT @ u, dim=0)
-        u = F.normalize(fixed @ v, dim=0)
+        image = fixed @ v
+        u = torch.where((image == 0).all(), u, F.normalize(image, dim=0))
     return u @ (weight @ v), u
 
 
@@ -49,11 +51,14 @@ def normalised(
 def clipped(
     weight: Float[Tensor, "o i"], u: Float[Tensor, " o"], low: float = 0.9, high: float = 1.1, steps: int = 1
 ) -> tuple[Float[Tensor, "o i"], Float[Tensor, " o"]]:
-    """(W clip(sigma, low, high) / sigma, u'): a spectral norm in [low, high], by the estimate of `norm`."""
+    """(W clip(sigma, low, high) / sigma, u'): a spectral norm in [low, high], by the estimate of `norm`.
+
+    A weight of 0, which has no direction, stays 0.
+    """
     check_number("low", low, "(0, inf)")
     check_number("high", high, f"[{low}, inf)", "pass low <= high")
     sigma, u = norm(weight, u, steps)
-    return weight * (sigma.clamp(low, high) / sigma), u
+    return weight * torch.where(sigma == 0, 1.0, sigma.clamp(low, high) / torch.where(sigma == 0, 1.0, sigma)), u
 
 
 def _check(weight: Tensor) -> None:

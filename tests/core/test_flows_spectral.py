@@ -46,6 +46,20 @@ def test_its_gradient_is_that_of_the_largest_singular_value():
     torch.testing.assert_close(grad(lambda w: spectral.norm(w, u)[0])(W), grad(largest)(W), rtol=1e-6, atol=1e-8)
 
 
+def test_a_weight_that_starts_at_0_stays_there_and_is_bounded_once_it_moves():
+    zero = torch.zeros_like(W)
+    u = spectral.start(KEY, zero)
+    assert torch.linalg.vector_norm(u) == pytest.approx(1)
+    for bound in (spectral.normalised, spectral.clipped):
+        bounded, after = bound(zero, u)
+        assert torch.equal(bounded, zero)
+        assert torch.equal(after, u)
+        assert grad(lambda w, bound=bound: bound(w, u)[0].sum())(zero).isfinite().all()
+        for _ in range(200):
+            bounded, after = bound(3 * W, after)
+        assert largest(bounded) == pytest.approx(1.0 if bound is spectral.normalised else 1.1, rel=1e-6)
+
+
 def test_it_is_a_function_of_weight_and_state():
     many = torch.stack([W, 0.5 * W])
     us = torch.stack([spectral.start(KEY, w, 2) for w in many])

@@ -150,8 +150,10 @@ def check_some_member(name: str, fits: Tensor, condition: str) -> None:
     """ValueError for parameters that no member of the family has, where values can be read."""
     if is_concrete(fits) and not fits.all():
         wrong = int((~fits).sum())
-        raise ValueError(f"expected {name} with {condition}, got {wrong} of {fits.numel()} that no member has: "
-                         "pass those of a member, such as the means of many observations, or Conjugate.mode() of a prior")  # fmt: skip
+        raise ValueError(
+            f"expected {name} with {condition}, got {wrong} of {fits.numel()} that no member has: pass those of a "
+            "member, such as the means of many observations, or Conjugate.mode() of a prior"
+        )
 
 
 def _last(axes: int) -> tuple[int, ...]:

@@ -190,10 +190,13 @@ class Normalising(Flow, Protocol):
 class Bijection(Flow, Protocol):
     """A flow from all of R^m onto a constrained set, whose events may have other axes: z (s, n, *m) to (s, n, *event).
 
-    `contains` tells which values (..., *event) are in the set, (...). The context is ignored.
+    Values may be trees of tensors. `contains` tells which values (..., *event) are in the set, (...). The context is
+    ignored.
     """
 
-    def contains(self, value: Tensor, /) -> Tensor: ...
+    def forward(self, z: Tensor, context: Tensor | None = None, /) -> tuple[Event, Tensor]: ...
+    def inverse(self, value: Event, context: Tensor | None = None, /) -> tuple[Tensor, Tensor]: ...
+    def contains(self, value: Event, /) -> Tensor: ...
 
 
 @runtime_checkable
@@ -281,7 +284,7 @@ class Amortised(LatentModel, Protocol):
     """A model whose posterior(params, x) is posterior_of(params, encoded(params, x)).
 
     `encoded` gives a row of numbers per datum, (n, e), which may have any real values; `units` is what each of them is
-    moved in, (n, e), such as standard deviations for a mean.
+    moved in, (n, e), such as standard deviations for a mean. The encoder's parameters are params["encoder"].
     """
 
     def encoded(self, params: Params, x: Tensor, /) -> Tensor: ...

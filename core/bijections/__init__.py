@@ -13,6 +13,7 @@ from jensen.core.bijections.concatenated import Concatenated
 from jensen.core.bijections.correlation import CorrelationCholesky
 from jensen.core.bijections.densities import unconstrained
 from jensen.core.bijections.elementwise import Above, Interval, Positive, Real, UnitInterval
+from jensen.core.bijections.named import Named
 from jensen.core.bijections.ordered import Ordered
 from jensen.core.bijections.simplex import Simplex
 from jensen.core.bijections.stereographic import Stereographic
@@ -24,6 +25,7 @@ __all__ = [
     "Concatenated",
     "CorrelationCholesky",
     "Interval",
+    "Named",
     "Ordered",
     "Positive",
     "Real",

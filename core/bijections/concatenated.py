@@ -31,7 +31,7 @@ class Concatenated(NamedTuple):
                     f"expected parts of (bijection, size), got {described(pair)} at {i}: write (Positive(), 2)"
                 )
             check_count(f"parts[{i}]'s size", pair[1])
-        pairs = [(part, size, _free(part, size)) for part, size in parts]
+        pairs = [(part, size, free_size(part, size)) for part, size in parts]
         bijections, sizes, free = zip(*pairs, strict=True)
         return cls(bijections, Static(sizes), Static(free))
 
@@ -53,7 +53,7 @@ class Concatenated(NamedTuple):
         return torch.stack(inside).all(0)
 
 
-def _free(part: Bijection, size: int) -> int:
+def free_size(part: Bijection, size: int) -> int:
     """How many numbers `size` values of a part are a function of."""
     with torch.no_grad():
         return part.inverse(torch.full((size,), 1 / size))[0].shape[-1]

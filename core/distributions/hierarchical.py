@@ -10,8 +10,8 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.bijections import Concatenated, Real
 from jensen.core.checks import check_count, check_floating, described
-from jensen.core.contracts import Bijection, Constrained, Distribution, Key, Noise, can
-from jensen.core.distributions.joint import Given, Joint, Latents, Part
+from jensen.core.contracts import Bijection, Distribution, Key, Noise
+from jensen.core.distributions.joint import Given, Joint, Latents, Part, onto_support
 from jensen.core.trees import Params, Static, leaves
 
 
@@ -82,7 +82,7 @@ class Hierarchical(NamedTuple):
         """
         joint = self._joint()
         draw = joint.noise(keys.key(0, leaves(self)[0].device), 1)
-        parts = [_bijection(q) for q in joint.conditionals(draw).values()]
+        parts = [onto_support(name, q) for name, q in joint.conditionals(draw).items()]
         if all(isinstance(part, Real) for part in parts):
             return Real()
         return Concatenated.of(*zip(parts, self.sizes.value, strict=True))
@@ -118,14 +118,3 @@ class _Beside:
 
 def _names(layers: int) -> list[str]:
     return [f"z{i + 1}" for i in range(layers)]
-
-
-def _bijection(q: Distribution) -> Bijection:
-    name = type(q).__name__
-    if not q.reparameterised:
-        raise TypeError(f"expected a continuous family, got {name}: no bijection maps real numbers onto its values")
-    part = q.bijection() if can(q, Constrained) else Real()
-    if leaves(part):
-        kind = type(part).__name__.lower()
-        raise TypeError(f"expected a support that is no function of the fields, got {name} on an {kind} of its own")
-    return part

@@ -10,11 +10,12 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from jensen.core import keys, trees
+from jensen.core.bijections import Named, Real
 from jensen.core.checks import check_count, check_distribution, check_floating, check_function, check_key, described
-from jensen.core.contracts import Constrained, Distribution, Key, Noise, can
+from jensen.core.contracts import Bijection, Constrained, Distribution, Key, Noise, can
 from jensen.core.distributions._draw import sample_and_log_prob
 from jensen.core.distributions.support import moved_inside, some_value, zero_density
-from jensen.core.trees import Params, Tree
+from jensen.core.trees import Params, Static, Tree
 
 Latents: TypeAlias = dict[str, Tree]  # name -> (s, n, *event)
 Part: TypeAlias = "Distribution | Given"
@@ -50,7 +51,7 @@ class Joint:
     gradient estimator. log_prob evaluates every condition at the z of its argument, so that `trees.stop(q)` detaches
     parameters alone and the path through earlier latents remains.
 
-    Support       the product of the latents' supports
+    Support       the product of the latents' supports, of continuous ones by `bijection`
     Noise         a dict of the latents' noise, (s, n, ...) each
     Closed forms  none
     """
@@ -124,6 +125,22 @@ class Joint:
             z[name] = q.sample(_first_sample(noise[name]))
         return found
 
+    def bijection(self) -> Bijection:
+        """Onto the latents' supports by name, from one vector.
+
+        TypeError for a discrete latent, for one whose support is a function of its fields, which moves with the latents
+        before, and for events of several axes.
+        """
+        draw = self.noise(keys.key(0, self._device()), 1)
+        z, parts, free = self.sample(draw), {}, []
+        for name, q in self.conditionals(draw).items():
+            parts[name] = onto_support(name, q)
+            u, _ = parts[name].inverse(z[name])
+            if u.ndim != 3:
+                raise TypeError(f"expected {name} with an event of one axis, got {tuple(u.shape[2:])}: flatten it")
+            free.append(u.shape[-1])
+        return Named(parts, Static(tuple(free)))
+
     def _device(self) -> torch.device:
         return next((t.device for t in trees.leaves(self)), torch.device("cpu"))
 
@@ -137,6 +154,18 @@ class Joint:
         for name, each in given.items():
             for leaf in trees.leaves(each):
                 check_floating(f"{what}[{name!r}]", leaf, "s n *event")
+
+
+def onto_support(name: str, q: Distribution) -> Bijection:
+    """The bijection of a latent's support, which does not move with the latents before it."""
+    kind = type(q).__name__
+    if not q.reparameterised:
+        raise TypeError(f"expected {name} continuous, got {kind}: no bijection maps real numbers onto its values")
+    part = q.bijection() if can(q, Constrained) else Real()
+    if trees.leaves(part):
+        onto = type(part).__name__.lower()
+        raise TypeError(f"expected {name} with a support that is no function of the fields, got {kind} on an {onto}")
+    return part
 
 
 def at(part: Part, z: Tree) -> Distribution:

@@ -17,9 +17,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core import keys
+from jensen.core import keys, trees
 from jensen.core.checks import check_floating
-from jensen.core.contracts import Distribution, Key, LogDensity
+from jensen.core.contracts import Distribution, Event, Key, LogDensity
 from jensen.estimators.evidence.annealed import Walk, chains, check_run
 from jensen.estimators.evidence.moves import Hamiltonian, hmc
 from jensen.estimators.evidence.paths import Geometric
@@ -87,7 +87,7 @@ def _mean(column: Tensor) -> tuple[Tensor, Tensor]:
 def bdmc(
     log_p: LogDensity,
     q: Distribution,
-    z: Float[Tensor, "1 n *d"],
+    z: Event,
     key: Key,
     k: int,
     schedule: Float[Tensor, " t"],
@@ -107,11 +107,14 @@ def bdmc(
     Both directions use the step sizes of one pilot, as `annealed_importance` does, whose other arguments these are.
     """
     k, repeats, chunk = check_run(key, k, schedule, move, repeats, chunk)
-    check_floating("z", z, "1 n *d", "take z[:1], one exact draw per datum")
+    for each in trees.leaves(z):
+        check_floating("z", each, "1 n *d", "take z[:1], one exact draw per datum")
     path = Geometric.of(log_p, q)
     pilot_key, forward_key, backward_key = keys.split(key, 3)
     walk, s = Walk(schedule, tune(path, schedule, move, pilot_key), move, repeats), min(chunk, k)
     forward = chains(path, walk, partial(path.start, s=s), forward_key, k)
-    backward = chains(path, walk.back(), lambda _: path.of_values(z.expand(s, *z.shape[1:])), backward_key, k)
+    backward = chains(
+        path, walk.back(), lambda _: path.of_values(trees.map(lambda t: t.expand(s, *t.shape[1:]), z)), backward_key, k
+    )
     acceptance = torch.stack([forward.acceptance, backward.acceptance]).nanmean(0)
     return Sandwich(forward.log_p, -backward.log_p, forward.standard_error, backward.standard_error, acceptance)

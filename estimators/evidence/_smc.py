@@ -23,7 +23,7 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.checks import check_count, check_floating, check_key, check_number
-from jensen.core.contracts import Distribution, Key, LogDensity
+from jensen.core.contracts import Distribution, Event, Key, LogDensity
 from jensen.core.numerics import bisect, log_sum_exp
 from jensen.estimators.evidence import exploration
 from jensen.estimators.evidence._importance import Evidence, from_log_weights
@@ -52,7 +52,7 @@ class Smc(NamedTuple):
     doubts: Doubts
     acceptance: Float[Tensor, " n"]
     temperatures: Int[Tensor, " n"]  # how many the pilot found
-    z: Float[Tensor, "s n *d"]  # whole islands, resampled by their Z: one of Z = 0 only where all are
+    z: Event  # (s, n, *event), whole islands, resampled by their Z: one of Z = 0 only where all are
 
     def verdict(self) -> str:
         return verdict("sequential Monte Carlo", self.log_p, self.standard_error, self.doubts)

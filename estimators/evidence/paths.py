@@ -18,7 +18,7 @@ from torch import Tensor
 from jensen.core import trees
 from jensen.core.bijections import unconstrained
 from jensen.core.checks import check_count, check_distribution, check_function, check_number
-from jensen.core.contracts import Bijection, Constrained, Distribution, Enumerable, LogDensity, can
+from jensen.core.contracts import Bijection, Constrained, Distribution, Enumerable, Event, LogDensity, can
 from jensen.estimators.evidence.local import Local
 from jensen.estimators.gradients.contract import check_density, over_events
 
@@ -81,16 +81,11 @@ class Geometric(NamedTuple):
         """s draws of q, which are exact draws at beta = 0."""
         return self.of_values(self.q.sample(self.q.noise(key, s)))
 
-    def of_values(self, z: Float[Tensor, "s n *event"]) -> Point:
-        """Particles at z, detached. TypeError for a dict of latents."""
-        if not isinstance(z, Tensor):
-            raise TypeError(
-                f"expected a q over one tensor z, got {type(self.q).__name__}: make it a Hierarchical, whose "
-                "latents are parts of one vector, or use importance"
-            )
-        return self.at(z if self.bijection is None else self.bijection.inverse(z.detach())[0])
+    def of_values(self, z: Event) -> Point:
+        """Particles at z, detached."""
+        return self.at(z if self.bijection is None else self.bijection.inverse(trees.stop(z))[0])
 
-    def values(self, u: Float[Tensor, "s n *d"]) -> Float[Tensor, "s n *event"]:
+    def values(self, u: Float[Tensor, "s n *d"]) -> Event:
         """z of particles at u."""
         return u if self.bijection is None else self.bijection.forward(u)[0]
 

@@ -100,3 +100,21 @@ def test_parts_take_their_own_numbers():
     torch.testing.assert_close(log_det, math.log(2) + of_simplex)
     with pytest.raises(ValueError, match=r"expected \(..., 2 \+ 2\) numbers, got \(5,\)"):
         both.forward(torch.zeros(5))
+
+
+def test_named_parts_take_their_own_numbers():
+    both = bijections.Named.of(rate=(bijections.Positive(), 2), share=(bijections.Simplex(), 3))
+    z = torch.tensor([0.0, math.log(2), 0.3, -0.4], dtype=F64)
+    value, log_det = both.forward(z)
+    side_by_side, same = bijections.Concatenated.of((bijections.Positive(), 2), (bijections.Simplex(), 3)).forward(z)
+    torch.testing.assert_close(torch.cat([value["rate"], value["share"]], -1), side_by_side)
+    torch.testing.assert_close(log_det, same)
+    back, opposite = both.inverse({"share": value["share"], "rate": value["rate"]})
+    torch.testing.assert_close(back, z)
+    torch.testing.assert_close(opposite, -log_det)
+    assert both.contains(value)
+    assert not both.contains({**value, "rate": -value["rate"]})
+    with pytest.raises(KeyError, match="unknown 'rates' .the nearest is 'rate'"):
+        both.inverse({"rates": value["rate"], "share": value["share"]})
+    with pytest.raises(ValueError, match=r"expected z \(..., 4\), got \(5,\)"):
+        both.forward(torch.zeros(5))

@@ -52,7 +52,7 @@ def test_the_bijection_is_the_supports(name):
 @pytest.mark.parametrize(
     ("q", "message"),
     [
-        (layers(Bernoulli(ONE)), "expected a continuous family, got Bernoulli: no bijection"),
+        (layers(Bernoulli(ONE)), "expected z1 continuous, got Bernoulli: no bijection"),
         (layers(CHOSEN["torch's interval"][0]), "that is no function of the fields, got FromTorch on an interval"),
         (Pushforward(Bernoulli(ONE), ()), "expected a continuous base, got Bernoulli"),
         (from_torch(td.Exponential(ONE[:, 0])), r"event axis \(n, d\), got one Exponential per datum: .*Independent"),

@@ -130,7 +130,7 @@ def test_layers_may_be_of_several_families_and_the_third_is_given_both_before_it
     expected = full.log_prob(z1) + coins(params, z1).log_prob(z2) + rates(params, z[..., : 2 * D1]).log_prob(z3)
     torch.testing.assert_close(q.log_prob(z), expected)
     assert not q.reparameterised
-    with pytest.raises(TypeError, match="expected a continuous family, got Bernoulli"):
+    with pytest.raises(TypeError, match="expected z2 continuous, got Bernoulli"):
         q.bijection()
 
 

@@ -1,5 +1,6 @@
 """Joint distributions of named latents: their density, their tree, what they refuse."""
 
+import numpy as np
 import pytest
 import torch
 from torch.func import grad
@@ -18,7 +19,8 @@ from jensen.core.distributions import (
     to_real,
 )
 from jensen.core.flows import real_nvp
-from jensen.estimators.evidence import annealed_importance, importance, linear
+from jensen.estimators.evidence import annealed_importance, importance, linear, smc
+from tests.estimators.normalisers import near
 
 KEY, N = keys.key(8), 2
 
@@ -101,12 +103,44 @@ def test_a_latent_may_be_a_flow_whose_weights_all_samples_share():
     torch.testing.assert_close(q.log_prob(z), log_q)
 
 
-def test_annealing_moves_one_vector_and_says_so():
-    normal = DiagNormal(noise(N, 2), noise(N, 2))
-    q = Joint(z=normal, y=Given({}, lambda p, z: DiagNormal(z["z"], z["z"])))
-    with pytest.raises(TypeError, match="expected a q over one tensor z, got Joint: make it a Hierarchical"):
-        annealed_importance(q.log_prob, q, KEY, 4, linear(2))
-    torch.testing.assert_close(importance(q.log_prob, q, KEY, 4).log_p, torch.zeros(N, dtype=torch.float64))
+def rates():
+    """A normal, and gammas given it."""
+    scale = Given({"scale": noise(1)}, lambda p, z: Gamma(1.5 + z["z"].square(), p["scale"].exp().expand_as(z["z"])))
+    return Joint(z=DiagNormal(noise(N, 2), 0.1 * noise(N, 2)), y=scale)
+
+
+def test_evidence_takes_named_latents_and_moves_them_within_their_support():
+    """log p = q times e^-y1, a likelihood of the rate: the gamma's Laplace transform, averaged over the normal."""
+    q = rates()
+
+    def log_p(z):
+        return q.log_prob(z) - z["y"][..., 0]
+
+    eps, weight = (torch.tensor(t) for t in np.polynomial.hermite_e.hermegauss(60))
+    normal, rate = q.latents["z"], q.latents["y"].params["scale"].exp()
+    z1 = normal.loc[:, 0] + normal.log_scale[:, 0].exp() * eps[:, None]
+    mean = (weight[:, None] / weight.sum() * (1 + 1 / rate) ** -(1.5 + z1.square())).sum(0)
+    near(importance(log_p, q, KEY, 4000), mean.log())
+    near(annealed_importance(log_p, q, KEY, 40, linear(3)), mean.log())
+    particles = smc(log_p, q, KEY, 20, islands=4, repeats=1).z
+    assert (particles["y"] > 0).all()
+    assert particles["z"].shape == (20, N, 2)
+
+
+def test_its_bijection_is_that_of_each_latent():
+    q = rates()
+    onto = q.bijection()
+    z = q.sample(q.noise(KEY, 3))
+    u, log_det = onto.inverse(z)
+    assert u.shape == (3, N, 4)
+    torch.testing.assert_close(log_det, -z["y"].log().sum(-1))
+    back, again = onto.forward(u)
+    torch.testing.assert_close(back, z)
+    torch.testing.assert_close(again, -log_det)
+    assert onto.contains(z).all()
+    assert not onto.contains({**z, "y": -z["y"]}).any()
+    with pytest.raises(TypeError, match="expected c continuous, got Categorical"):
+        mixture().bijection()
 
 
 Z = mixture().sample(mixture().noise(KEY, 3))

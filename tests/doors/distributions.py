@@ -91,10 +91,16 @@ def fields(kind, **values):
 EYE = torch.eye(D).expand(N, D, D)
 DATUM = torch.tensor([[0.0, 1.0, 1.0]] * N)
 LOGITS = keys.normal(KEY, (N, D))
+CLASSES = torch.arange(N) % D
+INDICES = only(
+    CLASSES, CLASSES - 1, CLASSES + 1, CLASSES[:2], CLASSES > 0, CLASSES.double(), CLASSES.numpy(), "x", None
+)
 POINTS = keys.normal(KEY, (S, N, D))
 ALPHA = also(0.5, math.inf)
 PAIR = {"q": also(NORMAL, BINARY), "p": also(OTHER, BINARY)}
 
+NAMED = bijections.Named.of(rate=(bijections.Positive(), 1), share=(bijections.Simplex(), 3))
+NAMED_VALUE, _ = NAMED.forward(torch.zeros(N, 3))
 ROWS = {
     **{f"distributions.{name}.noise": door(q.noise, key=KEY, s=also(S, 0)) for name, q in KINDS.items()},
     **{f"distributions.{name}.sample": door(q.sample, noise=Free(q.noise(KEY, S))) for name, q in KINDS.items()},
@@ -167,6 +173,7 @@ ROWS = {
     "ops.normal_log_prob": door(ops.normal_log_prob, z=Free(POINTS), loc=Free(ZEROS), log_scale=Free(ZEROS)),
     "ops.bernoulli_log_prob": door(ops.bernoulli_log_prob, x=Free(DATUM), logits=Free(LOGITS)),
     "ops.categorical_log_prob": door(ops.categorical_log_prob, x=Free(DATUM), logits=Free(LOGITS)),
+    "ops.categorical_log_prob of indices": door(ops.categorical_log_prob, x=INDICES, logits=Free(LOGITS)),
     "ops.importance": door(ops.importance, log_p=torch.zeros(S, N), log_q=also(torch.zeros(S, N), torch.zeros(S, 2))),
     "ops.nearest_code": door(ops.nearest_code, z=LOGITS, codebook=also(LOGITS, LOGITS[:, :2], LOGITS[:0])),
     "ops.normal_kl": door(
@@ -184,6 +191,9 @@ ROWS = {
     ),
     "ops.linear_categorical_log_prob": door(
         ops.linear_categorical_log_prob, x=DATUM, h=torch.zeros(S, N, 2), weight=LAYER[1], bias=LAYER[2]
+    ),
+    "ops.linear_categorical_log_prob of indices": door(
+        ops.linear_categorical_log_prob, x=INDICES, h=torch.zeros(S, N, 2), weight=LAYER[1], bias=LAYER[2]
     ),
     "ops.use": door(lambda path: ops.use(path).__enter__(), path="reference"),
     **{f"bijections.{type(b).__name__}.{way}": door(getattr(b, way), **{argument: Free(value)})
@@ -203,6 +213,13 @@ ROWS = {
         bijections.Concatenated.of,
         parts=only((bijections.Positive(), 2), (bijections.Positive(), 0), 3, bijections.Positive()),
     ),
+    "bijections.Named.of": door(
+        lambda part: bijections.Named.of(part=part),
+        part=only((bijections.Positive(), 2), (bijections.Positive(), 0), 3, bijections.Positive()),
+    ),
+    "bijections.Named.forward": door(NAMED.forward, z=Free(torch.zeros(N, 3))),
+    "bijections.Named.inverse": door(NAMED.inverse, value=only(NAMED_VALUE, ZEROS, None)),
+    "bijections.Named.contains": door(NAMED.contains, value=only(NAMED_VALUE, ZEROS, None)),
     "bijections.unconstrained": door(
         bijections.unconstrained, log_p=lambda z: z.sum(-1), bijection=only(bijections.Positive(), 3, "Positive", None)
     ),

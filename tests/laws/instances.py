@@ -110,8 +110,8 @@ def gamma_given(params: Params, z: Tensor) -> Gamma:
     return Gamma(concentration, concentration)
 
 
-def named_given(params: Params, earlier: Latents) -> DiagNormal:
-    return wide_given(params, earlier["z"][..., :1])
+def named_given(params: Params, earlier: Latents) -> Gamma:
+    return gamma_given(params, earlier["z"])
 
 
 def coins_given(params: Params, z: Tensor) -> Bernoulli:

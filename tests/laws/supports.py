@@ -104,9 +104,9 @@ def _inside(q: Distribution, row: Event, share: float) -> bool | None:
     onto: Bijection = q.bijection() if isinstance(q, Constrained) else Real()
     near = [torch.nextafter(here, torch.full_like(here, end)) for end in (-math.inf, math.inf)]
     far = [here - EDGE, here + EDGE]
-    rows = torch.stack([trees.ravel(moved(row, share, value))[0] for value in (here, *near, *far)])
-    rows = rows.reshape(-1, 1, *row.shape) if isinstance(row, Tensor) else rows[:, None]  # fields may have data
-    found = onto.contains(rows)[:, 0]
+    rows = [moved(row, share, value) for value in (here, *near, *far)]
+    together = trees.map(lambda *t: torch.stack(t)[:, None], *rows)
+    found = onto.contains(together)[:, 0]  # fields of the bijection may have a row for each datum
     return True if found.all() else None if found[:3].any() else False
 
 

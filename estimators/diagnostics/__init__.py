@@ -1,5 +1,6 @@
 """Diagnostics of gradients, importance weights, posteriors and training traces; `verdict()` puts each in words."""
 
+from jensen.estimators.diagnostics._amortisation import Amortisation, amortisation
 from jensen.estimators.diagnostics._calibration import (
     Calibration,
     Coverage,
@@ -20,6 +21,7 @@ from jensen.estimators.diagnostics.weights import Psis, ess, k_hat_threshold, ps
 
 __all__ = [
     "ActiveUnits",
+    "Amortisation",
     "Calibration",
     "Collapse",
     "Coverage",
@@ -35,6 +37,7 @@ __all__ = [
     "TwoSample",
     "active_units",
     "aggregate_information",
+    "amortisation",
     "calibration",
     "collapse",
     "cost",

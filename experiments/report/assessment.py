@@ -24,6 +24,7 @@ from jensen.estimators.evidence import (
 )
 from jensen.experiments.report import ladder
 from jensen.experiments.report.chunks import ROWS, over_data, posterior_means
+from jensen.experiments.report.encoder import TrainingData
 from jensen.experiments.report.evaluation import ELBO_SAMPLES, elbo_terms
 from jensen.experiments.report.inference import Inference, inference
 from jensen.experiments.run.errors import InputError, option
@@ -46,13 +47,23 @@ class Budget:
     """Of annealing, from the encoder's posterior to the model's; of continuous z."""
     gap_images: int = 20
     """Of the images, how many get a q of their own, of its family and a flow, to compare with the encoder's."""
+    refine: tuple[int, ...] = (5, 20)
+    """Steps from the encoder's q up each of these images' ELBO, after which its gap is given again."""
+    encoder_steps: int = 500
+    """Steps of more training of the encoder alone, which split its gap into capacity, optimisation and generalisation,
+    with as many training images; 0 leaves that out."""
 
     def check(self) -> None:
         """Raises an InputError for what cannot work."""
         if not self.k or self.k[0] < 1 or sorted(set(self.k)) != list(self.k) or not 2 <= self.k[-1] < HUGE:
             given = " ".join(map(str, self.k))
             raise InputError(f"--k {given}: expected rising counts of samples, at least 1 and 2 and below 2^31")
-        for name, low in {"images": 2, "chains": 2, "temperatures": 1, "gap_images": 0}.items():
+        if any(not 0 < steps < HUGE for steps in self.refine):
+            raise InputError(f"--refine {' '.join(map(str, self.refine))}: expected counts of steps of at least 1")
+        if self.gap_images == 1 and self.encoder_steps:
+            raise InputError("--gap-images 1 says nothing of how gaps vary: ask for 2 or more, or --encoder-steps 0")
+        least = {"images": 2, "chains": 2, "temperatures": 1, "gap_images": 0, "encoder_steps": 0}
+        for name, low in least.items():
             if not low <= getattr(self, name) < HUGE:
                 raise InputError(f"expected {option(name)} of {low} to 2^31, got {getattr(self, name)}")
 
@@ -78,8 +89,13 @@ class Assessment(NamedTuple):
 
 
 @torch.no_grad()
-def assess(model: LatentModel, params: Params, test: Tensor, budget: Budget, key: Key) -> Assessment:
-    """Everything about the first `images` of test (N, D); latent units, rate and distortion are of all of it."""
+def assess(
+    model: LatentModel, params: Params, test: Tensor, budget: Budget, key: Key, train: TrainingData | None = None
+) -> Assessment:
+    """Everything about the first `images` of test (N, D); latent units, rate and distortion are of all of it.
+
+    Without `train` the encoder's gap has no parts.
+    """
     x = test[: budget.images]
     weights_key, terms_key, annealing_key, simulation_key = keys.split(key, 4)
     log_w = log_weights(model, params, x, max(budget.k), weights_key)
@@ -93,7 +109,10 @@ def assess(model: LatentModel, params: Params, test: Tensor, budget: Budget, key
         sandwich = both_sides(model, params, len(x), budget.chains, schedule, simulation_key)
         if budget.gap_images:
             few = x[: budget.gap_images]
-            gaps = inference(model, params, few, importance, annealed, keys.fold_in(key, 0))
+            gap_key = keys.fold_in(key, 0)
+            gaps = inference(
+                model, params, few, importance, annealed, gap_key, budget.refine, train, budget.encoder_steps
+            )
     rate, distortion = rate_and_distortion(model, params, test, terms_key)
     return Assessment(
         ladder.against_k(log_w, budget.k),

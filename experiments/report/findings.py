@@ -29,7 +29,8 @@ def findings(found: Assessment, soft: bool = False) -> list[Finding]:
         simulated = columns("simulated image", {"lower": found.sandwich.lower, "upper": found.sandwich.upper})
         each.append(Finding("sandwich", simulated, verdicts.of_sandwich(found.sandwich), figures.sandwich(found)))
     if found.inference is not None:
-        gaps = columns("gap", {"log_p": found.inference.log_p, **found.inference.losses()})
+        left = {f"amortisation_after_{steps}_steps": gap for steps, gap in found.inference.refined.items()}
+        gaps = columns("gap", {"log_p": found.inference.log_p, **found.inference.losses(), **left})
         each.append(Finding("gaps", gaps, found.inference.verdict(), figures.gaps(found.inference)))
     trusted = reliability(found.importance.k_hat, found.samples, found.discrete)
     each += [

@@ -1,27 +1,22 @@
 """Where a posterior loses its nats: to its encoder (amortisation), or to its family (approximation)."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import NamedTuple
 
 from torch import Tensor
 
 from jensen.core import flows, keys
-from jensen.core.contracts import Distribution, Estimate, Key, LatentModel
+from jensen.core.contracts import Amortised, Distribution, Estimate, Key, LatentModel, can
 from jensen.core.distributions import Pushforward
 from jensen.core.trees import Params
-from jensen.estimators.diagnostics import Gaps, inference_gaps
+from jensen.estimators.diagnostics import Amortisation, Gaps, inference_gaps
+from jensen.estimators.evidence import draw
 from jensen.experiments.report.chunks import average
+from jensen.experiments.report.encoder import SAMPLES, Fit, TrainingData, parts, refined
+from jensen.experiments.report.outputs import own
 from jensen.experiments.run.program import Row
-
-
-@dataclass(frozen=True)
-class Fit:
-    """How q's best relative is looked for, by Adam for each datum."""
-
-    steps: int
-    lr: float
-
 
 OWN = Fit(steps=500, lr=0.02)  # either is within 0.03 nats of twice its steps on the digits' VAE
 FLOW = Fit(steps=1000, lr=0.01)
@@ -34,6 +29,8 @@ class Inference(NamedTuple):
     source: str
     own: Gaps  # to the best of q's own family
     flow: Gaps
+    refined: dict[int, Tensor]  # by the number of steps from the encoder's q, what these leave of own.amortisation
+    parts: Amortisation | None  # of own.amortisation, where the training data are known
 
     def losses(self) -> dict[str, Tensor]:
         """log p(x) - ELBO (n,) of the best flow, the best of q's family and the encoder's q."""
@@ -46,7 +43,10 @@ class Inference(NamedTuple):
     def means(self) -> Row:
         """Over images."""
         losses = {name: loss.mean().item() for name, loss in self.losses().items()}
-        return {"images": len(self.log_p), "log_p": self.log_p.mean().item(), "source": self.source, **losses}
+        left = {f"amortisation_after_{steps}_steps": gap.mean().item() for steps, gap in self.refined.items()}
+        parts = {} if self.parts is None else {name: part.item() for name, part in self.parts._asdict().items()}
+        log_p = self.log_p.mean().item()
+        return {"images": len(self.log_p), "log_p": log_p, "source": self.source, **losses, **left, **parts}
 
     def verdict(self) -> str:
         flow, family, encoder = (loss.mean().item() for loss in self.losses().values())
@@ -56,8 +56,23 @@ class Inference(NamedTuple):
             f"on {len(self.log_p)} images: log p(x) {self.log_p.mean().item():.2f} (an estimate, by {self.source}), "
             f"best flow {-flow:+.2f}, best of q's family {-family:+.2f}, encoder {-encoder:+.2f} nats: {amortised} are "
             f"the encoder's (amortisation) and {approximated} the family's (approximation), of which the flow wins "
-            f"{family - flow:.3f} back"
+            f"{family - flow:.3f} back{self.of_steps()}{self.of_parts()}"
         )
+
+    def of_steps(self) -> str:
+        if not self.refined:
+            return ""
+        left = joined([f"{gap.mean().item():.3f}" for gap in self.refined.values()])
+        return f". {joined(map(str, self.refined))} steps of each image's own from the encoder's q leave {left} of that"
+
+    def of_parts(self) -> str:
+        return "" if self.parts is None else f". With as many training images, {self.parts.verdict()}"
+
+
+def joined(words: Iterable[str]) -> str:
+    """a, b and c."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def with_error(gap: Tensor, error: Tensor) -> str:
@@ -67,24 +82,39 @@ def with_error(gap: Tensor, error: Tensor) -> str:
 
 
 def inference(
-    model: LatentModel, params: Params, x: Tensor, importance: Estimate, annealed: Estimate, key: Key
+    model: LatentModel,
+    params: Params,
+    x: Tensor,
+    importance: Estimate,
+    annealed: Estimate,
+    key: Key,
+    refine: Sequence[int] = (),
+    data: TrainingData | None = None,
+    encoder_steps: int = 0,
 ) -> Inference:
     """The gaps of images x (n, D), the first ones of the two estimates; the larger one on average is nearer log p(x).
+
+    Of a model whose q has an encoder's outputs, the amortisation gap after `refine` steps too, and its parts, from
+    training data and `encoder_steps` more steps of training.
 
     Both estimates are below log p(x) on average, so that the approximation gaps are too small by what they lack, and
     too large by what the fits lack.
     """
     own_key, flow_key, fit_key = keys.split(key, 3)
-    q, log_p = model.posterior(params, x), partial(model.log_joint, params, x)
+    q, log_p = own(model, params, x), partial(model.log_joint, params, x)
     sides = {"importance sampling": importance.log_p[: len(x)], "annealing": annealed.log_p[: len(x)]}
     source = max(sides, key=lambda name: sides[name].mean().item())
-    start = pushed_forward(q, flow_key, x)
-    return Inference(
-        sides[source],
-        source,
-        inference_gaps(log_p, q, sides[source], own_key, **asdict(OWN)),
-        inference_gaps(log_p, q, sides[source], fit_key, start, **asdict(FLOW)),
-    )
+    gaps = inference_gaps(log_p, q, sides[source], own_key, **asdict(OWN))
+    flow = inference_gaps(log_p, q, sides[source], fit_key, pushed_forward(q, flow_key, x), **asdict(FLOW))
+    left, of_encoder = {}, None
+    if can(model, Amortised):
+        steps_key, judging, parts_key = keys.split(keys.fold_in(key, 3), 3)
+        for steps in refine:
+            after = draw(log_p, refined(model, params, x, steps, steps_key), SAMPLES, judging).mean(0)
+            left[steps] = gaps.best - after
+        if data is not None and encoder_steps:
+            of_encoder = parts(model, params, data, gaps.amortisation, OWN, encoder_steps, parts_key)
+    return Inference(sides[source], source, gaps, flow, left, of_encoder)
 
 
 def pushed_forward(q: Distribution, key: Key, x: Tensor) -> Pushforward:

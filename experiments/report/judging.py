@@ -8,6 +8,7 @@ from jensen.core.models.latent.likelihoods import LIKELIHOODS, SOFT_BERNOULLI
 from jensen.core.objectives import Beta
 from jensen.experiments.programs.finished import Finished
 from jensen.experiments.report.assessment import Budget, assess
+from jensen.experiments.report.encoder import TrainingData
 from jensen.experiments.report.findings import findings, numbers, screen
 from jensen.experiments.report.rate_distortion import Point, Scored
 from jensen.experiments.report.written import write
@@ -19,7 +20,8 @@ from jensen.experiments.run.folder import EVALUATION
 def judge(run: Finished, budget: Budget, key: Key) -> Point:
     """Assesses one run, writes and prints what is found; its point on the rate–distortion curve."""
     started = time.monotonic()
-    found = assess(run.model, run.params, run.images.test, budget, key)
+    train = TrainingData(run.images.train, run.settings.images.treatment == "dynamic")
+    found = assess(run.model, run.params, run.images.test, budget, key, train)
     parts = findings(found, LIKELIHOODS[likelihood(run)] == SOFT_BERNOULLI)
     text = screen(title(run, budget), found, parts)
     target = run.folder / EVALUATION
@@ -42,7 +44,7 @@ def title(run: Finished, budget: Budget) -> str:
     trained = f", trained with {words}" if words else ""
     return (
         f"{type(run.settings).__name__.lower()} on {run.settings.images.data}: the first {budget.images} of "
-        f"{len(run.images.test)} test images, {likelihood(run)} likelihood{trained}"
+        f"{len(run.images.test)} test images, {likelihood(run)} likelihood{posterior(run)}{trained}"
     )
 
 
@@ -50,6 +52,12 @@ def scored(run: Finished) -> Scored:
     images = run.settings.images
     units = {"data": images.data, "pixels": images.treatment, "likelihood": likelihood(run)}
     return Scored(Path(run.folder), run.images.test, units)
+
+
+def posterior(run: Finished) -> str:
+    """A family that is not the diagonal normal, in words."""
+    name = getattr(run.settings, "posterior", "diag")
+    return "" if name == "diag" else f", {name} posterior"
 
 
 def likelihood(run: Finished) -> str:

@@ -16,6 +16,7 @@ FAST = [
 ]  # fmt: skip
 FEW = [  # of an evaluation
     "--images", "6", "--k", "1", "10", "30", "--chains", "2", "--temperatures", "3", "--gap-images", "2",
+    "--refine", "2", "--encoder-steps", "2",
 ]  # fmt: skip
 VARIES = {"timing.json", ".lock"}  # the only files that may differ between two runs of one configuration
 

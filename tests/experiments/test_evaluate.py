@@ -69,7 +69,11 @@ def test_a_run_is_judged_and_the_report_left_in_its_folder(runs, capsys):
     assert (target / "report.txt").read_text() in printed
     assert printed.startswith("vae on digits: the first 6 of 30 test images, bernoulli likelihood\n")
     assert len(printed.splitlines()) < 40
-    assert json.loads((target / "report.json").read_text())["images"] == 6
+    numbers = json.loads((target / "report.json").read_text())
+    assert numbers["images"] == 6
+    parts = sum(numbers["gaps"][name] for name in ("capacity", "optimisation", "generalisation"))
+    assert parts == pytest.approx(numbers["gaps"]["gap"], rel=1e-4, abs=1e-5)
+    assert "amortisation_after_2_steps" in numbers["gaps"]
     rows = [json.loads(line) for line in (target / "rows.jsonl").read_text().splitlines()]
     assert {row["of"] for row in rows} == {"bound", "image", "simulated image", "dimension", "gap"}
     assert all(contents(folder)[name] == content for name, content in before.items())
@@ -128,6 +132,9 @@ def test_what_is_in_the_way_of_the_curve_is_found_before_anything_is_done(runs, 
         (("a", "--chains", "1"), "expected --chains of 2 to 2^31, got 1"),
         (("a", "--temperatures", "0"), "expected --temperatures of 1 to 2^31, got 0"),
         (("a", "--gap-images", "-1"), "expected --gap-images of 0 to 2^31, got -1"),
+        (("a", "--refine", "0"), "--refine 0: expected counts of steps of at least 1"),
+        (("a", "--encoder-steps", "-1"), "expected --encoder-steps of 0 to 2^31, got -1"),
+        (("a", "--gap-images", "1"), "ask for 2 or more, or --encoder-steps 0"),
         (("a", "--k", "1", str(10**12)), "and below 2^31"),
         (("a", "--chains", str(10**12)), "expected --chains of 2 to 2^31"),
         (("x" * 300,), "cannot be used (File name too long)"),

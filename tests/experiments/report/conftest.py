@@ -12,7 +12,7 @@ from jensen.experiments import report
 from jensen.experiments.report import inference
 
 KEY = keys.key(5)
-BUDGET = report.Budget(images=4, k=(2, 20), chains=2, temperatures=2, gap_images=2)
+BUDGET = report.Budget(images=4, k=(2, 20), chains=2, temperatures=2, gap_images=2, refine=(2,))
 
 
 class Images(NamedTuple):

@@ -74,7 +74,7 @@ class Poisson(NamedTuple):
         return narrow(torch.where(u == 1, torch.inf, self._least(double(u))), self.rate)
 
     def arrival_noise(self, key: Key, s: int, most: int, /) -> Float[Tensor, "s n d m"]:
-        """Uniform noise (s, n, d, most) for `arrivals`; counts beyond `most` are cut, as rarely as the rate is small."""
+        """Uniform noise (s, n, d, most) for `arrivals`; counts beyond `most` are cut, rarely so for small rates."""
         most = check_count("most", most)
         return count_noise(key, (*noise_shape(self.rate, s, 2), most))
 

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from jensen.experiments.claims import bounds, discrete_estimators, gradient_variance, probability
+from jensen.experiments.claims import bounds, discrete_estimators, gradient_variance, probability, stability
 from jensen.experiments.run import session
 from jensen.experiments.run.errors import InterruptError
 
@@ -15,6 +15,7 @@ SCRIPTS = [
     (gradient_variance, "all_problems"),
     (discrete_estimators, "options"),
     (probability, "measure"),
+    (stability, "measure"),
 ]
 
 

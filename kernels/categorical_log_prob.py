@@ -8,8 +8,8 @@ from jensen.kernels.launch import density, density_slopes, load_rows
 
 
 @triton.jit
-def _normaliser(logits_ptr, row, live, logits_rows, d, ACC: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr):
-    """log sum exp of each row."""
+def normaliser(logits_ptr, row, live, logits_rows, d, ACC: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr):
+    """Each row's maximum and log sum exp above it: apart, since their sum would round away a large maximum's digits."""
     peak = tl.full([BLOCK_R], float("-inf"), ACC)
     total = tl.zeros([BLOCK_R], ACC)
     for start in range(0, d, BLOCK_D):
@@ -20,7 +20,7 @@ def _normaliser(logits_ptr, row, live, logits_rows, d, ACC: tl.constexpr, BLOCK_
         shift = tl.where(higher == float("-inf"), 0.0, higher)
         total = total * tl.exp(peak - shift) + tl.sum(tl.exp(logits - shift[:, None]), 1)
         peak = higher
-    return tl.where(peak == float("-inf"), 0.0, peak) + tl.log(tl.where(live, total, 1.0))
+    return tl.where(peak == float("-inf"), 0.0, peak), tl.log(tl.where(live, total, 1.0))
 
 
 @triton.jit
@@ -30,14 +30,14 @@ def _forward(
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64) * BLOCK_R + tl.arange(0, BLOCK_R)
     live = row < r
-    normaliser = _normaliser(logits_ptr, row, live, logits_rows, d, ACC, BLOCK_R, BLOCK_D)[:, None]
+    peak, total = normaliser(logits_ptr, row, live, logits_rows, d, ACC, BLOCK_R, BLOCK_D)
     out = tl.zeros([BLOCK_R], ACC)
     for start in range(0, d, BLOCK_D):
         column = start + tl.arange(0, BLOCK_D)
         mask = live[:, None] & (column < d)[None, :]
         x = load_rows(x_ptr, row, x_rows, column, d, mask, ACC)
         logits = load_rows(logits_ptr, row, logits_rows, column, d, mask, ACC)
-        out += tl.sum(tl.where(x == 0.0, 0.0, x * (logits - normaliser)), 1)
+        out += tl.sum(tl.where(x == 0.0, 0.0, x * (logits - peak[:, None] - total[:, None])), 1)
     tl.store(out_ptr + row, out, mask=live)
 
 
@@ -49,7 +49,7 @@ def _backward(
     row = tl.program_id(0).to(tl.int64) * BLOCK_R + tl.arange(0, BLOCK_R)
     live = row < r
     g = tl.load(g_ptr + row % g_rows, mask=live, other=0.0).to(ACC)[:, None]
-    normaliser = _normaliser(logits_ptr, row, live, logits_rows, d, ACC, BLOCK_R, BLOCK_D)[:, None]
+    peak, total = normaliser(logits_ptr, row, live, logits_rows, d, ACC, BLOCK_R, BLOCK_D)
     count = tl.zeros([BLOCK_R], ACC)
     for start in range(0, d, BLOCK_D):
         column = start + tl.arange(0, BLOCK_D)
@@ -60,7 +60,7 @@ def _backward(
         mask = live[:, None] & (column < d)[None, :]
         x = load_rows(x_ptr, row, x_rows, column, d, mask, ACC)
         logits = load_rows(logits_ptr, row, logits_rows, column, d, mask, ACC)
-        slope = x - count[:, None] * tl.exp(logits - normaliser)
+        slope = x - count[:, None] * tl.exp(logits - peak[:, None] - total[:, None])
         tl.store(out_ptr + (row[:, None] * d + column[None, :]), g * slope, mask=mask)
 
 

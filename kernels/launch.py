@@ -51,12 +51,12 @@ def accumulator(*tensors: Tensor) -> tuple[torch.dtype, tl.dtype]:
     return torch.float32, tl.float32
 
 
-def density(kernel: Any, x: Tensor, logits: Tensor) -> Tensor:
-    """Launches a kernel that gives each row of x against its row of logits one value: (*batch,)."""
-    batch, d = torch.broadcast_shapes(x.shape[:-1], logits.shape[:-1]), logits.shape[-1]
+def density(kernel: Any, x: Tensor, logits: Tensor, event: int = 1) -> Tensor:
+    """Launches a kernel that gives each row of x, or each x of no event axes, against its row of logits one value."""
+    batch, d = torch.broadcast_shapes(x.shape[: x.ndim - event], logits.shape[:-1]), logits.shape[-1]
     dtype, acc = accumulator(x, logits)
     out = torch.empty(batch, dtype=dtype, device=logits.device)
-    (x, x_rows), (logits, logits_rows) = rows(x, batch, 1), rows(logits, batch, 1)
+    (x, x_rows), (logits, logits_rows) = rows(x, batch, event), rows(logits, batch, 1)
     if out.numel():
         blocks = tile(d)
         with on(logits):
@@ -66,12 +66,12 @@ def density(kernel: Any, x: Tensor, logits: Tensor) -> Tensor:
     return out
 
 
-def density_slopes(kernel: Any, g: Tensor, x: Tensor, logits: Tensor) -> Tensor:
+def density_slopes(kernel: Any, g: Tensor, x: Tensor, logits: Tensor, event: int = 1) -> Tensor:
     """Launches the kernel of such a density's gradient for the logits under an upstream g: (*batch, d)."""
-    batch, d = torch.broadcast_shapes(g.shape, x.shape[:-1], logits.shape[:-1]), logits.shape[-1]
+    batch, d = torch.broadcast_shapes(g.shape, x.shape[: x.ndim - event], logits.shape[:-1]), logits.shape[-1]
     dtype, acc = accumulator(g, x, logits)
     out = torch.empty(*batch, d, dtype=dtype, device=logits.device)
-    (g, g_rows), (x, x_rows), (logits, logits_rows) = rows(g, batch, 0), rows(x, batch, 1), rows(logits, batch, 1)
+    (g, g_rows), (x, x_rows), (logits, logits_rows) = rows(g, batch, 0), rows(x, batch, event), rows(logits, batch, 1)
     if out.numel():
         blocks = tile(d)
         with on(logits):

@@ -4,7 +4,7 @@ from itertools import product
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,13 +18,14 @@ from jensen.core.distributions.support import off_simplex, zero_density
 from jensen.core.distributions.uniform import exponential
 from jensen.core.numerics import at_least_float32, entropy_of, kl_of_masses
 from jensen.core.ops import categorical_log_prob
+from jensen.core.ops._indexed_log_prob import are_indices, check_indices, indexed_log_prob
 
 
 class Categorical(NamedTuple):
     """d independent k-way choices with P = softmax(logits), per datum: field (n, d, k).
 
-    Support       one-hot values, (s, n, d, k); elsewhere on the simplex, by the rule of `bijections.Simplex.contains`,
-                  log_prob is minus a cross-entropy, which relaxations differentiate
+    Support       one-hot values, (s, n, d, k), or for log_prob their indices, (s, n, d); elsewhere on the simplex, by
+                  the rule of `bijections.Simplex.contains`, it is minus a cross-entropy, differentiable in relaxations
     Noise         uniform, (s, n, d, k)
     Closed forms  mean, entropy, KL by dimension, Renyi and alpha divergences, transport; enumerable,
                   relaxable by a temperature
@@ -72,8 +73,14 @@ class Categorical(NamedTuple):
         """softmax(t / temperature): the Concrete relaxation, Gumbel-softmax."""
         return torch.softmax(t / temperature, -1).to(self.logits.dtype)
 
-    def log_prob(self, z: Float[Tensor, "... d k"], /) -> Float[Tensor, "..."]:
-        """sum_d log softmax(logits) at z in nats per datum, for one-hot z: (s, n, d, k) -> (s, n)."""
+    def log_prob(self, z: Float[Tensor, "... d k"] | Int[Tensor, "... d"], /) -> Float[Tensor, "..."]:
+        """sum_d log softmax(logits) at z in nats per datum: (s, n, d, k) -> (s, n).
+
+        z of an integer type are class indices, (s, n, d), as `ops.categorical_log_prob` takes them.
+        """
+        if are_indices(z):
+            check_indices("z", z, self.logits)
+            return indexed_log_prob(z, self.logits).sum(-1)
         check_value(z, self.logits)
         rounding = slack(z.dtype)
         log_p = categorical_log_prob(z.clamp(-rounding, 1 + rounding), self.logits).sum(-1)

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -15,6 +15,7 @@ from jensen.core.distributions.categorical import Categorical
 from jensen.core.distributions.shapes import check_value
 from jensen.core.distributions.support import outside, zero_density
 from jensen.core.ops import categorical_log_prob, linear_categorical_log_prob
+from jensen.core.ops._indexed_log_prob import are_indices
 
 
 class LinearCategorical(NamedTuple):
@@ -24,7 +25,8 @@ class LinearCategorical(NamedTuple):
     logits, forward or backward. x may be counts: their log probability is that of the items in one order, without the
     multinomial coefficient, which depends on no parameter.
 
-    Support       one-hot values and counts, (s, n, D); other numbers of at least 0, but for rounding, weight the terms
+    Support       one-hot values and counts, (s, n, D), or the choice's index, (s, n), for log_prob; other numbers of at
+                  least 0, but for rounding, weight the terms
     Noise         uniform, (s, n, D)
     Closed forms  mean
     """
@@ -49,8 +51,16 @@ class LinearCategorical(NamedTuple):
         check_floating("noise", u)
         return self._alone().sample(u[..., None, :])[..., 0, :]
 
-    def log_prob(self, x: Float[Tensor, "... n D"], /) -> Float[Tensor, "... n"]:
-        """sum_D x log softmax(logits) in nats per datum: x (n, D) of h (s, n, H), or x (s, n, D) of h (n, H)."""
+    def log_prob(self, x: Float[Tensor, "... n D"] | Int[Tensor, "... n"], /) -> Float[Tensor, "... n"]:
+        """sum_D x log softmax(logits) in nats per datum: x (n, D) of h (s, n, H), or x (s, n, D) of h (n, H).
+
+        x of an integer type are indices, without the axis D, as `ops.linear_categorical_log_prob` takes them: no datum
+        is expanded over the vocabulary.
+        """
+        if are_indices(x):
+            if self.h.ndim == 3 and x.ndim == 1:
+                return linear_categorical_log_prob(x, self.h, self.weight, self.bias)
+            return categorical_log_prob(x, self.logits())
         check_floating("x", x)
         least, most = -slack(x.dtype), torch.finfo(x.dtype).max
         rows, x = outside(x, least), x.clamp(least, most)

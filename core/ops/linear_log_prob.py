@@ -5,20 +5,23 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from jensen.core.checks import check_floating
+from jensen.core.checks import check_floating, check_tensor, shown
 from jensen.core.numerics import at_least_float32
 from jensen.core.operation import differentiable, fitted, launch, over_batch, uses_kernel
 from jensen.core.ops._bernoulli_log_prob import reference as bernoulli_reference
 from jensen.core.ops._categorical_log_prob import log_softmax
 from jensen.core.ops._categorical_log_prob import reference as categorical_reference
+from jensen.core.ops._indexed_log_prob import are_indices, check_range
+from jensen.core.ops._indexed_log_prob import reference as indexed_reference
+from jensen.core.ops._indexed_log_prob import residual as indexed_residual
 
 CHUNK = 2**19  # logits at once inside the operation: 2 MiB of float32
 INLINE = 2**22  # up to so many in all, plain torch is as small, and a compiler can fuse it
-EVENTS = (2, 3, 2, 1)  # of x (n, D), h (s, n, H), weight (D, H), bias (D,)
+LAYER = (3, 2, 1)  # event axes of h (s, n, H), weight (D, H) and bias (D,)
 
 
 def linear_bernoulli_log_prob(
@@ -33,14 +36,17 @@ def linear_bernoulli_log_prob(
 
 
 def linear_categorical_log_prob(
-    x: Float[Tensor, "n D"], h: Float[Tensor, "s n H"], weight: Float[Tensor, "D H"], bias: Float[Tensor, " D"]
+    x: Float[Tensor, "n D"] | Int[Tensor, " n"],
+    h: Float[Tensor, "s n H"],
+    weight: Float[Tensor, "D H"],
+    bias: Float[Tensor, " D"],
 ) -> Float[Tensor, "s n"]:
-    """`categorical_log_prob` of x, one-hot over D, under logits = h weight^T + bias, in nats: (s, n).
+    """`categorical_log_prob` of x, one-hot over D or its indices, under logits = h weight^T + bias, in nats: (s, n).
 
     Logits are never stored, forward or backward: beside inputs and gradients, memory is that of a chunk. Half precision
     is computed and returned in float32.
     """
-    return _categorical.call(x, h, weight, bias)
+    return (_indexed if are_indices(x) else _categorical).call(x, h, weight, bias)
 
 
 class Likelihood(NamedTuple):
@@ -55,40 +61,44 @@ def _define(
     name: str,
     density: Callable[[Tensor, Tensor], Tensor],
     residual: Callable[[Tensor, Tensor, Tensor], Tensor],
-    x_slope: Callable[[Tensor, Tensor], Tensor],
+    x_slope: Callable[[Tensor, Tensor], Tensor] | None,
 ) -> Likelihood:
-    """The operation for a density(x, logits) with residual(g, x, logits) = g d density / d logits."""
+    """The operation for a density(x, logits) with residual(g, x, logits) = g d density / d logits.
+
+    x_slope: (x, logits) -> d density / d x for x (n, D); None for x (n,), which has no gradient.
+    """
     kernel, kernel_slopes = launch(name), launch(name, "backward")
+    data = 1 if x_slope is None else 2
+    events, with_upstream = (data, *LAYER), (2, data, *LAYER)
 
     def reference(x: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         logits = at_least_float32(h) @ at_least_float32(weight).mT.unsqueeze(-3)
-        return density(x.unsqueeze(-3), logits + at_least_float32(bias)[..., None, None, :])
+        return density(x.unsqueeze(-1 - data), logits + at_least_float32(bias)[..., None, None, :])
 
     def forward(x: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        if any(t.ndim > event for t, event in zip((x, h, weight, bias), EVENTS, strict=True)):
-            return over_batch(forward, EVENTS, x, h, weight, bias)
+        if any(t.ndim > event for t, event in zip((x, h, weight, bias), events, strict=True)):
+            return over_batch(forward, events, x, h, weight, bias)
         f = kernel if uses_kernel(h) else density
-        x, h, weight, bias = (at_least_float32(t) for t in (x, h, weight, bias))
+        x, h, weight, bias = (_wide(t) for t in (x, h, weight, bias))
         out = h.new_empty(h.shape[:-1])
-        for part, data in chunks(h, len(bias)):
-            out[part] = f(x[data], F.linear(h[part], weight, bias))
+        for part, some in chunks(h, len(bias)):
+            out[part] = f(x[some], F.linear(h[part], weight, bias))
         return out
 
     def backward(
         g: Tensor, x: Tensor, h: Tensor, weight: Tensor, bias: Tensor, need_x: bool
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        events = (2, *EVENTS)
-        if any(t.ndim > event for t, event in zip((g, x, h, weight, bias), events, strict=True)):
-            return over_batch(partial(backward, need_x=need_x), events, g, x, h, weight, bias)
+        if any(t.ndim > event for t, event in zip((g, x, h, weight, bias), with_upstream, strict=True)):
+            return over_batch(partial(backward, need_x=need_x), with_upstream, g, x, h, weight, bias)
         f = kernel_slopes if uses_kernel(h) else residual
-        g, x, h, weight, bias = (at_least_float32(t) for t in (g, x, h, weight, bias))
-        dx, dh = torch.zeros_like(x) if need_x else x.new_zeros(0, 0), torch.empty_like(h)
+        g, x, h, weight, bias = (_wide(t) for t in (g, x, h, weight, bias))
+        dx, dh = torch.zeros_like(x) if need_x else h.new_zeros(0, 0), torch.empty_like(h)
         dweight, dbias = torch.zeros_like(weight), torch.zeros_like(bias)
-        for part, data in chunks(h, len(bias)):
+        for part, some in chunks(h, len(bias)):
             logits = F.linear(h[part], weight, bias)
-            if need_x:
-                dx[data] += (g[part][..., None] * x_slope(x[data], logits)).sum(0)
-            r = f(g[part], x[data], logits)
+            if need_x and x_slope is not None:
+                dx[some] += (g[part][..., None] * x_slope(x[some], logits)).sum(0)
+            r = f(g[part], x[some], logits)
             dh[part] = r @ weight
             dweight.addmm_(r.flatten(0, 1).T, h[part].flatten(0, 1))
             dbias += r.sum((0, 1))
@@ -97,19 +107,21 @@ def _define(
     def backward_reference(
         g: Tensor, x: Tensor, h: Tensor, weight: Tensor, bias: Tensor, need_x: bool
     ) -> tuple[Tensor, ...]:
-        batch = batch_of((g, x, h, weight, bias), (2, *EVENTS))
-        wide = [at_least_float32(t) for t in (x, h, weight, bias)]
-        full = [t.expand(*batch, *t.shape[t.ndim - e :]) for t, e in zip(wide, EVENTS, strict=True)]
-        dx, *rest = torch.func.vjp(reference, *full)[1](g.expand(*batch, *g.shape[-2:]))
-        return dx if need_x else dx.new_zeros(*batch, 0, 0), *rest
+        batch = batch_of((g, x, h, weight, bias), with_upstream)
+        wide = [_wide(t) for t in (x, h, weight, bias)]
+        x, *layer = (t.expand(*batch, *t.shape[t.ndim - e :]) for t, e in zip(wide, events, strict=True))
+        g = g.expand(*batch, *g.shape[-2:])
+        if need_x:
+            return torch.func.vjp(reference, x, *layer)[1](g)
+        return g.new_zeros(*batch, 0, 0), *torch.func.vjp(partial(reference, x), *layer)[1](g)
 
     def fake(x: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return at_least_float32(h).new_empty(*batch_of((x, h, weight, bias), EVENTS), *h.shape[-3:-1])
+        return at_least_float32(h).new_empty(*batch_of((x, h, weight, bias), events), *h.shape[-3:-1])
 
     def fake_backward(
         g: Tensor, x: Tensor, h: Tensor, weight: Tensor, bias: Tensor, need_x: bool
     ) -> tuple[Tensor, ...]:
-        batch, like = batch_of((g, x, h, weight, bias), (2, *EVENTS)), at_least_float32(h)
+        batch, like = batch_of((g, x, h, weight, bias), with_upstream), at_least_float32(h)
         shapes = [x.shape[-2:] if need_x else (0, 0), h.shape[-3:], weight.shape[-2:], bias.shape[-1:]]
         return tuple(like.new_empty(*batch, *shape) for shape in shapes)
 
@@ -123,14 +135,14 @@ def _define(
         backward,
         backward_reference,
         fake_backward,
-        events=(2, *EVENTS),
+        events=with_upstream,
         outputs=4,
         static=("bool",),
     )
-    op = differentiable(f"linear_{name}", forward, reference, fake, events=EVENTS, vjp=vjp)
+    op = differentiable(f"linear_{name}", forward, reference, fake, events=events, vjp=vjp)
 
     def call(x: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        check(x, h, weight, bias)
+        check(x, h, weight, bias, data)
         if uses_kernel(h) or h.shape[0] * h.shape[1] * len(bias) > INLINE:
             return op(x, h, weight, bias)
         return density(x, F.linear(*(at_least_float32(t) for t in (h, weight, bias))))
@@ -149,18 +161,27 @@ def chunks(h: Tensor, outputs: int) -> Iterator[tuple[tuple[slice, slice], slice
             yield (slice(a, a + samples), where), where
 
 
-def check(x: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> None:
-    for name, t, axes in (("x", x, "n D"), ("h", h, "s n H"), ("weight", weight, "D H"), ("bias", bias, "D")):
-        check_floating(name, t, axes, "see the axes of all four")
+def check(x: Tensor, h: Tensor, weight: Tensor, bias: Tensor, data: int) -> None:
+    """x has `data` axes: (n, D), or (n,) for indices below D."""
+    fix, axes = "see the axes of all four", ("n", "n D")[data - 1]
+    (check_floating if data == 2 else check_tensor)("x", x, axes, fix)
+    for name, t, its in (("h", h, "s n H"), ("weight", weight, "D H"), ("bias", bias, "D")):
+        check_floating(name, t, its, fix)
     shapes = tuple(tuple(t.shape) for t in (x, h, weight, bias))
-    if shapes != ((h.shape[1], len(bias)), shapes[1], (len(bias), h.shape[2]), (len(bias),)):
+    if shapes != ((h.shape[1], len(bias))[:data], shapes[1], (len(bias), h.shape[2]), (len(bias),)):
         raise ValueError(
-            f"expected x (n, D), h (s, n, H), weight (D, H) and bias (D,), got {shapes}: D is that of the outputs"
+            f"expected x {shown(axes)}, h (s, n, H), weight (D, H) and bias (D,), got {shapes}: D is the outputs' size"
         )
+    if data == 1:
+        check_range("x", x, len(bias))
 
 
 def batch_of(tensors: tuple[Tensor, ...], events: tuple[int, ...]) -> torch.Size:
     return torch.broadcast_shapes(*(t.shape[: t.ndim - e] for t, e in zip(tensors, events, strict=True)))
+
+
+def _wide(t: Tensor) -> Tensor:
+    return at_least_float32(t) if t.is_floating_point() else t
 
 
 def _bernoulli_residual(g: Tensor, x: Tensor, logits: Tensor) -> Tensor:
@@ -173,3 +194,4 @@ def _categorical_residual(g: Tensor, x: Tensor, logits: Tensor) -> Tensor:
 
 _bernoulli = _define("bernoulli_log_prob", bernoulli_reference, _bernoulli_residual, lambda x, logits: logits)
 _categorical = _define("categorical_log_prob", categorical_reference, _categorical_residual, log_softmax)
+_indexed = _define("indexed_log_prob", indexed_reference, indexed_residual, None)

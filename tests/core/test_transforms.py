@@ -36,6 +36,10 @@ def one_hot(d):
     return torch.eye(d, dtype=torch.float64, device=DEVICE)[[1, 0, d - 1]]
 
 
+def indices(d):
+    return torch.tensor([1, 0, d - 1], device=DEVICE)
+
+
 def cases() -> dict[str, Case]:
     s, n, d, hidden = 2, 3, 5, 4
     x = (noise(9, n, d) > 0).double()
@@ -77,10 +81,38 @@ def cases() -> dict[str, Case]:
         call = getattr(linear_log_prob, f"_{name}")
         found[f"linear_{name}_log_prob"] = Case(call.call, call.reference, (data, *linear))
         found[f"linear_{name}_log_prob chunked"] = Case(call.chunked, call.reference, (data, *linear), "reference")
+    found |= indexed_cases(noise(1, s, n, d), linear)
     for name in ("nearest_code", "stein_direction rbf"):
         found[f"{name} chunked"] = found[name]._replace(path="reference")
     found["probe"] = probe_case()
     return found
+
+
+def indexed_cases(logits, linear) -> dict[str, Case]:
+    """Targets as class indices against the same targets as one-hot."""
+    d = logits.shape[-1]
+    index, choice = indices(d), one_hot(d)
+
+    def of_index(a):
+        return ops.categorical_log_prob(index, a)
+
+    def of_choice(a):
+        return module("categorical_log_prob").reference(choice, a)
+
+    def linear_of_choice(*layer):
+        return linear_log_prob._categorical.reference(choice, *layer)
+
+    def chunked(*layer):
+        return linear_log_prob._indexed.chunked(index, *layer)
+
+    return {
+        "indexed_log_prob": Case(of_index, of_choice, (logits,)),
+        "indexed_log_prob plain": Case(of_index, of_choice, (logits,), "reference"),
+        "linear_indexed_log_prob": Case(
+            lambda *layer: ops.linear_categorical_log_prob(index, *layer), linear_of_choice, linear
+        ),
+        "linear_indexed_log_prob chunked": Case(chunked, linear_of_choice, linear, "reference"),
+    }
 
 
 def probe_case() -> Case:
@@ -185,7 +217,10 @@ def forward_transforms(args) -> dict[str, Callable]:
 
 
 CASES = cases()
-SAME = ("stein_direction imq", "stein_direction rbf chunked", "linear_categorical_log_prob")  # as their siblings
+SAME = (  # as their siblings
+    "stein_direction imq", "stein_direction rbf chunked", "linear_categorical_log_prob", "linear_indexed_log_prob",
+    "linear_categorical_log_prob chunked",
+)  # fmt: skip
 INDUCTOR = ("probe", "importance", "normal_sample")  # of one output, of several, of a key
 BACKENDS = {name: "inductor" if name in INDUCTOR else "aot_eager" for name in CASES if name not in SAME}
 

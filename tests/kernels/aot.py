@@ -47,6 +47,8 @@ KERNELS = [
     Kernel("bernoulli_log_prob._backward", "ppppiiiii", {**ACC, **TILE}),
     Kernel("categorical_log_prob._forward", "hppiiii", {**ACC, **TILE}),
     Kernel("categorical_log_prob._backward", "ppppiiiii", {**ACC, **TILE}),
+    Kernel("indexed_log_prob._forward", "khpiiii", {**ACC, **TILE}),
+    Kernel("indexed_log_prob._backward", "pkppiiiii", {**ACC, **TILE}),
     Kernel("importance._forward", "pppppii", {**ACC, "BLOCK_S": 16, "BLOCK_N": 64}),
     Kernel("nearest_code._forward", "ppkiii", {**ACC, **nearest_code.BLOCKS}),
     *(

@@ -20,25 +20,30 @@ def densities(s, n, d):
         "normal_kl": (noise(1, s, n, d), noise(2, n, d), noise(3, d), noise(4, d)),
         "bernoulli_log_prob": (x, noise(1, s, n, d)),
         "categorical_log_prob": (x, noise(1, s, n, d)),
+        "indexed_log_prob": (torch.arange(n, device=DEVICE) * 7 % d, noise(1, s, n, d)),
     }
+
+
+PUBLIC = {"indexed_log_prob": ops.categorical_log_prob}
 
 
 def check(name, args, dtype):
     """Values and gradients, under a random upstream one, against the float64 reference of the same rounded inputs."""
-    narrow = [a.to(dtype) for a in args]
-    wide = [a.double() for a in narrow]
+    narrow = [a.to(dtype) if a.is_floating_point() else a for a in args]
+    wide = [a.double() if a.is_floating_point() else a for a in narrow]
     before = [a.clone() for a in narrow]
-    f, reference = getattr(ops, name), module(name).reference
+    f, reference = PUBLIC.get(name) or getattr(ops, name), module(name).reference
+    places = tuple(i for i, a in enumerate(args) if a.is_floating_point())
     with ops.use("triton"):
         got = f(*narrow)
         upstream = noise(77, *got.shape) if got.ndim else noise(77, 1)[0]
-        slopes = grad(lambda *a: (f(*a) * upstream).sum(), tuple(range(len(args))))(*narrow)
+        slopes = grad(lambda *a: (f(*a) * upstream).sum(), places)(*narrow)
     assert got.dtype == torch.promote_types(dtype, torch.float32)
-    scale = max(1, args[0].shape[-1]) ** 0.5
+    scale = max(1, args[-1].shape[-1]) ** 0.5
     fine = 1e-11 if dtype == torch.float64 else 3e-6
     torch.testing.assert_close(got.double(), reference(*wide), rtol=fine, atol=fine * scale * 10)
-    expected = grad(lambda *a: (reference(*a) * upstream).sum(), tuple(range(len(args))))(*wide)
-    for slope, truth, like in zip(slopes, expected, narrow, strict=True):
+    expected = grad(lambda *a: (reference(*a) * upstream).sum(), places)(*wide)
+    for slope, truth, like in zip(slopes, expected, (narrow[i] for i in places), strict=True):
         assert slope.dtype == dtype
         assert slope.shape == like.shape
         spread = TOLERANCE[dtype] * (1 + truth.abs().max().item() if truth.numel() else 1)
@@ -70,7 +75,7 @@ def test_more_rows_than_a_grid_axis_holds(name):
     check(name, densities(1, 65_537, 2)[name], torch.float32)
 
 
-@pytest.mark.parametrize("name", densities(1, 1, 1))
+@pytest.mark.parametrize("name", [name for name in densities(1, 1, 1) if name not in PUBLIC])
 def test_layouts(name):
     """Transposed, expanded, sliced and stepped arguments."""
     args = densities(4, 6, 8)[name]
@@ -80,6 +85,22 @@ def test_layouts(name):
     check(name, [a[..., ::2] for a in args], torch.float32)
     check(name, [args[0][:1].expand(*args[0].shape), *args[1:]], torch.float32)
     check(name, [a[..., :1].expand(a.shape) for a in args], torch.float32)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32], ids=str)
+def test_indices_of_every_type_and_layout(dtype):
+    index = torch.arange(12, device=DEVICE).reshape(6, 2).to(dtype) % 5
+    for x in (index[:, 0], index[::2, 1], index[:1, 0].expand(4), index.T):
+        check("indexed_log_prob", (x, noise(1, 3, *x.shape, 5)), torch.float32)
+
+
+@pytest.mark.parametrize("name", ["categorical_log_prob", "indexed_log_prob"])
+def test_a_large_common_part_of_logits_costs_no_digits(name):
+    index, logits = torch.tensor([2, 0], device=DEVICE), (4096 + noise(1, 2, 5)).float()
+    x = index if name in PUBLIC else torch.eye(5, device=DEVICE)[index]
+    exact = torch.log_softmax(logits.double(), -1)[[0, 1], [2, 0]]
+    with ops.use("triton"):
+        torch.testing.assert_close(ops.categorical_log_prob(x, logits).double(), exact, rtol=2e-7, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", TYPES, ids=str)

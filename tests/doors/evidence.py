@@ -7,7 +7,7 @@ import torch
 
 from jensen.core import bijections, keys
 from jensen.core.distributions import Bernoulli, DiagNormal
-from jensen.estimators import evidence
+from jensen.estimators import evidence, inference
 from tests.doors.door import KEY, Free, also, door, only
 
 N, D = 2, 2
@@ -54,6 +54,10 @@ ROWS = {
         evidence.from_log_ratios, posterior=torch.zeros(9, N), proposal=also(torch.zeros(8, N), torch.zeros(8, 3))
     ),
     "evidence.harmonic": door(evidence.harmonic, log_p=LOG_P, q=NORMAL, z=DRAWN),
+    "inference.maximum_likelihood": door(
+        inference.maximum_likelihood, log_p=LOG_P, start=also(torch.zeros(N, D), torch.full((N, D), math.nan)),
+        bijection=BIJECTION, steps=also(5, 0),
+    ),
     "evidence.find_mode": door(
         evidence.find_mode, log_p=LOG_P, z=also(torch.zeros(N, D), torch.full((N, D), math.nan)), bijection=BIJECTION,
         steps=also(5, 0), tolerance=also(1e-3, -1.0, math.inf),

@@ -21,11 +21,23 @@ from jensen.core.flows import spectral
 from jensen.core.models.latent import sbn, vae
 from jensen.core.models.quantised import codebook
 from jensen.core.nn import conv, convnet, initial, linear, mlp
-from jensen.estimators import evidence, gradients
+from jensen.estimators import evidence, gradients, inference
 from jensen.estimators.gradients import baselines, catalogue
 from jensen.estimators.inference import iterative, semi_amortised, svgd
 
-PACKAGES = (distributions, exponential, divergences, bijections, ops, bounds, objectives, flows, gradients, evidence)
+PACKAGES = (
+    distributions,
+    exponential,
+    divergences,
+    bijections,
+    ops,
+    bounds,
+    objectives,
+    flows,
+    gradients,
+    evidence,
+    inference,
+)
 MODULES = (
     keys, trees, minibatch, spelling, linear, mlp, conv, convnet, initial, vae, sbn, codebook, baselines, catalogue,
     svgd, semi_amortised, iterative, spectral,
@@ -44,6 +56,10 @@ WITHOUT = {  # public names without a door
     "objectives.Objective": "a Protocol",
     "distributions.Given": "a record, checked where it is called",
     "gradients.baselines": "a module, with rows of its own",
+    "inference.MaximumLikelihood": "a record of results",
+    **dict.fromkeys(
+        ("inference.svgd", "inference.semi_amortised", "inference.iterative"), "a module, with its own rows"
+    ),
     "flows.spectral": "a module, with rows of its own",
     "flows.from_zuko": "takes what is zuko's, which need not be installed: its tests have what it refuses",
     "gradients.catalogue": "a module, with rows of its own",

@@ -40,11 +40,10 @@ def of(kind):
     )
 
 
-def of_families():
-    """Their laws, slow but for a few families."""
-    mark = laws.parametrize(families.FAMILIES, expected_failures=families.EXPECTED, max_examples=EXAMPLES)
+def mostly_slow(mark, chosen):
+    """The cases, slow but for those of a few instances."""
     names, cases = mark.args
-    quick = [case.id.partition(":")[0] in families.QUICK for case in cases]
+    quick = [case.id.partition(":")[0] in chosen for case in cases]
     marks = [() if each else pytest.mark.slow for each in quick]
     return pytest.mark.parametrize(
         names, [pytest.param(*case.values, id=case.id, marks=m) for case, m in zip(cases, marks, strict=True)]
@@ -56,12 +55,17 @@ def test_distributions(value, law):
     law(value)
 
 
-@of_families()
+@mostly_slow(
+    laws.parametrize(families.FAMILIES, expected_failures=families.EXPECTED, max_examples=EXAMPLES), families.QUICK
+)
 def test_families(value, law):
     law(value)
 
 
-@laws.parametrize(TABLES["exponential family"], kind="exponential family", examples=MEMBERS)
+@mostly_slow(
+    laws.parametrize(TABLES["exponential family"], kind="exponential family", examples=MEMBERS),
+    ("Gamma", "Categorical", "FullNormal", "NegativeBinomial"),
+)
 def test_exponential_families(value, law):
     law(value)
 

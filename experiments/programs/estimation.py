@@ -9,7 +9,7 @@ from typing import Literal
 from torch import Tensor
 
 from jensen.core import bounds, objectives
-from jensen.core.contracts import Bound, ClosedForm, Dimensional, Distribution, Key, can
+from jensen.core.contracts import Bound, ClosedForm, Dimensional, Distribution, Key, Temperable, can
 from jensen.core.objectives import Objective
 from jensen.estimators.gradients import baselines, catalogue
 from jensen.experiments.run.errors import InputError, option
@@ -56,6 +56,8 @@ class Estimation:
     """Steps over which the target of capacity rises from 0."""
     posterior_temperature: float = 1.0
     """T, where training starts: the model's density counts as its T-th root, and T goes to 1 by the last step."""
+    encoder_temperature: float = 1.0
+    """The same of q: samples are those of q^(1 / T), whose bound is one too, and which sees more of z at the start."""
 
     def check(self) -> None:
         """Raises an InputError for what cannot work."""
@@ -63,7 +65,7 @@ class Estimation:
         for name, low in least.items():
             if not low <= getattr(self, name) < 2**31:
                 raise InputError(f"expected {option(name)} of at least {low}, got {getattr(self, name)}")
-        for name in ("temperature", "temperature_final", "posterior_temperature", "learned_lr"):
+        for name in ("temperature", "temperature_final", "posterior_temperature", "encoder_temperature", "learned_lr"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise InputError(f"expected a positive {option(name)}, got {value}")
@@ -131,6 +133,11 @@ class Estimation:
             raise InputError(f"--estimator {name.replace('_', '-')} has no --temperature-final: leave it out")
         if self.learned_lr is not None and not (name == "relax" or self.the_baseline == "nvil"):
             raise InputError("--learned-lr is for --baseline nvil and --estimator relax: leave it out, or pass --lr")
+        if self.encoder_temperature != 1 and not can(q, Temperable):
+            raise InputError(
+                f"--encoder-temperature {self.encoder_temperature:g} needs a q with a closed form of q^(1 / T), and a "
+                f"{type(q).__name__} has none: leave it out, or choose --posterior diag, full or low-rank"
+            )
         try:
             catalogue.check(name, q, bound, self.k)
         except (TypeError, ValueError) as error:
@@ -158,6 +165,8 @@ class Estimation:
             found["temperature"] = lambda step: geometric(step, self.temperature, final, total)
         if self.posterior_temperature != 1:
             found["posterior_temperature"] = lambda step: geometric(step, self.posterior_temperature, 1.0, total)
+        if self.encoder_temperature != 1:
+            found["encoder_temperature"] = lambda step: geometric(step, self.encoder_temperature, 1.0, total)
         return found
 
     def options(self, name: str, weights: Weights) -> dict[str, object]:
@@ -183,6 +192,7 @@ class Estimation:
             f"KL warm-up over {self.kl_warmup} steps": self.kl_warmup,
             f"{self.kl_cycles} KL cycles": self.kl_cycles,
             f"posterior temperature from {self.posterior_temperature:g}": self.posterior_temperature != 1,
+            f"encoder temperature from {self.encoder_temperature:g}": self.encoder_temperature != 1,
         }
         return ", ".join(part for part, differs in parts.items() if differs)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from jensen.core import bounds, keys, objectives, trees
 from jensen.core.contracts import Bound, ClosedForm, Distribution, Key, Noise, Relaxable, can
+from jensen.core.distributions import tempered
 from jensen.core.objectives import Terms
 from jensen.core.trees import Params, Tree
 from jensen.estimators import gradients
@@ -89,6 +90,8 @@ class LatentProgram:
         pixel_key, noise_key, bound_key = keys.split(key, 3)
         x = binarise(pixel_key, batch["data"]) if self.dynamic else batch["data"]
         q = self.posterior(params["model"], x)
+        if "encoder_temperature" in weights:
+            q = tempered(q, weights["encoder_temperature"])
         noise = q.noise(noise_key, self.estimation.k)
         if self.of_terms(q, weights):
             terms, extra, state = self.weighted(params, x, q, noise, weights, state)

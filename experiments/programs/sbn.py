@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
 
 from jensen.core.models.latent import sbn
 from jensen.experiments.data.images import ImageData, Images
@@ -22,7 +21,7 @@ class Sbn(ImageSettings):
     images: Flat[ImageData] = ImageData()
     units: int = 200
     """Latent units of each layer."""
-    layers: Literal[1, 2] = 1
+    layers: int = 1
     """Layers of units."""
     hidden: tuple[int, ...] = ()
     """Widths of hidden layers between one layer of units and the next; none makes the net linear."""
@@ -35,7 +34,8 @@ class Sbn(ImageSettings):
     def check(self) -> None:
         """Raises an InputError for the first setting that cannot work."""
         super().check()
-        self.check_positive(*(("--hidden", size) for size in self.hidden), ("--units", self.units))
+        sizes = (("--units", self.units), ("--layers", self.layers))
+        self.check_positive(*(("--hidden", size) for size in self.hidden), *sizes)
         if self.images.treatment == "grey":
             raise InputError("the sbn is a model of binary pixels: leave out --pixels grey, or train a vae")
 

@@ -1,4 +1,4 @@
-"""The amortisation gap's parts: they sum, their errors are those of means over data, and a verdict names the largest."""
+"""The amortisation gap's parts: they sum, their errors are those of means over data, verdicts name the largest."""
 
 import math
 

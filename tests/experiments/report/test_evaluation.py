@@ -51,7 +51,8 @@ def test_the_report_holds_against_a_model_solved_exactly():
     layer = {"weight": torch.cat([gain, torch.zeros_like(gain)]),
              "bias": torch.cat([torch.zeros_like(log_scale), log_scale])}  # fmt: skip
     decoder = {"0": {"weight": weight, "bias": torch.zeros(data).double()}}
-    params = {"encoder": {"0": layer}, "decoder": decoder, "likelihood": {"log_scale": oracle.log_sigma}, "posterior": {}}
+    likelihood = {"log_scale": oracle.log_sigma}
+    params = {"encoder": {"0": layer}, "decoder": decoder, "likelihood": likelihood, "posterior": {}}
     model = vae.mlp(data, (), d, likelihood=GAUSSIAN)
     result = evaluated(model, params, x, 50)
     truth = -oracle.log_evidence().mean().item()

@@ -27,7 +27,8 @@ def solved(d=2, n=3, data=4, sigma=0.5):
         "bias": torch.cat([OFF * log_scale.exp(), log_scale]),
     }
     decoder = {"0": {"weight": weight, "bias": torch.zeros(data).double()}}
-    params = {"encoder": {"0": encoder}, "decoder": decoder, "likelihood": {"log_scale": oracle.log_sigma}, "posterior": {}}
+    likelihood = {"log_scale": oracle.log_sigma}
+    params = {"encoder": {"0": encoder}, "decoder": decoder, "likelihood": likelihood, "posterior": {}}
     return vae.mlp(data, (), d, likelihood=GAUSSIAN), params, x, oracle
 
 

@@ -1,4 +1,5 @@
 from functools import partial
+from itertools import pairwise, product
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ KEY = keys.key(2)
 MODELS = {
     "one layer": sbn.build(6, 3),
     "two layers": sbn.build(6, 2, layers=2),
+    "three layers": sbn.build(6, 1, layers=3),
     "one layer, hidden": sbn.build(6, 3, hidden=(5, 4)),
     "two layers, hidden": sbn.build(6, 2, layers=2, hidden=(5,)),
 }
@@ -67,21 +69,21 @@ def test_one_linear_layer_is_the_textbook_model():
     torch.testing.assert_close(model.log_joint(params, x, z).logsumexp(0), oracle.log_evidence())
 
 
-def test_two_layers_are_a_chain():
-    """log p(x) by a loop over z2 and z1 and the densities of an oracle."""
-    model, x = MODELS["two layers"], data()
+@pytest.mark.parametrize("name", ["two layers", "three layers"])
+def test_layers_are_a_chain(name):
+    """log p(x) by a sum over all layers and the densities of an oracle, from the top down."""
+    model, x = MODELS[name], data()
     params = fitted(model)
-    decoder = params["decoder"]
-    up, down = decoder["1"]["0"], decoder["0"]["0"]
-    each = Bernoulli(torch.zeros(1, 2, dtype=torch.float64)).support()[:, 0]
+    each = Bernoulli(torch.zeros(1, model.units, dtype=torch.float64)).support()[:, 0]
     terms = []
-    for z2 in each:
-        for z1 in each:
-            log_p = bernoulli_log_density(z2, decoder["prior"])
-            log_p = log_p + bernoulli_log_density(z1, up["weight"] @ (2 * z2 - 1) + up["bias"])
-            terms.append(log_p + bernoulli_log_density(x, down["weight"] @ (2 * z1 - 1) + down["bias"]))
-    evidence = torch.stack(terms).logsumexp(0)
-    torch.testing.assert_close(model.log_joint(params, x, values(model, 4)).logsumexp(0), evidence)
+    for layers in product(each, repeat=model.layers):
+        log_p = bernoulli_log_density(layers[0], params["decoder"]["prior"])
+        for i, (above, below) in zip(reversed(range(model.layers)), pairwise([*layers, x]), strict=True):
+            down = params["decoder"][str(i)]["0"]
+            log_p = log_p + bernoulli_log_density(below, down["weight"] @ (2 * above - 1) + down["bias"])
+        terms.append(log_p)
+    found = model.log_joint(params, x, values(model, 4)).logsumexp(0)
+    torch.testing.assert_close(found, torch.stack(terms).logsumexp(0))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -170,7 +172,5 @@ def test_what_does_not_fit_raises():
         model.posterior(fitted(MODELS["one layer"]), x)
     with pytest.raises(KeyError, match="unknown '1'"):
         MODELS["one layer"].log_prior(params, torch.zeros(3, 4, 3).double())
-    with pytest.raises(ValueError, match="expected layers 1 or 2, got 3"):
-        sbn.build(6, 2, layers=3)
     with pytest.raises(ValueError, match="expected units, a whole number >= 1"):
         sbn.build(6, 0)

@@ -1,7 +1,8 @@
 """The sigmoid belief net (Neal, 1992) with a network for its posterior (Mnih and Gregor, 2014).
 
 One layer of units:   p(z) p(x | z) and q(z | x), with z (s, n, units).
-Two:                  p(z2) p(z1 | z2) p(x | z1) and q(z1 | x) q(z2 | z1), with z = (z1, z2) on the last axis.
+Of L layers:          p(zL) ... p(z1 | z2) p(x | z1) and q(z1 | x) q(z2 | z1) ..., with z = (z1, ..., zL) on the last
+                      axis.
 
 Every distribution is Bernoulli; x (n, D) is flat and binary. Inputs of networks are centred: x less the mean of the
 training data, and units z as 2z - 1. Densities are defined for z between 0 and 1 too, where relaxed estimators
@@ -66,7 +67,7 @@ class SBN:
         return {"encoder": encoder, "decoder": decoder}
 
     def posterior(self, params: Params, x: Float[Tensor, "n D"], /) -> Bernoulli | Hierarchical:
-        """q(z | x): a Bernoulli with logits (n, units), of two layers a Hierarchical of two.
+        """q(z | x): a Bernoulli with logits (n, units), of several layers a Hierarchical of them.
 
         ValueError for grey x, while torch runs eagerly.
         """
@@ -76,15 +77,17 @@ class SBN:
         first = Bernoulli(mlp.apply(encoder["0"], x - encoder["mean"].detach(), F.leaky_relu))
         if self.layers == 1:
             return first
-        return Hierarchical.of((first, self.units), (Given(encoder["1"], _beside), self.units))
+        above = [(Given(encoder[str(i)], _beside), self.units) for i in range(1, self.layers)]
+        return Hierarchical.of((first, self.units), *above)
 
     def prior(self, params: Params, n: int, /) -> "Bernoulli | TopDown":
-        """p(z): a Bernoulli with logits (n, units), of two layers from the top one down."""
+        """p(z): a Bernoulli with logits (n, units), of several layers from the top one down."""
         decoder = self._networks(params, "decoder", "prior")
         top = Bernoulli(decoder["prior"].expand(check_count("n", n, 0), -1))
         if self.layers == 1:
             return top
-        return TopDown(Hierarchical.of((top, self.units), (Given(decoder["1"], _beside), self.units)))
+        below = [(Given(decoder[str(i)], _beside), self.units) for i in range(self.layers - 1, 0, -1)]
+        return TopDown(Hierarchical.of((top, self.units), *below))
 
     def likelihood(self, params: Params, z: Float[Tensor, "s n d"], /) -> LinearBernoulli:
         """p(x | z): logits (s, n, D), given the lowest layer alone."""
@@ -122,14 +125,14 @@ class SBN:
 
 
 class TopDown(NamedTuple):
-    """p(z2) p(z1 | z2) over z = (z1, z2): a `Hierarchical` of two layers of one width, its first layer last.
+    """p(zL) ... p(z1 | z2) over z = (z1, ..., zL): a `Hierarchical` of layers of one width, its first layer last.
 
     Support       {0, 1}^d
-    Noise         that of (z2, z1), uniform, (s, n, units) each
+    Noise         that of (zL, ..., z1), uniform, (s, n, units) each
     Closed forms  none
     """
 
-    chain: Hierarchical  # over (z2, z1)
+    chain: Hierarchical  # over (zL, ..., z1)
 
     reparameterised = False
     sample_and_log_prob = sample_then_log_prob
@@ -139,31 +142,28 @@ class TopDown(NamedTuple):
         return self.chain.noise(key, s)
 
     def sample(self, noise: tuple[Noise, ...], /) -> Float[Tensor, "s n d"]:
-        """z2, then z1 given z2; not reparameterised."""
-        return _swapped(self.chain.sample(noise))
+        """zL, then each layer given that above it; not reparameterised."""
+        return self._reversed(self.chain.sample(noise))
 
     def log_prob(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:
-        """log p(z2) + log p(z1 | z2) in nats per datum: (s, n, d) -> (s, n)."""
-        return self.chain.log_prob(_swapped(z))
+        """log p(zL) + ... + log p(z1 | z2) in nats per datum: (s, n, d) -> (s, n)."""
+        return self.chain.log_prob(self._reversed(z))
+
+    def _reversed(self, z: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
+        """The layers in the other order."""
+        return torch.cat(z.chunk(len(self.chain.layers), -1)[::-1], -1)
 
 
 def build(data: int, units: int = 200, layers: int = 1, hidden: Sequence[int] = ()) -> SBN:
-    """data <-> units, or data <-> units <-> units, with leaky rectifiers of the hidden widths in between.
+    """data <-> units <-> ... <-> units, with leaky rectifiers of the hidden widths in between.
 
     hidden=() is the literature's linear net, (200, 200) its non-linear one; going down, the widths are reversed.
     """
     data, units, layers = check_count("data", data), check_count("units", units), check_count("layers", layers)
-    if layers > 2:
-        raise ValueError(f"expected layers 1 or 2, got {layers}: the widths of networks between them are `hidden`")
     return SBN(data, units, layers, check_sizes("hidden", hidden))
 
 
 def _beside(params: Params, z: Float[Tensor, "... units"]) -> Bernoulli:
-    """One layer given the units of the layer beside it."""
-    return Bernoulli(mlp.apply(params, 2 * z - 1, F.leaky_relu))
-
-
-def _swapped(z: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
-    """The two layers in the other order."""
-    lower, upper = z.chunk(2, -1)
-    return torch.cat([upper, lower], -1)
+    """One layer given the units of the layer beside it, the last of z."""
+    units = params["0"]["weight"].shape[-1]
+    return Bernoulli(mlp.apply(params, 2 * z[..., -units:] - 1, F.leaky_relu))

@@ -5,7 +5,19 @@ from torch.nn import functional as F
 
 from jensen.core import keys, minibatch, spelling, trees
 from jensen.core.models.latent import likelihoods, posteriors, sbn, vae
-from jensen.core.models.quantised import codebook
+from jensen.core.models.quantised import (
+    Fsq,
+    GumbelVq,
+    Lfq,
+    Projected,
+    ResidualVq,
+    SoftVq,
+    Vq,
+    codebook,
+    kmeans,
+    paths,
+    usage,
+)  # fmt: skip
 from jensen.core.nn import conv, convnet, initial, linear, mlp
 from tests.doors.door import KEY, Free, also, door, only
 
@@ -22,7 +34,27 @@ VAE, CONV_VAE, SBN = vae.mlp(64, (6,), D), vae.conv(IMAGE, (2,), D), sbn.build(6
 VAE_PARAMS, SBN_PARAMS = VAE.init(KEY, X), SBN.init(KEY, X)
 VECTORS = keys.normal(KEY, (N, 2, D))
 BOOK = codebook.init(KEY, VECTORS, 6)
-QUANTISED = codebook.quantise(BOOK, VECTORS)
+VQ, RESIDUAL, FSQ, LFQ, SOFT, GUMBEL = Vq(6), ResidualVq(Vq(4), 2), Fsq((3, 4, 2)), Lfq(3), SoftVq(6), GumbelVq(6)
+PROJECTED = Projected(FSQ, 3)
+CODES = VQ.encode({}, BOOK, VECTORS)
+QUANTISED = VQ.quantise({}, BOOK, VECTORS, KEY)
+SOFT_PARAMS, (PROJECTED_PARAMS, _) = SOFT.init(KEY, VECTORS)[0], PROJECTED.init(KEY, VECTORS)
+RESIDUAL_BOOKS = RESIDUAL.init(KEY, VECTORS)[1]
+NARROW = only(
+    VECTORS, VECTORS[..., :2], VECTORS[0, 0], VECTORS.numpy(), VECTORS.long(), "x", None,
+)  # fmt: skip
+QUANTISERS = {
+    "Vq": (VQ, {}, only(BOOK, 3, BOOK.vectors), CODES, NARROW),
+    "ResidualVq": (
+        RESIDUAL, {}, only(RESIDUAL_BOOKS, 3, BOOK, RESIDUAL_BOOKS[:1], (3, 3)), CODES[..., None] % 4,
+        NARROW,
+    ),
+    "Fsq": (FSQ, {}, only({}), CODES, NARROW),
+    "Lfq": (LFQ, {}, only({}), CODES, NARROW),
+    "SoftVq": (SOFT, SOFT_PARAMS, only({}), CODES, NARROW),
+    "GumbelVq": (GUMBEL, SOFT_PARAMS, only({}), CODES, NARROW),
+    "Projected": (PROJECTED, PROJECTED_PARAMS, only({}), CODES, NARROW),
+}  # fmt: skip
 TREE = {"a": torch.zeros(2), "b": {"c": torch.zeros(3)}}
 DTYPE = only(torch.float32, torch.int64, "float32")
 
@@ -142,17 +174,60 @@ ROWS = {
         SBN.log_joint, params=only(SBN_PARAMS, {}, 3), x=also(X, 0.5 * X, X[:4]), z=LATENTS
     ),
     "sbn.SBN.independent": door(SBN.independent, x=X),
-    "codebook.init": door(codebook.init, key=KEY, z=Free(VECTORS), size=6),
-    "codebook.quantise": door(codebook.quantise, codebook=only(BOOK, 3, BOOK.codes), z=Free(VECTORS)),
-    "codebook.Quantised.terms": door(
-        QUANTISED.terms, reconstruction=torch.zeros(N), codebook=only(BOOK, 3, BOOK.codes), weight=also(0.25, -1.0)
+    "codebook.init": door(
+        codebook.init, key=KEY, z=Free(VECTORS), size=also(6, 11), start=also("k-means", "random"),
+    ),
+    "codebook.starting_vectors": door(
+        codebook.starting_vectors, key=KEY, z=Free(VECTORS), size=also(6, 11), start=also("k-means", "random"),
     ),
     "codebook.update": door(
-        codebook.update, codebook=only(BOOK, 3, BOOK.codes), z=Free(VECTORS), indices=Free(QUANTISED.indices),
+        codebook.update, codebook=only(BOOK, 3, BOOK.vectors), z=Free(VECTORS), codes=Free(CODES),
         decay=also(0.9, 1.0, -0.1),
     ),
     "codebook.reset": door(
-        codebook.reset, codebook=only(BOOK, 3, BOOK.codes), z=Free(VECTORS), key=KEY, least=also(0.03, -1.0)
+        codebook.reset, codebook=only(BOOK, 3, BOOK.vectors), z=Free(VECTORS), key=KEY, least=also(0.03, -1.0)
     ),
-    "codebook.perplexity": door(codebook.perplexity, indices=Free(QUANTISED.indices), size=6),
+    "kmeans.start": door(kmeans.start, key=KEY, x=also(VECTORS[:, 0], VECTORS[:1, 0].expand(5, 3)), size=also(3, 6)),
+    "kmeans.fit": door(kmeans.fit, x=VECTORS[:, 0], centres=also(VECTORS[:2, 1], VECTORS[:2, 1, :2]), iterations=3),
+    "kmeans.inertia": door(kmeans.inertia, x=VECTORS[:, 0], centres=also(VECTORS[:2, 1], VECTORS[:2, 1, :2])),
+    "paths.straight_through": door(paths.straight_through, z=Free(VECTORS), vectors=also(VECTORS, VECTORS[:1])),
+    "paths.rotation": door(paths.rotation, z=Free(VECTORS), vectors=also(VECTORS, VECTORS[:1])),
+    "paths.along": door(paths.along, path="rotation", z=Free(VECTORS), vectors=also(VECTORS, VECTORS[:1])),
+    "usage.perplexity": door(usage.perplexity, codes=Free(CODES), size=also(6, 1)),
+    "usage.used": door(usage.used, codes=Free(CODES), size=also(6, 1)),
+    "quantised.Vq": door(
+        Vq, size=6, commitment=also(0.25, -1.0), decay=also(0.9, 1.0), least=also(0.03, -1.0), path="rotation",
+        start="draw",
+    ),
+    "quantised.ResidualVq": door(ResidualVq, vq=only(VQ, 6, Vq, FSQ), depth=2),
+    "quantised.Fsq": door(Fsq, levels=only((3, 4), (3, 1), (), 3, (2.5, 3))),
+    "quantised.Lfq": door(
+        Lfq, bits=6, commitment=also(0.25, -1.0), entropy=also(0.1, -1.0), diversity=also(0.1, -1.0),
+        temperature=also(1.0, 0.0), groups=also(2, 4),
+    ),
+    "quantised.SoftVq": door(SoftVq, size=6, temperature=also(1.0, 0.0, torch.zeros(2)), start="draw"),
+    "quantised.GumbelVq": door(GumbelVq, size=6, temperature=also(1.0, 0.0, torch.zeros(2)), start="draw"),
+    "quantised.Projected": door(Projected, quantiser=only(FSQ, Fsq, 3), width=3),
+    "quantised.Quantised.objective": door(QUANTISED.objective, reconstruction=also(torch.zeros(N), torch.zeros(N + 1))),
+    **{
+        f"quantised.{name}.init": door(quantiser.init, key=KEY, z=Free(VECTORS))
+        for name, (quantiser, *_) in QUANTISERS.items()
+    },
+    **{
+        f"quantised.{name}.quantise": door(
+            quantiser.quantise, params=only(params, {"mistyped": 3}, 3), state=state, z=z, key=KEY
+        )
+        for name, (quantiser, params, state, _, z) in QUANTISERS.items()
+    },
+    **{
+        f"quantised.{name}.encode": door(quantiser.encode, params=only(params, {"mistyped": 3}, 3), state=state, z=z)
+        for name, (quantiser, params, state, _, z) in QUANTISERS.items()
+    },
+    **{
+        f"quantised.{name}.decode": door(
+            quantiser.decode, params=only(params, {"mistyped": 3}, 3), state=state,
+            codes=only(codes, codes + 100, codes - 100, codes.double(), codes.numpy(), None),
+        )
+        for name, (quantiser, params, state, codes, _) in QUANTISERS.items()
+    },
 }  # fmt: skip

@@ -19,7 +19,7 @@ from jensen.core import (
 )
 from jensen.core.flows import spectral
 from jensen.core.models.latent import sbn, vae
-from jensen.core.models.quantised import codebook
+from jensen.core.models.quantised import codebook, kmeans, paths, usage
 from jensen.core.nn import conv, convnet, initial, linear, mlp
 from jensen.estimators import evidence, gradients, inference
 from jensen.estimators.gradients import baselines, catalogue
@@ -39,7 +39,8 @@ PACKAGES = (
     inference,
 )
 MODULES = (
-    keys, trees, minibatch, spelling, linear, mlp, conv, convnet, initial, vae, sbn, codebook, baselines, catalogue,
+    keys, trees, minibatch, spelling, linear, mlp, conv, convnet, initial, vae, sbn, codebook, kmeans, paths, usage,
+    baselines, catalogue,
     svgd, semi_amortised, iterative, spectral,
 )  # fmt: skip
 RECORDS = (
@@ -49,7 +50,6 @@ WITHOUT = {  # public names without a door
     "bounds.NAMES": "a constant",
     "exponential.ExponentialFamily": "a Protocol",
     "exponential.Natural": "a type",
-    "exponential.MaximumLikelihood": "a record of results",
     "objectives.NAMES": "a constant",
     "objectives.Decomposition": "a record of results",
     "objectives.Terms": "a record of results",
@@ -68,6 +68,15 @@ WITHOUT = {  # public names without a door
     "evidence.Hamiltonian": "a move: `hmc` and `langevin` are checked where they are used",
     "evidence.hmc": "a value",
     "evidence.langevin": "a value",
+    "quantised.Codebook": "a record of `codebook.init`",
+    "quantised.Quantised": "a record of results",
+    "quantised.Quantiser": "a Protocol",
+    **{f"quantised.{name}": "a module, with rows of its own" for name in ("codebook", "kmeans", "paths", "usage")},
+    **{
+        f"codebook.check_{name}": "a check, of the doors that call it"
+        for name in ("codebook", "decay", "least", "start")
+    },
+    "paths.check_path": "a check, of the doors that call it",
     "trees.leaves": "any value is a tree",
     "trees.paths": "any value is a tree",
     "trees.stop": "any value is a tree",

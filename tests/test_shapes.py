@@ -20,14 +20,15 @@ def modules(package):
             yield ".".join((package.__name__, *path.relative_to(root).with_suffix("").parts))
 
 with install_import_hook([*modules(jensen.core), *modules(jensen.estimators)], "beartype.beartype"):
-    from jensen.core import bijections, bounds, divergences, flows, keys, minibatch, objectives, ops
+    from jensen.core import bijections, bounds, divergences, exponential, flows, keys, minibatch, objectives, ops
     from jensen.core.distributions import (
         Bernoulli, Beta, Categorical, ContinuousBernoulli, DiagNormal, Dirichlet, FullNormal, Gamma, Hierarchical,
         Pushforward,
     )
+    from jensen.core.exponential.table import FAMILIES
     from jensen.core.models.latent import likelihoods, sbn, vae
     from jensen.core.nn import convnet
-    from jensen.estimators import diagnostics, evidence
+    from jensen.estimators import diagnostics, evidence, inference
     from jensen.estimators.evidence import importance
     from jensen.estimators import gradients as g
     from jensen.estimators.diagnostics import quality
@@ -126,6 +127,30 @@ for q in families.FAMILIES.values():
         q.tempered(0.9), q.tempered(torch.ones(len(q[0])))
     if hasattr(q, "strata"):
         q.strata(q.noise(key, 6))
+for q in (normal, Bernoulli(torch.zeros(5, 3)), Gamma(torch.ones(5, 3), torch.ones(5, 3)), *families.FAMILIES.values()):
+    if type(q) in FAMILIES:
+        family = exponential.family(q)
+        eta, z = family.natural(q), q.sample(q.noise(key, 50))
+        family.from_natural(eta), family.from_mean(exponential.mean_parameters(family, eta))
+        exponential.log_prob(family, eta, z), exponential.covariance(family, eta), exponential.bregman(family, eta, eta)
+        exponential.natural_gradient(family, eta, eta), exponential.maximum_likelihood(family, z)
+        exponential.Conjugate.around(family, q, torch.ones(len(z[0])).to(z)).posterior(z).log_density(eta)
+        exponential.score_information(q, key, 3)
+for pair in (
+    exponential.BetaBernoulli(Beta(torch.ones(5, 3), torch.ones(5, 3))),
+    exponential.GammaPoisson(Gamma(torch.ones(5, 3), torch.ones(5, 3))),
+    exponential.NormalNormal(normal, torch.zeros(5, 3)), exponential.NormalInverseGamma(*torch.ones(4, 5, 3)),
+    exponential.NormalWishart(torch.zeros(5, 3), torch.ones(5), torch.full((5,), 4.0), torch.eye(3).expand(5, 3, 3)),
+):
+    seen = pair.predictive().sample(pair.predictive().noise(key, 4))
+    assert pair.posterior(seen).log_evidence(seen).shape == (5,)
+seen = torch.nn.functional.one_hot(torch.zeros(4, 5, 2, dtype=torch.int64), 3).float()
+exponential.DirichletCategorical(Dirichlet(torch.ones(5, 2, 3))).posterior(seen).log_evidence(seen)
+exponential.cramer_rao(exponential.fisher_information(normal), torch.ones(5, 1, 6))
+exponential.observed_information(lambda q: q.log_prob(torch.zeros(5, 3)).sum(), normal)
+full = FullNormal.from_diagonal(normal)
+full.marginal([0, 2]), full.condition(1, torch.zeros(5, 1)).condition_number()
+inference.maximum_likelihood(normal.log_prob, torch.ones(5, 3)).verdict()
 wide = DiagNormal(torch.zeros(5, 3), torch.full((5, 3), 0.1))
 for q in (wide, Pushforward(wide, flows.real_nvp(key, 3, n=5))):
     annealed = evidence.annealed_importance(normal.log_prob, q, key, 4, evidence.linear(2))

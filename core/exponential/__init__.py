@@ -27,7 +27,7 @@ from jensen.core.exponential.gammas import (
     InverseGammaFamily,
 )
 from jensen.core.exponential.known import LaplaceFamily, ParetoFamily
-from jensen.core.exponential.likelihood import MaximumLikelihood, maximum_likelihood
+from jensen.core.exponential.likelihood import maximum_likelihood
 from jensen.core.exponential.normals import DiagNormalFamily, FullNormalFamily, LogNormalFamily
 from jensen.core.exponential.pairs import BetaBernoulli, DirichletCategorical, GammaPoisson
 from jensen.core.exponential.pairs_of_normals import NormalInverseGamma, NormalNormal, NormalWishart
@@ -55,7 +55,6 @@ __all__ = [
     "InverseGammaFamily",
     "LaplaceFamily",
     "LogNormalFamily",
-    "MaximumLikelihood",
     "MultinomialFamily",
     "Natural",
     "NegativeBinomialFamily",

@@ -1,6 +1,6 @@
 """The conjugate prior of any exponential family (Diaconis and Ylvisaker, 1979)."""
 
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor
@@ -17,29 +17,27 @@ from jensen.core.exponential.family import (
     mean_parameters,
 )
 
-Q = TypeVar("Q", bound=Distribution)
 
-
-class Conjugate(NamedTuple, Generic[Q]):
+class Conjugate(NamedTuple):
     """p(eta) proportional to exp(chi . eta - nu A(eta)): as after nu observations whose statistics sum to chi.
 
     chi is a dict by statistic, (n, ...) each, and nu > 0 is (n,), or 0-d for all data. Its normaliser, where that has a
     closed form, is in the pairs by name: `BetaBernoulli`, `GammaPoisson`, `NormalInverseGamma` and others.
     """
 
-    family: ExponentialFamily[Q]
+    family: ExponentialFamily
     chi: Natural
     nu: Float[Tensor, "*n"]
 
     @classmethod
-    def around(cls, family: ExponentialFamily[Q], q: Q, nu: Float[Tensor, "*n"]) -> "Conjugate[Q]":
+    def around(cls, family: ExponentialFamily, q: Distribution, nu: Float[Tensor, "*n"]) -> "Conjugate":
         """The prior of nu observations that are, on average, as those of q."""
         check_family(family)
         check_floating("nu", nu)
         mean = mean_parameters(family, family.natural(q))
         return cls(family, _times(family, nu, mean), nu)
 
-    def posterior(self, x: Tensor, /) -> "Conjugate[Q]":
+    def posterior(self, x: Tensor, /) -> "Conjugate":
         """After observations x (s, n, *event): chi + sum T(x), nu + s."""
         check_statistics("chi", self.chi, self.family)
         check_floating("x", x, "s ...", "observations come first")
@@ -54,7 +52,7 @@ class Conjugate(NamedTuple, Generic[Q]):
         """The expectation of the mean parameters, chi / nu, where the density of eta vanishes at the edge."""
         return _times(self.family, 1 / self.nu, self.chi)
 
-    def mode(self) -> Q:
+    def mode(self) -> Distribution:
         """The member at the largest density of eta, whose mean parameters are chi / nu."""
         return self.family.from_mean(self.mean())
 

@@ -1,8 +1,9 @@
 """Maximum likelihood in an exponential family, which is moment matching, with its standard errors."""
 
-from typing import Generic, NamedTuple, TypeVar
+from typing import TypeVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.func import jacrev
 
@@ -15,22 +16,13 @@ from jensen.core.exponential.family import ExponentialFamily, Natural, by_row, c
 Q = TypeVar("Q", bound=Distribution)
 
 
-class MaximumLikelihood(NamedTuple, Generic[Q]):
-    """The likeliest member q, and the standard error of each of its fields by name, shaped as the field is.
+def maximum_likelihood(family: ExponentialFamily[Q], x: Float[Tensor, "s ..."]) -> tuple[Q, dict[str, Tensor]]:
+    """The member whose mean parameters are the observations' mean statistics, and its fields' standard errors by name.
 
-    Errors are those of many observations from a member of the family: the roots of the inverse Fisher information's
-    diagonal. They are 0 of what is known.
-    """
-
-    q: Q
-    standard_error: dict[str, Tensor]
-
-
-def maximum_likelihood(family: ExponentialFamily[Q], x: Tensor) -> MaximumLikelihood[Q]:
-    """The member whose mean parameters are the observations' mean statistics: x (s, n, *event), s of each of n data.
-
-    With mu the mean of s statistics, of covariance F / s, a field f(mu) has variance J F J^T / s, J = df / dmu.
-    ValueError for observations outside the support, and for those whose means no member has, as of one observation.
+    x (s, n, *event), s observations of each of n data. Errors are those of many observations from a member: with mu
+    the mean of s statistics, of covariance F / s, a field f(mu) has variance J F J^T / s, J = df / dmu. They are 0 of
+    what is known. ValueError for observations outside the support, and for those whose means no member has, as of one
+    observation.
     """
     check_family(family)
     check_floating("x", x, "s ...", "observations come first")
@@ -49,7 +41,7 @@ def maximum_likelihood(family: ExponentialFamily[Q], x: Tensor) -> MaximumLikeli
         return ((slopes @ information) * slopes).sum(-1) / s
 
     variance = by_row(variances, family, mean)(family, mean, information)
-    return MaximumLikelihood(q, _by_field(variance.clamp_min(0).sqrt(), q, mean, family))
+    return q, _by_field(variance.clamp_min(0).sqrt(), q, mean, family)
 
 
 def _check_support(q: Distribution, x: Tensor) -> None:

@@ -1,5 +1,33 @@
 """Network layers: modules of `init(key, ...) -> params` and `apply(params, x)`."""
 
-from jensen.core.nn import conv, convnet, initial, linear, mlp
+from jensen.core.nn import (
+    batch_norm,
+    conv,
+    convnet,
+    dropout,
+    group_norm,
+    initial,
+    layer_norm,
+    linear,
+    mlp,
+    pooling,
+    residual,
+    rms_norm,
+    windows,
+)
 
-__all__ = ["conv", "convnet", "initial", "linear", "mlp"]
+__all__ = [
+    "batch_norm",
+    "conv",
+    "convnet",
+    "dropout",
+    "group_norm",
+    "initial",
+    "layer_norm",
+    "linear",
+    "mlp",
+    "pooling",
+    "residual",
+    "rms_norm",
+    "windows",
+]

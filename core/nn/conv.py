@@ -1,5 +1,10 @@
-"""2-d convolution and its transpose, over (..., channels, height, width) with any number of leading axes."""
+"""Convolution and its transpose, 1-d over (..., channels, length) and 2-d over (..., channels, height, width).
 
+Any number of axes may lead. The kernel's sides say which of the two it is: (3,) is 1-d, (3, 5) is 2-d, and so is the
+square 3. Stride, padding and dilation are one number for every axis, or one for each.
+"""
+
+import math
 from collections.abc import Callable
 
 import torch
@@ -8,63 +13,101 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from jensen.core.checks import check_count, check_dtype, check_function, check_tensor
+from jensen.core.checks import check_count, check_dtype, check_function
 from jensen.core.contracts import Key
+from jensen.core.nn.channels import check_channels
 from jensen.core.nn.initial import Initialiser, he
+from jensen.core.nn.windows import Extent, Window, along, axes_of, input_size, output_size
 from jensen.core.trees import Params, check_keys
 
 
 def init(
-    key: Key, inputs: int, outputs: int, kernel: int, weight: Initialiser = he, dtype: torch.dtype = torch.float32
-) -> Params:
-    """{"weight": (outputs, inputs, kernel, kernel), "bias": (outputs,) of zeros}."""
+    key: Key, inputs: int, outputs: int, kernel: Extent, groups: int = 1, weight: Initialiser = he,
+    dtype: torch.dtype = torch.float32,
+) -> Params:  # fmt: skip
+    """{"weight": (outputs, inputs / groups, *kernel), "bias": (outputs,) of zeros}."""
     return {
-        "weight": _drawn(key, inputs, outputs, kernel, weight, dtype),
+        "weight": _drawn(key, inputs, outputs, kernel, groups, weight, dtype),
         "bias": torch.zeros(outputs, dtype=dtype, device=key.device),
     }
 
 
 def apply(
-    params: Params, x: Float[Tensor, "... i h w"], stride: int = 1, padding: int = 0
-) -> Float[Tensor, "... o h2 w2"]:
-    """x (..., inputs, h, w) -> (..., outputs, h', w')."""
-    return _over_leading(F.conv2d, params, x, 1, stride, padding)
+    params: Params, x: Float[Tensor, "..."], stride: Extent = 1, padding: Extent = 0, dilation: Extent = 1,
+    groups: int = 1,
+) -> Float[Tensor, "..."]:  # fmt: skip
+    """x (..., inputs, *sides) -> (..., outputs, *sides'), with sides' by `windows.output_size`.
+
+    Each of the groups of outputs sees its own group of inputs. ValueError where no output is left.
+    """
+    inputs = _weight(params).shape[1] * check_count("groups", groups)
+    if len(params["weight"]) % groups:
+        raise ValueError(f"expected groups that divide {len(params['weight'])} outputs, got {groups}: as init had them")
+    f = F.conv1d if params["weight"].ndim == 3 else F.conv2d
+    return _over_leading(f, params, x, inputs, output_size, stride, padding, dilation, groups)
 
 
 def init_transposed(
-    key: Key, inputs: int, outputs: int, kernel: int, weight: Initialiser = he, dtype: torch.dtype = torch.float32
-) -> Params:
-    """{"weight": (inputs, outputs, kernel, kernel), "bias": (outputs,) of zeros}."""
-    drawn = _drawn(key, inputs, outputs, kernel, weight, dtype)
-    return {"weight": drawn.transpose(0, 1).contiguous(), "bias": torch.zeros(outputs, dtype=dtype, device=key.device)}
+    key: Key, inputs: int, outputs: int, kernel: Extent, groups: int = 1, weight: Initialiser = he,
+    dtype: torch.dtype = torch.float32,
+) -> Params:  # fmt: skip
+    """{"weight": (inputs, outputs / groups, *kernel), "bias": (outputs,) of zeros}."""
+    drawn = _drawn(key, inputs, outputs, kernel, groups, weight, dtype)
+    return {
+        "weight": rearrange(drawn, "(g o) i ... -> (g i) o ...", g=groups).contiguous(),
+        "bias": torch.zeros(outputs, dtype=dtype, device=key.device),
+    }
 
 
 def apply_transposed(
-    params: Params, x: Float[Tensor, "... i h w"], stride: int = 1, padding: int = 0
-) -> Float[Tensor, "... o h2 w2"]:
-    """x (..., inputs, h, w) -> (..., outputs, h', w'), with h' = stride (h - 1) + kernel - 2 padding."""
-    return _over_leading(F.conv_transpose2d, params, x, 0, stride, padding)
+    params: Params, x: Float[Tensor, "..."], stride: Extent = 1, padding: Extent = 0, dilation: Extent = 1,
+    groups: int = 1,
+) -> Float[Tensor, "..."]:  # fmt: skip
+    """x (..., inputs, *sides) -> (..., outputs, *sides'), with sides' by `windows.input_size`.
+
+    ValueError where the padding leaves no output.
+    """
+    inputs = _weight(params).shape[0]
+    if inputs % check_count("groups", groups):
+        raise ValueError(f"expected groups that divide {inputs} inputs, got {groups}: as init had them")
+    f = F.conv_transpose1d if params["weight"].ndim == 3 else F.conv_transpose2d
+    return _over_leading(f, params, x, inputs, input_size, stride, padding, dilation, groups)
 
 
-def _drawn(key: Key, inputs: int, outputs: int, kernel: int, weight: Initialiser, dtype: torch.dtype) -> Tensor:
+def _drawn(
+    key: Key, inputs: int, outputs: int, kernel: Extent, groups: int, weight: Initialiser, dtype: torch.dtype
+) -> Tensor:
     inputs, outputs = check_count("inputs", inputs), check_count("outputs", outputs)
     check_function("weight", weight, "initial.he")
-    kernel = check_count("kernel", kernel)
-    return weight(key, (outputs, inputs, kernel, kernel), dtype)
+    sides = [window.kernel for window in along(axes_of(kernel), kernel)]
+    if inputs % check_count("groups", groups) or outputs % groups:
+        raise ValueError(f"expected groups that divide {inputs} inputs and {outputs} outputs, got {groups}: pass 1")
+    return weight(key, (outputs, inputs // groups, *sides), dtype)
+
+
+def _weight(params: Params) -> Tensor:
+    check_keys(params, ("weight", "bias"))
+    return params["weight"]
 
 
 def _over_leading(
-    f: Callable[..., Tensor], params: Params, x: Tensor, input_axis: int, stride: int, padding: int
-) -> Tensor:
-    """f over images, whatever axes lead them."""
-    check_keys(params, ("weight", "bias"))
-    check_tensor("x", x)
-    inputs = params["weight"].shape[input_axis]
-    if x.ndim < 3 or x.shape[-3] != inputs:
-        raise ValueError(
-            f"expected x (..., {inputs}, height, width), got {tuple(x.shape)}: channels come before height and width"
-        )
+    f: Callable[..., Tensor], params: Params, x: Tensor, inputs: int, size: Callable[[int, tuple[Window, ...]], int],
+    stride: Extent, padding: Extent, dilation: Extent, groups: int,
+) -> Tensor:  # fmt: skip
+    """f over series or images, whatever axes lead them."""
+    kernel = tuple(params["weight"].shape[2:])
+    axes = len(kernel)
+    check_channels(x, inputs, axes)
     check_dtype("x", x, params["weight"], "the parameters")
-    stride, padding = check_count("stride", stride), check_count("padding", padding, 0)
-    out = f(rearrange(x, "... i h w -> (...) i h w"), params["weight"], params["bias"], stride=stride, padding=padding)
-    return out.reshape(*x.shape[:-3], *out.shape[1:])
+    windows = along(axes, kernel, stride, padding, dilation)
+    for side, window in zip(x.shape[-axes:], windows, strict=True):
+        size(side, (window,))
+    leading, event = x.shape[: -axes - 1], x.shape[-axes - 1 :]
+    strides, paddings, dilations = (
+        [getattr(window, name) for window in windows] for name in ("stride", "padding", "dilation")
+    )
+    out = f(
+        x.reshape(math.prod(leading), *event), params["weight"], params["bias"], strides, paddings, groups=groups,
+        dilation=dilations,
+    )  # fmt: skip
+    return out.reshape(*leading, *out.shape[1:])

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
@@ -9,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.checks import check_sizes, described
+from jensen.core.checks import check_number, check_sizes, described
 from jensen.core.contracts import Key
 
 Initialiser: TypeAlias = Callable[[Key, tuple[int, ...], torch.dtype], Tensor]
@@ -25,6 +26,22 @@ def he(key: Key, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> 
     """Normal with variance 2 / fan_in, for rectifiers (He et al., 2015)."""
     fan_in, _ = fans(shape)
     return math.sqrt(2 / fan_in) * keys.normal(key, (math.prod(shape),), dtype).reshape(shape)
+
+
+@dataclass(frozen=True)
+class Normal:
+    """N(0, scale²) whatever the fans, under which signals and gradients of deep networks shrink or grow by layer."""
+
+    scale: float = 0.01
+
+    def __post_init__(self) -> None:
+        check_number("scale", self.scale, "(0, inf)")
+
+    def __call__(
+        self, key: Key, shape: tuple[int, ...], dtype: torch.dtype = torch.float32
+    ) -> Float[Tensor, "out in *kernel"]:
+        fans(shape)
+        return self.scale * keys.normal(key, (math.prod(shape),), dtype).reshape(shape)
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:

@@ -6,8 +6,19 @@ import torch
 from torch.func import grad, vmap
 from torch.nn import functional as F
 
-from jensen.core import keys
-from jensen.core.nn import conv, convnet, initial, linear, mlp
+from jensen.core import keys, trees
+from jensen.core.nn import (
+    batch_norm,
+    conv,
+    convnet,
+    dropout,
+    initial,
+    linear,
+    mlp,
+    pooling,
+    residual,
+    rms_norm,
+)
 
 KEY = keys.key(0)
 
@@ -34,6 +45,7 @@ def test_xavier_and_he_have_their_variances():
         assert abs(weight.mean().item()) < 4 * math.sqrt(variance / weight.numel())
     assert initial.xavier(KEY, (200, 300)).abs().max() <= math.sqrt(6 / 500)
     assert initial.fans((8, 3, 5, 5)) == (75, 200)
+    torch.testing.assert_close(initial.Normal(0.03)(KEY, (200, 300)), initial.he(KEY, (200, 300)) * 0.03 * 150**0.5)
 
 
 def test_layers_of_one_network_differ():
@@ -70,6 +82,29 @@ def test_convnets_mirror_each_other(image):
     torch.testing.assert_close(convnet.decode(decoder, z, image)[1:, 2:], alone)
     each = vmap(grad(lambda p, z: convnet.decode(p, z, image).square().sum()), (None, 0))(decoder, z)
     assert each["bias"].shape == (2, size)
+
+
+def test_a_network_of_every_layer_compiles_and_maps():
+    """Differentiated, mapped over batches, and in one graph; the state too."""
+
+    def loss(params, state, x, key):
+        h = conv.apply(params["conv"], x, stride=2, padding=1)
+        h, state = batch_norm.apply(params["batch"], state, h, training=True)
+        h = pooling.mean_pool(residual.apply_conv(params["block"], pooling.max_pool(h, 2, 1)), (3, 2), padding=1)
+        h = dropout.apply(key, rms_norm.apply(params["rms"], h.flatten(-3)), 0.2)
+        return residual.apply(params["vectors"], h).square().sum(), state
+
+    batch, state = batch_norm.init(3, 2)
+    params = {
+        "conv": conv.init(KEY, 2, 3, 3), "batch": batch, "block": residual.init_conv(KEY, 3, 4),
+        "rms": rms_norm.init(16), "vectors": residual.init(KEY, 16, 5),
+    }  # fmt: skip
+    x, each, slopes = keys.normal(KEY, (3, 2, 2, 9, 8)), keys.split(KEY, 3), grad(loss, has_aux=True)
+    found = vmap(slopes, (None, None, 0, 0))(params, state, x, each)
+    compiled = torch.compile(slopes, fullgraph=True, backend="aot_eager")
+    for i, apply in enumerate((slopes, slopes, compiled)):
+        alone = apply(params, state, x[i], each[i])
+        torch.testing.assert_close(trees.map(lambda t: t[i], found), alone, atol=1e-4, rtol=1e-4)  # noqa: B023
 
 
 def test_what_does_not_fit_raises_with_the_fix():

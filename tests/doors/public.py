@@ -20,7 +20,21 @@ from jensen.core import (
 from jensen.core.flows import spectral
 from jensen.core.models.latent import sbn, vae
 from jensen.core.models.quantised import codebook, kmeans, paths, usage
-from jensen.core.nn import conv, convnet, initial, linear, mlp
+from jensen.core.nn import (
+    batch_norm,
+    conv,
+    convnet,
+    dropout,
+    group_norm,
+    initial,
+    layer_norm,
+    linear,
+    mlp,
+    pooling,
+    residual,
+    rms_norm,
+    windows,
+)
 from jensen.estimators import evidence, gradients, inference
 from jensen.estimators.gradients import baselines, catalogue
 from jensen.estimators.inference import iterative, semi_amortised, svgd
@@ -39,7 +53,8 @@ PACKAGES = (
     inference,
 )
 MODULES = (
-    keys, trees, minibatch, spelling, linear, mlp, conv, convnet, initial, vae, sbn, codebook, kmeans, paths, usage,
+    keys, trees, minibatch, spelling, linear, mlp, conv, convnet, pooling, windows, batch_norm,
+    layer_norm, rms_norm, group_norm, dropout, residual, initial, vae, sbn, codebook, kmeans, paths, usage,
     baselines, catalogue,
     svgd, semi_amortised, iterative, spectral,
 )  # fmt: skip

@@ -9,6 +9,7 @@ from jensen.core.exponential.counts import (
     NegativeBinomialFamily,
     PoissonFamily,
 )
+from jensen.core.exponential.directions import VonMisesFisherFamily
 from jensen.core.exponential.family import (
     ExponentialFamily,
     Natural,
@@ -63,6 +64,7 @@ __all__ = [
     "NormalWishart",
     "ParetoFamily",
     "PoissonFamily",
+    "VonMisesFisherFamily",
     "bregman",
     "covariance",
     "cramer_rao",

@@ -25,6 +25,7 @@ from jensen.core.distributions import (
     NegativeBinomial,
     Pareto,
     Poisson,
+    VonMisesFisher,
 )
 from jensen.core.exponential.choices import CategoricalFamily, MultinomialFamily
 from jensen.core.exponential.counts import (
@@ -34,6 +35,7 @@ from jensen.core.exponential.counts import (
     NegativeBinomialFamily,
     PoissonFamily,
 )
+from jensen.core.exponential.directions import VonMisesFisherFamily
 from jensen.core.exponential.family import ExponentialFamily
 from jensen.core.exponential.gammas import (
     ChiSquaredFamily,
@@ -65,6 +67,7 @@ FAMILIES: dict[type, Callable[[Any], ExponentialFamily]] = {
     NegativeBinomial: lambda q: NegativeBinomialFamily(q.total_count),
     Pareto: lambda q: ParetoFamily(q.scale),
     Poisson: lambda q: PoissonFamily(),
+    VonMisesFisher: lambda q: VonMisesFisherFamily(),
 }
 
 

@@ -23,6 +23,7 @@ from jensen.core.distributions import (
     NegativeBinomial,
     Pareto,
     Poisson,
+    VonMisesFisher,
 )
 from jensen.core.exponential import GammaFamily, mean_parameters
 from jensen.core.trees import Static
@@ -41,7 +42,7 @@ MEMBERS = (
     ChiSquared(ONES), ContinuousBernoulli(ZEROS), NORMAL, Dirichlet(ONES), Exponential(ONES),
     FullNormal.from_diagonal(NORMAL), GAMMA, Geometric(ZEROS), InverseGamma(3 * ONES, ONES), Laplace(ZEROS, ZEROS),
     LogNormal(ZEROS, ZEROS), Multinomial(ZEROS, Static(3)), NegativeBinomial(ONES, ZEROS), Pareto(ONES, 3 * ONES),
-    Poisson(ONES),
+    Poisson(ONES), VonMisesFisher(ONES, ONES[:, :1]),
 )  # fmt: skip
 FAMILIES = [(exponential.family(q), q) for q in MEMBERS]
 BINARY, DRAWN = (torch.arange(S * N * D).reshape(S, N, D) % 2).float(), torch.ones(S, N, D)
@@ -101,7 +102,7 @@ ROWS = {
     **{f"exponential.{type(pair).__name__}.{name}": door(
         getattr(pair, name), x=only(x, x.numpy(), x.long(), x[0], x[..., :2], "x", None)
     ) for pair, x in PAIRS for name in ("posterior", "log_evidence")},
-    "exponential.fisher_information": door(exponential.fisher_information, q=also(GAMMA, MEMBERS[-3])),
+    "exponential.fisher_information": door(exponential.fisher_information, q=also(GAMMA, NegativeBinomial(ONES, ZEROS))),
     "exponential.score_information": door(exponential.score_information, q=GAMMA, key=KEY, s=also(S, 0, 1)),
     "exponential.observed_information": door(
         exponential.observed_information,

@@ -44,6 +44,7 @@ MEMBERS = (
     LogNormal(ZEROS, ZEROS), Multinomial(ZEROS, Static(3)), NegativeBinomial(ONES, ZEROS), Pareto(ONES, 3 * ONES),
     Poisson(ONES), VonMisesFisher(ONES, ONES[:, :1]),
 )  # fmt: skip
+WITHOUT_KL = NegativeBinomial(ONES, ZEROS)
 FAMILIES = [(exponential.family(q), q) for q in MEMBERS]
 BINARY, DRAWN = (torch.arange(S * N * D).reshape(S, N, D) % 2).float(), torch.ones(S, N, D)
 X = 1 + torch.rand(S, N, D, generator=torch.Generator().manual_seed(0))
@@ -102,7 +103,7 @@ ROWS = {
     **{f"exponential.{type(pair).__name__}.{name}": door(
         getattr(pair, name), x=only(x, x.numpy(), x.long(), x[0], x[..., :2], "x", None)
     ) for pair, x in PAIRS for name in ("posterior", "log_evidence")},
-    "exponential.fisher_information": door(exponential.fisher_information, q=also(GAMMA, NegativeBinomial(ONES, ZEROS))),
+    "exponential.fisher_information": door(exponential.fisher_information, q=also(GAMMA, WITHOUT_KL)),
     "exponential.score_information": door(exponential.score_information, q=GAMMA, key=KEY, s=also(S, 0, 1)),
     "exponential.observed_information": door(
         exponential.observed_information,

@@ -16,6 +16,7 @@ from jensen.core.distributions.chi_squared import ChiSquared
 from jensen.core.distributions.continuous_bernoulli import ContinuousBernoulli
 from jensen.core.distributions.diag_normal import DiagNormal
 from jensen.core.distributions.dirichlet import Dirichlet
+from jensen.core.distributions.discretised_logistic import DiscretisedLogistic
 from jensen.core.distributions.exponential import Exponential
 from jensen.core.distributions.fields import from_real, to_real
 from jensen.core.distributions.full_normal import FullNormal
@@ -52,6 +53,7 @@ __all__ = [
     "ContinuousBernoulli",
     "DiagNormal",
     "Dirichlet",
+    "DiscretisedLogistic",
     "Exponential",
     "FromTorch",
     "FullNormal",

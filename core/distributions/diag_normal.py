@@ -91,6 +91,17 @@ class DiagNormal(NamedTuple):
         check_share("u", u)
         return self.loc + torch.exp(bounded(self.log_scale)) * torch.special.ndtri(at_least_float32(u))
 
+    def marginals(
+        self, z: Float[Tensor, "... d"], /
+    ) -> tuple[Float[Tensor, "... d"], Float[Tensor, "... d"], Float[Tensor, "... d"]]:
+        """log N(z_d), Phi((z_d - loc) / scale), and -(z_d - loc) / scale^2, without a gradient: (s, n, d) each."""
+        self._check()
+        check_value(z, self.loc)
+        log_scale = bounded(self.log_scale)
+        rate = torch.exp(-log_scale)
+        x = (at_least_float32(z) - at_least_float32(self.loc)) * rate
+        return -0.5 * x.square() - (log_scale + HALF_LOG_2PI), normal_cdf(x), -(x * rate).detach()
+
     def log_mgf(self, t: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
         """loc t + scale^2 t^2 / 2: (s, n, d)."""
         self._check()

@@ -67,6 +67,14 @@ class LocationScale(NamedTuple):
         self._check()
         return (bounded(self.log_scale) + self.ENTROPY).sum(-1)
 
+    def marginals(
+        self, z: Float[Tensor, "... d"], /
+    ) -> tuple[Float[Tensor, "... d"], Float[Tensor, "... d"], Float[Tensor, "... d"]]:
+        """log density, distribution function and slope of the log density, without a gradient: (s, n, d) each."""
+        x, log_scale = self._standardised(self._checked(z)), bounded(self.log_scale)
+        slope = self._standard_slope(x.detach()) * torch.exp(-log_scale.detach())
+        return self._standard_log_density(x) - log_scale, self._standard_cdf(x), slope
+
     def characteristic(self, t: Float[Tensor, "... d"], /) -> Complex[Tensor, "... d"]:
         """e^(i loc t) times the standard member's at scale t: (s, n, d)."""
         self._check()
@@ -76,6 +84,11 @@ class LocationScale(NamedTuple):
 
     @staticmethod
     def _standard_log_density(x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    @staticmethod
+    def _standard_slope(x: Tensor) -> Tensor:
+        """Of the log density."""
         raise NotImplementedError
 
     @staticmethod
@@ -157,6 +170,10 @@ class Laplace(LocationScale):
         return -x.abs() - math.log(2)
 
     @staticmethod
+    def _standard_slope(x: Tensor) -> Tensor:
+        return -x.sign()
+
+    @staticmethod
     def _standard_cdf(x: Tensor) -> Tensor:
         tail = 0.5 * torch.exp(-x.abs())
         return torch.where(x < 0, tail, 1 - tail)
@@ -199,6 +216,10 @@ class Logistic(LocationScale):
     @staticmethod
     def _standard_log_density(x: Tensor) -> Tensor:
         return F.logsigmoid(x) + F.logsigmoid(-x)
+
+    @staticmethod
+    def _standard_slope(x: Tensor) -> Tensor:
+        return -torch.tanh(0.5 * x)
 
     @staticmethod
     def _standard_cdf(x: Tensor) -> Tensor:
@@ -245,6 +266,10 @@ class Cauchy(LocationScale):
     @staticmethod
     def _standard_log_density(x: Tensor) -> Tensor:
         return -2 * torch.log(torch.hypot(torch.ones_like(x), x)) - math.log(math.pi)
+
+    @staticmethod
+    def _standard_slope(x: Tensor) -> Tensor:
+        return -2 * x / (1 + x.square())
 
     @staticmethod
     def _standard_cdf(x: Tensor) -> Tensor:

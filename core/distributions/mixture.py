@@ -1,16 +1,29 @@
 """Mixtures of one continuous family."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.func import grad, vmap
+from torch.func import vjp, vmap
+from torch.nn import functional as F
 
 from jensen.core import keys, trees
 from jensen.core.bijections import Real
 from jensen.core.checks import check_floating
-from jensen.core.contracts import Bijection, Cdf, ClosedForm, Constrained, Distribution, Event, Key, Noise, can
+from jensen.core.contracts import (
+    Bijection,
+    Cdf,
+    ClosedForm,
+    Constrained,
+    Distribution,
+    Event,
+    Key,
+    Marginal,
+    Noise,
+    can,
+)
 from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions.shapes import noise_shape
 from jensen.core.distributions.uniform import inside
@@ -53,14 +66,13 @@ class Mixture(NamedTuple):
         path is dz = -J^-1 dG, J = dG / dz, lower triangular.
         """
         self._check()
-        every = _samples(trees.stop(self.components), noise["component"])
         below = torch.softmax(at_least_float32(self.logits), -1).detach().cumsum(-1)[..., :-1]
-        choice = (inside(noise["choice"])[..., None] >= below).sum(-1, keepdim=True)
-        picked = choice == torch.arange(self.logits.shape[-1], device=choice.device)
-        z = trees.map(lambda t: _picked(t, picked), every)
-        if not self.reparameterised:
-            return z
-        return z + self._path(z).to(z.dtype)
+        choice = (inside(noise["choice"])[..., None] >= below).sum(-1)  # (s, n)
+        data = torch.arange(choice.shape[1], device=choice.device)
+        chosen = trees.map(lambda t: t[data, choice].flatten(0, 1), trees.stop(self.components))
+        z = chosen.sample(trees.map(lambda t: t.flatten(0, 1)[None], noise["component"]))
+        z = trees.map(lambda t: t[0].unflatten(0, choice.shape), z)
+        return z + self._path(z).to(z.dtype) if self.reparameterised else z
 
     def strata(self, noise: Noise, /) -> tuple[Event, Float[Tensor, "n k"]]:
         """Samples of every component, (s, n, k, *event), and their weights: E f = sum_k weights_k E f(z_k).
@@ -74,7 +86,10 @@ class Mixture(NamedTuple):
     def log_prob(self, z: Event, /) -> Float[Tensor, "..."]:
         """log sum_k exp(log weight_k + log p_k(z)) in nats per datum: (s, n, *event) -> (s, n)."""
         self._check()
-        each = vmap(lambda q: q.log_prob(z), in_dims=1, out_dims=-1)(self.components)
+        if can(self.components, Marginal):
+            each = self.components.log_prob(z[..., None, :].expand(*z.shape[:-1], self.logits.shape[-1], -1))
+        else:
+            each = vmap(lambda q: q.log_prob(z), in_dims=1, out_dims=-1)(self.components)
         return log_sum_exp(torch.log_softmax(at_least_float32(self.logits), -1) + each, -1)
 
     def bijection(self) -> Bijection:
@@ -92,19 +107,18 @@ class Mixture(NamedTuple):
 
     def _path(self, z: Tensor) -> Tensor:
         """0, with the implicit gradient."""
-        log_p = vmap(lambda q: _by_dimension(q, z), in_dims=1, out_dims=2)(self.components)
-        slopes = vmap(grad(lambda q, z: _by_dimension(q, z).sum(), 1), in_dims=(1, 2), out_dims=2)
-        slope = slopes(trees.stop(self.components), z[:, :, None].expand(log_p.shape))
-        below = vmap(lambda q: q.cdf(z), in_dims=1, out_dims=2)(self.components)
-        before = torch.cat([torch.zeros_like(log_p[..., :1]), log_p.cumsum(-1)[..., :-1]], -1)
-        weights = torch.softmax(torch.log_softmax(at_least_float32(self.logits), -1)[..., None] + before, 2)
-        level = (weights * below).sum(2)
-        weights, below, density = weights.detach(), below.detach(), (weights * log_p.exp()).sum(2).detach()
-        excess = weights * (below - (weights * below).sum(2, keepdim=True))
-        of_weights = torch.einsum("...ki,...kj->...ij", excess, slope.to(excess.dtype))
-        jacobian = torch.tril(of_weights, -1) + torch.diag_embed(density)
-        moved = (level - level.detach())[..., None]
-        return -torch.linalg.solve_triangular(jacobian, moved, upper=False)[..., 0]
+        log_p, below, slope = _marginals(self.components, z[:, :, None].expand(-1, -1, self.logits.shape[-1], -1))
+        log_weights = torch.log_softmax(at_least_float32(self.logits), -1)[..., None]
+        log_weights = log_weights + F.pad(log_p[..., :-1].cumsum(-1), (1, 0))
+        weights, fixed = torch.softmax(log_weights.detach(), 2), below.detach()
+        excess = weights * (fixed - (weights * fixed).sum(2, keepdim=True))
+        density = (weights * log_p.detach().exp()).sum(2)
+        level = (weights * below + excess * log_weights).sum(2)  # of the right slopes
+        moved = level.detach() - level
+        if z.shape[-1] == 1:
+            return moved / density
+        jacobian = torch.diagonal_scatter(excess.mT @ slope, density, dim1=-2, dim2=-1)
+        return torch.linalg.solve_triangular(jacobian, moved[..., None], upper=False)[..., 0]
 
     def _check(self) -> None:
         check_floating("logits", self.logits, "n k", "one row per datum")
@@ -116,16 +130,19 @@ class Mixture(NamedTuple):
                 )
 
 
+def _marginals(components: Distribution, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Those of `contracts.Marginal`, (s, n, k, d); of others each dimension of a component is a row of its own."""
+    if can(components, Marginal):
+        return components.marginals(z)
+    rows = trees.map(lambda t: t.flatten().unsqueeze(-1), components)
+
+    def each(f: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
+        return f(z.flatten(1).unsqueeze(-1)).reshape(z.shape)
+
+    log_p, pull, *_ = vjp(lambda z: each(rows.log_prob, z), z)
+    return log_p, each(rows.cdf, z), pull(torch.ones_like(log_p))[0].detach().to(log_p.dtype)
+
+
 def _samples(components: Distribution, noise: Noise) -> Event:
     """Of every component, (s, n, k, *event)."""
     return vmap(lambda q: q.sample(noise), in_dims=1, out_dims=2)(components)
-
-
-def _picked(t: Tensor, picked: Tensor) -> Tensor:
-    """The chosen of (s, n, k, *event)."""
-    return torch.where(picked.reshape(*picked.shape, *[1] * (t.ndim - 3)), t, 0.0).sum(2)
-
-
-def _by_dimension(q: Distribution, z: Tensor) -> Tensor:
-    """log p of each of independent dimensions, (s, n, d): each is an event of its own."""
-    return trees.map(lambda t: t[..., None], q).log_prob(z[..., None])

@@ -8,7 +8,7 @@ import tyro
 from torch.nn import functional as F
 
 from jensen.core.models.latent import posteriors, vae
-from jensen.core.models.latent.likelihoods import LIKELIHOODS
+from jensen.core.models.latent.likelihoods import LIKELIHOODS, DiscretisedLogisticLikelihood, Likelihood
 from jensen.core.models.latent.vae import VAE
 from jensen.experiments.data.images import ImageData, Images
 from jensen.experiments.programs.adapted import ImageModel
@@ -25,6 +25,7 @@ CAUTIONS = {
     "soft-bernoulli": "soft targets: these are cross-entropies, and bound no log p(x)",
     "continuous-bernoulli": DENSITY,
     "gaussian": DENSITY,
+    "squared-error": DENSITY,
 }
 
 
@@ -65,7 +66,8 @@ class Vae(ImageSettings):
         if grey and binary:
             raise InputError(
                 f"a {self.likelihood} likelihood needs binary pixels and --pixels grey has none: binarise with "
-                "--pixels dynamic or static, or choose --likelihood continuous-bernoulli, gaussian or soft-bernoulli"
+                "--pixels dynamic or static, or choose --likelihood continuous-bernoulli, gaussian, "
+                "squared-error, discretised-logistic or soft-bernoulli"
             )
         if not grey and not binary:
             raise InputError(f"--likelihood {self.likelihood} is for grey pixels: add --pixels grey")
@@ -94,7 +96,7 @@ class Vae(ImageSettings):
 
     def plain(self, images: Images) -> VAE:
         """The model whose q is the encoder's."""
-        activation, likelihood = getattr(F, self.activation), LIKELIHOODS[self.likelihood]
+        activation, likelihood = getattr(F, self.activation), self._likelihood(images)
         family = posteriors.parse(self.posterior)
         if self.network == "mlp":
             return vae.mlp(math.prod(images.shape), self.hidden, self.latent, activation, likelihood, family)
@@ -102,3 +104,13 @@ class Vae(ImageSettings):
             return vae.conv(images.shape, self.channels, self.latent, activation, likelihood, family)
         except ValueError as error:
             raise InputError(f"--channels {self.channels}: {error}") from error
+
+    def _likelihood(self, images: Images) -> Likelihood:
+        """With the levels of these images where it counts them."""
+        likelihood = LIKELIHOODS[self.likelihood]
+        if not isinstance(likelihood, DiscretisedLogisticLikelihood):
+            return likelihood
+        try:
+            return DiscretisedLogisticLikelihood.of(images.train)
+        except ValueError as error:
+            raise InputError(f"--likelihood {self.likelihood}: {error}") from error

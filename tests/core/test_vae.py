@@ -27,6 +27,8 @@ def data(model, n=5):
     grey = keys.uniform(KEY, (n, 64), torch.float64)
     if model.observation is likelihoods.MULTINOMIAL:
         return (4 * grey).floor()
+    if model.observation is likelihoods.DISCRETISED_LOGISTIC:
+        return (255 * grey).round() / 255
     return (grey < 0.3).double() if model.observation.binary else grey
 
 
@@ -103,7 +105,8 @@ def test_the_decoder_starts_at_the_datas_mean(name):
     layer["weight"].zero_()
     got = model.likelihood(params, torch.zeros(1, 1, 3, dtype=torch.float64)).mean()[0, 0]
     mean = x.mean(0) if name != "multinomial" else (x.sum(0) + 1) / (x.sum() + 64)
-    torch.testing.assert_close(got, mean.clamp(0.001, 0.999), rtol=1e-6, atol=1e-6)
+    error = 5e-3 if name == "discretised-logistic" else 1e-6  # its cells of 0 and 1 reach to infinity
+    torch.testing.assert_close(got, mean.clamp(0.001, 0.999), rtol=error, atol=error)
 
 
 @pytest.mark.parametrize("name", MODELS)

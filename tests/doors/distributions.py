@@ -16,6 +16,7 @@ from jensen.core.distributions import (
     ContinuousBernoulli,
     DiagNormal,
     Dirichlet,
+    DiscretisedLogistic,
     Exponential,
     FullNormal,
     FullStudentT,
@@ -74,6 +75,7 @@ KINDS = {
     "Mixture": Mixture(ZEROS, Laplace(CUBE, CUBE)),
     "TruncatedNormal": TruncatedNormal(ZEROS, ZEROS, ZEROS, ONES),
     "FullStudentT": FullStudentT(3 * ONES[:, 0], ZEROS, ZEROS, SQUARE),
+    "DiscretisedLogistic": DiscretisedLogistic(ZEROS, ZEROS, Static(4)),
     "VonMisesFisher": VonMisesFisher(ONES, ONES[:, :1]),
 }  # fmt: skip
 DRAWS = {name: q.sample(q.noise(KEY, S)) for name, q in KINDS.items()}

@@ -11,6 +11,7 @@ from jensen.core.distributions import (
     Binomial,
     Cauchy,
     ChiSquared,
+    DiscretisedLogistic,
     Exponential,
     FullNormal,
     FullStudentT,
@@ -71,6 +72,7 @@ FAMILIES: dict[str, Distribution] = {
     ),
     "Multinomial": Multinomial(noise(54, 2, 3), Static(4)),
     "FullStudentT": FullStudentT(positive(73, 2) + 4, noise(74, 2, 2), 0.3 * noise(75, 2, 2), noise(76, 2, 2, 2)),
+    "DiscretisedLogistic": DiscretisedLogistic(0.5 + 0.2 * LOC, LOG_SCALE - 1, Static(2)),
     "VonMisesFisher": VonMisesFisher(noise(71, 2, 3), 3 * positive(72, 2, 1)),
 }
 MOVES = "its support moves with its fields"

@@ -33,6 +33,7 @@ def test_what_the_numbers_are_not_is_said():
     grey = Vae(images=ImageData(pixels="grey"))
     for likelihood, caution in {
         "gaussian": "bits/dim are those of a density of grey pixels",
+        "squared-error": "bits/dim are those of a density of grey pixels",
         "continuous-bernoulli": "bits/dim are those of a density of grey pixels",
         "soft-bernoulli": "soft targets: these are cross-entropies",
     }.items():

@@ -1,1 +1,1 @@
-"""Models: functions of a tree of parameters, one package for each kind."""
+"""Models: functions of a tree of parameters, one package for each kind, and the classifier."""

@@ -4,6 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from jensen.core import keys, minibatch, spelling, trees
+from jensen.core.models import classifier
 from jensen.core.models.latent import likelihoods, posteriors, sbn, vae
 from jensen.core.models.quantised import (
     Fsq,
@@ -52,6 +53,8 @@ POOL = only(2, -1, 2.5, True, "3", (2, 0), (2, 2, 2), KEY)
 IMAGE = (1, 8, 8)
 ENCODER, DECODER = convnet.init_encoder(KEY, IMAGE, (2,), 6), convnet.init_decoder(KEY, 3, (2,), IMAGE)
 VAE, CONV_VAE, SBN = vae.mlp(64, (6,), D), vae.conv(IMAGE, (2,), D), sbn.build(64, D)
+CLASSIFIER, CLASSES = classifier.conv(IMAGE, (2,), (6,), 3), torch.zeros(N, dtype=torch.int64)
+CLASSIFIER_PARAMS = CLASSIFIER.init(KEY)
 VAE_PARAMS, SBN_PARAMS = VAE.init(KEY, X), SBN.init(KEY, X)
 VECTORS = keys.normal(KEY, (N, 2, D))
 BOOK = codebook.init(KEY, VECTORS, 6)
@@ -201,6 +204,29 @@ ROWS = {
         convnet.decode, params=only(DECODER, {}, 3), z=Free(Z), image=only(IMAGE, (8, 8), 64), activation=F.relu
     ),
     "convnet.smallest": door(convnet.smallest, image=only(IMAGE, (8, 8), (1, 8, 7), 64), channels=only((2,), (), 2)),
+    "classifier.mlp": door(
+        classifier.mlp, data=64, hidden=only((6,), 6, (0,), ("6",)), classes=also(3, 1), activation=F.relu,
+    ),
+    "classifier.conv": door(
+        classifier.conv, image=only(IMAGE, (8, 8), 64), channels=only((2,), 2, (0,), (2, 2, 2, 2)),
+        hidden=only((6,), 6, (0,)), classes=also(3, 1), activation=F.relu,
+    ),
+    "classifier.Classifier.init": door(CLASSIFIER.init, key=KEY, dtype=DTYPE),
+    "classifier.Classifier.logits": door(
+        CLASSIFIER.logits, params=only(CLASSIFIER_PARAMS, {}, 3), x=also(X, X[:, :60]),
+    ),
+    "classifier.Classifier.log_prob": door(
+        CLASSIFIER.log_prob, params=only(CLASSIFIER_PARAMS, {}, 3), x=also(X, X[:, :60]),
+        labels=also(CLASSES, CLASSES + 3, CLASSES - 1, CLASSES[1:]),
+    ),
+    "classifier.Classifier.loss": door(
+        CLASSIFIER.loss, params=only(CLASSIFIER_PARAMS, {}, 3), x=also(X, X[:, :60]),
+        labels=also(CLASSES, CLASSES + 3, CLASSES - 1, CLASSES[1:]),
+    ),
+    "classifier.Classifier.correct": door(
+        CLASSIFIER.correct, params=only(CLASSIFIER_PARAMS, {}, 3), x=also(X, X[:, :60]),
+        labels=also(CLASSES, CLASSES + 3, CLASSES - 1, CLASSES[1:]),
+    ),
     "vae.mlp": door(
         vae.mlp, data=64, hidden=only((6,), 6, (0,), ("6",)), latent=D, activation=torch.tanh,
         likelihood=only(likelihoods.BERNOULLI, "bernoulli", type(likelihoods.BERNOULLI), None),
@@ -231,7 +257,7 @@ ROWS = {
     ),
     "vae.VAE.independent": door(VAE.independent, x=X),
     "vae.initialiser": door(vae.initialiser, activation=F.relu),
-    "sbn.build": door(sbn.build, data=64, units=3, layers=also(1, 3), hidden=only((6,), 6, (0,), ("6",))),
+    "sbn.build": door(sbn.build, data=64, units=3, layers=also(1, 0), hidden=only((6,), 6, (0,), ("6",))),
     "sbn.SBN.init": door(SBN.init, key=KEY, x=also(X, X.mean(0), X[:1], X[:, :60])),
     "sbn.SBN.posterior": door(
         SBN.posterior, params=only(SBN_PARAMS, {}, 3, X), x=also(X, X.double(), X[:, :60], 0.5 * X),

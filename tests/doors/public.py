@@ -18,6 +18,7 @@ from jensen.core import (
     trees,
 )
 from jensen.core.flows import spectral
+from jensen.core.models import classifier
 from jensen.core.models.latent import sbn, vae
 from jensen.core.models.quantised import codebook, kmeans, paths, usage
 from jensen.core.nn import (
@@ -54,7 +55,7 @@ PACKAGES = (
 )
 MODULES = (
     keys, trees, minibatch, spelling, linear, mlp, conv, convnet, pooling, windows, batch_norm,
-    layer_norm, rms_norm, group_norm, dropout, residual, initial, vae, sbn, codebook, kmeans, paths, usage,
+    layer_norm, rms_norm, group_norm, dropout, residual, initial, classifier, vae, sbn, codebook, kmeans, paths, usage,
     baselines, catalogue,
     svgd, semi_amortised, iterative, spectral,
 )  # fmt: skip

@@ -18,7 +18,10 @@ WIDTH, SLOPE = 1e-3, 1e-3  # the least of a bin, as a part of the whole, and the
 
 
 class Bin(NamedTuple):
-    """One piece: from (x, y) to (x + width, y + height), with slope `start` at its left and `end` at its right."""
+    """One piece: from (x, y) to (x + width, y + height), with slope `start` at its left and `end` at its right.
+
+    Of the pieces in `_pieces` the slopes are theta's own numbers, before `_slope`.
+    """
 
     x: Tensor
     y: Tensor
@@ -81,9 +84,8 @@ class RationalQuadratic:
 
     def _pieces(self, theta: Tensor) -> Iterator[Bin]:
         widths, heights, slopes = theta.split([self.bins, self.bins, self.bins - 1], -2)
-        unit = math.log(math.expm1(1 - SLOPE))  # a slope of 1 at theta = 0
-        one = torch.ones_like(theta[..., 0, :])
-        at_knots = [one, *(SLOPE + F.softplus(slopes + unit)).unbind(-2), one]
+        outer = torch.zeros_like(theta[..., 0, :])  # a slope of 1
+        at_knots = [outer, *slopes.unbind(-2), outer]
         for (x0, x1), (y0, y1), (start, end) in zip(
             pairwise(self._knots(widths)), pairwise(self._knots(heights)), pairwise(at_knots), strict=True
         ):
@@ -100,7 +102,12 @@ def _last(pieces: list[tuple[Tensor, Bin]]) -> Bin:
     (_, found), *rest = pieces
     for begun, piece in rest:
         found = Bin(*(torch.where(begun, new, old) for new, old in zip(piece, found, strict=True)))
-    return found
+    return found._replace(start=_slope(found.start), end=_slope(found.end))  # of the two knots alone
+
+
+def _slope(raw: Tensor) -> Tensor:
+    """Above SLOPE, and 1 at 0."""
+    return SLOPE + F.softplus(raw + math.log(math.expm1(1 - SLOPE)))
 
 
 def _denominator(at: Bin, slope: Tensor, t: Tensor) -> Tensor:

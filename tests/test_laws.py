@@ -9,13 +9,17 @@ from jensen.laws import families, instances, transforms
 
 pytestmark = pytest.mark.law
 EXAMPLES = max(12, settings().max_examples // 5)  # of the suite's profile 12, of `make laws` 400
-COMPILED = ("transforms_agree", "flows_transform", "bounds_transform", "compiled_gradients_are_eager", "models_compile")
+COMPILED = (
+    "transforms_agree", "flows_transform", "bounds_transform", "compiled_gradients_are_eager", "models_compile",
+    "quantisers_compile",
+)  # fmt: skip
 REPRESENTATIVES = {
     "distribution": "Gamma",
     "flow": "Coupling",
     "bound": "Cubo",
     "estimator": "measure_valued",
     "model": "vae, bernoulli",
+    "quantiser": "Fsq",
 }
 MEMBERS = {name: q for name, q in {**instances.DISTRIBUTIONS, **families.FAMILIES}.items() if type(q) in FAMILIES}
 TABLES = {
@@ -25,6 +29,7 @@ TABLES = {
     "bound": instances.BOUNDS,
     "estimator": instances.ESTIMATORS,
     "model": instances.MODELS,
+    "quantiser": instances.QUANTISERS,
     "program": instances.programs(),
 }
 
@@ -40,10 +45,10 @@ def of(kind):
     )
 
 
-def mostly_slow(mark, chosen):
-    """The cases, slow but for those of a few instances."""
+def mostly_slow(mark, chosen, law=""):
+    """The cases, or those of one law, slow but for those of a few instances."""
     names, cases = mark.args
-    quick = [case.id.partition(":")[0] in chosen for case in cases]
+    quick = [case.id.partition(":")[0] in chosen or law not in case.id for case in cases]
     marks = [() if each else pytest.mark.slow for each in quick]
     return pytest.mark.parametrize(
         names, [pytest.param(*case.values, id=case.id, marks=m) for case, m in zip(cases, marks, strict=True)]
@@ -91,6 +96,11 @@ def test_estimators(value, law):
 
 @of("model")
 def test_models(value, law):
+    law(value)
+
+
+@mostly_slow(of("quantiser"), ("Vq",), "quantisers_compile")
+def test_quantisers(value, law):
     law(value)
 
 

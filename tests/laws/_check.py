@@ -8,14 +8,18 @@ from functools import partial
 
 from jensen.core.contracts import Distribution, Flow, LatentModel
 from jensen.core.exponential import ExponentialFamily
+from jensen.core.models.quantised import Quantiser
 from jensen.laws._law import LAWS, Law, Subject
 from jensen.laws.operations import Operation
 
-KINDS = ("distribution", "exponential family", "flow", "bound", "estimator", "model", "operation", "program")
+KINDS = (
+    "distribution", "exponential family", "flow", "bound", "estimator", "model", "quantiser", "operation", "program",
+)  # fmt: skip
 EXAMPLES = {
     "exponential family": "q, a member with two data or more",
     "flow": "z (s, n, d)",
     "model": "data x (n, *event)",
+    "quantiser": "vectors z (n, *positions, d)",
     "program": "data, a tree with the datum axis first",
 }
 PROGRAM = ("init", "turns", "batch", "score")
@@ -32,9 +36,11 @@ def check(
     """Tries every law that `value` owes, and returns their names.
 
     Args:
-        value: a distribution, exponential family, flow, bound, gradient estimator, latent model, operation or program.
+        value: a distribution, exponential family, flow, bound, gradient estimator, latent model, quantiser, operation
+            or program.
         kind: which of those, where the value's methods or signature leave it open.
-        example: for an exponential family a member, for a flow z (s, n, d), for a model or a program training data.
+        example: for an exponential family a member, for a flow z (s, n, d), for a quantiser z (n, *positions, d), for a
+            model or a program training data.
         expected_failures: law -> the reason why this value breaks it. One that holds after all is a failure too.
         max_examples: how many examples Hypothesis tries for each law; its profile's number by default.
 
@@ -115,6 +121,8 @@ def kind_of(value: object) -> str:
         return "operation"
     if isinstance(value, LatentModel):
         return "model"
+    if isinstance(value, Quantiser):
+        return "quantiser"
     if all(hasattr(value, name) for name in PROGRAM):
         return "program"
     if isinstance(value, Distribution):
@@ -131,8 +139,9 @@ def kind_of(value: object) -> str:
         if len(required) == 1:
             return "bound"
     raise TypeError(
-        "expected a distribution, exponential family, flow, bound, gradient estimator, latent model, operation or "
-        f"program, got {_name(value)}: see the contracts' methods in jensen.core.contracts, or give its kind="
+        "expected a distribution, exponential family, flow, bound, gradient estimator, latent model, quantiser, "
+        f"operation or program, got {_name(value)}: see the contracts' methods in jensen.core.contracts, or give its "
+        "kind="
     )
 
 

@@ -59,7 +59,9 @@ from jensen.core.flows import (
     Reverse,
     Sylvester,
 )
-from jensen.core.models.latent import likelihoods, sbn, vae
+from jensen.core.models import quantised
+from jensen.core.models.latent import hvae, likelihoods, sbn, vae
+from jensen.core.models.quantised import Quantiser
 from jensen.core.trees import Params
 from jensen.estimators import gradients
 from jensen.estimators.gradients import baselines, catalogue
@@ -198,6 +200,7 @@ BIJECTIONS: dict[str, Bijection] = {
     "Ordered": bijections.Ordered(),
     "Simplex": bijections.Simplex(),
     "CorrelationCholesky": bijections.CorrelationCholesky(),
+    "PositiveDefinite": bijections.PositiveDefinite(),
     "Concatenated": bijections.Concatenated.of((bijections.Positive(), 1), (bijections.Simplex(), 3)),
 }
 BOUNDS: dict[str, Bound] = {
@@ -254,8 +257,20 @@ MODELS: dict[str, LatentModel] = {
         for name, likelihood in likelihoods.LIKELIHOODS.items()
     },
     "vae of convolutions": vae.conv((1, 4, 4), (2,), 2),
+    "hvae": hvae.build(6, (3, 2), (5,)),
     "sbn": sbn.build(6, 3),
     "sbn of two layers": sbn.build(6, 3, 2),
+}
+
+QUANTISERS: dict[str, Quantiser] = {
+    "Vq": quantised.Vq(6),
+    "Vq by rotation": quantised.Vq(6, path="rotation", start="draw"),
+    "ResidualVq": quantised.ResidualVq(quantised.Vq(4), 2),
+    "Fsq": quantised.Fsq((4, 3, 2)),
+    "Lfq": quantised.Lfq(3),
+    "SoftVq": quantised.SoftVq(6),
+    "GumbelVq": quantised.GumbelVq(6),
+    "Projected": quantised.Projected(quantised.Fsq((5, 4)), 2),
 }
 
 
@@ -282,6 +297,7 @@ EXAMPLES: dict[str, object] = {
     **dict.fromkeys(FLOWS, noise(31, 4, 2, 3)),
     **dict.fromkeys(BIJECTIONS, noise(31, 4, 2, 3)),
     **dict.fromkeys(MODELS, PIXELS),
+    **dict.fromkeys(QUANTISERS, noise(34, 5, 4, 3)),
     "vae of convolutions": (noise(33, 5, 16) > 0).double(),
     **dict.fromkeys(("vae, pathwise", "vae, geco", "sbn, nvil"), (noise(32, 12, 6) > 0).float()),
 }
@@ -296,6 +312,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "Jackknife": {ABOVE: "without IWAE's bias it may be on either side"},
     "Sumo": {ABOVE: "unbiased, on either side", ORDER: "its first samples are in every term"},
     "Miwae": {ORDER: "groups are of consecutive samples"},
+    "SoftVq": {"quantised_vectors_are_those_of_the_codes": "means over codes, and no code's"},
     "straight_through": {BIASED: "right for theta alone"},
     "concrete": {BIASED: "right for theta, for phi as the temperature tends to 0"},
     "gumbel_straight_through": {BIASED: "right for theta alone"},

@@ -90,15 +90,15 @@ def differentiable(
     events: how many trailing axes of each tensor argument are no batch; batch axes broadcast.
     static: the schema types of arguments that follow the tensors and are not differentiated, such as "int".
     vjp: (needs, gradients, *args) -> one gradient per tensor argument, or None where needs is False, made of
-    operations; without it the derivative is the reference's own.
+    operations; without it the derivative is the reference's own, in the arguments that need one.
     """
     count = len(events)
     arguments = [f"Tensor a{i}" for i in range(count)] + [f"{kind} s{i}" for i, kind in enumerate(static)]
     returned = "Tensor" if outputs == 1 else f"({', '.join(['Tensor'] * outputs)})"
 
-    def in_floats(args: Sequence[Any]) -> tuple[list[int], Callable[..., Any]]:
-        """Which arguments can be differentiated, and the reference as a function of those alone."""
-        places = [i for i in range(count) if args[i].is_floating_point()]
+    def in_floats(args: Sequence[Any], needs: Sequence[bool]) -> tuple[list[int], Callable[..., Any]]:
+        """Which arguments can and need to be differentiated, and the reference as a function of those alone."""
+        places = [i for i in range(count) if needs[i] and args[i].is_floating_point()]
 
         def call(*tensors: Tensor) -> Any:
             full = list(args)
@@ -147,14 +147,14 @@ def differentiable(
             args = (*ctx.saved_tensors, *ctx.static)
             if vjp is not None:
                 return *vjp(ctx.needs_input_grad[:count], gradients, *args), *[None] * len(static)
-            places, call = in_floats(args)
+            places, call = in_floats(args, ctx.needs_input_grad)
             pull = torch.func.vjp(call, *(args[i] for i in places))[1]
             slopes = dict(zip(places, pull(gradients[0] if outputs == 1 else gradients), strict=True))
             return tuple(slopes.get(i) for i in range(len(args)))
 
         @staticmethod
         def jvp(ctx: Any, *tangents: Tensor | None) -> Any:
-            places, call = in_floats((*ctx.saved_tensors, *ctx.static))
+            places, call = in_floats((*ctx.saved_tensors, *ctx.static), [True] * count)
             at = tuple(ctx.saved_tensors[i].clone() for i in places)  # a dual tensor may be no expanded view
             moves = [tangents[i] for i in places]
             dots = tuple(torch.zeros_like(t) if dot is None else dot.clone() for t, dot in zip(at, moves, strict=True))
@@ -209,17 +209,20 @@ def fitted(slope: Tensor, like: Tensor) -> Tensor:
 
 
 def pullback(reference: Callable[..., Tensor], keep: Sequence[int]) -> Callable[..., Any]:
-    """(g, *args) -> the gradients of `reference` for the arguments in `keep`, not summed over broadcast axes.
+    """(g, *args, *needs) -> the gradients of `reference` for the arguments in `keep`, not summed over broadcast axes.
 
-    For references that reduce one event axis. What a backward kernel computes, in plain torch.
+    For references that reduce one event axis. What a backward kernel computes, in plain torch. needs: which of several
+    gradients are computed; the others have no columns.
     """
 
-    def slopes(g: Tensor, *args: Tensor) -> Any:
+    def slopes(g: Tensor, *given: Any) -> Any:
+        args, needs = _split(given, len(keep))
         batch = torch.broadcast_shapes(g.shape, *(t.shape[:-1] for t in args))
         full = [t.expand(*batch, t.shape[-1]) for t in args]
         pull = torch.func.vjp(reference, *full)[1]
         every = pull(g.expand(batch).to(_accumulated(*args)))
-        kept = tuple(every[i].to(_accumulated(g, *args)) for i in keep)
+        some = (every[i] if need else every[i][..., :0] for i, need in zip(keep, needs, strict=True))
+        kept = tuple(slope.to(_accumulated(g, *args)) for slope in some)
         return kept[0] if len(kept) == 1 else kept
 
     return slopes
@@ -232,14 +235,20 @@ def fake_reduced(*args: Tensor) -> Tensor:
 
 
 def fake_slopes(count: int) -> Callable[..., Any]:
-    """The shapes of `count` gradients that are not summed over broadcast axes."""
+    """The shapes of what `pullback` gives for `count` arguments."""
 
-    def fake(g: Tensor, *args: Tensor) -> Any:
-        batch = torch.broadcast_shapes(g.shape, *(t.shape[:-1] for t in args))
-        shapes = [args[0].new_empty(*batch, args[0].shape[-1], dtype=_accumulated(g, *args)) for _ in range(count)]
+    def fake(g: Tensor, *given: Any) -> Any:
+        args, needs = _split(given, count)
+        batch, dtype = torch.broadcast_shapes(g.shape, *(t.shape[:-1] for t in args)), _accumulated(g, *args)
+        shapes = [args[0].new_empty(*batch, args[0].shape[-1] if need else 0, dtype=dtype) for need in needs]
         return shapes[0] if count == 1 else tuple(shapes)
 
     return fake
+
+
+def _split(given: Sequence[Any], count: int) -> tuple[Sequence[Tensor], Sequence[bool]]:
+    """The tensors, and which of `count` gradients are needed: that of a single one."""
+    return (given, (True,)) if count == 1 else (given[:-count], given[-count:])
 
 
 def _accumulated(*tensors: Tensor) -> torch.dtype:

@@ -4,7 +4,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from jensen.kernels.launch import density, density_slopes, load_rows
+from jensen.kernels.launch import density, density_slopes, load_each, load_rows, places, rows_of_tile, store_each
 
 
 @triton.jit
@@ -26,9 +26,9 @@ def normaliser(logits_ptr, row, live, logits_rows, d, ACC: tl.constexpr, BLOCK_R
 @triton.jit
 def _forward(
     x_ptr, logits_ptr, out_ptr, r, x_rows, logits_rows, d,
-    ACC: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
+    ACC: tl.constexpr, ROW: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    row = tl.program_id(0).to(tl.int64) * BLOCK_R + tl.arange(0, BLOCK_R)
+    row = rows_of_tile(ROW, BLOCK_R)
     live = row < r
     peak, total = normaliser(logits_ptr, row, live, logits_rows, d, ACC, BLOCK_R, BLOCK_D)
     out = tl.zeros([BLOCK_R], ACC)
@@ -38,17 +38,17 @@ def _forward(
         x = load_rows(x_ptr, row, x_rows, column, d, mask, ACC)
         logits = load_rows(logits_ptr, row, logits_rows, column, d, mask, ACC)
         out += tl.sum(tl.where(x == 0.0, 0.0, x * (logits - peak[:, None] - total[:, None])), 1)
-    tl.store(out_ptr + row, out, mask=live)
+    store_each(out_ptr, row, out, live)
 
 
 @triton.jit
 def _backward(
     g_ptr, x_ptr, logits_ptr, out_ptr, r, g_rows, x_rows, logits_rows, d,
-    ACC: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
+    ACC: tl.constexpr, ROW: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    row = tl.program_id(0).to(tl.int64) * BLOCK_R + tl.arange(0, BLOCK_R)
+    row = rows_of_tile(ROW, BLOCK_R)
     live = row < r
-    g = tl.load(g_ptr + row % g_rows, mask=live, other=0.0).to(ACC)[:, None]
+    g = load_each(g_ptr, row, g_rows, live).to(ACC)[:, None]
     peak, total = normaliser(logits_ptr, row, live, logits_rows, d, ACC, BLOCK_R, BLOCK_D)
     count = tl.zeros([BLOCK_R], ACC)
     for start in range(0, d, BLOCK_D):
@@ -61,7 +61,7 @@ def _backward(
         x = load_rows(x_ptr, row, x_rows, column, d, mask, ACC)
         logits = load_rows(logits_ptr, row, logits_rows, column, d, mask, ACC)
         slope = x - count[:, None] * tl.exp(logits - peak[:, None] - total[:, None])
-        tl.store(out_ptr + (row[:, None] * d + column[None, :]), g * slope, mask=mask)
+        tl.store(out_ptr + places(row, column, d), g * slope, mask=mask)
 
 
 def forward(x: Tensor, logits: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ def _forward(
         bad += tl.sum(tl.where(mask & (log_w != log_w), log_w, 0.0), 0)
         log_w = tl.where(mask, log_w, float("-inf"))
         higher = tl.maximum(peak, tl.max(log_w, 0))
-        shift = tl.where(higher == float("-inf"), 0.0, higher)
+        shift = tl.where(tl.abs(higher) == float("inf"), 0.0, higher)
         decay, w = tl.exp(peak - shift), tl.exp(log_w - shift[None, :])
         total = total * decay + tl.sum(w, 0)
         squares = squares * decay * decay + tl.sum(w * w, 0)

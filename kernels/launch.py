@@ -29,10 +29,15 @@ def rows(t: Tensor, batch: Sequence[int], event: int) -> tuple[Tensor, int]:
     return t.contiguous(), size
 
 
-def tile(d: int) -> dict[str, int]:
-    """BLOCK_D columns, all of them up to 1,024, and as many rows as fill the tile."""
+def tile(count: int, d: int) -> dict[str, Any]:
+    """BLOCK_D columns of `count` rows, all of them up to 1,024, as many rows as fill the tile, and the rows' type."""
     columns = min(triton.next_power_of_2(max(d, 1)), 1024)
-    return {"BLOCK_R": max(1, min(TILE // columns, 256)), "BLOCK_D": columns}
+    return {"BLOCK_R": max(1, min(TILE // columns, 256)), "BLOCK_D": columns, "ROW": row_type(count)}
+
+
+def row_type(count: int) -> tl.dtype:
+    """Of row numbers up to `count` and a tile more: a 64-bit remainder is a call of a function, a 32-bit one none."""
+    return tl.int32 if count < 2**31 - TILE else tl.int64
 
 
 def grid(count: int, block: int) -> tuple[int]:
@@ -51,6 +56,12 @@ def accumulator(*tensors: Tensor) -> tuple[torch.dtype, tl.dtype]:
     return torch.float32, tl.float32
 
 
+def slopes_like(like: Tensor, shape: Sequence[int], dtype: torch.dtype, *needs: bool) -> tuple[Tensor, ...]:
+    """Room for the gradients that are needed, of this shape; the others have no columns."""
+    *batch, d = shape
+    return tuple(torch.empty(*batch, d if need else 0, dtype=dtype, device=like.device) for need in needs)
+
+
 def density(kernel: Any, x: Tensor, logits: Tensor, event: int = 1) -> Tensor:
     """Launches a kernel that gives each row of x, or each x of no event axes, against its row of logits one value."""
     batch, d = torch.broadcast_shapes(x.shape[: x.ndim - event], logits.shape[:-1]), logits.shape[-1]
@@ -58,7 +69,7 @@ def density(kernel: Any, x: Tensor, logits: Tensor, event: int = 1) -> Tensor:
     out = torch.empty(batch, dtype=dtype, device=logits.device)
     (x, x_rows), (logits, logits_rows) = rows(x, batch, event), rows(logits, batch, 1)
     if out.numel():
-        blocks = tile(d)
+        blocks = tile(out.numel(), d)
         with on(logits):
             kernel[grid(out.numel(), blocks["BLOCK_R"])](
                 x, logits, out, out.numel(), x_rows, logits_rows, d, ACC=acc, **blocks
@@ -73,7 +84,7 @@ def density_slopes(kernel: Any, g: Tensor, x: Tensor, logits: Tensor, event: int
     out = torch.empty(*batch, d, dtype=dtype, device=logits.device)
     (g, g_rows), (x, x_rows), (logits, logits_rows) = rows(g, batch, 0), rows(x, batch, event), rows(logits, batch, 1)
     if out.numel():
-        blocks = tile(d)
+        blocks = tile(batch.numel(), d)
         with on(logits):
             kernel[grid(batch.numel(), blocks["BLOCK_R"])](
                 g, x, logits, out, batch.numel(), g_rows, x_rows, logits_rows, d, ACC=acc, **blocks
@@ -82,10 +93,32 @@ def density_slopes(kernel: Any, g: Tensor, x: Tensor, logits: Tensor, event: int
 
 
 @triton.jit
+def rows_of_tile(ROW: tl.constexpr, BLOCK_R: tl.constexpr):
+    """The row numbers of this program's tile."""
+    return tl.program_id(0).to(ROW) * BLOCK_R + tl.arange(0, BLOCK_R)
+
+
+@triton.jit
+def places(row, column, d):
+    """Offsets of a (rows, columns) tile of a row-major array, in 64 bits."""
+    return row.to(tl.int64)[:, None] * d + column[None, :]
+
+
+@triton.jit
 def load_rows(ptr, row, size, column, d, mask, ACC: tl.constexpr):
     """A (rows, columns) tile of a row-major array whose row i is i % size, in the accumulator's type at once."""
-    offsets = (row % size)[:, None] * d + column[None, :]
-    return tl.load(ptr + offsets, mask=mask, other=0.0).to(ACC)
+    return tl.load(ptr + places(row % size, column, d), mask=mask, other=0.0).to(ACC)
+
+
+@triton.jit
+def load_each(ptr, row, size, live):
+    """An entry for each row, of an array whose entry i is i % size."""
+    return tl.load(ptr + (row % size).to(tl.int64), mask=live, other=0)
+
+
+@triton.jit
+def store_each(ptr, row, value, live):
+    tl.store(ptr + row.to(tl.int64), value, mask=live)
 
 
 @triton.jit

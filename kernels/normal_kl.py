@@ -5,7 +5,20 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from jensen.kernels.launch import accumulator, bounded, grid, load_rows, on, rows, tile
+from jensen.kernels.launch import (
+    accumulator,
+    bounded,
+    grid,
+    load_each,
+    load_rows,
+    on,
+    places,
+    rows,
+    rows_of_tile,
+    slopes_like,
+    store_each,
+    tile,
+)
 
 
 @triton.jit
@@ -25,9 +38,10 @@ def _less_tangent(t, TERMS: tl.constexpr):
 def _forward(
     q_loc_ptr, q_scale_ptr, p_loc_ptr, p_scale_ptr, out_ptr,
     r, q_loc_rows, q_scale_rows, p_loc_rows, p_scale_rows, d, q_limit, p_limit,
-    WIDTH: tl.constexpr, TERMS: tl.constexpr, ACC: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
+    WIDTH: tl.constexpr, TERMS: tl.constexpr, ACC: tl.constexpr, ROW: tl.constexpr,
+    BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    row = tl.program_id(0).to(tl.int64) * BLOCK_R + tl.arange(0, BLOCK_R)
+    row = rows_of_tile(ROW, BLOCK_R)
     live = row < r
     total = tl.zeros([BLOCK_R], ACC)
     for start in range(0, d, BLOCK_D):
@@ -41,18 +55,20 @@ def _forward(
         u = gap * tl.exp(-p_scale)
         curve, _ = _less_tangent(2.0 * (q_scale - p_scale), TERMS)
         total += tl.sum(0.5 * (curve + u * u), 1)
-    tl.store(out_ptr + row, total, mask=live)
+    store_each(out_ptr, row, total, live)
 
 
 @triton.jit
 def _backward(
     g_ptr, q_loc_ptr, q_scale_ptr, p_loc_ptr, p_scale_ptr, dq_loc_ptr, dq_scale_ptr, dp_scale_ptr,
     r, g_rows, q_loc_rows, q_scale_rows, p_loc_rows, p_scale_rows, d, q_limit, p_limit,
-    WIDTH: tl.constexpr, TERMS: tl.constexpr, ACC: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
+    NEED_LOC: tl.constexpr, NEED_Q_SCALE: tl.constexpr, NEED_P_SCALE: tl.constexpr,
+    WIDTH: tl.constexpr, TERMS: tl.constexpr, ACC: tl.constexpr, ROW: tl.constexpr,
+    BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    row = tl.program_id(0).to(tl.int64) * BLOCK_R + tl.arange(0, BLOCK_R)
+    row = rows_of_tile(ROW, BLOCK_R)
     live = row < r
-    g = tl.load(g_ptr + row % g_rows, mask=live, other=0.0).to(ACC)[:, None]
+    g = load_each(g_ptr, row, g_rows, live).to(ACC)[:, None]
     for start in range(0, d, BLOCK_D):
         column = start + tl.arange(0, BLOCK_D)
         mask = live[:, None] & (column < d)[None, :]
@@ -64,10 +80,13 @@ def _backward(
         inverse = tl.exp(-p_scale)
         u = gap * inverse
         _, grown = _less_tangent(2.0 * (q_scale - p_scale), TERMS)
-        offsets = row[:, None] * d + column[None, :]
-        tl.store(dq_loc_ptr + offsets, g * u * inverse, mask=mask)
-        tl.store(dq_scale_ptr + offsets, g * grown * q_slope, mask=mask)
-        tl.store(dp_scale_ptr + offsets, -g * (grown + u * u) * p_slope, mask=mask)
+        offsets = places(row, column, d)
+        if NEED_LOC:
+            tl.store(dq_loc_ptr + offsets, g * u * inverse, mask=mask)
+        if NEED_Q_SCALE:
+            tl.store(dq_scale_ptr + offsets, g * grown * q_slope, mask=mask)
+        if NEED_P_SCALE:
+            tl.store(dp_scale_ptr + offsets, -g * (grown + u * u) * p_slope, mask=mask)
 
 
 def forward(
@@ -79,7 +98,7 @@ def forward(
     out = torch.empty(batch, dtype=dtype, device=q_loc.device)
     arrays, sizes = zip(*(rows(t, batch, 1) for t in args), strict=True)
     if out.numel():
-        blocks = tile(d)
+        blocks = tile(out.numel(), d)
         with on(q_loc):
             _forward[grid(out.numel(), blocks["BLOCK_R"])](
                 *arrays, out, out.numel(), *sizes, d, q_limit, p_limit,
@@ -94,23 +113,27 @@ def backward(
     q_log_scale: Tensor,
     p_loc: Tensor,
     p_log_scale: Tensor,
+    need_loc: bool,
+    need_q_scale: bool,
+    need_p_scale: bool,
     q_limit: float,
     p_limit: float,
     width: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients for q_loc, q_log_scale and p_log_scale, each (*batch, d); that for p_loc is minus the first."""
+) -> tuple[Tensor, ...]:
+    """Those for q_loc, q_log_scale and p_log_scale, (*batch, d) where needed; that for p_loc is minus the first."""
     args = (q_loc, q_log_scale, p_loc, p_log_scale)
     batch, d = torch.broadcast_shapes(g.shape, *(t.shape[:-1] for t in args)), q_loc.shape[-1]
     dtype, acc = accumulator(g, *args)
-    grads = tuple(torch.empty(*batch, d, dtype=dtype, device=q_loc.device) for _ in range(3))
+    grads = slopes_like(q_loc, (*batch, d), dtype, need_loc, need_q_scale, need_p_scale)
     g, g_rows = rows(g, batch, 0)
     arrays, sizes = zip(*(rows(t, batch, 1) for t in args), strict=True)
     count = batch.numel()
     if count and d:
-        blocks = tile(d)
+        blocks = tile(count, d)
         with on(q_loc):
             _backward[grid(count, blocks["BLOCK_R"])](
                 g, *arrays, *grads, count, g_rows, *sizes, d, q_limit, p_limit,
+                NEED_LOC=need_loc, NEED_Q_SCALE=need_q_scale, NEED_P_SCALE=need_p_scale,
                 WIDTH=width, TERMS=terms(dtype), ACC=acc, **blocks,
             )  # fmt: skip
     return grads

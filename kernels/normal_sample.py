@@ -1,11 +1,25 @@
 """z = loc + scale eps and log q(z), with eps made from counters in the kernel, and made again in its backward."""
 
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from jensen.kernels.launch import accumulator, bounded, grid, load_rows, on, tile
+from jensen.kernels.launch import (
+    accumulator,
+    bounded,
+    grid,
+    load_rows,
+    on,
+    places,
+    row_type,
+    rows_of_tile,
+    slopes_like,
+    store_each,
+    tile,
+)
 
 _HALF_LOG_2PI = tl.constexpr(0.9189385332046727)
 
@@ -43,9 +57,9 @@ def _uniform(word, ACC: tl.constexpr):
 @triton.jit
 def _forward(
     key_ptr, loc_ptr, scale_ptr, z_ptr, log_q_ptr, r, n, d, limit,
-    WIDTH: tl.constexpr, ACC: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
+    WIDTH: tl.constexpr, ACC: tl.constexpr, ROW: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    row = tl.program_id(0).to(tl.int64) * BLOCK_R + tl.arange(0, BLOCK_R)
+    row = rows_of_tile(ROW, BLOCK_R)
     live = row < r
     log_q = tl.zeros([BLOCK_R], ACC)
     for start in range(0, d, BLOCK_D):
@@ -54,17 +68,18 @@ def _forward(
         log_scale, _ = bounded(load_rows(scale_ptr, row, n, column, d, mask, ACC), limit, WIDTH)
         eps = _normals(key_ptr, row // n, row % n, start, ACC, BLOCK_D)
         z = load_rows(loc_ptr, row, n, column, d, mask, ACC) + tl.exp(log_scale) * eps
-        tl.store(z_ptr + (row[:, None] * d + column[None, :]), z, mask=mask)
+        tl.store(z_ptr + places(row, column, d), z, mask=mask)
         log_q -= tl.sum(tl.where(mask, 0.5 * eps * eps + log_scale + _HALF_LOG_2PI, 0.0), 1)
-    tl.store(log_q_ptr + row, log_q, mask=live)
+    store_each(log_q_ptr, row, log_q, live)
 
 
 @triton.jit
 def _backward(
     gz_ptr, gq_ptr, key_ptr, scale_ptr, dloc_ptr, dscale_ptr, s, n, d, limit,
-    WIDTH: tl.constexpr, ACC: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
+    NEED_LOC: tl.constexpr, NEED_SCALE: tl.constexpr,
+    WIDTH: tl.constexpr, ACC: tl.constexpr, ROW: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    datum = tl.program_id(0).to(tl.int64) * BLOCK_R + tl.arange(0, BLOCK_R)
+    datum = rows_of_tile(ROW, BLOCK_R)
     live = datum < n
     for start in range(0, d, BLOCK_D):
         column = start + tl.arange(0, BLOCK_D)
@@ -74,14 +89,16 @@ def _backward(
         dloc, dscale = tl.zeros_like(scale), tl.zeros_like(scale)
         for particle in range(s):
             row = datum + tl.cast(particle, tl.int64) * n
-            gz = load_rows(gz_ptr, row, s * n, column, d, mask, ACC)
+            gz = tl.load(gz_ptr + places(row, column, d), mask=mask, other=0.0).to(ACC)
             gq = tl.load(gq_ptr + row, mask=live, other=0.0).to(ACC)[:, None]
             eps = _normals(key_ptr, datum * 0 + particle, datum, start, ACC, BLOCK_D)
             dloc += gz
             dscale += gz * eps * scale - gq
-        offsets = datum[:, None] * d + column[None, :]
-        tl.store(dloc_ptr + offsets, dloc, mask=mask)
-        tl.store(dscale_ptr + offsets, dscale * slope, mask=mask)
+        offsets = places(datum, column, d)
+        if NEED_LOC:
+            tl.store(dloc_ptr + offsets, dloc, mask=mask)
+        if NEED_SCALE:
+            tl.store(dscale_ptr + offsets, dscale * slope, mask=mask)
 
 
 def forward(key: Tensor, loc: Tensor, log_scale: Tensor, s: int, limit: float, width: float) -> tuple[Tensor, Tensor]:
@@ -91,7 +108,7 @@ def forward(key: Tensor, loc: Tensor, log_scale: Tensor, s: int, limit: float, w
     z = torch.empty(s, n, d, dtype=loc.dtype, device=loc.device)
     log_q = torch.empty(s, n, dtype=dtype, device=loc.device)
     if log_q.numel():
-        blocks = sample_tile(d)
+        blocks = sample_tile(s * n, d)
         with on(loc):
             _forward[grid(s * n, blocks["BLOCK_R"])](
                 key.contiguous(), loc.contiguous(), log_scale.contiguous(), z, log_q, s * n, n, d, limit,
@@ -101,23 +118,32 @@ def forward(key: Tensor, loc: Tensor, log_scale: Tensor, s: int, limit: float, w
 
 
 def backward(
-    gz: Tensor, gq: Tensor, key: Tensor, loc: Tensor, log_scale: Tensor, s: int, limit: float, width: float
-) -> tuple[Tensor, Tensor]:
-    """The gradients for loc and log_scale, each (n, d)."""
+    gz: Tensor,
+    gq: Tensor,
+    key: Tensor,
+    loc: Tensor,
+    log_scale: Tensor,
+    s: int,
+    need_loc: bool,
+    need_scale: bool,
+    limit: float,
+    width: float,
+) -> tuple[Tensor, ...]:
+    """The gradients for loc and log_scale, (n, d) where needed."""
     n, d = log_scale.shape
     dtype, acc = accumulator(gz, gq, log_scale)
-    dloc, dscale = (torch.empty(n, d, dtype=dtype, device=log_scale.device) for _ in range(2))
-    if dloc.numel():
-        blocks = sample_tile(d)
+    grads = slopes_like(log_scale, (n, d), dtype, need_loc, need_scale)
+    if n and d:
+        blocks = sample_tile(n, d)
         with on(loc):
             _backward[grid(n, blocks["BLOCK_R"])](
-                gz.contiguous(), gq.contiguous(), key.contiguous(), log_scale.contiguous(), dloc, dscale,
-                s, n, d, limit, WIDTH=width, ACC=acc, **blocks,
+                gz.contiguous(), gq.contiguous(), key.contiguous(), log_scale.contiguous(), *grads,
+                s, n, d, limit, NEED_LOC=need_loc, NEED_SCALE=need_scale, WIDTH=width, ACC=acc, **blocks,
             )  # fmt: skip
-    return dloc, dscale
+    return grads
 
 
-def sample_tile(d: int) -> dict[str, int]:
+def sample_tile(count: int, d: int) -> dict[str, Any]:
     """At least the four columns of one generator call, in tiles small enough for its registers."""
-    columns = max(4, min(tile(d)["BLOCK_D"], 64))
-    return {"BLOCK_R": max(1, min(256 // columns, 16)), "BLOCK_D": columns}
+    columns = max(4, min(tile(count, d)["BLOCK_D"], 64))
+    return {"BLOCK_R": max(1, min(256 // columns, 16)), "BLOCK_D": columns, "ROW": row_type(count)}

@@ -1,6 +1,5 @@
 """KL between diagonal normals over the last axis, exact for tiny values. Fused: one pass, scales bounded inside."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -45,23 +44,27 @@ def reference(q_loc: Tensor, q_log_scale: Tensor, p_loc: Tensor, p_log_scale: Te
     return 0.5 * (exp_less_tangent(t) + u.square()).sum(-1)
 
 
-def _vjp(needs: tuple[bool, ...], gradients: tuple[Tensor], *args: Tensor) -> tuple[Tensor, ...]:
-    dq_loc, dq_scale, dp_scale = _slopes(gradients[0], *args)
+def _vjp(needs: tuple[bool, ...], gradients: tuple[Tensor], *args: Tensor) -> tuple[Tensor | None, ...]:
+    dq_loc, dq_scale, dp_scale = _slopes(gradients[0], *args, needs[0] or needs[2], needs[1], needs[3])
     slopes = (dq_loc, dq_scale, -dq_loc, dp_scale)
-    return tuple(fitted(slope, t) for slope, t in zip(slopes, args, strict=True))
+    return tuple(fitted(slopes[i], t) if needs[i] else None for i, t in enumerate(args))
 
 
-def _with_limits(function: str) -> Callable[..., Any]:
-    kernel = launch("normal_kl", function)
-    return lambda *args: kernel(*args, limit(args[-3].dtype), limit(args[-1].dtype), WIDTH)
+def _forward(*args: Tensor) -> Tensor:
+    return launch("normal_kl")(*args, limit(args[1].dtype), limit(args[3].dtype), WIDTH)
+
+
+def _backward(*args: Any) -> tuple[Tensor, Tensor, Tensor]:
+    return launch("normal_kl", "backward")(*args, limit(args[2].dtype), limit(args[4].dtype), WIDTH)
 
 
 _slopes = differentiable(
     "normal_kl_slopes",
-    _with_limits("backward"),
+    _backward,
     pullback(reference, (0, 1, 3)),
     fake_slopes(3),
     events=(0, 1, 1, 1, 1),
     outputs=3,
+    static=("bool", "bool", "bool"),
 )
-_op = differentiable("normal_kl", _with_limits("forward"), reference, fake_reduced, events=(1, 1, 1, 1), vjp=_vjp)
+_op = differentiable("normal_kl", _forward, reference, fake_reduced, events=(1, 1, 1, 1), vjp=_vjp)

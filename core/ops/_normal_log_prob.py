@@ -1,7 +1,6 @@
 """log N(z; loc, scale^2), diagonal, summed over the last axis. Fused: one pass over z."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -44,22 +43,27 @@ def reference(z: Tensor, loc: Tensor, log_scale: Tensor) -> Tensor:
 
 def _vjp(
     needs: tuple[bool, ...], gradients: tuple[Tensor], z: Tensor, loc: Tensor, log_scale: Tensor
-) -> tuple[Tensor, ...]:
-    dz, dscale = _slopes(gradients[0], z, loc, log_scale)
-    return fitted(dz, z), fitted(-dz, loc), fitted(dscale, log_scale)
+) -> tuple[Tensor | None, ...]:
+    dz, dscale = _slopes(gradients[0], z, loc, log_scale, needs[0] or needs[1], needs[2])
+    slopes = (dz, -dz, dscale)
+    return tuple(fitted(slopes[i], t) if needs[i] else None for i, t in enumerate((z, loc, log_scale)))
 
 
-def _with_limit(function: str) -> Callable[..., Any]:
-    kernel = launch("normal_log_prob", function)
-    return lambda *args: kernel(*args, limit(args[-1].dtype), WIDTH)
+def _forward(*args: Tensor) -> Tensor:
+    return launch("normal_log_prob")(*args, limit(args[-1].dtype), WIDTH)
+
+
+def _backward(*args: Any) -> tuple[Tensor, Tensor]:
+    return launch("normal_log_prob", "backward")(*args, limit(args[3].dtype), WIDTH)
 
 
 _slopes = differentiable(
     "normal_log_prob_slopes",
-    _with_limit("backward"),
+    _backward,
     pullback(reference, (0, 2)),
     fake_slopes(2),
     events=(0, 1, 1, 1),
     outputs=2,
+    static=("bool", "bool"),
 )
-_op = differentiable("normal_log_prob", _with_limit("forward"), reference, fake_reduced, events=(1, 1, 1), vjp=_vjp)
+_op = differentiable("normal_log_prob", _forward, reference, fake_reduced, events=(1, 1, 1), vjp=_vjp)

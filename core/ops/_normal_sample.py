@@ -53,18 +53,21 @@ def _forward(key: Tensor, loc: Tensor, log_scale: Tensor, s: int) -> tuple[Tenso
     return over_batch(lambda k, m, a: kernel(k, m, a, s, edge, WIDTH), (1, 2, 2), key, loc, log_scale)
 
 
-def _backward(gz: Tensor, gq: Tensor, key: Tensor, loc: Tensor, log_scale: Tensor, s: int) -> tuple[Tensor, Tensor]:
+def _backward(
+    gz: Tensor, gq: Tensor, key: Tensor, loc: Tensor, log_scale: Tensor, s: int, *needs: bool
+) -> tuple[Tensor, Tensor]:
     kernel, edge = launch("normal_sample", "backward"), limit(log_scale.dtype)
     args = (gz, gq, key, loc, log_scale)
-    return over_batch(lambda *each: kernel(*each, s, edge, WIDTH), (3, 2, 1, 2, 2), *args)
+    return over_batch(lambda *each: kernel(*each, s, *needs, edge, WIDTH), (3, 2, 1, 2, 2), *args)
 
 
 def _backward_reference(
-    gz: Tensor, gq: Tensor, key: Tensor, loc: Tensor, log_scale: Tensor, s: int
-) -> tuple[Tensor, Tensor]:
+    gz: Tensor, gq: Tensor, key: Tensor, loc: Tensor, log_scale: Tensor, s: int, *needs: bool
+) -> tuple[Tensor, ...]:
     loc, log_scale = at_least_float32(loc), at_least_float32(log_scale)
     pull = torch.func.vjp(lambda m, a: reference(key, m, a, s), loc, log_scale)[1]
-    return pull((gz.to(loc.dtype), gq))
+    slopes = pull((gz.to(loc.dtype), gq))
+    return tuple(slope if need else slope[..., :0] for slope, need in zip(slopes, needs, strict=True))
 
 
 def _fake(key: Tensor, loc: Tensor, log_scale: Tensor, s: int) -> tuple[Tensor, Tensor]:
@@ -74,18 +77,18 @@ def _fake(key: Tensor, loc: Tensor, log_scale: Tensor, s: int) -> tuple[Tensor, 
 
 
 def _fake_backward(
-    gz: Tensor, gq: Tensor, key: Tensor, loc: Tensor, log_scale: Tensor, s: int
-) -> tuple[Tensor, Tensor]:
+    gz: Tensor, gq: Tensor, key: Tensor, loc: Tensor, log_scale: Tensor, s: int, *needs: bool
+) -> tuple[Tensor, ...]:
     batch = torch.broadcast_shapes(gz.shape[:-3], key.shape[:-1], loc.shape[:-2], log_scale.shape[:-2])
-    slope = at_least_float32(log_scale).new_empty(*batch, *loc.shape[-2:])
-    return slope, torch.empty_like(slope)
+    n, d = loc.shape[-2:]
+    return tuple(at_least_float32(log_scale).new_empty(*batch, n, d if need else 0) for need in needs)
 
 
 def _vjp(
     needs: tuple[bool, ...], gradients: Any, key: Tensor, loc: Tensor, log_scale: Tensor, s: int
 ) -> tuple[Tensor | None, ...]:
-    dloc, dscale = _slopes(*gradients, key, loc, log_scale, s)
-    return None, fitted(dloc, loc), fitted(dscale, log_scale)
+    dloc, dscale = _slopes(*gradients, key, loc, log_scale, s, *needs[1:])
+    return None, fitted(dloc, loc) if needs[1] else None, fitted(dscale, log_scale) if needs[2] else None
 
 
 _slopes = differentiable(
@@ -95,7 +98,7 @@ _slopes = differentiable(
     _fake_backward,
     events=(3, 2, 1, 2, 2),
     outputs=2,
-    static=("int",),
+    static=("int", "bool", "bool"),
 )
 _op = differentiable(
     "normal_sample", _forward, reference, _fake, events=(1, 2, 2), outputs=2, static=("int",), vjp=_vjp

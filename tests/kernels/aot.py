@@ -19,11 +19,13 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from jensen.kernels import nearest_code, normal_sample, stein_direction
+from jensen.kernels import launch, nearest_code, normal_sample, stein_direction
 
 ARCHITECTURES = (80, 90, 100)
-TILE = {"BLOCK_R": 2, "BLOCK_D": 1024}  # the widest of launch.tile
+TILE = launch.tile(2**20, 1024)  # the widest
 ROWS = {"ACC": triton.language.float32, "WIDTH": 0.5}
+SAMPLE = {"NEED_LOC": True, "NEED_SCALE": True}
+KL = {"TERMS": 9, "NEED_LOC": True, "NEED_Q_SCALE": True, "NEED_P_SCALE": True}
 
 
 class Kernel(NamedTuple):
@@ -38,11 +40,13 @@ TYPES = {"p": "*fp32", "h": "*bf16", "k": "*i64", "i": "i32", "l": "i64", "f": "
 ACC = {"ACC": triton.language.float32}
 KERNELS = [
     Kernel("normal_log_prob._forward", "hpppiiiiif", {**ROWS, **TILE}),
-    Kernel("normal_log_prob._backward", "ppppppiiiiiif", {**ROWS, **TILE}),
+    Kernel("normal_log_prob._forward", "hpppllllif", {**ROWS, **TILE, "ROW": triton.language.int64}),
+    Kernel("normal_log_prob._forward", "hpppiiiiif", {**ROWS, **launch.tile(10_000, 1)}),
+    Kernel("normal_log_prob._backward", "ppppppiiiiiif", {**ROWS, **TILE, "NEED_Z": True, "NEED_SCALE": True}),
     Kernel("normal_kl._forward", "pppppiiiiiiff", {**ROWS, **TILE, "TERMS": 9}),
-    Kernel("normal_kl._backward", "ppppppppiiiiiiiff", {**ROWS, **TILE, "TERMS": 9}),
-    Kernel("normal_sample._forward", "kpppplllf", {**ROWS, **normal_sample.sample_tile(64)}),
-    Kernel("normal_sample._backward", "ppkpppiiif", {**ROWS, **normal_sample.sample_tile(64)}),
+    Kernel("normal_kl._backward", "ppppppppiiiiiiiff", {**ROWS, **TILE, **KL}),
+    Kernel("normal_sample._forward", "kppppiiif", {**ROWS, **normal_sample.sample_tile(2**20, 64)}),
+    Kernel("normal_sample._backward", "ppkpppiiif", {**ROWS, **SAMPLE, **normal_sample.sample_tile(2**20, 64)}),
     Kernel("bernoulli_log_prob._forward", "hppiiii", {**ACC, **TILE}),
     Kernel("bernoulli_log_prob._backward", "ppppiiiii", {**ACC, **TILE}),
     Kernel("categorical_log_prob._forward", "hppiiii", {**ACC, **TILE}),
@@ -88,6 +92,18 @@ def narrow_offsets(ir: str) -> list[str]:
     return [line.strip() for line in ir.splitlines() if "tt.addptr" in line and re.search(r"tensor<[\dx]+xi32", line)]
 
 
+def narrow_products(ir: str) -> list[str]:
+    """Products in 32 bits of two sizes or numbers known at run time alone: that of s and n would wrap beyond 2^31."""
+    known = set(re.findall(r"(%[\w#]+) = arith\.constant", ir))
+    found = []
+    for line in ir.splitlines():
+        if splat := re.search(r"(%[\w#]+) = tt\.splat (%[\w#]+)", line):
+            known |= {splat[1]} if splat[2] in known else set()
+        if product := re.search(r"arith\.muli (%[\w#]+), (%[\w#]+) : .*i32", line):
+            found += [] if {product[1], product[2]} & known else [line.strip()]
+    return found
+
+
 def rows(architectures: Sequence[int]) -> list[dict]:
     found = []
     for kernel in KERNELS:
@@ -96,11 +112,11 @@ def rows(architectures: Sequence[int]) -> list[dict]:
             sizes = "x".join(str(v) for name, v in kernel.constants.items() if name.startswith("BLOCK"))
             found.append({
                 "kernel": kernel.name,
-                "tile": sizes,
+                "tile": sizes + (" of int64 rows" if kernel.constants.get("ROW") == triton.language.int64 else ""),
                 "sm": architecture,
                 **usage(built.asm["ptx"], architecture),
                 "shared": built.metadata.shared,
-                "narrow": narrow_offsets(built.asm["ttir"]),
+                "narrow": narrow_offsets(built.asm["ttir"]) + narrow_products(built.asm["ttir"]),
             })  # fmt: skip
     return found
 

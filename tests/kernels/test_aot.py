@@ -84,6 +84,15 @@ def test_every_kernel_compiles_for_every_architecture(stored):
     assert version != stored[0] or rows == stored[1]
 
 
+def test_a_narrow_product_of_sizes_is_caught():
+    known = "%c64 = arith.constant 64 : i32\n%c = tt.splat %c64 : i32 -> tensor<8xi32>\n"
+    wide = "%p = arith.muli %s, %n : i64"
+    tile = "%p = arith.muli %pid, %c64 : i32\n%q = arith.muli %c, %row : tensor<8xi32>"
+    assert aot.narrow_products(f"{known}{wide}\n{tile}") == []
+    for sizes in ("%p = arith.muli %s, %n : i32", "%p = arith.muli %row, %d : tensor<8x1xi32>"):
+        assert aot.narrow_products(f"{known}{tile}\n{sizes}") == [sizes]
+
+
 def test_a_spill_or_a_narrow_offset_is_caught(stored):
     for fault in ({"spilled": 8}, {"registers": 256}, {"shared": 100 * 1024}, {"narrow": ["tt.addptr"]}):
         with pytest.raises(AssertionError):

@@ -40,6 +40,22 @@ def test_importance(s, n, dtype):
         torch.testing.assert_close(a.double(), b, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("place", [0, 17, 39])
+@pytest.mark.parametrize("level", [-300.0, 0.0, 300.0])
+@pytest.mark.filterwarnings("ignore:(invalid value|overflow) encountered")  # NumPy's, which interprets the kernel
+def test_an_infinite_weight_makes_an_infinite_bound(place, level):
+    log_p = (level + noise(1, 40, 3)).float()
+    log_p[place, 1] = math.inf
+    log_p[:, 2] = -math.inf
+    log_p[place, 2] = math.inf
+    with ops.use("triton"):
+        got = ops.importance(log_p, torch.zeros_like(log_p))
+    expected = module("importance").reference(log_p.double(), torch.zeros_like(log_p))
+    assert got[0][1:].tolist() == [math.inf, math.inf]
+    for a, b in zip(got, expected, strict=True):
+        torch.testing.assert_close(a.double(), b, rtol=1e-5, atol=1e-6, equal_nan=True)
+
+
 @pytest.mark.parametrize(("n", "c", "d"), [(1, 1, 1), (7, 5, 3), (65, 70, 17), (3, 200, 64)])
 @pytest.mark.parametrize("path", ["triton", "reference"])
 def test_nearest_code(n, c, d, path):

@@ -1,0 +1,85 @@
+"""How kernels are launched: tiles, row numbers of 32 and 64 bits, and the gradients that are asked for."""
+
+import importlib
+import itertools
+
+import pytest
+import torch
+from torch.func import grad
+
+from jensen.core import keys, ops
+from tests.core.test_transforms import DEVICE
+from tests.kernels.support import noise
+from tests.kernels.test_densities import check, densities
+
+
+@pytest.fixture(scope="module")
+def launch():
+    return importlib.import_module("jensen.kernels.launch")
+
+
+def test_row_numbers_and_a_tile_more_fit_their_type(launch):
+    assert all(launch.tile(2**20, d)["BLOCK_R"] <= launch.TILE for d in range(2000))
+    for count in (1, 2**31 - launch.TILE - 1, 2**31 - launch.TILE, 2**31, 2**40):
+        bits = launch.row_type(count).primitive_bitwidth
+        assert count + launch.TILE < 2 ** (bits - 1)
+        assert bits == 64 or count < 2**31
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 50, 64, 512])
+def test_a_tile_has_several_rows_whatever_their_length(launch, d):
+    blocks = launch.tile(10_000, d)
+    assert blocks["BLOCK_D"] >= d
+    assert blocks["BLOCK_R"] == min(256, launch.TILE // blocks["BLOCK_D"]) >= 4
+
+
+@pytest.mark.parametrize("name", densities(1, 1, 1))
+def test_row_numbers_of_64_bits(name, launch, monkeypatch):
+    monkeypatch.setattr(launch, "row_type", lambda count: importlib.import_module("triton.language").int64)
+    check(name, densities(3, 5, 7)[name], torch.float32)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-2), (torch.float64, 1e-9)], ids=str)
+def test_the_log_density_of_ten_thousand_numbers_sums_to_torchs(dtype, tolerance):
+    """As one row each, with a location and scale of their own, and as a sample of one normal."""
+    z, loc, log_scale = (noise(i, 10_000, 1).to(dtype) for i in range(3))
+    for m, a in ((loc, log_scale), (loc[0], log_scale[0])):
+        expected = torch.distributions.Normal(m, a.exp()).log_prob(z).sum()
+        with ops.use("triton"):
+            total = ops.normal_log_prob(z, m, a).sum()
+        torch.testing.assert_close(total, expected, rtol=0, atol=tolerance)
+
+
+def gradients():
+    """Each operation with several slopes, its arguments, the kernel's module, and its slopes' arguments."""
+    z, loc, a = noise(1, 2, 3, 5), noise(2, 3, 5), noise(3, 5)
+    key = keys.key(5, DEVICE)
+    return {
+        "normal_log_prob": (ops.normal_log_prob, (z, loc, a), ((0, 1), (2,))),
+        "normal_kl": (ops.normal_kl, (z, a, loc, a), ((0, 2), (1,), (3,))),
+        "normal_sample": (
+            lambda m, a: ops.normal_sample(key, m, a, 2)[0].sum(-1), (loc, a.expand(3, 5)), ((0,), (1,)),
+        ),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", gradients())
+def test_a_kernel_writes_the_gradients_that_are_needed_alone(name, monkeypatch):
+    f, args, slopes_of = gradients()[name]
+    kernel, columns = importlib.import_module(f"jensen.kernels.{name}"), []
+
+    def watched(*given, backward=kernel.backward):
+        slopes = backward(*given)
+        columns.append([slope.shape[-1] for slope in slopes])
+        return slopes
+
+    monkeypatch.setattr(kernel, "backward", watched)
+    upstream = torch.linspace(-1, 2, 6, device=DEVICE, dtype=torch.float64).reshape(2, 3)
+    for count in (1, 2):
+        for wanted in itertools.combinations(range(len(args)), count):
+            found = {}
+            for path in ("reference", "triton"):
+                with ops.use(path):
+                    found[path] = grad(lambda *a: (f(*a) * upstream).sum(), wanted)(*args)
+            torch.testing.assert_close(found["triton"], found["reference"], rtol=1e-9, atol=1e-9)
+            assert columns.pop() == [5 if set(places) & set(wanted) else 0 for places in slopes_of]

@@ -14,18 +14,18 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 import tyro
 
 from jensen.estimators.gradients import catalogue
+from jensen.experiments.claims.trained import trained
 from jensen.experiments.data.images import ImageData
 from jensen.experiments.programs.estimation import Estimation
 from jensen.experiments.programs.sbn import Sbn
-from jensen.experiments.run import config, files, session
+from jensen.experiments.run import files
 from jensen.experiments.run.command import command
 from jensen.experiments.run.errors import InputError
-from jensen.experiments.run.folder import CONFIG, REPORT, TIMING, read_config
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.settings import Run
 
@@ -87,18 +87,7 @@ def run(settings: Settings) -> list[Outcome]:
     each = {name: options(name, settings) for name in EACH}
     for one in each.values():
         one.check()
-    rows = []
-    for name, one in each.items():
-        folder = settings.out / name
-        begun = (folder / CONFIG).exists()
-        if begun:
-            check_same(folder, one)
-        found = outcome(name, one, folder)
-        if found is None:
-            session.go_on(folder, one) if begun else session.start("sbn", one)
-            found = outcome(name, one, folder)
-            assert found is not None, f"{folder} has no report after its run"
-        rows.append(found)
+    rows = [Outcome(name, one.estimation.k, *trained("sbn", one)) for name, one in each.items()]
     files.write_rows(settings.out / "rows.jsonl", [row._asdict() for row in rows])
     return rows
 
@@ -118,26 +107,6 @@ def options(name: str, settings: Settings) -> Sbn:
 def evaluations(estimation: Estimation) -> int:
     """Of log p, per sample; RELAX's control variate makes one of its own."""
     return int(catalogue.ROWS[estimation.name].evaluations) + (estimation.name == "relax")
-
-
-def check_same(folder: Path, run: Sbn) -> None:
-    """InputError where the run in the folder is another one."""
-    saved = read_config(folder, Sbn)
-    apart = config.differences(saved, run)
-    if not apart and saved.run.epochs != run.run.epochs:
-        apart = f"has --epochs {saved.run.epochs} where this run has {run.run.epochs}"
-    if apart:
-        raise InputError(f"{folder} {apart}: choose another --out")
-
-
-def outcome(name: str, run: Sbn, folder: Path) -> Outcome | None:
-    """What the run in the folder came to; None for one that has not left everything."""
-    try:
-        report, timing = (cast(Any, files.read_json(folder / each, "train again")) for each in (REPORT, TIMING))
-        (test,) = report["findings"]["test"]
-        return Outcome(name, run.estimation.k, test["elbo"], test["nll"], test["error"], timing["training_s"])
-    except (InputError, TypeError, KeyError, ValueError):
-        return None
 
 
 def table(rows: Sequence[Outcome], settings: Settings) -> str:

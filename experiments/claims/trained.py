@@ -1,0 +1,54 @@
+"""Runs that a claim compares: each in a folder of its own, trained once, gone on with where it was left."""
+
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from jensen.experiments.run import config, files, session
+from jensen.experiments.run.errors import InputError
+from jensen.experiments.run.folder import CONFIG, REPORT, TIMING, read_config
+from jensen.experiments.run.session import Settings
+
+
+class Trained(NamedTuple):
+    """What a run came to on test data, in nats per datum."""
+
+    elbo: float
+    nll: float
+    error: float  # Monte Carlo, of the NLL
+    training_s: float
+
+
+def trained(kind: str, run: Settings) -> Trained:
+    """What the run in its folder, run.run.out, came to; it is trained, or gone on with, where it has not finished."""
+    folder = run.run.out
+    assert folder is not None
+    begun = (folder / CONFIG).exists()
+    if begun:
+        check_same(folder, run)
+    found = outcome(folder)
+    if found is None:
+        session.go_on(folder, run) if begun else session.start(kind, run)
+        found = outcome(folder)
+        assert found is not None, f"{folder} has no report after its run"
+    return found
+
+
+def check_same(folder: Path, run: Settings) -> None:
+    """InputError where the run in the folder is another one."""
+    saved = read_config(folder, type(run))
+    apart = config.differences(saved, run)
+    for name in () if apart else ("epochs", "steps"):
+        theirs, ours = getattr(saved.run, name), getattr(run.run, name)
+        apart = apart or (f"has --{name} {theirs} where this run has {ours}" if theirs != ours else "")
+    if apart:
+        raise InputError(f"{folder} {apart}: choose another --out")
+
+
+def outcome(folder: Path) -> Trained | None:
+    """What the run in the folder came to; None for one that has not left everything."""
+    try:
+        report, timing = (cast(Any, files.read_json(folder / each, "train again")) for each in (REPORT, TIMING))
+        (test,) = report["findings"]["test"]
+        return Trained(test["elbo"], test["nll"], test["error"], timing["training_s"])
+    except (InputError, TypeError, KeyError, ValueError):
+        return None

@@ -1,8 +1,8 @@
 """Every race on a CPU, in the order in which they are run; each is a function of the device."""
 
-from tests.bench import evidence, flows, gradients, iwae, loop, steps
+from tests.bench import evidence, flows, gradients, iwae, loop, mixtures, steps
 
 RACES = (
-    steps.elbo, steps.vae_step, iwae.step, gradients.paths, gradients.scores, flows.step, evidence.thousand,
-    evidence.five_thousand, loop.loop,
+    steps.elbo, steps.vae_step, iwae.step, gradients.paths, gradients.scores, flows.step, flows.coupling, mixtures.step,
+    evidence.thousand, evidence.five_thousand, loop.loop,
 )  # fmt: skip

@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.experiments.data import mnist
+from jensen.experiments.data import labelled, mnist
+from jensen.experiments.data.labelled import Labelled
 from jensen.experiments.data.pixels import binarise
 from jensen.experiments.run.config import FREE
 from jensen.experiments.run.errors import InputError, reason
@@ -71,19 +71,18 @@ class ImageData:
         if self.data == "digits":
             return digits()
         if self.data == "mnist":
-            return Images(*(mnist.openml() if self.data_dir is None else mnist.files(self.data_dir)))
+            return _unlabelled(mnist.openml() if self.data_dir is None else mnist.files(self.data_dir))
         return Images(*mnist.static(self.data_dir))
 
 
 def digits() -> Images:
-    """1,797 images of 8 x 8 in 17 levels, embedded in scikit-learn: a fixed random fifth is the test set."""
-    from sklearn.datasets import load_digits
+    """scikit-learn's digits, of which a fixed random fifth is the test set."""
+    return _unlabelled(labelled.digits())
 
-    pixels, targets = load_digits(return_X_y=True)
-    images, labels = torch.from_numpy(np.asarray(pixels)).float() / 16, torch.from_numpy(np.asarray(targets))
-    order = keys.permutation(keys.key(0), len(images))
-    test, train = order[:360], order[360:]
-    return Images(images[train], images[test], labels[test], (1, 8, 8))
+
+def _unlabelled(data: Labelled) -> Images:
+    """The images, with test labels alone."""
+    return Images(data.train["x"], data.test["x"], data.test["labels"], data.shape)
 
 
 def placed(images: Images, run: Run) -> Images:

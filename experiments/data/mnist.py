@@ -1,4 +1,4 @@
-"""MNIST as (train, test, test labels, shape): from OpenML, from its idx files, or binarised once and for all."""
+"""MNIST with its labels, from OpenML or from its idx files; or binarised once and for all, with test labels alone."""
 
 import gzip
 import struct
@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from jensen.experiments.data.labelled import Labelled, of
 from jensen.experiments.run.errors import InputError
 
 STATIC = "binarized_mnist.npz"
-Arrays = tuple[Tensor, Tensor, Tensor, tuple[int, int, int]]
 
 
-def openml() -> Arrays:
+def openml() -> Labelled:
     """Through scikit-learn's fetch_openml, which keeps a copy in its own data folder."""
     from sklearn.datasets import fetch_openml
 
@@ -26,26 +26,25 @@ def openml() -> Arrays:
         raise InputError(
             f"MNIST could not be downloaded ({error}): pass --data-dir with a folder of its four idx files"
         ) from error
-    images = torch.from_numpy(np.asarray(pixels, dtype=np.float32)) / 255
-    return images[:60_000], images[60_000:], torch.tensor([int(x) for x in labels[60_000:]]), (1, 28, 28)
+    images, targets = torch.from_numpy(np.asarray(pixels, dtype=np.float32)) / 255, torch.tensor([*map(int, labels)])
+    return of(images[:60_000], targets[:60_000], images[60_000:], targets[60_000:], (1, 28, 28))
 
 
-def files(folder: Path) -> Arrays:
+def files(folder: Path) -> Labelled:
     """From the published idx files, plain or gzipped."""
-    train = idx(find(folder, "train-images-idx3-ubyte"), 3)
-    test = idx(find(folder, "t10k-images-idx3-ubyte"), 3)
-    labels = idx(find(folder, "t10k-labels-idx1-ubyte"), 1)
-    if train.shape[1:] != test.shape[1:] or len(labels) != len(test):
-        raise InputError(
-            f"the idx files in {folder} do not belong together: "
-            f"they hold {train.shape}, {test.shape} and {labels.shape}"
-        )
-    flat_train, flat_test = (torch.tensor(a.reshape(len(a), -1)).float() / 255 for a in (train, test))
-    return flat_train, flat_test, torch.tensor(labels.astype(np.int64)), (1, *train.shape[1:])
+    names = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+    train, train_labels, test, test_labels = (idx(find(folder, f"{name}-ubyte"), int(name[-1])) for name in names)
+    fit = train.shape[1:] == test.shape[1:] and len(train_labels) == len(train) and len(test_labels) == len(test)
+    if not fit:
+        held = ", ".join(str(array.shape) for array in (train, train_labels, test, test_labels))
+        raise InputError(f"the idx files in {folder} do not belong together: they hold {held}; fetch them again")
+    flat, flat_test = (torch.tensor(a.reshape(len(a), -1)).float() / 255 for a in (train, test))
+    labels, labels_test = (torch.tensor(a.astype(np.int64)) for a in (train_labels, test_labels))
+    return of(flat, labels, flat_test, labels_test, (1, *train.shape[1:]))
 
 
-def static(folder: Path | None) -> Arrays:
-    """Binarised once and for all (Larochelle and Murray, 2011): its 50,000 training and 10,000 test images.
+def static(folder: Path | None) -> tuple[Tensor, Tensor, Tensor, tuple[int, int, int]]:
+    """Binarised once and for all (Larochelle and Murray, 2011): 50,000 training and 10,000 test images, test labels.
 
     binarized_mnist.npz holds them bit-packed, (n, 98), as `train` and `test`; labels, where it has them, as
     `test_label_matched`. Its 10,000 `valid` images are left out.

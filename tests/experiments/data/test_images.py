@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from jensen.core import keys
-from jensen.experiments.data import mnist
+from jensen.experiments.data import labelled, mnist
 from jensen.experiments.data.images import ImageData, digits, split
 from jensen.experiments.data.pixels import binarise
 from jensen.experiments.run.errors import InputError
@@ -26,7 +26,7 @@ def write_mnist(folder, n=6, test=4, zipped=True):
     levels = np.arange(n * 28 * 28, dtype=np.uint32).reshape(n, 28, 28) % 256
     files = {
         "train-images-idx3-ubyte": levels.astype(np.uint8),
-        "train-labels-idx1-ubyte": np.arange(n, dtype=np.uint8),
+        "train-labels-idx1-ubyte": np.arange(n, dtype=np.uint8)[::-1],
         "t10k-images-idx3-ubyte": levels[:test].astype(np.uint8),
         "t10k-labels-idx1-ubyte": np.arange(test, dtype=np.uint8),
     }
@@ -53,8 +53,24 @@ def test_idx_files_are_read(tmp_path, zipped):
     assert images.train.shape == (6, 784)
     assert images.shape == (1, 28, 28)
     assert images.test_labels.tolist() == [0, 1, 2, 3]
+    assert mnist.files(tmp_path).train["labels"].tolist() == [5, 4, 3, 2, 1, 0]
     assert images.train[0, 255].item() == 1
     assert abs(images.train[0, 51].item() - 0.2) < 1e-6
+
+
+def test_few_are_as_many_of_each_class():
+    data = labelled.digits()
+    assert torch.equal(data.train["x"], digits().train)
+    assert {len(data.train[name]) + len(data.test[name]) for name in data.train} == {1797}
+    some = labelled.few(KEY, data.train, 10)
+    assert some["labels"].bincount().tolist() == [10] * 10
+    rows = {tuple(x.tolist()): label for x, label in zip(data.train["x"], data.train["labels"].tolist(), strict=True)}
+    assert [rows[tuple(x.tolist())] for x in some["x"]] == some["labels"].tolist()
+    assert len({tuple(x.tolist()) for x in some["x"]}) == 100
+    assert some["labels"].tolist() != sorted(some["labels"].tolist())
+    assert not torch.equal(labelled.few(keys.key(1), data.train, 10)["x"], some["x"])
+    with pytest.raises(InputError, match=r"expected from 1 to 0 data of each class, got 1: class 1 has no more"):
+        labelled.few(KEY, {"x": torch.zeros(3, 1), "labels": torch.tensor([0, 2, 2])}, 1)
 
 
 TRAIN = "train-images-idx3-ubyte.gz"

@@ -15,6 +15,7 @@ from jensen.core.bijections.densities import unconstrained
 from jensen.core.bijections.elementwise import Above, Interval, Positive, Real, UnitInterval
 from jensen.core.bijections.named import Named
 from jensen.core.bijections.ordered import Ordered
+from jensen.core.bijections.positive_definite import PositiveDefinite
 from jensen.core.bijections.simplex import Simplex
 from jensen.core.bijections.stereographic import Stereographic
 
@@ -28,6 +29,7 @@ __all__ = [
     "Named",
     "Ordered",
     "Positive",
+    "PositiveDefinite",
     "Real",
     "Simplex",
     "Stereographic",

@@ -42,6 +42,7 @@ from jensen.core.distributions.pushforward import Pushforward
 from jensen.core.distributions.student_t import StudentT
 from jensen.core.distributions.truncated_normal import TruncatedNormal
 from jensen.core.distributions.von_mises_fisher import VonMisesFisher
+from jensen.core.distributions.wishart import Wishart
 
 __all__ = [
     "Bernoulli",
@@ -81,6 +82,7 @@ __all__ = [
     "TruncatedNormal",
     "Uniform",
     "VonMisesFisher",
+    "Wishart",
     "characteristic",
     "check_binary",
     "draw",

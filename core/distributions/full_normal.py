@@ -10,10 +10,10 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.checks import check_count, check_floating, described
-from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions._tempered import like_field
+from jensen.core.distributions.definite import check_factor, cholesky_factor
 from jensen.core.distributions.diag_normal import DiagNormal
 from jensen.core.distributions.shapes import check_pair, check_value, noise_shape
 from jensen.core.distributions.support import moved_inside, outside, zero_density
@@ -56,9 +56,7 @@ class FullNormal(NamedTuple):
                 f"expected covariance ({d}, {d}) or ({n}, {d}, {d}) of {n} data, got {tuple(covariance.shape)}: "
                 "pass one for all data, or one for each"
             )
-        covariance = at_least_float32(covariance).expand(*loc.shape, d)
-        factor, failed = torch.linalg.cholesky_ex(covariance)
-        _check_definite(covariance, factor, failed)
+        factor = cholesky_factor("covariance", at_least_float32(covariance).expand(*loc.shape, d))
         return _normal(loc, factor)
 
     @classmethod
@@ -109,7 +107,7 @@ class FullNormal(NamedTuple):
         check_value(value, self.loc[..., given], "value")
         factor, k = _triangular(self._factor()[..., given + others, :]), len(given)
         first = factor[..., :k, :k]
-        _check_definite(first @ first.mT, first, torch.zeros_like(first[..., 0, 0]))
+        check_factor("the covariance of index", first @ first.mT, first)
         gap = (at_least_float32(value) - at_least_float32(self.loc[..., given]))[..., None]
         moved = factor[..., k:, :k] @ torch.linalg.solve_triangular(first, gap, upper=False)
         return _normal((self.loc[..., others] + moved[..., 0]).to(self.loc.dtype), factor[..., k:, k:])
@@ -177,23 +175,3 @@ def _triangular(rows: Tensor) -> Tensor:
     """The lower triangular factor, of positive diagonal, of rows rows^T: by QR, which does not square them."""
     upper = torch.linalg.qr(rows.mT).R
     return (upper * torch.sign(upper.diagonal(dim1=-2, dim2=-1))[..., None]).mT
-
-
-def _check_definite(covariance: Tensor, factor: Tensor, failed: Tensor) -> None:
-    """ValueError for a covariance that has no factor, or pivots of rounding alone, where values can be read."""
-    if not is_concrete(factor):
-        return
-    diagonal = covariance.diagonal(dim1=-2, dim2=-1)
-    rounding = covariance.shape[-1] * torch.finfo(covariance.dtype).eps * diagonal.amax(-1)
-    singular = (failed != 0) | (factor.diagonal(dim1=-2, dim2=-1).square().amin(-1) <= rounding)
-    if not singular.any():
-        return
-    if not covariance.isfinite().all():
-        raise ValueError("expected a positive definite covariance of each datum, got NaN or inf in it: look where from")
-    values = torch.linalg.eigvalsh(covariance[singular][0].detach())
-    least, most = values[0].item(), values[-1].item()
-    jitter = max(0.0, -2 * least) + 10 * rounding[singular][0].item()
-    raise ValueError(
-        f"expected a positive definite covariance of each datum, got one with eigenvalues from {least:.2g} to "
-        f"{most:.2g}: add a jitter of {jitter:.1g} to its diagonal"
-    )

@@ -55,7 +55,7 @@ def inner(family: ExponentialFamily, eta: Natural, statistics: Natural) -> Float
     """eta . T, summed over statistics and their event axes: (s, n) for eta (n, ...) and T (s, n, ...)."""
     check_statistics("eta", eta, family)
     check_statistics("statistics", statistics, family)
-    terms = [(eta[name] * statistics[name]).sum(_last(axes)) for name, axes in family.axes.items()]
+    terms = [_flat(eta[name] * statistics[name], axes).sum(-1) for name, axes in family.axes.items()]
     return torch.stack(torch.broadcast_tensors(*terms)).sum(0)
 
 
@@ -156,5 +156,6 @@ def check_some_member(name: str, fits: Tensor, condition: str) -> None:
         )
 
 
-def _last(axes: int) -> tuple[int, ...]:
-    return tuple(range(-axes, 0))
+def _flat(t: Tensor, axes: int) -> Tensor:
+    """The last axes of a tensor, which may be none, as one."""
+    return t[..., None].flatten(-axes - 1)

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core.concrete import is_concrete
 from jensen.core.distributions import DiagNormal, FullNormal, LogNormal
+from jensen.core.distributions.definite import cholesky_factor
 from jensen.core.exponential.family import Natural, check_member, check_some_member, check_statistics
 from jensen.core.numerics import bounded
 from jensen.core.ops._normal_log_prob import HALF_LOG_2PI
@@ -120,7 +120,7 @@ class FullNormalFamily(NamedTuple):
     def from_natural(self, eta: Natural, /) -> FullNormal:
         """The normal of precision P = -2 eta_outer and mean P^-1 eta_z; of eta_outer the symmetric part counts."""
         check_statistics("eta", eta, self)
-        factor = cholesky_factor("eta['outer'] times -2", -2 * _symmetric(eta["outer"]))
+        factor = cholesky_factor("minus eta['outer']", -2 * _symmetric(eta["outer"]))
         covariance = torch.cholesky_inverse(factor)
         return _full_normal((covariance @ eta["z"][..., None])[..., 0], covariance)
 
@@ -141,7 +141,7 @@ class FullNormalFamily(NamedTuple):
     def log_partition(self, eta: Natural, /) -> Float[Tensor, "..."]:
         """|L^-1 eta_z|^2 / 2 - log det L + d log(2 pi) / 2, with L L^T = P = -2 eta_outer."""
         check_statistics("eta", eta, self)
-        factor = cholesky_factor("eta['outer'] times -2", -2 * _symmetric(eta["outer"]))
+        factor = cholesky_factor("minus eta['outer']", -2 * _symmetric(eta["outer"]))
         white = torch.linalg.solve_triangular(factor, eta["z"][..., None], upper=False)[..., 0]
         log_scale = -torch.log(factor.diagonal(dim1=-2, dim2=-1))
         return (0.5 * white.square() + log_scale + HALF_LOG_2PI).sum(-1)
@@ -168,16 +168,8 @@ def _log_partition(z: Tensor, square: Tensor) -> Tensor:
 
 
 def _full_normal(loc: Tensor, covariance: Tensor) -> FullNormal:
-    factor = cholesky_factor("a covariance", covariance)
+    factor = cholesky_factor("mean['outer'], less the square of mean['z'],", covariance)
     return FullNormal(loc, torch.log(factor.diagonal(dim1=-2, dim2=-1)), torch.tril(factor, -1))
-
-
-def cholesky_factor(name: str, matrix: Float[Tensor, "... d d"]) -> Float[Tensor, "... d d"]:
-    """L with L L^T = matrix; ValueError for a matrix that is not positive definite, where values can be read."""
-    factor, failed = torch.linalg.cholesky_ex(matrix)
-    if is_concrete(failed):
-        check_some_member(name, failed == 0, "positive definite rows")
-    return factor
 
 
 def _symmetric(matrix: Tensor) -> Tensor:

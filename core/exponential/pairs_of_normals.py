@@ -9,11 +9,11 @@ from torch import Tensor
 
 from jensen.core.bijections import Positive
 from jensen.core.checks import check_floating
-from jensen.core.distributions import DiagNormal, FullStudentT, StudentT
+from jensen.core.distributions import DiagNormal, FullStudentT, StudentT, Wishart
+from jensen.core.distributions.definite import cholesky_factor
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.shapes import check_fields
 from jensen.core.exponential.family import check_some_member
-from jensen.core.exponential.normals import cholesky_factor
 from jensen.core.exponential.pairs import check_observations
 from jensen.core.numerics import bounded
 
@@ -133,6 +133,11 @@ class NormalWishart(NamedTuple):
         between = (self.strength * s / strength)[..., None, None] * mean[..., :, None] * mean[..., None, :]
         moved = self.loc + (s / strength)[..., None] * mean
         return NormalWishart(moved, strength, self.df + s, self.scatter + within + between)
+
+    def precision(self) -> Wishart:
+        """The distribution of P."""
+        self._check()
+        return Wishart.from_scale(self.df, torch.cholesky_inverse(self._factor()))
 
     def predictive(self) -> FullStudentT:
         """df - d + 1 degrees of freedom, scale matrix scatter (1 + 1 / strength) / (df - d + 1)."""

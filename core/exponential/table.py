@@ -26,6 +26,7 @@ from jensen.core.distributions import (
     Pareto,
     Poisson,
     VonMisesFisher,
+    Wishart,
 )
 from jensen.core.exponential.choices import CategoricalFamily, MultinomialFamily
 from jensen.core.exponential.counts import (
@@ -46,6 +47,7 @@ from jensen.core.exponential.gammas import (
 from jensen.core.exponential.known import LaplaceFamily, ParetoFamily
 from jensen.core.exponential.normals import DiagNormalFamily, FullNormalFamily, LogNormalFamily
 from jensen.core.exponential.shares import BetaFamily, ContinuousBernoulliFamily, DirichletFamily
+from jensen.core.exponential.wisharts import WishartFamily
 
 FAMILIES: dict[type, Callable[[Any], ExponentialFamily]] = {
     Bernoulli: lambda q: BernoulliFamily(),
@@ -68,6 +70,7 @@ FAMILIES: dict[type, Callable[[Any], ExponentialFamily]] = {
     Pareto: lambda q: ParetoFamily(q.scale),
     Poisson: lambda q: PoissonFamily(),
     VonMisesFisher: lambda q: VonMisesFisherFamily(),
+    Wishart: lambda q: WishartFamily(),
 }
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy import integrate, stats
 
+from jensen import laws
 from jensen.core import exponential, keys, trees
 from jensen.core.distributions import Bernoulli, Beta, Categorical, DiagNormal, Dirichlet, Gamma, InverseGamma, Poisson
 from jensen.core.exponential import (
@@ -152,6 +153,15 @@ def test_a_wishart_of_one_component_is_an_inverse_gamma():
     x = observations("NormalInverseGamma")[..., :1]
     torch.testing.assert_close(wishart.log_evidence(x), own.log_evidence(x))
     torch.testing.assert_close(wishart.predictive().log_prob(x), own.predictive().log_prob(x))
+
+
+def test_precisions_of_the_posterior_by_their_moments():
+    """E P = df scatter^-1; the inverse's mean scatter / (df - d - 1) is what covariances are on average."""
+    pair = PAIRS["NormalWishart"].posterior(observations("NormalWishart", 40))
+    q = pair.precision()
+    torch.testing.assert_close(q.mean(), pair.df[:, None, None] * torch.linalg.inv(pair.scatter))
+    covariances = torch.linalg.inv(q.sample(q.noise(KEY, 4000)))
+    laws.mean_is(covariances, pair.scatter / (pair.df - 4)[:, None, None])
 
 
 def test_large_offsets_keep_their_digits_in_single_precision():

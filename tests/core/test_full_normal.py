@@ -105,7 +105,9 @@ def test_nearly_singular_covariances_say_which_jitter_to_add():
     """With it they are taken; what is definite to rounding is taken as it is; the difference of Schur would not be."""
     loc = torch.zeros(1, 3, dtype=torch.float64)
     for rank_one in (torch.ones(3, 3, dtype=torch.float64), torch.diag(torch.tensor([1.0, 1.0, -1e-3])).double()):
-        with pytest.raises(ValueError, match="positive definite covariance of each datum, got one with") as refusal:
+        with pytest.raises(
+            ValueError, match="expected covariance positive definite for each datum, got eigenvalues"
+        ) as refusal:
             FullNormal.from_covariance(loc, rank_one)
         jitter = float(re.search(r"add a jitter of (\S+) to", str(refusal.value))[1])
         FullNormal.from_covariance(loc, rank_one + jitter * torch.eye(3, dtype=torch.float64))

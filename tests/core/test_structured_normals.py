@@ -8,7 +8,7 @@ from torch.func import grad
 
 from jensen import laws
 from jensen.core import keys, trees
-from jensen.core.distributions import DiagNormal, FullNormal, FullStudentT, LowRankNormal, MatrixNormal
+from jensen.core.distributions import DiagNormal, FullNormal, FullStudentT, Gamma, LowRankNormal, MatrixNormal, Wishart
 
 KEY = keys.key(33)
 
@@ -120,3 +120,48 @@ def test_a_full_student_t_is_scipys():
     laws.mean_is(off[:, :, None] * off[:, None], factor[2] @ factor[2].mT * 40 / 38)
     close = FullStudentT(torch.full((3,), 1e9, dtype=torch.float64), *normal)
     torch.testing.assert_close(close.log_prob(z[:5]), normal.log_prob(z[:5]), rtol=1e-6, atol=1e-6)
+
+
+def test_a_wishart_is_scipys():
+    """Density, entropy and mean; KL by samples, 0 to itself, of one component the gamma's; sums of x x^T by moments."""
+    scale = noise(50, 2, 3, 3)
+    scale = scale @ scale.mT + torch.eye(3, dtype=torch.float64)
+    df = torch.tensor([2.4, 7.0], dtype=torch.float64)
+    q, p = Wishart.from_scale(df, scale), Wishart.from_scale(df.flip(0) + 1, scale.flip(0))
+    z = q.sample(q.noise(KEY, 20_000))
+    for i in range(2):
+        exact = stats.wishart(df[i].item(), scale[i].numpy())
+        masses = torch.as_tensor(exact.logpdf(z[:5, i].permute(1, 2, 0).numpy()))
+        torch.testing.assert_close(q.log_prob(z[:5])[:, i], masses, rtol=1e-9, atol=1e-9)
+        assert q.entropy()[i].item() == pytest.approx(exact.entropy(), abs=1e-9)
+    torch.testing.assert_close(q.mean(), df[:, None, None] * scale)
+    laws.mean_is(z, q.mean())
+    laws.mean_is(q.log_prob(z) - p.log_prob(z), q.kl(p))
+    variance = df[:, None, None] * (scale.square() + scale.diagonal(dim1=1, dim2=2).unsqueeze(1)
+                                    * scale.diagonal(dim1=1, dim2=2).unsqueeze(2))  # fmt: skip
+    laws.mean_is((z - q.mean()).square(), variance)
+    one, other = (Wishart.from_scale(t, s * torch.ones(2, 1, 1).double()) for t, s in ((df, 2.0), (df + 1, 0.7)))
+    gamma, second = (
+        Gamma(df[:, None] / 2, 0 * df[:, None] + 1 / 4),
+        Gamma(df[:, None] / 2 + 0.5, 0 * df[:, None] + 1 / 1.4),
+    )
+    torch.testing.assert_close(one.kl(other), gamma.kl(second))
+    torch.testing.assert_close(one.entropy(), gamma.entropy())
+
+
+def test_only_symmetric_positive_definite_matrices_have_a_density():
+    eye = torch.eye(2, dtype=torch.float64)
+    q = Wishart.from_scale(torch.full((1,), 3.0, dtype=torch.float64), eye[None])
+    lopsided = eye + torch.tensor([[0.0, 0.1], [0.0, 0.0]], dtype=torch.float64)
+    for outside in (
+        -eye,
+        0 * eye,
+        torch.ones(2, 2).double() - 2 * eye,
+        lopsided,
+        torch.inf * torch.ones(2, 2).double(),
+    ):
+        assert q.log_prob(outside[None, None]) == -torch.inf
+    assert q.log_prob(eye[None, None]).isfinite()
+    assert q.log_prob(torch.nan * eye[None, None]).isnan()
+    with pytest.raises(ValueError, match=r"expected df above 1 of matrices \(2, 2\), got 0: raise it"):
+        Wishart.from_scale(torch.zeros(1, dtype=torch.float64), eye[None])

@@ -43,6 +43,7 @@ from jensen.core.distributions import (
     TruncatedNormal,
     Uniform,
     VonMisesFisher,
+    Wishart,
     from_torch,
 )
 from jensen.core.divergences import generators
@@ -77,6 +78,7 @@ KINDS = {
     "FullStudentT": FullStudentT(3 * ONES[:, 0], ZEROS, ZEROS, SQUARE),
     "DiscretisedLogistic": DiscretisedLogistic(ZEROS, ZEROS, Static(4)),
     "VonMisesFisher": VonMisesFisher(ONES, ONES[:, :1]),
+    "Wishart": Wishart(3 * ONES[:, 0], ZEROS, SQUARE),
 }  # fmt: skip
 DRAWS = {name: q.sample(q.noise(KEY, S)) for name, q in KINDS.items()}
 
@@ -119,6 +121,11 @@ ROWS = {
     "distributions.Poisson of fields": fields(Poisson, rate=ONES),
     "distributions.NegativeBinomial of fields": fields(lambda r: NegativeBinomial(r, ZEROS), total_count=ONES),
     "distributions.Pareto of fields": fields(Pareto, scale=ONES, concentration=3 * ONES),
+    "distributions.Wishart.from_scale": door(
+        Wishart.from_scale, df=only(3 * ONES[:, 0], ONES[:, 0], ONES, 3, "x"),
+        scale=only(EYE, -EYE, EYE[..., :2], EYE.long()),
+    ),
+    "distributions.Wishart of fields": fields(lambda k: Wishart(k, ZEROS, SQUARE), excess=3 * ONES[:, 0]),
     "distributions.VonMisesFisher of fields": fields(lambda k: VonMisesFisher(ONES, k), concentration=ONES[:, :1]),
     "distributions.Gamma of fields": fields(Gamma, concentration=ONES, rate=ONES),
     "distributions.Beta of fields": fields(Beta, concentration1=ONES, concentration0=ONES),
@@ -207,6 +214,7 @@ ROWS = {
            (bijections.Ordered(), torch.arange(3.0).expand(N, D)), (bijections.Simplex(), ONES / 3),
            (bijections.Stereographic(ONES), ONES / 3**0.5),
            (bijections.CorrelationCholesky(), torch.eye(D).expand(N, D, D)),
+           (bijections.PositiveDefinite(), torch.eye(D).expand(N, D, D)),
        )
        for way, argument, value in (
            ("forward", "z", b.inverse(event)[0]), ("inverse", "value", event), ("contains", "value", event)

@@ -24,6 +24,7 @@ from jensen.core.distributions import (
     Pareto,
     Poisson,
     VonMisesFisher,
+    Wishart,
 )
 from jensen.core.exponential import GammaFamily, mean_parameters
 from jensen.core.trees import Static
@@ -43,6 +44,7 @@ MEMBERS = (
     FullNormal.from_diagonal(NORMAL), GAMMA, Geometric(ZEROS), InverseGamma(3 * ONES, ONES), Laplace(ZEROS, ZEROS),
     LogNormal(ZEROS, ZEROS), Multinomial(ZEROS, Static(3)), NegativeBinomial(ONES, ZEROS), Pareto(ONES, 3 * ONES),
     Poisson(ONES), VonMisesFisher(ONES, ONES[:, :1]),
+    Wishart(3 * ONES[:, 0], ZEROS, torch.zeros(N, D, D)),
 )  # fmt: skip
 WITHOUT_KL = NegativeBinomial(ONES, ZEROS)
 FAMILIES = [(exponential.family(q), q) for q in MEMBERS]

@@ -43,7 +43,7 @@ def neighbour(family: ExponentialFamily, q: Distribution) -> Distribution:
 
 def rows(family: ExponentialFamily, statistics: Natural) -> Tensor:
     """All statistics of a datum in a line, (..., m), as `covariance` has them."""
-    return torch.cat([statistics[name].flatten(-axes) for name, axes in family.axes.items()], -1)
+    return torch.cat([statistics[name][..., None].flatten(-axes - 1) for name, axes in family.axes.items()], -1)
 
 
 def _of_rates(family: GammaFamily, q: Gamma) -> Natural:

@@ -31,6 +31,7 @@ from jensen.core.distributions import (
     TruncatedNormal,
     Uniform,
     VonMisesFisher,
+    Wishart,
 )
 from jensen.core.trees import Static
 
@@ -73,6 +74,7 @@ FAMILIES: dict[str, Distribution] = {
     "Multinomial": Multinomial(noise(54, 2, 3), Static(4)),
     "FullStudentT": FullStudentT(positive(73, 2) + 4, noise(74, 2, 2), 0.3 * noise(75, 2, 2), noise(76, 2, 2, 2)),
     "DiscretisedLogistic": DiscretisedLogistic(0.5 + 0.2 * LOC, LOG_SCALE - 1, Static(2)),
+    "Wishart": Wishart(positive(77, 2) + 2, 0.3 * noise(78, 2, 2), 0.5 * noise(79, 2, 2, 2)),
     "VonMisesFisher": VonMisesFisher(noise(71, 2, 3), 3 * positive(72, 2, 1)),
 }
 MOVES = "its support moves with its fields"
@@ -86,6 +88,7 @@ MOVING: dict[str, str] = {
 EXPECTED: dict[str, dict[str, str]] = {
     "Uniform": MOVING,
     "Pareto": MOVING,
+    "Wishart": dict.fromkeys(("density_is_that_of_samples", "nothing_lies_outside"), "boxes miss symmetric matrices"),
     "VonMisesFisher": dict.fromkeys(("density_is_that_of_samples", "nothing_lies_outside"), "boxes miss the sphere"),
 }
 QUICK = ("Poisson",)  # `make laws` alone tries the others

@@ -201,6 +201,7 @@ BIJECTIONS: dict[str, Bijection] = {
     "Simplex": bijections.Simplex(),
     "CorrelationCholesky": bijections.CorrelationCholesky(),
     "PositiveDefinite": bijections.PositiveDefinite(),
+    "PositiveDefinite": bijections.PositiveDefinite(),
     "Concatenated": bijections.Concatenated.of((bijections.Positive(), 1), (bijections.Simplex(), 3)),
 }
 BOUNDS: dict[str, Bound] = {

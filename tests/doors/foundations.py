@@ -8,6 +8,7 @@ from jensen.core.models import classifier
 from jensen.core.models.latent import likelihoods, posteriors, sbn, vae
 from jensen.core.models.quantised import (
     Fsq,
+    GradientVq,
     GumbelVq,
     Lfq,
     Projected,
@@ -18,7 +19,7 @@ from jensen.core.models.quantised import (
     kmeans,
     paths,
     usage,
-)  # fmt: skip
+)
 from jensen.core.nn import (
     batch_norm,
     conv,
@@ -73,6 +74,7 @@ QUANTISERS = {
         RESIDUAL, {}, only(RESIDUAL_BOOKS, 3, BOOK, RESIDUAL_BOOKS[:1], (3, 3)), CODES[..., None] % 4,
         NARROW,
     ),
+    "GradientVq": (GradientVq(6), SOFT_PARAMS, only({}), CODES, NARROW),
     "Fsq": (FSQ, {}, only({}), CODES, NARROW),
     "Lfq": (LFQ, {}, only({}), CODES, NARROW),
     "SoftVq": (SOFT, SOFT_PARAMS, only({}), CODES, NARROW),
@@ -294,6 +296,7 @@ ROWS = {
         Vq, size=6, commitment=also(0.25, -1.0), decay=also(0.9, 1.0), least=also(0.03, -1.0), path="rotation",
         start="draw",
     ),
+    "quantised.GradientVq": door(GradientVq, size=6, commitment=also(0.25, -1.0), path="rotation", start="draw"),
     "quantised.ResidualVq": door(ResidualVq, vq=only(VQ, 6, Vq, FSQ), depth=2),
     "quantised.Fsq": door(Fsq, levels=only((3, 4), (3, 1), (), 3, (2.5, 3))),
     "quantised.Lfq": door(

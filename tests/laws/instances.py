@@ -201,7 +201,6 @@ BIJECTIONS: dict[str, Bijection] = {
     "Simplex": bijections.Simplex(),
     "CorrelationCholesky": bijections.CorrelationCholesky(),
     "PositiveDefinite": bijections.PositiveDefinite(),
-    "PositiveDefinite": bijections.PositiveDefinite(),
     "Concatenated": bijections.Concatenated.of((bijections.Positive(), 1), (bijections.Simplex(), 3)),
 }
 BOUNDS: dict[str, Bound] = {
@@ -266,6 +265,7 @@ MODELS: dict[str, LatentModel] = {
 QUANTISERS: dict[str, Quantiser] = {
     "Vq": quantised.Vq(6),
     "Vq by rotation": quantised.Vq(6, path="rotation", start="draw"),
+    "GradientVq": quantised.GradientVq(6),
     "ResidualVq": quantised.ResidualVq(quantised.Vq(4), 2),
     "Fsq": quantised.Fsq((4, 3, 2)),
     "Lfq": quantised.Lfq(3),

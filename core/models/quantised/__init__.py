@@ -3,6 +3,7 @@
 from jensen.core.models.quantised import codebook, kmeans, paths, usage
 from jensen.core.models.quantised.codebook import Codebook
 from jensen.core.models.quantised.fsq import Fsq
+from jensen.core.models.quantised.gradient_vq import GradientVq
 from jensen.core.models.quantised.gumbel import GumbelVq
 from jensen.core.models.quantised.lfq import Lfq
 from jensen.core.models.quantised.projected import Projected
@@ -14,6 +15,7 @@ from jensen.core.models.quantised.vq import Vq
 __all__ = [
     "Codebook",
     "Fsq",
+    "GradientVq",
     "GumbelVq",
     "Lfq",
     "Projected",

@@ -15,7 +15,7 @@ Path: TypeAlias = Literal["straight through", "rotation"]
 def straight_through(z: Float[Tensor, "*n d"], vectors: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
     """The vectors, with the gradient of z (Bengio et al., 2013); that of the vectors is 0."""
     _check(z, vectors)
-    return z + (vectors - z).detach()
+    return vectors.detach() + (z - z.detach())  # exactly the vectors, as z + (vectors - z) is not
 
 
 def rotation(z: Float[Tensor, "*n d"], vectors: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
@@ -32,7 +32,7 @@ def rotation(z: Float[Tensor, "*n d"], vectors: Float[Tensor, "*n d"]) -> Float[
     turned = z - 2 * _dot(m, z) * m + 2 * _dot(a, z) * b
     scale = torch.linalg.vector_norm(end, dim=-1, keepdim=True) / torch.where(length == 0, 1.0, length)
     moved = torch.where(length == 0, z, scale * turned)
-    return moved + (end - moved).detach()
+    return end + (moved - moved.detach())
 
 
 def along(path: Path, z: Float[Tensor, "*n d"], vectors: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:

@@ -13,6 +13,7 @@ from jensen.core.models.quantised.codebook import Codebook
 from jensen.core.models.quantised.paths import along
 from jensen.core.models.quantised.quantiser import Quantised, certain, check_codes, check_vectors
 from jensen.core.models.quantised.vq import Vq
+from jensen.core.numerics import at_least_float32
 from jensen.core.trees import Params
 
 
@@ -42,10 +43,11 @@ class ResidualVq:
     def init(self, key: Key, z: Float[Tensor, "n *positions d"], /) -> tuple[Params, tuple[Codebook, ...]]:
         """A codebook for each level, at what the levels before it leave of z. ValueError as for `Vq`."""
         check_key(key)
-        books, rest = [], z
+        check_vectors(z)
+        books, rest = [], at_least_float32(z)
         for each in keys.split(key, self.depth):
             params, book = self.vq.init(each, rest)
-            rest = rest - self.vq.decode(params, book, self.vq.encode(params, book, rest))
+            rest = self._left(book, rest, self.vq.encode(params, book, rest))
             books.append(book)
         return {}, tuple(books)
 
@@ -55,24 +57,26 @@ class ResidualVq:
         """The sum of the levels' vectors, and a step of each level's codebook."""
         check_key(key)
         check_vectors(z)
-        rest, each = z, []
+        wide = at_least_float32(z)
+        rest, each = wide, []
         for book, own in zip(self._books(state), keys.split(key, self.depth), strict=True):
             each.append(self.vq.quantise(params, book, rest, own))
-            rest = rest - each[-1].z.detach()
+            rest = self._left(book, rest, each[-1].codes)
         codes = torch.stack([q.codes for q in each], -1)
         terms = {"commitment": torch.stack([q.terms["commitment"] for q in each]).sum(0)}
         kl = certain(codes, self.size, each[0].kl)
-        return Quantised(along(self.vq.path, z, (z - rest).detach()), codes, kl, terms, tuple(q.state for q in each))
+        books = tuple(q.state for q in each)
+        return Quantised(along(self.vq.path, z, (wide - rest).to(z.dtype)), codes, kl, terms, books)
 
     def encode(
         self, params: Params, state: tuple[Codebook, ...], z: Float[Tensor, "n *positions d"], /
     ) -> Int[Tensor, "..."]:
         """The nearest codes, level by level."""
         check_vectors(z)
-        rest, each = z, []
+        rest, each = at_least_float32(z), []
         for book in self._books(state):
             each.append(self.vq.encode(params, book, rest))
-            rest = rest - self.vq.decode(params, book, each[-1])
+            rest = self._left(book, rest, each[-1])
         return torch.stack(each, -1)
 
     def decode(self, params: Params, state: tuple[Codebook, ...], codes: Int[Tensor, "..."], /) -> Float[Tensor, "..."]:
@@ -86,6 +90,10 @@ class ResidualVq:
             )
         pairs = zip(self._books(state), codes.unbind(-1), strict=False)
         return torch.stack([self.vq.decode(params, book, own) for book, own in pairs]).sum(0)
+
+    def _left(self, book: Codebook, rest: Tensor, codes: Tensor) -> Tensor:
+        """What a level leaves to the next."""
+        return rest - book.vectors.detach()[codes]
 
     def _books(self, state: tuple[Codebook, ...]) -> tuple[Codebook, ...]:
         if not isinstance(state, tuple) or isinstance(state, Codebook) or len(state) != self.depth:

@@ -27,6 +27,7 @@ with install_import_hook([*modules(jensen.core), *modules(jensen.estimators)], "
     )
     from jensen.core.exponential.table import FAMILIES
     from jensen.core.models.latent import likelihoods, sbn, vae
+    from jensen.core.models import quantised
     from jensen.core.nn import convnet
     from jensen.estimators import diagnostics, evidence, inference
     from jensen.estimators.evidence import importance
@@ -67,6 +68,17 @@ for layers in (1, 2):
         partial(g.second_moment, control=lambda t: t.sum(-1)), partial(g.score, baseline=baselines.optimal),
     ) if layers == 1 else ():
         assert estimate(log_p, q, q.noise(key, 4)).shape == (5,)
+vectors = keys.normal(key, (5, 4, 3))
+for quantiser in (
+    quantised.Vq(6), quantised.Vq(6, path="rotation", start="draw"), quantised.GradientVq(6), quantised.Fsq((4, 3, 2)),
+    quantised.ResidualVq(quantised.Vq(6), 2), quantised.Lfq(3), quantised.SoftVq(6, 0.5), quantised.GumbelVq(6),
+    quantised.Projected(quantised.Fsq((4, 3)), 2),
+):
+    params, state = quantiser.init(key, vectors)
+    quantiser.quantise(params, state, vectors, key).objective(torch.zeros(5))
+    codes = quantiser.encode(params, state, vectors)
+    assert quantiser.decode(params, state, codes).shape == vectors.shape
+    quantised.usage.perplexity(codes, quantiser.size), quantised.usage.used(codes, quantiser.size)
 minibatch.log_joint(lambda z: z.sum(-1), lambda z: z.expand(-1, 3, 2).sum(-1), 9)(torch.zeros(4, 1, 2))
 g.exact(log_p, Bernoulli(torch.zeros(5, 8)))
 g.arsm(lambda z: z.sum((-2, -1)), Categorical(torch.zeros(2, 3, 4)), torch.full((3, 2, 3, 4), 0.5))

@@ -1,10 +1,14 @@
 """Exponential families beyond their laws: standard errors of repeated fits, roots by scipy, transforms, refusals."""
 
+from typing import NamedTuple
+
 import pytest
 import torch
 from scipy import special
+from torch import Tensor
 from torch.func import grad, vmap
 
+from jensen import laws
 from jensen.core import exponential, keys, trees
 from jensen.core.distributions import (
     Binomial,
@@ -22,6 +26,7 @@ from jensen.core.exponential import GammaFamily
 from jensen.core.numerics import newton
 from jensen.core.numerics.digamma_roots import inverse_digamma, inverse_digamma_rest
 from jensen.core.trees import Static
+from jensen.laws._law import spoiled
 
 KEY = keys.key(37)
 
@@ -125,6 +130,56 @@ def test_natural_gradients_map_and_compile(name):
             torch.testing.assert_close(mapped[statistic][i], value)
             if i == 1:
                 torch.testing.assert_close(compiled[statistic], value)
+
+
+class Rayleigh(NamedTuple):
+    """Lengths of two normals of standard deviation `scale`: a stranger's distribution."""
+
+    scale: Tensor
+
+    reparameterised = True
+
+    def noise(self, key, s):
+        return keys.uniform(key, (s, *self.scale.shape), torch.float64)
+
+    def sample(self, u):
+        return self.scale * torch.sqrt(-2 * torch.log1p(-u))
+
+    def log_prob(self, z):
+        return (torch.log(z) - 2 * torch.log(self.scale) - 0.5 * (z / self.scale).square()).sum(-1)
+
+
+class RayleighFamily(NamedTuple):
+    axes = {"square": 1}  # noqa: RUF012
+
+    def natural(self, q):
+        return {"square": -0.5 / q.scale.square()}
+
+    def from_natural(self, eta):
+        return Rayleigh(torch.sqrt(-0.5 / eta["square"]))
+
+    def from_mean(self, mean):
+        return Rayleigh(torch.sqrt(0.5 * mean["square"]))
+
+    def statistics(self, z):
+        return {"square": z.square()}
+
+    def log_base(self, z):
+        return torch.log(z).sum(-1)
+
+    def log_partition(self, eta):
+        return -torch.log(-2 * eta["square"]).sum(-1)
+
+
+def test_a_strangers_family_obeys_the_laws_and_has_errors():
+    """Its kind is found by its methods; a wrong partition is caught; the error of the scale is scale / sqrt(4 s)."""
+    family, q = RayleighFamily(), Rayleigh(torch.tensor([[0.7, 2.0], [1.1, 0.4]], dtype=torch.float64))
+    assert len(laws.check(family, example=q)) == 8
+    wrong = spoiled(family, log_partition=lambda family, eta: -torch.log(-eta["square"]).sum(-1))
+    with pytest.raises(AssertionError, match="not close"):
+        laws.exponential.its_density_is_that_of_the_distribution(wrong, q)
+    found, errors = exponential.maximum_likelihood(family, q.sample(q.noise(KEY, 100)))
+    torch.testing.assert_close(errors["scale"], found.scale / 20)
 
 
 def test_the_conjugate_prior_counts_observations():

@@ -8,7 +8,7 @@ import sys
 for name in ("sklearn", "matplotlib", "rich", "tyro", "safetensors", "scipy", "hypothesis"):
     sys.modules[name] = None
 import jensen.core.bounds, jensen.core.distributions, jensen.core.divergences, jensen.core.flows, jensen.core.ops
-import jensen.core.models.latent, jensen.core.objectives
+import jensen.core.exponential, jensen.core.models.latent, jensen.core.objectives
 import jensen.estimators.diagnostics, jensen.estimators.evidence, jensen.estimators.gradients
 
 heavy = [name for name in ("torch._dynamo", "torch._inductor", "sympy", "triton") if name in sys.modules]

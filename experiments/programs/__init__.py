@@ -1,8 +1,9 @@
 """What the loop trains: one file per kind of model, and one row here, by which `experiments.train` knows it."""
 
+from jensen.experiments.programs.hvae import Hvae
 from jensen.experiments.programs.sbn import Sbn
 from jensen.experiments.programs.vae import Vae
 
-KINDS = {"vae": Vae, "sbn": Sbn}
+KINDS = {"vae": Vae, "hvae": Hvae, "sbn": Sbn}
 
-__all__ = ["KINDS", "Sbn", "Vae"]
+__all__ = ["KINDS", "Hvae", "Sbn", "Vae"]

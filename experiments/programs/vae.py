@@ -8,25 +8,18 @@ import tyro
 from torch.nn import functional as F
 
 from jensen.core.models.latent import posteriors, vae
-from jensen.core.models.latent.likelihoods import LIKELIHOODS, DiscretisedLogisticLikelihood, Likelihood
+from jensen.core.models.latent.likelihoods import LIKELIHOODS
 from jensen.core.models.latent.vae import VAE
 from jensen.experiments.data.images import ImageData, Images
 from jensen.experiments.programs.adapted import ImageModel
 from jensen.experiments.programs.estimation import Estimation, spelled
 from jensen.experiments.programs.images import Flat, ImageSettings
+from jensen.experiments.programs.likelihoods import CAUTIONS, check_likelihood, likelihood_of
 from jensen.experiments.programs.refinement import Refined, Refinement
 from jensen.experiments.run.config import FREE
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.settings import Run
-
-DENSITY = "bits/dim are those of a density of grey pixels: they do not compare with discrete pixels'"
-CAUTIONS = {
-    "soft-bernoulli": "soft targets: these are cross-entropies, and bound no log p(x)",
-    "continuous-bernoulli": DENSITY,
-    "gaussian": DENSITY,
-    "squared-error": DENSITY,
-}
 
 
 @dataclass(frozen=True)
@@ -60,17 +53,7 @@ class Vae(ImageSettings):
         """Raises an InputError for the first setting that cannot work."""
         super().check()
         self.refinement.check()
-        if self.likelihood not in LIKELIHOODS:
-            raise InputError(f"expected --likelihood of {', '.join(LIKELIHOODS)}, got {self.likelihood!r}")
-        binary, grey = LIKELIHOODS[self.likelihood].binary, self.images.treatment == "grey"
-        if grey and binary:
-            raise InputError(
-                f"a {self.likelihood} likelihood needs binary pixels and --pixels grey has none: binarise with "
-                "--pixels dynamic or static, or choose --likelihood continuous-bernoulli, gaussian, "
-                "squared-error, discretised-logistic or soft-bernoulli"
-            )
-        if not grey and not binary:
-            raise InputError(f"--likelihood {self.likelihood} is for grey pixels: add --pixels grey")
+        check_likelihood(self.likelihood, self.images)
         hidden, channels = (
             (("--hidden", size) for size in self.hidden),
             (("--channels", size) for size in self.channels),
@@ -96,7 +79,7 @@ class Vae(ImageSettings):
 
     def plain(self, images: Images) -> VAE:
         """The model whose q is the encoder's."""
-        activation, likelihood = getattr(F, self.activation), self._likelihood(images)
+        activation, likelihood = getattr(F, self.activation), likelihood_of(self.likelihood, images)
         family = posteriors.parse(self.posterior)
         if self.network == "mlp":
             return vae.mlp(math.prod(images.shape), self.hidden, self.latent, activation, likelihood, family)
@@ -104,13 +87,3 @@ class Vae(ImageSettings):
             return vae.conv(images.shape, self.channels, self.latent, activation, likelihood, family)
         except ValueError as error:
             raise InputError(f"--channels {self.channels}: {error}") from error
-
-    def _likelihood(self, images: Images) -> Likelihood:
-        """With the levels of these images where it counts them."""
-        likelihood = LIKELIHOODS[self.likelihood]
-        if not isinstance(likelihood, DiscretisedLogisticLikelihood):
-            return likelihood
-        try:
-            return DiscretisedLogisticLikelihood.of(images.train)
-        except ValueError as error:
-            raise InputError(f"--likelihood {self.likelihood}: {error}") from error

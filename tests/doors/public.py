@@ -19,7 +19,7 @@ from jensen.core import (
 )
 from jensen.core.flows import spectral
 from jensen.core.models import classifier
-from jensen.core.models.latent import sbn, vae
+from jensen.core.models.latent import hvae, sbn, vae
 from jensen.core.models.quantised import codebook, kmeans, paths, usage
 from jensen.core.nn import (
     batch_norm,
@@ -55,8 +55,8 @@ PACKAGES = (
 )
 MODULES = (
     keys, trees, minibatch, spelling, linear, mlp, conv, convnet, pooling, windows, batch_norm,
-    layer_norm, rms_norm, group_norm, dropout, residual, initial, classifier, vae, sbn, codebook, kmeans, paths, usage,
-    baselines, catalogue,
+    layer_norm, rms_norm, group_norm, dropout, residual, initial, classifier, hvae, vae, sbn, codebook, kmeans, paths,
+    usage, baselines, catalogue,
     svgd, semi_amortised, iterative, spectral,
 )  # fmt: skip
 RECORDS = (

@@ -14,20 +14,18 @@ layer i + 1, that of the decoder back, and layer 0 is the data. The mean has no 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import keys
 from jensen.core.checks import check_count, check_dtype, check_floating, check_key, check_sizes
-from jensen.core.contracts import Key, Noise
+from jensen.core.contracts import Key
 from jensen.core.distributions import Bernoulli, Given, Hierarchical, LinearBernoulli
-from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.models.latent.data import check_data, check_rows, check_training_data
 from jensen.core.models.latent.likelihoods import BERNOULLI
+from jensen.core.models.latent.top_down import TopDown
 from jensen.core.nn import mlp
 from jensen.core.nn.initial import he, xavier
 from jensen.core.trees import Params, check_keys
@@ -80,7 +78,7 @@ class SBN:
         above = [(Given(encoder[str(i)], _beside), self.units) for i in range(1, self.layers)]
         return Hierarchical.of((first, self.units), *above)
 
-    def prior(self, params: Params, n: int, /) -> "Bernoulli | TopDown":
+    def prior(self, params: Params, n: int, /) -> Bernoulli | TopDown:
         """p(z): a Bernoulli with logits (n, units), of several layers from the top one down."""
         decoder = self._networks(params, "decoder", "prior")
         top = Bernoulli(decoder["prior"].expand(check_count("n", n, 0), -1))
@@ -122,36 +120,6 @@ class SBN:
         layers = f"{self.layers} layers of {self.units} units are side by side"
         check_floating("z", z, f"... n {self.latent}", layers)
         check_dtype("z", z, self._networks(params, "decoder", "prior")["prior"], "the parameters")
-
-
-class TopDown(NamedTuple):
-    """p(zL) ... p(z1 | z2) over z = (z1, ..., zL): a `Hierarchical` of layers of one width, its first layer last.
-
-    Support       {0, 1}^d
-    Noise         that of (zL, ..., z1), uniform, (s, n, units) each
-    Closed forms  none
-    """
-
-    chain: Hierarchical  # over (zL, ..., z1)
-
-    reparameterised = False
-    sample_and_log_prob = sample_then_log_prob
-
-    def noise(self, key: Key, s: int, /) -> tuple[Noise, ...]:
-        """The chain's noise."""
-        return self.chain.noise(key, s)
-
-    def sample(self, noise: tuple[Noise, ...], /) -> Float[Tensor, "s n d"]:
-        """zL, then each layer given that above it; not reparameterised."""
-        return self._reversed(self.chain.sample(noise))
-
-    def log_prob(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:
-        """log p(zL) + ... + log p(z1 | z2) in nats per datum: (s, n, d) -> (s, n)."""
-        return self.chain.log_prob(self._reversed(z))
-
-    def _reversed(self, z: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
-        """The layers in the other order."""
-        return torch.cat(z.chunk(len(self.chain.layers), -1)[::-1], -1)
 
 
 def build(data: int, units: int = 200, layers: int = 1, hidden: Sequence[int] = ()) -> SBN:

@@ -52,7 +52,7 @@ def forward(particles: Tensor, scores: Tensor, bandwidth: Tensor, imq: bool) -> 
     dtype, acc = accumulator(particles, scores)
     out = torch.empty(m, d, dtype=dtype, device=particles.device)
     if out.numel():
-        blocks = tile(d)
+        blocks = tile(d, acc)
         with on(particles):
             _forward[grid(m, blocks["BLOCK_I"])](
                 particles.contiguous(), scores.contiguous(), bandwidth.contiguous(), out, m, d,
@@ -61,8 +61,11 @@ def forward(particles: Tensor, scores: Tensor, bandwidth: Tensor, imq: bool) -> 
     return out
 
 
-def tile(d: int) -> dict[str, int]:
-    """All d columns at once, and fewer particles the more of them there are."""
+def tile(d: int, acc: tl.dtype) -> dict[str, int]:
+    """All d columns at once; fewer particles the more of them there are, and fewer in float64."""
     columns = max(16, triton.next_power_of_2(d))
+    if acc == tl.float64:
+        columns = max(32, columns)
+        return {"BLOCK_I": 16, "BLOCK_J": 16, "BLOCK_D": columns, "num_warps": columns // 16}
     side = 32 if columns <= 64 else 16
     return {"BLOCK_I": side, "BLOCK_J": side, "BLOCK_D": columns, "num_warps": 4 if columns <= 32 else 8}

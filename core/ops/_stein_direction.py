@@ -13,6 +13,7 @@ from jensen.core.operation import differentiable, launch, over_batch, uses_kerne
 
 CHUNK = 2**20  # kernel values at once
 EXACT = "donot_use_mm_for_euclid_dist"  # a difference of large squares would lose near pairs
+WIDEST = 1024  # bytes of a particle in a kernel, whose tiles do not fit on a processor beyond; products are fast there
 MEDIAN_OF = 2048  # particles at most, for the median heuristic
 
 
@@ -77,12 +78,16 @@ def _rows(some: Tensor, particles: Tensor, scores: Tensor, bandwidth: Tensor, im
 def _forward(particles: Tensor, scores: Tensor, bandwidth: Tensor, imq: bool) -> Tensor:
     if particles.ndim > 2 or scores.ndim > 2 or bandwidth.ndim > 0:
         return over_batch(lambda x, g, h: _forward(x, g, h, imq), (2, 2, 0), particles, scores, bandwidth)
-    if uses_kernel(particles):
+    if uses_kernel(particles) and _fits(particles, scores):
         return launch("stein_direction")(particles, scores, bandwidth, imq)
     if not len(particles):
         return at_least_float32(particles)
     size = max(1, CHUNK // len(particles))
     return torch.cat([_rows(part, particles, scores, bandwidth, imq) for part in particles.split(size)])
+
+
+def _fits(*tensors: Tensor) -> bool:
+    return max(at_least_float32(t[:0]).itemsize for t in tensors) * tensors[0].shape[-1] <= WIDEST
 
 
 def _fake(particles: Tensor, scores: Tensor, bandwidth: Tensor, imq: bool) -> Tensor:

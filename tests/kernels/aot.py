@@ -29,15 +29,16 @@ KL = {"TERMS": 9, "NEED_LOC": True, "NEED_Q_SCALE": True, "NEED_P_SCALE": True}
 
 
 class Kernel(NamedTuple):
-    """A kernel's runtime arguments by type ("p" a float32 pointer, "h" a bfloat16 one), and its constants."""
+    """A kernel's runtime arguments by type ("p", "h" and "d" pointers to 32, 16 and 64 bits), and its constants."""
 
     name: str
     types: str
     constants: dict
 
 
-TYPES = {"p": "*fp32", "h": "*bf16", "k": "*i64", "i": "i32", "l": "i64", "f": "fp32"}
-ACC = {"ACC": triton.language.float32}
+FLOAT, DOUBLE = triton.language.float32, triton.language.float64
+TYPES = {"p": "*fp32", "h": "*bf16", "d": "*fp64", "k": "*i64", "i": "i32", "l": "i64", "f": "fp32"}
+ACC = {"ACC": FLOAT}
 KERNELS = [
     Kernel("normal_log_prob._forward", "hpppiiiiif", {**ROWS, **TILE}),
     Kernel("normal_log_prob._forward", "hpppllllif", {**ROWS, **TILE, "ROW": triton.language.int64}),
@@ -56,8 +57,17 @@ KERNELS = [
     Kernel("importance._forward", "pppppii", {**ACC, "BLOCK_S": 16, "BLOCK_N": 64}),
     Kernel("nearest_code._forward", "ppkiii", {**ACC, **nearest_code.BLOCKS}),
     *(
-        Kernel("stein_direction._forward", "ppppii", {**ACC, "IMQ": imq, **stein_direction.tile(d)})
-        for imq, d in ((False, 16), (True, 32), (False, 64), (True, 128), (False, 256))
+        Kernel("stein_direction._forward", types, {"ACC": acc, "IMQ": imq, **stein_direction.tile(d, acc)})
+        for types, acc, imq, d in (
+            ("ppppii", FLOAT, False, 16),
+            ("ppppii", FLOAT, True, 32),
+            ("ppppii", FLOAT, False, 64),
+            ("ppppii", FLOAT, True, 128),
+            ("ppppii", FLOAT, False, 256),
+            ("ddddii", DOUBLE, True, 16),
+            ("ddddii", DOUBLE, True, 64),
+            ("ddddii", DOUBLE, False, 128),
+        )
     ),
 ]
 

@@ -70,7 +70,7 @@ def test_nearest_code(n, c, d, path):
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "imq"])
-@pytest.mark.parametrize(("m", "d"), [(1, 1), (5, 3), (70, 20), (33, 65)])
+@pytest.mark.parametrize(("m", "d"), [(1, 1), (5, 3), (70, 20), (33, 65), (5, 512), (4, 600)])
 @pytest.mark.parametrize("path", ["triton", "reference"])
 def test_stein_direction_is_its_definition(kernel, m, d, path):
     """phi_i = mean_j k(x_j, x_i) s_j + grad_{x_j} k(x_j, x_i), the gradient by automatic differentiation."""
@@ -88,6 +88,17 @@ def test_stein_direction_is_its_definition(kernel, m, d, path):
         with ops.use(path):
             got = ops.stein_direction(x.to(dtype), score.to(dtype), kernel=kernel)
         torch.testing.assert_close(got.double(), expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize(("dtype", "widest"), [(torch.float16, 256), (torch.float32, 256), (torch.float64, 128)])
+def test_particles_too_wide_for_a_tile_take_plain_torch(dtype, widest, monkeypatch):
+    """`aot.KERNELS` has the widest tiles, which fit."""
+    kernel, launched = importlib.import_module("jensen.kernels.stein_direction"), []
+    monkeypatch.setattr(kernel, "forward", lambda x, *rest: launched.append(x.shape[-1]) or x.float().clone())
+    with ops.use("triton"):
+        for d in (widest, widest + 1):
+            ops.stein_direction(noise(1, 3, d).to(dtype), noise(2, 3, d).to(dtype))
+    assert launched == [widest]
 
 
 def test_the_median_bandwidth_is_the_median():

@@ -120,6 +120,17 @@ class Cdf(Distribution, Protocol):
 
 
 @runtime_checkable
+class Marginal(Cdf, Protocol):
+    """Independent components: log density, distribution function, and the slope of the log density in z, of each.
+
+    Of z (..., n, d), three tensors like it, in one pass. The first two are differentiable, the last is a constant. Like
+    `log_prob` it takes fields of more data axes, (n, k, d), for z (..., n, k, d).
+    """
+
+    def marginals(self, z: Event, /) -> tuple[Tensor, Tensor, Tensor]: ...
+
+
+@runtime_checkable
 class Characteristic(Distribution, Protocol):
     """E e^(i t z) of each component at t (s, n, d), complex; `distributions.characteristic` checks it."""
 

@@ -29,6 +29,8 @@ from jensen.core.distributions.shapes import noise_shape
 from jensen.core.distributions.uniform import inside
 from jensen.core.numerics import at_least_float32, log_sum_exp
 
+FEW = 8  # dimensions that are solved for one after another
+
 
 class Mixture(NamedTuple):
     """sum_k softmax(logits)_k times component k, one per datum: logits (n, k), the components' fields (n, k, ...).
@@ -43,8 +45,6 @@ class Mixture(NamedTuple):
 
     logits: Float[Tensor, "n k"]
     components: Distribution
-
-    sample_and_log_prob = sample_then_log_prob
 
     @property
     def reparameterised(self) -> bool:
@@ -66,13 +66,20 @@ class Mixture(NamedTuple):
         path is dz = -J^-1 dG, J = dG / dz, lower triangular.
         """
         self._check()
-        below = torch.softmax(at_least_float32(self.logits), -1).detach().cumsum(-1)[..., :-1]
-        choice = (inside(noise["choice"])[..., None] >= below).sum(-1)  # (s, n)
-        data = torch.arange(choice.shape[1], device=choice.device)
-        chosen = trees.map(lambda t: t[data, choice].flatten(0, 1), trees.stop(self.components))
-        z = chosen.sample(trees.map(lambda t: t.flatten(0, 1)[None], noise["component"]))
-        z = trees.map(lambda t: t[0].unflatten(0, choice.shape), z)
-        return z + self._path(z).to(z.dtype) if self.reparameterised else z
+        z = self._chosen(noise)
+        return z + self._path(*self._marginals(z)).to(z.dtype) if self.reparameterised else z
+
+    def sample_and_log_prob(self, noise: Noise, /) -> tuple[Event, Float[Tensor, "s n"]]:
+        """The sample of this noise and its log density, in nats per datum; of `Marginal` components in one pass."""
+        if not can(self.components, Marginal):
+            return sample_then_log_prob(self, noise)
+        self._check()
+        z = self._chosen(noise)
+        log_p, below, slope = self._marginals(z)
+        path = self._path(log_p, below, slope)
+        joint = torch.log_softmax(at_least_float32(self.logits), -1) + log_p.sum(-1)
+        pull = (torch.softmax(joint.detach(), -1)[..., None] * slope).sum(2)
+        return z + path.to(z.dtype), log_sum_exp(joint, -1) + (pull * path).sum(-1)
 
     def strata(self, noise: Noise, /) -> tuple[Event, Float[Tensor, "n k"]]:
         """Samples of every component, (s, n, k, *event), and their weights: E f = sum_k weights_k E f(z_k).
@@ -105,9 +112,30 @@ class Mixture(NamedTuple):
         means = vmap(lambda q: q.mean(), in_dims=1, out_dims=1)(self.components)
         return trees.map(lambda t: (weights.reshape(*weights.shape, *[1] * (t.ndim - 2)) * t).sum(1), means)
 
-    def _path(self, z: Tensor) -> Tensor:
+    def _chosen(self, noise: Noise) -> Event:
+        """The sample, without a gradient."""
+        below = torch.softmax(at_least_float32(self.logits), -1).detach().cumsum(-1)[..., :-1]
+        choice = (inside(noise["choice"])[..., None] >= below).sum(-1)  # (s, n)
+        data = torch.arange(choice.shape[1], device=choice.device)
+        chosen = trees.map(lambda t: t[data, choice].flatten(0, 1), trees.stop(self.components))
+        z = chosen.sample(trees.map(lambda t: t.flatten(0, 1)[None], noise["component"]))
+        return trees.map(lambda t: t[0].unflatten(0, choice.shape), z)
+
+    def _marginals(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Those of `contracts.Marginal` of every component, (s, n, k, d); of others each dimension is a row."""
+        z, components = z[:, :, None].expand(-1, -1, self.logits.shape[-1], -1), self.components
+        if can(components, Marginal):
+            return components.marginals(z)
+        rows = trees.map(lambda t: t.flatten().unsqueeze(-1), components)
+
+        def each(f: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
+            return f(z.flatten(1).unsqueeze(-1)).reshape(z.shape)
+
+        log_p, pull, *_ = vjp(lambda z: each(rows.log_prob, z), z)
+        return log_p, each(rows.cdf, z), pull(torch.ones_like(log_p))[0].detach().to(log_p.dtype)
+
+    def _path(self, log_p: Tensor, below: Tensor, slope: Tensor) -> Tensor:
         """0, with the implicit gradient."""
-        log_p, below, slope = _marginals(self.components, z[:, :, None].expand(-1, -1, self.logits.shape[-1], -1))
         log_weights = torch.log_softmax(at_least_float32(self.logits), -1)[..., None]
         log_weights = log_weights + F.pad(log_p[..., :-1].cumsum(-1), (1, 0))
         weights, fixed = torch.softmax(log_weights.detach(), 2), below.detach()
@@ -115,10 +143,7 @@ class Mixture(NamedTuple):
         density = (weights * log_p.detach().exp()).sum(2)
         level = (weights * below + excess * log_weights).sum(2)  # of the right slopes
         moved = level.detach() - level
-        if z.shape[-1] == 1:
-            return moved / density
-        jacobian = torch.diagonal_scatter(excess.mT @ slope, density, dim1=-2, dim2=-1)
-        return torch.linalg.solve_triangular(jacobian, moved[..., None], upper=False)[..., 0]
+        return _solved(excess, slope, density, moved)
 
     def _check(self) -> None:
         check_floating("logits", self.logits, "n k", "one row per datum")
@@ -130,19 +155,19 @@ class Mixture(NamedTuple):
                 )
 
 
-def _marginals(components: Distribution, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Those of `contracts.Marginal`, (s, n, k, d); of others each dimension of a component is a row of its own."""
-    if can(components, Marginal):
-        return components.marginals(z)
-    rows = trees.map(lambda t: t.flatten().unsqueeze(-1), components)
-
-    def each(f: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
-        return f(z.flatten(1).unsqueeze(-1)).reshape(z.shape)
-
-    log_p, pull, *_ = vjp(lambda z: each(rows.log_prob, z), z)
-    return log_p, each(rows.cdf, z), pull(torch.ones_like(log_p))[0].detach().to(log_p.dtype)
-
-
 def _samples(components: Distribution, noise: Noise) -> Event:
     """Of every component, (s, n, k, *event)."""
     return vmap(lambda q: q.sample(noise), in_dims=1, out_dims=2)(components)
+
+
+def _solved(excess: Tensor, slope: Tensor, density: Tensor, moved: Tensor) -> Tensor:
+    """J^-1 moved, with J_ij = sum_k excess_ki slope_kj below the diagonal and density_i on it; `moved` (s, n, d)."""
+    d = moved.shape[-1]
+    if d > FEW:
+        jacobian = torch.diagonal_scatter(excess.mT @ slope, density, dim1=-2, dim2=-1)
+        return torch.linalg.solve_triangular(jacobian, moved[..., None], upper=False)[..., 0]
+    path, before = [], torch.zeros_like(excess[..., 0])
+    for i in range(d):
+        path.append((moved[..., i] - (excess[..., i] * before).sum(-1)) / density[..., i])
+        before = before + slope[..., i] * path[i][..., None]
+    return torch.stack(path, -1)

@@ -6,8 +6,8 @@ Of discrete distributions a quantile is the least value whose cdf reaches it, an
 import torch
 from torch import Tensor
 
-from jensen.core import keys
-from jensen.core.contracts import Cdf
+from jensen.core import keys, trees
+from jensen.core.contracts import Cdf, Marginal
 from jensen.core.distributions import Exponential, Laplace, Logistic
 from jensen.laws._law import law, spoiled
 from jensen.laws.assertions import mean_is_exact
@@ -90,3 +90,23 @@ def the_cdf_rises_by_the_density(q: Cdf) -> None:
         step = STEP * (z[5] - z[2])
         rise = (q.cdf(z + step) - q.cdf(z - step)) / (2 * step)
     torch.testing.assert_close(torch.log(rise).sum(-1), q.log_prob(z), rtol=1e-5, atol=1e-4)
+
+
+@law(
+    "distribution",
+    needs=Marginal,
+    planted=lambda: [
+        spoiled(LOGISTIC, marginals=lambda q, z: (*Logistic.marginals(q, z)[:2], -Logistic.marginals(q, z)[2])),
+        spoiled(LOGISTIC, marginals=lambda q, z: (q.cdf(z).log(), *Logistic.marginals(q, z)[1:])),
+    ],
+)
+def marginals_are_those_of_the_components(q: Marginal) -> None:
+    """log densities that sum to log_prob, the cdf, and the log density's slope in z; of one more data axis the same."""
+    z = q.sample(q.noise(KEY, 4))
+    log_p, below, slope = q.marginals(z)
+    torch.testing.assert_close(log_p.sum(-1), q.log_prob(z), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(below, q.cdf(z), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(slope, torch.func.grad(lambda z: q.log_prob(z).sum())(z), rtol=1e-9, atol=1e-9)
+    several = trees.map(lambda t: torch.stack([t, t], 1), q)
+    for one, more in zip((log_p, below, slope), several.marginals(torch.stack([z, z], 2)), strict=True):
+        torch.testing.assert_close(more[:, :, 1], one, rtol=1e-9, atol=1e-9)

@@ -8,7 +8,7 @@ import torch
 from torch.func import grad
 
 from jensen.core import keys, trees
-from jensen.core.nn import mlp
+from jensen.core.nn import batch_norm, mlp
 from jensen.experiments.data.batches import Epochs, Streams
 from jensen.experiments.run.folder import RunFolder
 from jensen.experiments.run.loop import Loop, Watch, fit
@@ -135,6 +135,23 @@ class Codebook(Regression):
         return -torch.cdist(batch + params["model"]["shift"], state["codes"]).amin(-1)
 
 
+class Normed(Regression):
+    """Points after batch normalisation, whose running statistics are state, by which held-out points are scored."""
+
+    def init(self, key, data):
+        params, running = batch_norm.init(data.shape[1])
+        return {"model": params}, {"running": running}
+
+    def loss(self, params, state, batch, key, weights):
+        y, running = batch_norm.apply(params["model"], state["running"], batch["data"], training=True)
+        error = (y - batch["data"]).square().sum(-1)
+        return Out(error.mean(), {"error": error}, {"running": running})
+
+    def score(self, params, state, batch, key):
+        y, _ = batch_norm.apply(params["model"], state["running"], batch, training=False)
+        return -(y - batch).square().sum(-1)
+
+
 class Both(Regression):
     """Two streams with epochs of their own, and an SGD whose first update keeps nothing."""
 
@@ -152,7 +169,7 @@ class Both(Regression):
         return Out(parts[0].loss + parts[1].loss, {"few": parts[0].terms["error"], "many": parts[1].terms["error"]}, {})
 
 
-PROGRAMS = {"regression": Regression, "gan": Gan, "codebook": Codebook, "streams": Both}
+PROGRAMS = {"regression": Regression, "gan": Gan, "codebook": Codebook, "normed": Normed, "streams": Both}
 
 
 class StopError(Exception):

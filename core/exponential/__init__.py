@@ -34,6 +34,7 @@ from jensen.core.exponential.pairs import BetaBernoulli, DirichletCategorical, G
 from jensen.core.exponential.pairs_of_normals import NormalInverseGamma, NormalNormal, NormalWishart
 from jensen.core.exponential.shares import BetaFamily, ContinuousBernoulliFamily, DirichletFamily
 from jensen.core.exponential.table import family
+from jensen.core.exponential.truncated import TruncatedNormalFamily
 from jensen.core.exponential.wisharts import WishartFamily
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "NormalWishart",
     "ParetoFamily",
     "PoissonFamily",
+    "TruncatedNormalFamily",
     "VonMisesFisherFamily",
     "WishartFamily",
     "bregman",

@@ -25,6 +25,7 @@ from jensen.core.distributions import (
     NegativeBinomial,
     Pareto,
     Poisson,
+    TruncatedNormal,
     VonMisesFisher,
     Wishart,
 )
@@ -47,6 +48,7 @@ from jensen.core.exponential.gammas import (
 from jensen.core.exponential.known import LaplaceFamily, ParetoFamily
 from jensen.core.exponential.normals import DiagNormalFamily, FullNormalFamily, LogNormalFamily
 from jensen.core.exponential.shares import BetaFamily, ContinuousBernoulliFamily, DirichletFamily
+from jensen.core.exponential.truncated import TruncatedNormalFamily
 from jensen.core.exponential.wisharts import WishartFamily
 
 FAMILIES: dict[type, Callable[[Any], ExponentialFamily]] = {
@@ -69,6 +71,7 @@ FAMILIES: dict[type, Callable[[Any], ExponentialFamily]] = {
     NegativeBinomial: lambda q: NegativeBinomialFamily(q.total_count),
     Pareto: lambda q: ParetoFamily(q.scale),
     Poisson: lambda q: PoissonFamily(),
+    TruncatedNormal: lambda q: TruncatedNormalFamily(q.low, q.high),
     VonMisesFisher: lambda q: VonMisesFisherFamily(),
     Wishart: lambda q: WishartFamily(),
 }

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from scipy import special
+from scipy import special, stats
 from torch import Tensor
 from torch.func import grad, vmap
 
@@ -22,7 +22,7 @@ from jensen.core.distributions import (
     Pareto,
     Poisson,
 )
-from jensen.core.exponential import GammaFamily
+from jensen.core.exponential import GammaFamily, TruncatedNormalFamily
 from jensen.core.numerics import newton
 from jensen.core.numerics.digamma_roots import inverse_digamma, inverse_digamma_rest
 from jensen.core.trees import Static
@@ -100,6 +100,22 @@ def test_means_come_back_at_extreme_concentrations(concentration):
         found = family.from_mean(exponential.mean_parameters(family, family.natural(q)))
         for field, again in zip(q, found, strict=True):
             torch.testing.assert_close(again, field, rtol=1e-8 * max(1.0, concentration / 10), atol=0)
+
+
+def test_truncated_normals_by_their_moments():
+    """Of draws from two kinds of ends, the fit has scipy's moments; a variance above the uniform's has no member."""
+    ends = column(0.0, -1.0), column(1.0, torch.inf)
+    family = TruncatedNormalFamily(*ends)
+    mean, deviation = column(0.3, 0.5), column(0.2, 1.2)
+    q = family.from_mean({"z": mean, "square": mean.square() + deviation.square()})
+    for j in range(2):
+        loc, scale = q.loc[0, j].item(), q.log_scale[0, j].exp().item()
+        low, high = ((end[0, j].item() - loc) / scale for end in ends)
+        exact = stats.truncnorm(low, high, loc, scale)
+        assert exact.mean() == pytest.approx(mean[0, j].item(), abs=1e-9)
+        assert exact.std() == pytest.approx(deviation[0, j].item(), abs=1e-8)
+    with pytest.raises(ValueError, match="moments of a normal between these ends"):
+        family.from_mean({"z": column(0.5, 0.5), "square": column(0.4, 2.0)})
 
 
 def test_single_precision_stays():

@@ -23,6 +23,7 @@ from jensen.core.distributions import (
     NegativeBinomial,
     Pareto,
     Poisson,
+    TruncatedNormal,
     VonMisesFisher,
     Wishart,
 )
@@ -43,7 +44,7 @@ MEMBERS = (
     ChiSquared(ONES), ContinuousBernoulli(ZEROS), NORMAL, Dirichlet(ONES), Exponential(ONES),
     FullNormal.from_diagonal(NORMAL), GAMMA, Geometric(ZEROS), InverseGamma(3 * ONES, ONES), Laplace(ZEROS, ZEROS),
     LogNormal(ZEROS, ZEROS), Multinomial(ZEROS, Static(3)), NegativeBinomial(ONES, ZEROS), Pareto(ONES, 3 * ONES),
-    Poisson(ONES), VonMisesFisher(ONES, ONES[:, :1]),
+    Poisson(ONES), TruncatedNormal(ZEROS, ZEROS, -ONES, ONES), VonMisesFisher(ONES, ONES[:, :1]),
     Wishart(3 * ONES[:, 0], ZEROS, torch.zeros(N, D, D)),
 )  # fmt: skip
 WITHOUT_KL = NegativeBinomial(ONES, ZEROS)

@@ -5,7 +5,15 @@ import signal
 
 import pytest
 
-from jensen.experiments.claims import bounds, discrete_estimators, gradient_variance, probability, stability
+from jensen.experiments.claims import (
+    bounds,
+    discrete_estimators,
+    family_ladder,
+    gradient_variance,
+    posteriors,
+    probability,
+    stability,
+)
 from jensen.experiments.run import session
 from jensen.experiments.run.errors import InterruptError
 
@@ -16,6 +24,8 @@ SCRIPTS = [
     (discrete_estimators, "options"),
     (probability, "measure"),
     (stability, "measure"),
+    (posteriors, "targets"),
+    (family_ladder, "options"),
 ]
 
 

@@ -8,7 +8,7 @@ from jensen.experiments.claims import family_ladder
 from jensen.experiments.claims.family_ladder import Left, Outcome, Settings, options, run, table, table_of_steps
 
 SMALL = {
-    "families": ("diag", "planar(2, context=4)"), "seeds": 2, "steps": 20, "hidden": (8,), "images": 3, "fit_steps": 20,
+    "families": ("diag", "planar(2, context=4)"), "seeds": 2, "steps": 4, "hidden": (8,), "images": 3, "fit_steps": 4,
     "refine": (0, 2), "compile": False,
 }  # fmt: skip
 

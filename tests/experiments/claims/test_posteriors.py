@@ -15,7 +15,7 @@ from jensen.experiments.claims.posteriors import Fitted, Settings, fitted, table
 from jensen.laws.oracles import TwoMoons
 
 KEY = keys.key(5)
-FEW = Settings(steps=150, samples=8, draws=2000, lr=0.05)
+FEW = Settings(steps=80, samples=8, draws=2000, lr=0.1)
 BANANA, FUNNEL, MOONS, RING, *_ = TARGETS = targets()
 
 
@@ -49,9 +49,9 @@ def test_the_gap_of_a_mean_field_on_a_correlated_normal_is_its_closed_form():
     precision = torch.linalg.inv(0.9 ** (place[:, None] - place).abs())
     exact = 0.5 * (precision.diagonal().log().sum() - precision.logdet()).item()
     diag, _ = fitted(correlated(), "diag", POSTERIORS["diag"], FEW)
-    assert diag.gap == pytest.approx(exact, abs=5 * diag.error + 0.02 * exact)
+    assert diag.gap == pytest.approx(exact, abs=5 * diag.error + 0.05 * exact)
     full, z = fitted(correlated(), "full", POSTERIORS["full"], FEW)
-    assert full.gap < 0.2 * exact
+    assert full.gap < 0.3 * exact
     assert z.shape == (2000, 2)
 
 
@@ -69,7 +69,7 @@ def test_the_forward_fit_has_the_targets_moments_and_draws():
 
 
 def test_bounds_are_on_their_side_and_importance_sampling_follows_the_evidence():
-    below, above, narrow, wide = directions(40, 150, KEY)
+    below, above, narrow, wide = directions(40, 60, KEY)
     assert below.mean_error < -0.1
     assert above.mean_error > 0.1
     assert wide.rms < 0.5 * below.rms

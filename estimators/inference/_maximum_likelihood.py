@@ -66,8 +66,8 @@ def maximum_likelihood(
 ) -> MaximumLikelihood:
     """The local maximum of a log likelihood from a start (n, d), for each datum by itself.
 
-    log_p: theta (s, n, *event) -> (s, n), the log likelihood in nats, summed over observations. With a bijection, such as
-    bijections.Positive(), theta is in its set; no Jacobian is part of the likelihood, so that the maximum is that in
+    log_p: theta (s, n, *event) -> (s, n), the log likelihood in nats, summed over observations. With a bijection, such
+    as bijections.Positive(), theta is in its set; no Jacobian is part of the likelihood, so that the maximum is that in
     any coordinates. ValueError where no datum reaches a maximum with a positive definite information in `steps`.
     """
     _, u, bijection = in_real_coordinates(log_p, "start", start, bijection)

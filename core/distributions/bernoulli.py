@@ -27,8 +27,8 @@ class Bernoulli(NamedTuple):
     Support       {0, 1}^d; in [0, 1], beyond which it reaches by `bijections.simplex.slack`, log_prob is minus a
                   cross-entropy, which relaxations differentiate
     Noise         uniform, (s, n, d)
-    Closed forms  mean, entropy, KL by dimension, Renyi and alpha divergences, transport, weak
-                  derivatives; enumerable, relaxable by a temperature
+    Closed forms  mean, entropy, KL by dimension, Renyi and alpha divergences, transport, weak derivatives, log mgf and
+                  characteristic function, powers; enumerable, relaxable by a temperature
     """
 
     logits: Float[Tensor, "*n d"]

@@ -31,7 +31,7 @@ class Beta(NamedTuple):
     Support       (0, 1)^d; at 0 and 1 log_prob is its limit, which may be -inf or inf; at the type's numbers next to
                   them that of all nearer to the edge, see `edge_cells`
     Noise         uniform, (s, n, d, 2)
-    Closed forms  mean, entropy, KL by dimension, cdf and quantile
+    Closed forms  mean, entropy, KL by dimension, cdf and quantile, log mgf and characteristic function, powers
     """
 
     concentration1: Float[Tensor, "*n d"]

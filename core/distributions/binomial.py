@@ -31,7 +31,8 @@ class Binomial(NamedTuple):
 
     Support       {0, ..., N}^d
     Noise         uniform in float64, (s, n, d)
-    Closed forms  mean, entropy (by all N + 1 masses), KL by dimension, cdf and quantile; enumerable
+    Closed forms  mean, entropy (by all N + 1 masses), KL by dimension, cdf and quantile, log mgf and characteristic
+                  function; enumerable
     """
 
     logits: Float[Tensor, "*n d"]

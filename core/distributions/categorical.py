@@ -27,8 +27,8 @@ class Categorical(NamedTuple):
     Support       one-hot values, (s, n, d, k), or for log_prob their indices, (s, n, d); elsewhere on the simplex, by
                   the rule of `bijections.Simplex.contains`, it is minus a cross-entropy, differentiable in relaxations
     Noise         uniform, (s, n, d, k)
-    Closed forms  mean, entropy, KL by dimension, Renyi and alpha divergences, transport; enumerable,
-                  relaxable by a temperature
+    Closed forms  mean, entropy, KL by dimension, Renyi and alpha divergences, transport, powers; enumerable, relaxable
+                  by a temperature
     """
 
     logits: Float[Tensor, "*n d k"]

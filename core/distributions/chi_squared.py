@@ -24,7 +24,7 @@ class ChiSquared(NamedTuple):
 
     Support       z > 0; at its edge log_prob is as the gamma's
     Noise         uniform, (s, n, d)
-    Closed forms  mean, entropy, KL by dimension, cdf and quantile
+    Closed forms  mean, entropy, KL by dimension, cdf and quantile, log mgf and characteristic function, powers
     """
 
     df: Float[Tensor, "*n d"]

@@ -29,7 +29,7 @@ class ContinuousBernoulli(NamedTuple):
 
     Support       [0, 1]^d, with its edge
     Noise         uniform, (s, n, d)
-    Closed forms  mean, entropy, KL by dimension, cdf and quantile
+    Closed forms  mean, entropy, KL by dimension, cdf and quantile, log mgf and characteristic function, powers
     """
 
     logits: Float[Tensor, "*n d"]

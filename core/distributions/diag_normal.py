@@ -30,8 +30,8 @@ class DiagNormal(NamedTuple):
 
     Support       R^d
     Noise         standard normal, (s, n, d)
-    Closed forms  mean, entropy, KL by dimension, Renyi and alpha divergences, transport, weak derivatives,
-                  cdf and quantile
+    Closed forms  mean, entropy, KL by dimension, Renyi and alpha divergences, transport, weak derivatives, cdf and
+                  quantile, log mgf and characteristic function, powers
     """
 
     loc: Float[Tensor, "*n d"]

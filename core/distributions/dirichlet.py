@@ -36,7 +36,7 @@ class Dirichlet(NamedTuple):
                   log_prob is its limit, which may be -inf or inf; at the type's least normal number that of all below
                   it, see `edge_cells`
     Noise         uniform, (s, n, k)
-    Closed forms  mean, entropy, KL
+    Closed forms  mean, entropy, KL, powers
     """
 
     concentration: Float[Tensor, "*n k"]

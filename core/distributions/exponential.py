@@ -26,7 +26,7 @@ class Exponential(NamedTuple):
 
     Support       z > 0; at 0 log_prob is its limit, log b
     Noise         uniform, (s, n, d)
-    Closed forms  mean, entropy, KL by dimension, cdf and quantile
+    Closed forms  mean, entropy, KL by dimension, cdf and quantile, log mgf and characteristic function, powers
     """
 
     rate: Float[Tensor, "*n d"]

@@ -27,7 +27,7 @@ class FullNormal(NamedTuple):
 
     Support       R^d
     Noise         standard normal, (s, n, d)
-    Closed forms  mean, entropy, KL
+    Closed forms  mean, entropy, KL, powers
     """
 
     loc: Float[Tensor, "n d"]

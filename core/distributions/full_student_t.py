@@ -30,7 +30,7 @@ class FullStudentT(NamedTuple):
 
     Support       R^d
     Noise         uniform, (s, n, d + 1)
-    Closed forms  mean, entropy
+    Closed forms  mean, entropy, powers
     """
 
     df: Float[Tensor, " n"]

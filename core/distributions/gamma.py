@@ -38,7 +38,7 @@ class Gamma(NamedTuple):
     Support       z > 0; at 0 log_prob is its limit, which may be -inf or inf; at the type's least normal number that
                   of all below it, see `edge_cells`
     Noise         uniform, (s, n, d)
-    Closed forms  mean, entropy, KL by dimension, cdf and quantile
+    Closed forms  mean, entropy, KL by dimension, cdf and quantile, log mgf and characteristic function, powers
     """
 
     concentration: Float[Tensor, "*n d"]

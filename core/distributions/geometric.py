@@ -27,7 +27,7 @@ class Geometric(NamedTuple):
 
     Support       whole numbers z >= 0
     Noise         uniform in float64, (s, n, d)
-    Closed forms  mean, entropy, KL by dimension, cdf and quantile
+    Closed forms  mean, entropy, KL by dimension, cdf and quantile, log mgf and characteristic function, powers
     """
 
     logits: Float[Tensor, "*n d"]

@@ -27,7 +27,7 @@ class Uniform(NamedTuple):
 
     Support       [low, high], with its ends
     Noise         uniform, (s, n, d)
-    Closed forms  mean, entropy, KL by dimension, cdf and quantile
+    Closed forms  mean, entropy, KL by dimension, cdf and quantile, log mgf and characteristic function, powers
     """
 
     low: Float[Tensor, "*n d"]

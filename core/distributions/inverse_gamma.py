@@ -30,7 +30,7 @@ class InverseGamma(NamedTuple):
     Support       z > 0; at 0 log_prob is its limit, -inf; at the type's largest number that of all above it, see
                   `edge_cells`
     Noise         uniform, (s, n, d)
-    Closed forms  mean, entropy, KL by dimension, cdf and quantile
+    Closed forms  mean, entropy, KL by dimension, cdf and quantile, characteristic function, powers
     """
 
     concentration: Float[Tensor, "*n d"]

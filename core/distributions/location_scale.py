@@ -132,7 +132,7 @@ class Laplace(LocationScale):
 
     Support       R^d
     Noise         uniform, (s, n, d)
-    Closed forms  mean, entropy, KL by dimension, cdf and quantile
+    Closed forms  mean, entropy, KL by dimension, cdf and quantile, log mgf and characteristic function, powers
     """
 
     ENTROPY = 1 + math.log(2)
@@ -195,7 +195,7 @@ class Logistic(LocationScale):
 
     Support       R^d
     Noise         uniform, (s, n, d)
-    Closed forms  mean, entropy, cdf and quantile
+    Closed forms  mean, entropy, cdf and quantile, log mgf and characteristic function
     """
 
     ENTROPY = 2.0
@@ -241,7 +241,7 @@ class Cauchy(LocationScale):
 
     Support       R^d
     Noise         uniform, (s, n, d)
-    Closed forms  entropy, KL by dimension, cdf and quantile
+    Closed forms  entropy, KL by dimension, cdf and quantile, characteristic function, powers
     """
 
     ENTROPY = math.log(4 * math.pi)

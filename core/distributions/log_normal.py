@@ -28,7 +28,7 @@ class LogNormal(NamedTuple):
     Support       z > 0; at 0 log_prob is its limit, -inf; at the ends of the type's range that of all beyond them, see
                   `edge_cells`
     Noise         standard normal, (s, n, d)
-    Closed forms  mean, entropy, KL by dimension, cdf and quantile
+    Closed forms  mean, entropy, KL by dimension, cdf and quantile, characteristic function, powers
     """
 
     loc: Float[Tensor, "*n d"]

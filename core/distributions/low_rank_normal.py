@@ -27,7 +27,7 @@ class LowRankNormal(NamedTuple):
 
     Support       R^d
     Noise         standard normal, (s, n, d + r)
-    Closed forms  mean, entropy, KL
+    Closed forms  mean, entropy, KL, powers
     """
 
     loc: Float[Tensor, "n d"]

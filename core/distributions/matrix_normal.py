@@ -26,7 +26,7 @@ class MatrixNormal(NamedTuple):
 
     Support       matrices, (s, n, p, q)
     Noise         standard normal, (s, n, p, q)
-    Closed forms  mean, entropy, KL
+    Closed forms  mean, entropy, KL, powers
     """
 
     loc: Float[Tensor, "n p q"]

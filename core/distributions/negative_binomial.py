@@ -34,7 +34,7 @@ class NegativeBinomial(NamedTuple):
 
     Support       whole numbers z >= 0
     Noise         uniform in float64, (s, n, d, 2)
-    Closed forms  cdf and quantile
+    Closed forms  cdf and quantile, log mgf and characteristic function
     """
 
     total_count: Float[Tensor, "*n d"]

@@ -29,7 +29,7 @@ class Pareto(NamedTuple):
 
     Support       z > m; at m log_prob is its limit; at the type's largest number that of all above it, see `edge_cells`
     Noise         uniform, (s, n, d)
-    Closed forms  mean, entropy, KL by dimension, cdf and quantile
+    Closed forms  mean, entropy, KL by dimension, cdf and quantile, characteristic function, powers
     """
 
     scale: Float[Tensor, "*n d"]

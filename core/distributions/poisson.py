@@ -29,7 +29,8 @@ class Poisson(NamedTuple):
 
     Support       whole numbers z >= 0
     Noise         uniform in float64, (s, n, d)
-    Closed forms  KL by dimension, cdf and quantile; relaxed by arrivals (`relaxed`), and in the limit (`normal`)
+    Closed forms  KL by dimension, cdf and quantile, log mgf and characteristic function; relaxed by arrivals
+                  (`relaxed`), and in the limit (`normal`)
     """
 
     rate: Float[Tensor, "*n d"]

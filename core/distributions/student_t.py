@@ -35,7 +35,7 @@ class StudentT(NamedTuple):
 
     Support       R^d; at the type's largest numbers log_prob is that of all beyond, see `edge_cells`
     Noise         uniform, (s, n, d, 2)
-    Closed forms  mean, entropy, cdf and quantile
+    Closed forms  mean, entropy, cdf and quantile, characteristic function, powers
     """
 
     df: Float[Tensor, "*n d"]

@@ -31,7 +31,7 @@ class TruncatedNormal(NamedTuple):
 
     Support       (low, high)
     Noise         uniform, (s, n, d)
-    Closed forms  mean, entropy, cdf and quantile
+    Closed forms  mean, entropy, cdf and quantile, log mgf and characteristic function, powers
     """
 
     loc: Float[Tensor, "*n d"]

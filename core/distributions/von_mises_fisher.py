@@ -31,7 +31,7 @@ class VonMisesFisher(NamedTuple):
 
     Support       |z| = 1 by the rule of `bijections.Stereographic.contains`
     Noise         uniform, (s, n, d)
-    Closed forms  mean, entropy, KL (by quadrature, to rounding)
+    Closed forms  mean, entropy, KL (by quadrature, to rounding), powers
     """
 
     loc: Float[Tensor, "n d"]

@@ -8,6 +8,7 @@ import torch
 
 from jensen import laws
 from jensen.core import bounds
+from jensen.core.models.quantised import Fsq
 from jensen.laws._law import spoiled
 from jensen.laws.distributions import COINS, NORMAL
 
@@ -99,9 +100,10 @@ def test_expected_failures_are_named_right_or_the_nearest_is():
 def test_kinds_follow_from_methods_and_signatures():
     assert laws.kind_of(NORMAL) == "distribution"
     assert laws.kind_of(bounds.Sumo(1)) == "bound"
+    assert laws.kind_of(Fsq((3, 4))) == "quantiser"
     assert laws.kind_of(lambda log_w: log_w.mean(0)) == "bound"
     assert laws.kind_of(lambda log_p, q, noise=None, /: q) == "estimator"
-    with pytest.raises(TypeError, match="expected a distribution, flow, bound"):
+    with pytest.raises(TypeError, match="expected a distribution, exponential family, flow, bound"):
         laws.check(3)
     with pytest.raises(ValueError, match=r"expected an example for a flow, z \(s, n, d\)"):
         laws.check(lambda z: z, kind="flow")

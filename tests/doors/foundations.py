@@ -310,9 +310,9 @@ ROWS = {
     ),
     "quantised.GradientVq": door(GradientVq, size=6, commitment=also(0.25, -1.0), path="rotation", start="draw"),
     "quantised.ResidualVq": door(ResidualVq, vq=only(VQ, 6, Vq, FSQ), depth=2),
-    "quantised.Fsq": door(Fsq, levels=only((3, 4), (3, 1), (), 3, (2.5, 3))),
+    "quantised.Fsq": door(Fsq, levels=only((3, 4), (3, 1), (2,) * 63, (), 3, (2.5, 3))),
     "quantised.Lfq": door(
-        Lfq, bits=6, commitment=also(0.25, -1.0), entropy=also(0.1, -1.0), diversity=also(0.1, -1.0),
+        Lfq, bits=also(6, 64), commitment=also(0.25, -1.0), entropy=also(0.1, -1.0), diversity=also(0.1, -1.0),
         temperature=also(1.0, 0.0), groups=also(2, 4),
     ),
     "quantised.SoftVq": door(SoftVq, size=6, temperature=also(1.0, 0.0, torch.zeros(2)), start="draw"),

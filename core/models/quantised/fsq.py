@@ -10,7 +10,7 @@ from torch import Tensor
 from jensen.core.checks import check_key, check_sizes
 from jensen.core.contracts import Key
 from jensen.core.models.quantised.paths import straight_through
-from jensen.core.models.quantised.quantiser import Quantised, certain, check_codes, check_vectors
+from jensen.core.models.quantised.quantiser import Quantised, certain, check_codes, check_size, check_vectors
 from jensen.core.numerics import at_least_float32
 from jensen.core.trees import Params, Tree, check_keys
 
@@ -35,6 +35,7 @@ class Fsq:
         object.__setattr__(self, "levels", check_sizes("levels", self.levels, 2))
         if not self.levels:
             raise ValueError("expected levels, one number for each component of z, got none: pass one or more")
+        check_size("levels", self.size)
 
     @property
     def size(self) -> int:

@@ -12,7 +12,7 @@ from jensen.core.checks import check_count, check_key, check_number
 from jensen.core.contracts import Key
 from jensen.core.distributions import Bernoulli
 from jensen.core.models.quantised.paths import straight_through
-from jensen.core.models.quantised.quantiser import Quantised, certain, check_codes, check_vectors, per_datum
+from jensen.core.models.quantised.quantiser import Quantised, certain, check_codes, check_size, check_vectors, per_datum
 from jensen.core.numerics import at_least_float32
 from jensen.core.trees import Params, Tree, check_keys
 
@@ -43,7 +43,7 @@ class Lfq:
     groups: int = 1
 
     def __post_init__(self) -> None:
-        check_count("bits", self.bits)
+        check_size("bits", 2 ** check_count("bits", self.bits))
         for name in ("commitment", "entropy", "diversity"):
             check_number(name, getattr(self, name), "[0, inf)")
         check_number("temperature", self.temperature, "(0, inf)")

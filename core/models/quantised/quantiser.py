@@ -86,6 +86,12 @@ def check_codes(codes: Tensor, size: int | None = None) -> None:
         raise ValueError(f"expected codes from 0 to size - 1 = {size - 1}, got {found}: pass those of this quantiser")
 
 
+def check_size(name: str, size: int) -> None:
+    """Few enough codes for 64-bit whole numbers."""
+    if size > 2**62:
+        raise ValueError(f"expected {name} of 2^62 codes or fewer, got {size}: pass fewer, or quantise in groups")
+
+
 def check_temperature(temperature: float | Tensor) -> None:
     """A number above 0, or a 0-d tensor of a schedule, whose value is not read."""
     if not isinstance(temperature, Tensor):

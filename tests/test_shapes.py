@@ -28,7 +28,9 @@ with install_import_hook([*modules(jensen.core), *modules(jensen.estimators)], "
     from jensen.core.exponential.table import FAMILIES
     from jensen.core.models.latent import likelihoods, sbn, vae
     from jensen.core.models import quantised
-    from jensen.core.nn import convnet
+    from jensen.core.models import classifier
+    from jensen.core.nn import batch_norm, conv, convnet, dropout, group_norm, layer_norm, pooling, residual, rms_norm
+    from jensen.core.nn import windows
     from jensen.estimators import diagnostics, evidence, inference
     from jensen.estimators.evidence import importance
     from jensen.estimators import gradients as g
@@ -201,6 +203,22 @@ for layers in (
     q = Pushforward(normal, layers)
     q.log_prob(q.sample(q.noise(key, 4))), q.draw(key, 4), q.sample_and_log_prob(q.noise(key, 4))
 flows.normalised((flows.Actnorm.identity(3),), z)
+images, series, vectors = keys.normal(key, (5, 2, 8, 8)), keys.normal(key, (5, 2, 8)), keys.normal(key, (5, 8))
+for kernel, inputs in ((3, images), ((3, 1), images), ((3,), series)):
+    conv.apply(conv.init(key, 2, 4, kernel, groups=2), inputs, stride=2, padding=1, groups=2)
+    conv.apply_transposed(conv.init_transposed(key, 2, 4, kernel), inputs, stride=2)
+    residual.apply_conv(residual.init_conv(key, 2, 4, kernel), inputs, groups=2)
+pooling.max_pool(images, 2), pooling.mean_pool(series, (3,), 2, (1,)), windows.receptive_field([windows.Window(3)] * 3)
+for inputs in (images, series, vectors[:, :2]):
+    params, state = batch_norm.init(2, inputs.ndim - 2)
+    y, state = batch_norm.apply(params, state, inputs, training=True)
+    batch_norm.apply(params, state, y, training=False), group_norm.apply(group_norm.init(2, inputs.ndim - 2), inputs)
+for ours in (layer_norm, rms_norm):
+    ours.apply(ours.init(8), vectors)
+residual.apply(residual.init(key, 8, 4), vectors), dropout.apply(key, images, 0.1), dropout.apply(None, vectors)
+for model in (classifier.mlp(64, (4,), 3), classifier.conv((1, 8, 8), (2,), (), 3)):
+    params, labels = model.init(key), torch.zeros(5, dtype=torch.int64)
+    model.log_prob(params, x, labels), model.loss(params, x, labels), model.correct(params, x, labels)
 keys.fold_in(key, torch.arange(4)), keys.at(key, datum=torch.arange(4)), keys.permutation(key, 9)
 print("right shapes pass")
 

@@ -47,8 +47,8 @@ FITTED = {
 
 @pytest.mark.parametrize("name", FITTED)
 def test_standard_errors_are_those_of_repeated_fits(name):
-    """400 fits of 400 observations each: their spread is the stated one to 4 of its own errors, 1 / sqrt(800)."""
-    repeats, s = 400, 400
+    """400 fits of 200 observations each: their spread is the stated one to 4 of its own errors, 1 / sqrt(800)."""
+    repeats, s = 400, 200
     q = trees.map(lambda t: t.expand(repeats, *t.shape[1:]), FITTED[name])
     fits, errors = exponential.maximum_likelihood(exponential.family(q), q.sample(q.noise(KEY, s)))
     for path, fitted in trees.paths(fits).items():

@@ -12,6 +12,7 @@ from jensen.core.distributions.bernoulli import Bernoulli, check_binary
 from jensen.core.distributions.beta import Beta
 from jensen.core.distributions.binomial import Binomial
 from jensen.core.distributions.categorical import Categorical
+from jensen.core.distributions.cauchy import Cauchy
 from jensen.core.distributions.chi_squared import ChiSquared
 from jensen.core.distributions.continuous_bernoulli import ContinuousBernoulli
 from jensen.core.distributions.diag_normal import DiagNormal
@@ -27,10 +28,11 @@ from jensen.core.distributions.hierarchical import Hierarchical
 from jensen.core.distributions.interval import Uniform
 from jensen.core.distributions.inverse_gamma import InverseGamma
 from jensen.core.distributions.joint import Given, Joint
+from jensen.core.distributions.laplace import Laplace
 from jensen.core.distributions.linear_bernoulli import LinearBernoulli
 from jensen.core.distributions.linear_categorical import LinearCategorical
-from jensen.core.distributions.location_scale import Cauchy, Laplace, Logistic
 from jensen.core.distributions.log_normal import LogNormal
+from jensen.core.distributions.logistic import Logistic
 from jensen.core.distributions.low_rank_normal import LowRankNormal
 from jensen.core.distributions.matrix_normal import MatrixNormal
 from jensen.core.distributions.mixture import Mixture

@@ -29,10 +29,11 @@ def rows(t: Tensor, batch: Sequence[int], event: int) -> tuple[Tensor, int]:
     return t.contiguous(), size
 
 
-def tile(count: int, d: int) -> dict[str, Any]:
+def tile(count: int, d: int, acc: tl.dtype) -> dict[str, Any]:
     """BLOCK_D columns of `count` rows, all of them up to 1,024, as many rows as fill the tile, and the rows' type."""
     columns = min(triton.next_power_of_2(max(d, 1)), 1024)
-    return {"BLOCK_R": max(1, min(TILE // columns, 256)), "BLOCK_D": columns, "ROW": row_type(count)}
+    room = TILE // 2 if acc == tl.float64 else TILE  # the same registers
+    return {"BLOCK_R": max(1, min(room // columns, 256)), "BLOCK_D": columns, "ROW": row_type(count)}
 
 
 def row_type(count: int) -> tl.dtype:
@@ -69,7 +70,7 @@ def density(kernel: Any, x: Tensor, logits: Tensor, event: int = 1) -> Tensor:
     out = torch.empty(batch, dtype=dtype, device=logits.device)
     (x, x_rows), (logits, logits_rows) = rows(x, batch, event), rows(logits, batch, 1)
     if out.numel():
-        blocks = tile(out.numel(), d)
+        blocks = tile(out.numel(), d, acc)
         with on(logits):
             kernel[grid(out.numel(), blocks["BLOCK_R"])](
                 x, logits, out, out.numel(), x_rows, logits_rows, d, ACC=acc, **blocks
@@ -84,7 +85,7 @@ def density_slopes(kernel: Any, g: Tensor, x: Tensor, logits: Tensor, event: int
     out = torch.empty(*batch, d, dtype=dtype, device=logits.device)
     (g, g_rows), (x, x_rows), (logits, logits_rows) = rows(g, batch, 0), rows(x, batch, event), rows(logits, batch, 1)
     if out.numel():
-        blocks = tile(batch.numel(), d)
+        blocks = tile(batch.numel(), d, acc)
         with on(logits):
             kernel[grid(batch.numel(), blocks["BLOCK_R"])](
                 g, x, logits, out, batch.numel(), g_rows, x_rows, logits_rows, d, ACC=acc, **blocks

@@ -98,7 +98,7 @@ def forward(
     out = torch.empty(batch, dtype=dtype, device=q_loc.device)
     arrays, sizes = zip(*(rows(t, batch, 1) for t in args), strict=True)
     if out.numel():
-        blocks = tile(out.numel(), d)
+        blocks = tile(out.numel(), d, acc)
         with on(q_loc):
             _forward[grid(out.numel(), blocks["BLOCK_R"])](
                 *arrays, out, out.numel(), *sizes, d, q_limit, p_limit,
@@ -129,7 +129,7 @@ def backward(
     arrays, sizes = zip(*(rows(t, batch, 1) for t in args), strict=True)
     count = batch.numel()
     if count and d:
-        blocks = tile(count, d)
+        blocks = tile(count, d, acc)
         with on(q_loc):
             _backward[grid(count, blocks["BLOCK_R"])](
                 g, *arrays, *grads, count, g_rows, *sizes, d, q_limit, p_limit,

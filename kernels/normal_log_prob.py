@@ -75,7 +75,7 @@ def forward(z: Tensor, loc: Tensor, log_scale: Tensor, limit: float, width: floa
     out = torch.empty(batch, dtype=dtype, device=z.device)
     (z, z_rows), (loc, loc_rows), (log_scale, scale_rows) = (rows(t, batch, 1) for t in (z, loc, log_scale))
     if out.numel():
-        blocks = tile(out.numel(), d)
+        blocks = tile(out.numel(), d, acc)
         with on(z):
             _forward[grid(out.numel(), blocks["BLOCK_R"])](
                 z, loc, log_scale, out, out.numel(), z_rows, loc_rows, scale_rows, d, limit,
@@ -96,7 +96,7 @@ def backward(
     (z, z_rows), (loc, loc_rows), (log_scale, scale_rows) = (rows(t, batch, 1) for t in (z, loc, log_scale))
     count = batch.numel()
     if count and d:
-        blocks = tile(count, d)
+        blocks = tile(count, d, acc)
         with on(z):
             _backward[grid(count, blocks["BLOCK_R"])](
                 g, z, loc, log_scale, *grads, count, g_rows, z_rows, loc_rows, scale_rows, d, limit,

@@ -108,7 +108,7 @@ def forward(key: Tensor, loc: Tensor, log_scale: Tensor, s: int, limit: float, w
     z = torch.empty(s, n, d, dtype=loc.dtype, device=loc.device)
     log_q = torch.empty(s, n, dtype=dtype, device=loc.device)
     if log_q.numel():
-        blocks = sample_tile(s * n, d)
+        blocks = sample_tile(s * n, d, acc)
         with on(loc):
             _forward[grid(s * n, blocks["BLOCK_R"])](
                 key.contiguous(), loc.contiguous(), log_scale.contiguous(), z, log_q, s * n, n, d, limit,
@@ -134,7 +134,7 @@ def backward(
     dtype, acc = accumulator(gz, gq, log_scale)
     grads = slopes_like(log_scale, (n, d), dtype, need_loc, need_scale)
     if n and d:
-        blocks = sample_tile(n, d)
+        blocks = sample_tile(n, d, acc)
         with on(loc):
             _backward[grid(n, blocks["BLOCK_R"])](
                 gz.contiguous(), gq.contiguous(), key.contiguous(), log_scale.contiguous(), *grads,
@@ -143,7 +143,7 @@ def backward(
     return grads
 
 
-def sample_tile(count: int, d: int) -> dict[str, Any]:
+def sample_tile(count: int, d: int, acc: tl.dtype) -> dict[str, Any]:
     """At least the four columns of one generator call, in tiles small enough for its registers."""
-    columns = max(4, min(tile(count, d)["BLOCK_D"], 64))
+    columns = max(4, min(tile(count, d, acc)["BLOCK_D"], 64))
     return {"BLOCK_R": max(1, min(256 // columns, 16)), "BLOCK_D": columns, "ROW": row_type(count)}

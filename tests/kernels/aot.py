@@ -22,8 +22,10 @@ from triton.compiler import ASTSource
 from jensen.kernels import launch, nearest_code, normal_sample, stein_direction
 
 ARCHITECTURES = (80, 90, 100)
-TILE = launch.tile(2**20, 1024)  # the widest
-ROWS = {"ACC": triton.language.float32, "WIDTH": 0.5}
+FLOAT, DOUBLE = triton.language.float32, triton.language.float64
+TILE = launch.tile(2**20, 1024, FLOAT)  # the widest
+ROWS = {"ACC": FLOAT, "WIDTH": 0.5}
+IN_DOUBLE = {"ACC": DOUBLE, **launch.tile(2**20, 1024, DOUBLE)}
 SAMPLE = {"NEED_LOC": True, "NEED_SCALE": True}
 KL = {"TERMS": 9, "NEED_LOC": True, "NEED_Q_SCALE": True, "NEED_P_SCALE": True}
 
@@ -36,18 +38,18 @@ class Kernel(NamedTuple):
     constants: dict
 
 
-FLOAT, DOUBLE = triton.language.float32, triton.language.float64
 TYPES = {"p": "*fp32", "h": "*bf16", "d": "*fp64", "k": "*i64", "i": "i32", "l": "i64", "f": "fp32"}
 ACC = {"ACC": FLOAT}
 KERNELS = [
     Kernel("normal_log_prob._forward", "hpppiiiiif", {**ROWS, **TILE}),
     Kernel("normal_log_prob._forward", "hpppllllif", {**ROWS, **TILE, "ROW": triton.language.int64}),
-    Kernel("normal_log_prob._forward", "hpppiiiiif", {**ROWS, **launch.tile(10_000, 1)}),
+    Kernel("normal_log_prob._forward", "hpppiiiiif", {**ROWS, **launch.tile(10_000, 1, FLOAT)}),
     Kernel("normal_log_prob._backward", "ppppppiiiiiif", {**ROWS, **TILE, "NEED_Z": True, "NEED_SCALE": True}),
     Kernel("normal_kl._forward", "pppppiiiiiiff", {**ROWS, **TILE, "TERMS": 9}),
     Kernel("normal_kl._backward", "ppppppppiiiiiiiff", {**ROWS, **TILE, **KL}),
-    Kernel("normal_sample._forward", "kppppiiif", {**ROWS, **normal_sample.sample_tile(2**20, 64)}),
-    Kernel("normal_sample._backward", "ppkpppiiif", {**ROWS, **SAMPLE, **normal_sample.sample_tile(2**20, 64)}),
+    Kernel("normal_kl._backward", "ddddddddiiiiiiiff", {**ROWS, **KL, **IN_DOUBLE, "TERMS": 14}),
+    Kernel("normal_sample._forward", "kppppiiif", {**ROWS, **normal_sample.sample_tile(2**20, 64, FLOAT)}),
+    Kernel("normal_sample._backward", "ppkpppiiif", {**ROWS, **SAMPLE, **normal_sample.sample_tile(2**20, 64, FLOAT)}),
     Kernel("bernoulli_log_prob._forward", "hppiiii", {**ACC, **TILE}),
     Kernel("bernoulli_log_prob._backward", "ppppiiiii", {**ACC, **TILE}),
     Kernel("categorical_log_prob._forward", "hppiiii", {**ACC, **TILE}),

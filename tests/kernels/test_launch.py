@@ -5,6 +5,7 @@ import itertools
 
 import pytest
 import torch
+import triton.language as tl
 from torch.func import grad
 
 from jensen.core import keys, ops
@@ -19,7 +20,7 @@ def launch():
 
 
 def test_row_numbers_and_a_tile_more_fit_their_type(launch):
-    assert all(launch.tile(2**20, d)["BLOCK_R"] <= launch.TILE for d in range(2000))
+    assert all(launch.tile(2**20, d, tl.float32)["BLOCK_R"] <= launch.TILE for d in range(2000))
     for count in (1, 2**31 - launch.TILE - 1, 2**31 - launch.TILE, 2**31, 2**40):
         bits = launch.row_type(count).primitive_bitwidth
         assert count + launch.TILE < 2 ** (bits - 1)
@@ -28,14 +29,15 @@ def test_row_numbers_and_a_tile_more_fit_their_type(launch):
 
 @pytest.mark.parametrize("d", [1, 2, 3, 50, 64, 512])
 def test_a_tile_has_several_rows_whatever_their_length(launch, d):
-    blocks = launch.tile(10_000, d)
-    assert blocks["BLOCK_D"] >= d
-    assert blocks["BLOCK_R"] == min(256, launch.TILE // blocks["BLOCK_D"]) >= 4
+    single, double = (launch.tile(10_000, d, acc) for acc in (tl.float32, tl.float64))
+    assert single["BLOCK_D"] == double["BLOCK_D"] >= d
+    assert single["BLOCK_R"] == min(256, launch.TILE // single["BLOCK_D"]) >= 4
+    assert double["BLOCK_R"] == min(256, launch.TILE // 2 // double["BLOCK_D"]) >= 2
 
 
 @pytest.mark.parametrize("name", densities(1, 1, 1))
 def test_row_numbers_of_64_bits(name, launch, monkeypatch):
-    monkeypatch.setattr(launch, "row_type", lambda count: importlib.import_module("triton.language").int64)
+    monkeypatch.setattr(launch, "row_type", lambda count: tl.int64)
     check(name, densities(3, 5, 7)[name], torch.float32)
 
 

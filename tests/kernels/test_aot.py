@@ -1,6 +1,7 @@
 """Every kernel compiles for three architectures without a GPU, keeps within registers, and counts in 64 bits.
 
-The rows of all three are stored beside this file; the suite compiles for the oldest of them, `make laws` for all.
+The rows of all three are stored beside this file; the suite compiles for the oldest of them, `make laws` for all. What
+another version of Triton spills, which only costs time, is reported as a skipped test and is no failure.
 """
 
 import json
@@ -44,10 +45,16 @@ def oldest():
 
 
 def check(rows):
-    assert [row for row in rows if row["spilled"]] == []
     assert max(row["registers"] for row in rows) <= 255
     assert max(row["shared"] for row in rows) <= 99 * 1024  # of the smallest architecture
     assert [row for row in rows if row["narrow"]] == []  # beyond 2^31 elements an int32 offset wraps
+
+
+def check_spills(version, recorded, rows):
+    spilled = [f"{row['kernel']} {row['tile']} at sm_{row['sm']}: {row['spilled']} B" for row in rows if row["spilled"]]
+    if spilled and version != recorded:
+        pytest.skip(f"Triton {version}, and not {recorded}, spills: {', '.join(spilled)}")
+    assert spilled == []
 
 
 def test_every_kernel_has_a_row_for_every_architecture(stored):
@@ -64,10 +71,15 @@ def test_every_kernel_has_a_row_for_every_architecture(stored):
 
 def test_stored_rows_spill_nothing_and_fit(stored):
     check(stored[1])
+    check_spills(stored[0], stored[0], stored[1])
 
 
-def test_every_kernel_compiles_spills_nothing_and_fits(oldest):
+def test_every_kernel_compiles_and_fits(oldest):
     check(oldest[1])
+
+
+def test_no_kernel_spills(stored, oldest):
+    check_spills(oldest[0], stored[0], oldest[1])
 
 
 def test_stored_rows_are_those_of_the_kernels_today(stored, oldest):
@@ -81,6 +93,7 @@ def test_stored_rows_are_those_of_the_kernels_today(stored, oldest):
 def test_every_kernel_compiles_for_every_architecture(stored):
     version, rows = compiled()
     check(rows)
+    check_spills(version, stored[0], rows)
     assert version != stored[0] or rows == stored[1]
 
 
@@ -94,6 +107,11 @@ def test_a_narrow_product_of_sizes_is_caught():
 
 
 def test_a_spill_or_a_narrow_offset_is_caught(stored):
-    for fault in ({"spilled": 8}, {"registers": 256}, {"shared": 100 * 1024}, {"narrow": ["tt.addptr"]}):
+    for fault in ({"registers": 256}, {"shared": 100 * 1024}, {"narrow": ["tt.addptr"]}):
         with pytest.raises(AssertionError):
             check([*stored[1], {**stored[1][0], **fault}])
+    spilling = [*stored[1], {**stored[1][0], "spilled": 8}]
+    with pytest.raises(AssertionError):
+        check_spills(stored[0], stored[0], spilling)
+    with pytest.raises(pytest.skip.Exception, match=r"spills: normal_log_prob._forward .* at sm_80: 8 B"):
+        check_spills("0.0", stored[0], spilling)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import SearchStrategy
+from typing_extensions import is_protocol
 
 from jensen.core.contracts import can
 
@@ -55,7 +56,9 @@ class Law:
         return " ".join((self.function.__doc__ or "").split())
 
     def applies(self, value: object) -> bool:
-        return self.needs is None or can(value, self.needs)
+        if self.needs is None:
+            return True
+        return can(value, self.needs) if is_protocol(self.needs) else isinstance(value, self.needs)
 
     def __call__(self, subject: Subject, max_examples: int | None = None) -> None:
         """Raises where the law is broken; Hypothesis adds the smallest counterexample it finds as a note."""

@@ -9,16 +9,18 @@ from jensen.core import bounds, ops
 from jensen.core.distributions import Bernoulli
 from jensen.laws import strategies
 from tests.core.test_bounds_family import GENERATORS, LOWER, expected
+from tests.kernels.support import on_device
 
 
 def weights(oracle, q):
     """(log_q, log_w), (m, n) each, at every value of z, from kernels."""
+    oracle, q = on_device((oracle, q))
     z = q.support()
     with ops.use("triton"):
         prior = Bernoulli(oracle.prior.expand(z.shape[-2:])).log_prob(z)
         log_p = prior + Bernoulli(z @ oracle.weight.T + oracle.bias).log_prob(oracle.x)
         log_q = q.log_prob(z)
-    return log_q, log_p - log_q
+    return log_q.cpu(), (log_p - log_q).cpu()
 
 
 @pytest.mark.law

@@ -21,7 +21,7 @@ def rotated(z, vector, moved):
 
 
 def test_both_give_the_vectors_and_those_no_gradient():
-    for path in ("straight through", "rotation"):
+    for path in ("straight-through", "rotation"):
         torch.testing.assert_close(paths.along(path, Z, VECTORS), VECTORS)
         assert not grad(lambda v, path=path: paths.along(path, Z, v).sum())(VECTORS).any()
     assert torch.equal(grad(lambda z: (paths.straight_through(z, VECTORS) * Z).sum())(Z), Z)

@@ -67,21 +67,19 @@ CODES = VQ.encode({}, BOOK, VECTORS)
 QUANTISED = VQ.quantise({}, BOOK, VECTORS, KEY)
 SOFT_PARAMS, (PROJECTED_PARAMS, _) = SOFT.init(KEY, VECTORS)[0], PROJECTED.init(KEY, VECTORS)
 RESIDUAL_BOOKS = RESIDUAL.init(KEY, VECTORS)[1]
-NARROW = only(
-    VECTORS, VECTORS[..., :2], VECTORS[0, 0], VECTORS.numpy(), VECTORS.long(), "x", None,
-)  # fmt: skip
+NARROW = only(VECTORS, VECTORS[..., :2], VECTORS[0, 0], VECTORS.numpy(), VECTORS.long(), "x", None)
+ALIKE = only(VECTORS, *NARROW.wrong, VECTORS.double())
 QUANTISERS = {
-    "Vq": (VQ, {}, only(BOOK, 3, BOOK.vectors), CODES, NARROW),
+    "Vq": (VQ, {}, only(BOOK, 3, BOOK.vectors), CODES, ALIKE),
     "ResidualVq": (
-        RESIDUAL, {}, only(RESIDUAL_BOOKS, 3, BOOK, RESIDUAL_BOOKS[:1], (3, 3)), CODES[..., None] % 4,
-        NARROW,
+        RESIDUAL, {}, only(RESIDUAL_BOOKS, 3, BOOK, RESIDUAL_BOOKS[:1], (3, 3)), CODES[..., None] % 4, ALIKE,
     ),
-    "GradientVq": (GradientVq(6), SOFT_PARAMS, only({}), CODES, NARROW),
+    "GradientVq": (GradientVq(6), SOFT_PARAMS, only({}), CODES, ALIKE),
     "Fsq": (FSQ, {}, only({}), CODES, NARROW),
     "Lfq": (LFQ, {}, only({}), CODES, NARROW),
-    "SoftVq": (SOFT, SOFT_PARAMS, only({}), CODES, NARROW),
-    "GumbelVq": (GUMBEL, SOFT_PARAMS, only({}), CODES, NARROW),
-    "Projected": (PROJECTED, PROJECTED_PARAMS, only({}), CODES, NARROW),
+    "SoftVq": (SOFT, SOFT_PARAMS, only({}), CODES, ALIKE),
+    "GumbelVq": (GUMBEL, SOFT_PARAMS, only({}), CODES, ALIKE),
+    "Projected": (PROJECTED, PROJECTED_PARAMS, only({}), CODES, ALIKE),
 }  # fmt: skip
 TREE = {"a": torch.zeros(2), "b": {"c": torch.zeros(3)}}
 DTYPE = only(torch.float32, torch.int64, "float32")

@@ -4,22 +4,23 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core.checks import check_count, check_key
 from jensen.core.contracts import Key
 from jensen.core.distributions import Categorical
 from jensen.core.models.quantised import codebook
-from jensen.core.models.quantised._distances import closeness, nearest
+from jensen.core.models.quantised._distances import closeness
 from jensen.core.models.quantised.codebook import Start
+from jensen.core.models.quantised.of_vectors import OfVectors, vectors_of
 from jensen.core.models.quantised.paths import straight_through
-from jensen.core.models.quantised.quantiser import Quantised, check_codes, check_temperature
-from jensen.core.trees import Params, Tree, check_keys
+from jensen.core.models.quantised.quantiser import Quantised, check_temperature
+from jensen.core.trees import Params, Tree
 
 
 @dataclass(frozen=True)
-class GumbelVq:
+class GumbelVq(OfVectors):
     """A code is drawn from p(code | z) = softmax_c(-|z - vector_c|^2), and has the gradient of its relaxation.
 
     The temperature is that of the relaxation alone, Gumbel-softmax; it is annealed by
@@ -41,31 +42,16 @@ class GumbelVq:
         check_temperature(self.temperature)
         codebook.check_start(self.start)
 
-    def init(self, key: Key, z: Float[Tensor, "n *positions d"], /) -> tuple[Params, Tree]:
-        """Vectors at z. ValueError where k-means has fewer distinct vectors than codes."""
-        return {"vectors": codebook.starting_vectors(key, z, self.size, self.start)}, {}
-
     def quantise(self, params: Params, state: Tree, z: Float[Tensor, "n *positions d"], key: Key, /) -> Quantised:
         """Codes drawn by the key, a datum's by its place among the key's data."""
         check_key(key)
-        check_keys(params, ("vectors",))
-        logits = closeness(z, params["vectors"])
+        vectors = vectors_of(params)
+        logits = closeness(z, vectors)
         q = Categorical(logits.reshape(len(z), math.prod(z.shape[1:-1]), self.size))
         t = q.perturbed(q.noise(key, 1))
         places = t.argmax(-1, keepdim=True)
         drawn = (places == torch.arange(self.size, device=z.device)).to(t.dtype)
         choice = straight_through(q.relaxed(t, self.temperature), drawn)
-        vectors = (choice @ params["vectors"]).reshape(z.shape)
+        quantised = (choice @ vectors).reshape(z.shape)
         kl = q.kl(Categorical(torch.zeros_like(q.logits)))
-        return Quantised(vectors.to(z.dtype), places.reshape(z.shape[:-1]), kl, {}, state)
-
-    def encode(self, params: Params, state: Tree, z: Float[Tensor, "n *positions d"], /) -> Int[Tensor, "..."]:
-        """The most probable codes, of equally probable ones the first."""
-        check_keys(params, ("vectors",))
-        return nearest(z, params["vectors"])[0]
-
-    def decode(self, params: Params, state: Tree, codes: Int[Tensor, "..."], /) -> Float[Tensor, "..."]:
-        """The vectors of codes (n, *positions). ValueError for codes out of range."""
-        check_keys(params, ("vectors",))
-        check_codes(codes, self.size)
-        return params["vectors"][codes]
+        return Quantised(quantised.to(z.dtype), places.reshape(z.shape[:-1]), kl, {}, state)

@@ -5,11 +5,10 @@ from typing import Literal, TypeAlias
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from jensen.core.checks import check_choice, check_floating
 
-Path: TypeAlias = Literal["straight through", "rotation"]
+Path: TypeAlias = Literal["straight-through", "rotation"]
 
 
 def straight_through(z: Float[Tensor, "*n d"], vectors: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
@@ -26,12 +25,10 @@ def rotation(z: Float[Tensor, "*n d"], vectors: Float[Tensor, "*n d"]) -> Float[
     """
     _check(z, vectors)
     start, end = z.detach(), vectors.detach()
-    length = torch.linalg.vector_norm(start, dim=-1, keepdim=True)
-    a, b = F.normalize(start, dim=-1), F.normalize(end, dim=-1)
-    m = F.normalize(a + b, dim=-1)
+    (a, length), (b, new_length) = _direction(start), _direction(end)
+    m, _ = _direction(a + b)
     turned = z - 2 * _dot(m, z) * m + 2 * _dot(a, z) * b
-    scale = torch.linalg.vector_norm(end, dim=-1, keepdim=True) / torch.where(length == 0, 1.0, length)
-    moved = torch.where(length == 0, z, scale * turned)
+    moved = torch.where(length == 0, z, new_length / torch.where(length == 0, 1.0, length) * turned)
     return end + (moved - moved.detach())
 
 
@@ -42,7 +39,13 @@ def along(path: Path, z: Float[Tensor, "*n d"], vectors: Float[Tensor, "*n d"]) 
 
 
 def check_path(name: str, path: object) -> None:
-    check_choice(name, path, ("straight through", "rotation"))
+    check_choice(name, path, ("straight-through", "rotation"))
+
+
+def _direction(t: Tensor) -> tuple[Tensor, Tensor]:
+    """The unit vector and the length, 0 and 0 where there is neither."""
+    length = torch.linalg.vector_norm(t, dim=-1, keepdim=True)
+    return t / torch.where(length == 0, 1.0, length), length
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

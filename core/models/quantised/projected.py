@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.checks import check_count, check_key, described
+from jensen.core.checks import check_count, check_dtype, check_key, described
 from jensen.core.contracts import Key
 from jensen.core.models.quantised.quantiser import Quantised, Quantiser, check_vectors
 from jensen.core.nn import linear
@@ -67,5 +67,7 @@ class Projected:
         return params["quantiser"]
 
     def _down(self, params: Params, z: Tensor) -> Tensor:
-        check_vectors(z, params["down"]["weight"].shape[1], "as wide as what the maps were made for")
+        weight = params["down"]["weight"]
+        check_vectors(z, weight.shape[1], "as wide as what the maps were made for")
+        check_dtype("z", z, weight, "the parameters")
         return linear.apply(params["down"], z)

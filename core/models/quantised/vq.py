@@ -31,7 +31,7 @@ class Vq:
     commitment: float = 0.25
     decay: float = 0.99
     least: float = 0.03
-    path: Path = "straight through"
+    path: Path = "straight-through"
     start: Start = "k-means"
 
     def __post_init__(self) -> None:

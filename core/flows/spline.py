@@ -1,9 +1,9 @@
 """The rational-quadratic spline of each component (Durkan et al., 2019)."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -18,10 +18,7 @@ WIDTH, SLOPE = 1e-3, 1e-3  # the least of a bin, as a part of the whole, and the
 
 
 class Bin(NamedTuple):
-    """One piece: from (x, y) to (x + width, y + height), with slope `start` at its left and `end` at its right.
-
-    Of the pieces in `_pieces` the slopes are theta's own numbers, before `_slope`.
-    """
+    """One piece: from (x, y) to (x + width, y + height), with slope `start` at its left and `end` at its right."""
 
     x: Tensor
     y: Tensor
@@ -36,7 +33,7 @@ class RationalQuadratic:
     """A monotone rational-quadratic spline through bins + 1 knots of [-bound, bound], and the identity outside.
 
     theta = (widths, heights, slopes): bins, bins and bins - 1 numbers. The outer knots are (-bound, -bound) and (bound,
-    bound) exactly, with slope 1, so that value and slope are continuous there.
+    bound), with slope 1, so that value and slope are continuous there.
 
     Parameters  3 bins - 1 for each component
     Reference   Durkan et al., 2019
@@ -59,7 +56,7 @@ class RationalQuadratic:
     ) -> tuple[Float[Tensor, "... d"], Float[Tensor, "... d"]]:
         check_parameters(theta, self.parameters, z)
         x = z.clamp(-self.bound, self.bound)  # before `where`, whose unused side has gradients too
-        at = _last([(x >= piece.x, piece) for piece in self._pieces(theta)])
+        at = self._bin(theta, x, across=True)
         t = (x - at.x) / at.width
         slope = at.height / at.width
         rise = at.height * (slope * t * t + at.start * t * (1 - t)) / _denominator(at, slope, t)
@@ -70,7 +67,7 @@ class RationalQuadratic:
     ) -> tuple[Float[Tensor, "... d"], Float[Tensor, "... d"]]:
         check_parameters(theta, self.parameters, z)
         y = z.clamp(-self.bound, self.bound)
-        at = _last([(y >= piece.y, piece) for piece in self._pieces(theta)])
+        at = self._bin(theta, y, across=False)
         slope, rise = at.height / at.width, y - at.y
         bend = rise * (at.start + at.end - 2 * slope)
         a, b, c = bend + at.height * (slope - at.start), at.height * at.start - bend, slope * rise
@@ -82,27 +79,50 @@ class RationalQuadratic:
         inside = z.abs() < self.bound
         return torch.where(inside, moved, z), torch.where(inside, log_slope, 0.0)
 
-    def _pieces(self, theta: Tensor) -> Iterator[Bin]:
+    def _bin(self, theta: Tensor, value: Tensor, across: bool) -> Bin:
+        """The bin of an x, or of a y: sums and choices by whether the value is beyond each inner knot.
+
+        Of the knots themselves, which have no gradient in a sum of the parts before them, only comparisons are left:
+        what compiles is one loop without indices.
+        """
         widths, heights, slopes = theta.split([self.bins, self.bins, self.bins - 1], -2)
-        outer = torch.zeros_like(theta[..., 0, :])  # a slope of 1
-        at_knots = [outer, *slopes.unbind(-2), outer]
-        for (x0, x1), (y0, y1), (start, end) in zip(
-            pairwise(self._knots(widths)), pairwise(self._knots(heights)), pairwise(at_knots), strict=True
-        ):
-            yield Bin(x0, y0, x1 - x0, y1 - y0, start, end)
+        across_parts, up_parts = self._parts(widths), self._parts(heights)
+        known = [part.detach() for part in (across_parts if across else up_parts)]
+        beyond = [value >= self._place(left) for left in accumulate(known[:-1])]
+        outer = torch.zeros_like(value)  # a slope of 1
+        knots = [outer, *slopes.unbind(-2), outer]
+        return Bin(
+            self._place(_passed(across_parts, beyond)),
+            self._place(_passed(up_parts, beyond)),
+            2 * self.bound * _last(across_parts, beyond),
+            2 * self.bound * _last(up_parts, beyond),
+            _slope(_last(knots[:-1], beyond)),
+            _slope(_last(knots[1:], beyond)),
+        )
 
-    def _knots(self, raw: Tensor) -> list[Tensor]:
-        parts = WIDTH + (1 - WIDTH * self.bins) * torch.softmax(raw, -2)
-        end = torch.full_like(raw[..., 0, :], self.bound)
-        return [-end, *(self.bound * (2 * left - 1) for left in accumulate(parts.unbind(-2)[:-1])), end]
+    def _parts(self, raw: Tensor) -> tuple[Tensor, ...]:
+        """What each bin is of the whole."""
+        return (WIDTH + (1 - WIDTH * self.bins) * torch.softmax(raw, -2)).unbind(-2)
+
+    def _place(self, part: Tensor) -> Tensor:
+        """Where so much of [-bound, bound] is to the left."""
+        return self.bound * (2 * part - 1)
 
 
-def _last(pieces: list[tuple[Tensor, Bin]]) -> Bin:
-    """The last piece that begins at or before the value: a fold, which compiles to one loop without indices."""
-    (_, found), *rest = pieces
-    for begun, piece in rest:
-        found = Bin(*(torch.where(begun, new, old) for new, old in zip(piece, found, strict=True)))
-    return found._replace(start=_slope(found.start), end=_slope(found.end))  # of the two knots alone
+def _passed(parts: Sequence[Tensor], beyond: Sequence[Tensor]) -> Tensor:
+    """The sum of the parts whose right end the value is beyond."""
+    total = torch.zeros_like(parts[0])
+    for part, over in zip(parts, beyond, strict=False):
+        total = total + torch.where(over, part, 0.0)
+    return total
+
+
+def _last(each: Sequence[Tensor], beyond: Sequence[Tensor]) -> Tensor:
+    """That of the value's own bin: the last whose left end it is beyond."""
+    found, *rest = each
+    for over, later in zip(beyond, rest, strict=True):
+        found = torch.where(over, later, found)
+    return found
 
 
 def _slope(raw: Tensor) -> Tensor:

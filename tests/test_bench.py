@@ -3,8 +3,10 @@
 import csv
 
 import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.bench import compare, race, record
+from tests.bench import compare, kernels, race, record
 from tests.bench.race import Race
 from tests.bench.races import RACES
 
@@ -64,6 +66,27 @@ def test_compare_counts_no_noise(tmp_path):
 
 def test_compare_needs_two_commits(tmp_path):
     assert "one commit is recorded" in compare.report(written(tmp_path / "r.csv", rows("old", slow=2.0)))
+
+
+class Namespaces(TorchDispatchMode):
+    """Of the operations that run inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.seen.add(func.namespace)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("operation", [*kernels.operations("cpu", kernels.SMALL)], ids=lambda operation: operation.name)
+def test_a_kernel_races_plain_torch_that_a_compiler_sees_into(operation):
+    """And not the operation, which runs as one in compiled code too; both say the same."""
+    with kernels.plain(), Namespaces() as mode:
+        plain = operation.baseline()()
+    assert mode.seen <= {"aten", "prims"}
+    torch.testing.assert_close(operation.call(), plain, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("build", RACES, ids=lambda build: f"{build.__module__}.{build.__name__}")

@@ -46,8 +46,13 @@ def reference(q_loc: Tensor, q_log_scale: Tensor, p_loc: Tensor, p_log_scale: Te
 
 def _vjp(needs: tuple[bool, ...], gradients: tuple[Tensor], *args: Tensor) -> tuple[Tensor | None, ...]:
     dq_loc, dq_scale, dp_scale = _slopes(gradients[0], *args, needs[0] or needs[2], needs[1], needs[3])
-    slopes = (dq_loc, dq_scale, -dq_loc, dp_scale)
-    return tuple(fitted(slopes[i], t) if needs[i] else None for i, t in enumerate(args))
+    q_loc, q_log_scale, p_loc, p_log_scale = args
+    return (
+        fitted(dq_loc, q_loc) if needs[0] else None,
+        fitted(dq_scale, q_log_scale) if needs[1] else None,
+        -fitted(dq_loc, p_loc) if needs[2] else None,
+        fitted(dp_scale, p_log_scale) if needs[3] else None,
+    )
 
 
 def _forward(*args: Tensor) -> Tensor:

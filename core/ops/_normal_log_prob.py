@@ -45,8 +45,11 @@ def _vjp(
     needs: tuple[bool, ...], gradients: tuple[Tensor], z: Tensor, loc: Tensor, log_scale: Tensor
 ) -> tuple[Tensor | None, ...]:
     dz, dscale = _slopes(gradients[0], z, loc, log_scale, needs[0] or needs[1], needs[2])
-    slopes = (dz, -dz, dscale)
-    return tuple(fitted(slopes[i], t) if needs[i] else None for i, t in enumerate((z, loc, log_scale)))
+    return (
+        fitted(dz, z) if needs[0] else None,
+        -fitted(dz, loc) if needs[1] else None,
+        fitted(dscale, log_scale) if needs[2] else None,
+    )
 
 
 def _forward(*args: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from jensen.core.contracts import (
     can,
 )
 from jensen.core.distributions._draw import sample_then_log_prob
-from jensen.core.distributions.shapes import noise_shape
+from jensen.core.distributions.shapes import check_value, noise_shape
 from jensen.core.distributions.uniform import inside
 from jensen.core.numerics import at_least_float32, log_sum_exp
 
@@ -94,6 +94,7 @@ class Mixture(NamedTuple):
         """log sum_k exp(log weight_k + log p_k(z)) in nats per datum: (s, n, *event) -> (s, n)."""
         self._check()
         if can(self.components, Marginal):
+            check_value(z, trees.leaves(self.components)[0][:, 0])
             each = self.components.log_prob(z[..., None, :].expand(*z.shape[:-1], self.logits.shape[-1], -1))
         else:
             each = vmap(lambda q: q.log_prob(z), in_dims=1, out_dims=-1)(self.components)

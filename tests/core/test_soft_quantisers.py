@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import torch
-from torch.func import grad
+from torch.func import grad, vmap
 
 from jensen import laws
 from jensen.core import keys
@@ -33,17 +33,7 @@ def test_drawn_codes_have_the_mean_and_the_kl_of_their_masses():
     quantiser = GumbelVq(4, 0.5)
     params, _ = quantiser.init(KEY, z)
     p = torch.softmax(-(z[..., None, :] - params["vectors"]).square().sum(-1), -1)
-    drawn = torch.stack(
-        [
-            quantiser.quantise(
-                params,
-                {},
-                z,
-                key,
-            ).z
-            for key in keys.split(KEY, 800)
-        ]
-    )
+    drawn = vmap(lambda key: quantiser.quantise(params, {}, z, key).z)(keys.split(KEY, 800))
     laws.mean_is(drawn, p @ params["vectors"])
     q = quantiser.quantise(params, {}, z, KEY)
     torch.testing.assert_close(q.kl, (p * (p * 4).log()).sum((1, 2)))

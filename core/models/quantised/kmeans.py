@@ -36,7 +36,7 @@ def start(key: Key, x: Float[Tensor, "N d"], size: int) -> Float[Tensor, "size d
         distance = (x - x[place]).square().sum(-1).double()
         mass = torch.minimum(mass, distance) if i else distance
     distinct = torch.stack(totals) > 0
-    if is_concrete(x) and not distinct.all():
+    if is_concrete(distinct) and not distinct.all():
         raise ValueError(
             f"expected x of {size} distinct vectors or more, one for each centre, got {int(distinct.sum())}: pass "
             "others, or a smaller size"

@@ -87,13 +87,18 @@ def _unlabelled(data: Labelled) -> Images:
 
 def placed(images: Images, run: Run) -> Images:
     """On the run's device, in its dtype. InputError for a device that is not there."""
+    return images._replace(train=on_device(images.train, run), test=on_device(images.test, run))
+
+
+def on_device(data: Tensor, run: Run) -> Tensor:
+    """Data on the run's device, in its dtype where they are no whole numbers. InputError as for `placed`."""
     try:
-        moved = [t.to(run.device, getattr(torch, run.dtype)) for t in (images.train, images.test)]
-        moved[0].sum().item()
+        moved = data.to(run.device, getattr(torch, run.dtype) if data.is_floating_point() else data.dtype)
+        moved.sum().item()
     except (RuntimeError, AssertionError, ImportError) as error:
         said = reason(error).split(". ")[0]
         raise InputError(f"--device {run.device} cannot be used ({said}): try --device cpu") from error
-    return images._replace(train=moved[0], test=moved[1])
+    return moved
 
 
 def split(train: Tensor, run: Run, treatment: str) -> tuple[Tensor, Tensor | None]:

@@ -38,6 +38,9 @@ def files(folder: Path) -> Labelled:
     if not fit:
         held = ", ".join(str(array.shape) for array in (train, train_labels, test, test_labels))
         raise InputError(f"the idx files in {folder} do not belong together: they hold {held}; fetch them again")
+    largest = max(train_labels.max(), test_labels.max())
+    if largest > 9:
+        raise InputError(f"the labels in {folder} go up to {largest}, expected from 0 to 9: fetch them again")
     flat, flat_test = (torch.tensor(a.reshape(len(a), -1)).float() / 255 for a in (train, test))
     labels, labels_test = (torch.tensor(a.astype(np.int64)) for a in (train_labels, test_labels))
     return of(flat, labels, flat_test, labels_test, (1, *train.shape[1:]))

@@ -22,6 +22,7 @@ class ClassifierProgram:
     model: Classifier
     batches: Epochs
     optimiser: Optimiser = Optimiser()
+    title: str = "classifier"  # of the report
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -48,7 +49,7 @@ class ClassifierProgram:
     def loss(self, params: Params, state: Tree, batch: Batch, key: Key, weights: Weights) -> Out:
         """Minus the mean log probability of the labels."""
         log_prob = self.score(params, state, batch["data"], key)
-        return Out(-log_prob.mean(), {"log_prob": log_prob}, state)
+        return Out(-log_prob.mean(), {"objective": log_prob}, state)
 
     def score(self, params: Params, state: Tree, batch: Tree, key: Key, /) -> Tensor:
         """The log probability of each datum's label."""
@@ -62,7 +63,7 @@ class ClassifierProgram:
         """Accuracy and negative log-likelihood, each with the standard error of a mean over the data."""
         correct = self.model.correct(params["model"], data["x"], data["labels"])
         nll = -self.score(params, state, data, key)
-        rows, lines = [], [f"{len(nll)} images of {self.model.classes} classes"]
+        rows, lines = [], [f"{self.title}: {len(nll)} test images of {self.model.classes} classes"]
         for name, values, unit in (("accuracy", 100 * correct, "%"), ("NLL", nll, "nats")):
             mean, error = values.double().mean().item(), values.double().std().item() / len(values) ** 0.5
             rows.append({"name": name, "mean": mean, "error": error, "unit": unit})

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import tyro
 
-from jensen.experiments.programs import KINDS, Sbn, Vae
+from jensen.experiments.programs import KINDS, Classifier, Hvae, Sbn, Vae
 from jensen.experiments.recipes import RECIPES
 from jensen.experiments.run import config, folder
 from jensen.experiments.run.errors import InputError
@@ -28,7 +28,7 @@ def resumed(args: list[str]) -> tuple[Path | None, list[str]]:
     return None, args
 
 
-def parse(args: list[str]) -> tuple[str, Vae | Sbn]:
+def parse(args: list[str]) -> tuple[str, Vae | Hvae | Sbn | Classifier]:
     """The kind of model and its settings, of `vae --latent 50` or a recipe's name."""
     help_asked = args[:1] in (["--help"], ["-h"])
     if not help_asked and (not args or args[0].startswith("-")):
@@ -46,7 +46,7 @@ def parse(args: list[str]) -> tuple[str, Vae | Sbn]:
     return next(name for name, cls in KINDS.items() if type(settings) is cls), settings
 
 
-def parse_again(path: Path, args: list[str]) -> Vae | Sbn:
+def parse_again(path: Path, args: list[str]) -> Vae | Hvae | Sbn | Classifier:
     """The settings of the run in a folder, which no other argument may contradict in what decides its bits."""
     saved = folder.read_config(path, tuple(KINDS.values()))
     if args and not args[0].startswith("-"):

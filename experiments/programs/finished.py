@@ -34,6 +34,10 @@ def read_finished(folder: Path, device: str | None = None) -> Finished:
     InputError for a folder that holds no run, an unfinished one, or damaged files. Nothing is unpickled.
     """
     settings = read_config(folder, tuple(KINDS.values()))
+    if not isinstance(settings, ImageSettings):
+        raise InputError(
+            f"{folder} holds a {type(settings).__name__.lower()}, which has no latents: see its report.txt"
+        )
     if not (folder / REPORT).is_file():
         raise InputError(f"{folder} holds a run that has not finished: go on with experiments.train --resume {folder}")
     dtype = "float32" if settings.run.dtype == "bfloat16" else settings.run.dtype

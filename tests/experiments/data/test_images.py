@@ -26,9 +26,9 @@ def write_mnist(folder, n=6, test=4, zipped=True):
     levels = np.arange(n * 28 * 28, dtype=np.uint32).reshape(n, 28, 28) % 256
     files = {
         "train-images-idx3-ubyte": levels.astype(np.uint8),
-        "train-labels-idx1-ubyte": np.arange(n, dtype=np.uint8)[::-1],
+        "train-labels-idx1-ubyte": (np.arange(n, dtype=np.uint8) % 10)[::-1],
         "t10k-images-idx3-ubyte": levels[:test].astype(np.uint8),
-        "t10k-labels-idx1-ubyte": np.arange(test, dtype=np.uint8),
+        "t10k-labels-idx1-ubyte": np.arange(test, dtype=np.uint8) % 10,
     }
     for name, array in files.items():
         raw = idx_bytes(array)
@@ -100,6 +100,14 @@ def test_damaged_files_are_one_clear_line(tmp_path, name):
     with pytest.raises(InputError, match=message) as caught:
         ImageData("mnist", tmp_path).read()
     assert "\n" not in str(caught.value)
+
+
+def test_labels_out_of_range_are_one_clear_line(tmp_path):
+    write_mnist(tmp_path)
+    labels = np.array([0, 1, 2, 10, 3, 4], np.uint8)
+    (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx_bytes(labels)))
+    with pytest.raises(InputError, match="go up to 10, expected from 0 to 9: fetch them again"):
+        mnist.files(tmp_path)
 
 
 def write_static(folder, n=6, test=4, labels=True):

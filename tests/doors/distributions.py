@@ -149,8 +149,8 @@ ROWS = {
     "distributions.FullNormal.from_draws": door(FullNormal.from_draws, z=POINTS),
     "distributions.check_binary": door(distributions.check_binary, x=Free(DATUM)),
     "distributions.draw": door(distributions.draw, q=NORMAL, key=KEY, s=also(S, 0)),
-    "distributions.sample_and_log_prob": door(distributions.sample_and_log_prob, q=NORMAL, noise=NOISE),
-    "distributions.sample_and_score": door(distributions.sample_and_score, q=also(NORMAL, BINARY), noise=NOISE),
+    "distributions.sample_and_log_prob": door(distributions.sample_and_log_prob, q=NORMAL, noise=Free(NOISE)),
+    "distributions.sample_and_score": door(distributions.sample_and_score, q=also(NORMAL, BINARY), noise=Free(NOISE)),
     "distributions.from_torch": door(
         from_torch, d=only(torch.distributions.Normal(ZEROS[:, 0], ONES[:, 0]), 3, NORMAL, "normal")
     ),

@@ -36,7 +36,7 @@ from jensen.core.distributions import (
 )
 from jensen.core.trees import Static
 
-ARGUMENTS = [-30.0, -3.0, -0.5, -0.01, 0.0, 1e-4, 0.2, 1.0, 7.0]
+ARGUMENTS = [-9.0, -0.5, 0.0, 1e-4, 2.0]
 
 
 def field(value, dtype=torch.float64):
@@ -101,7 +101,7 @@ def test_characteristic_functions_are_the_integrals(name):
 @pytest.mark.parametrize("name", CONTINUOUS | DISCRETE)
 def test_moment_generating_functions_are_the_integrals_and_their_slopes_the_moments(name):
     q, oracle = (CONTINUOUS | DISCRETE)[name]
-    t = [-0.4, -0.01, 1e-4, 0.2, 0.35]
+    t = [-0.4, 1e-4, 0.3]
     exact = np.array([mean_exponential(oracle, s).real for s in t])
     np.testing.assert_allclose(log_mgf(q, at(t))[:, 0, 0].numpy(), np.log(exact), rtol=1e-8, atol=1e-10)
 

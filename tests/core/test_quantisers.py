@@ -8,7 +8,7 @@ import torch
 
 from jensen import laws
 from jensen.core import keys, trees
-from jensen.core.models.quantised import Fsq, Projected, Vq, usage
+from jensen.core.models.quantised import NAMES, Fsq, Lfq, Projected, ResidualVq, Vq, parse, usage
 from jensen.core.models.quantised.codebook import Codebook
 from jensen.laws import instances
 
@@ -39,6 +39,16 @@ def test_projections_are_linear_maps_around_a_quantiser():
     q = quantiser.quantise(params, state, z, KEY)
     assert torch.equal(q.codes, inner.codes)
     torch.testing.assert_close(q.z, inner.z @ up["weight"].T + up["bias"])
+
+
+def test_quantisers_have_names():
+    assert parse("fsq(8, 5, 5)") == Fsq((8, 5, 5))
+    assert parse("vq(512, path=rotation)") == Vq(512, path="rotation")
+    assert parse("residual-vq(16, 4)") == ResidualVq(Vq(16), 4)
+    assert parse("lfq(9, diversity=1)") == Lfq(9, diversity=1)
+    assert "fsq(levels...)" in NAMES
+    with pytest.raises(ValueError, match=r"unknown quantiser 'fsqq' \(the nearest is 'fsq'\)"):
+        parse("fsqq(8)")
 
 
 def test_perplexity_and_use_by_hand():

@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from jensen.core import keys, minibatch, spelling, trees
-from jensen.core.models import classifier
+from jensen.core.models import classifier, quantised
 from jensen.core.models.latent import hvae, likelihoods, posteriors, sbn, vae
 from jensen.core.models.quantised import (
     Fsq,
@@ -302,6 +302,7 @@ ROWS = {
     "paths.along": door(paths.along, path="rotation", z=Free(VECTORS), vectors=also(VECTORS, VECTORS[:1])),
     "usage.perplexity": door(usage.perplexity, codes=Free(CODES), size=also(6, 1)),
     "usage.used": door(usage.used, codes=Free(CODES), size=also(6, 1)),
+    "quantised.parse": door(quantised.parse, text=only("vq(6)", "vqq(6)", "vq", "fsq(a)", 3, None)),
     "quantised.Vq": door(
         Vq, size=6, commitment=also(0.25, -1.0), decay=also(0.9, 1.0), least=also(0.03, -1.0), path="rotation",
         start="draw",

@@ -84,6 +84,7 @@ WITHOUT = {  # public names without a door
     "evidence.Hamiltonian": "a move: `hmc` and `langevin` are checked where they are used",
     "evidence.hmc": "a value",
     "evidence.langevin": "a value",
+    "quantised.NAMES": "a constant",
     "quantised.Codebook": "a record of `codebook.init`",
     "quantised.Quantised": "a record of results",
     "quantised.Quantiser": "a Protocol",

@@ -10,9 +10,11 @@ from jensen.core.models.quantised.projected import Projected
 from jensen.core.models.quantised.quantiser import Quantised, Quantiser
 from jensen.core.models.quantised.residual import ResidualVq
 from jensen.core.models.quantised.soft import SoftVq
+from jensen.core.models.quantised.table import NAMES, parse
 from jensen.core.models.quantised.vq import Vq
 
 __all__ = [
+    "NAMES",
     "Codebook",
     "Fsq",
     "GradientVq",
@@ -26,6 +28,7 @@ __all__ = [
     "Vq",
     "codebook",
     "kmeans",
+    "parse",
     "paths",
     "usage",
 ]

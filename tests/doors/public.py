@@ -77,6 +77,7 @@ WITHOUT = {  # public names without a door
         ("inference.svgd", "inference.semi_amortised", "inference.iterative"), "a module, with its own rows"
     ),
     "flows.spectral": "a module, with rows of its own",
+    "flows.FromZuko": "what `from_zuko` makes",
     "flows.from_zuko": "takes what is zuko's, which need not be installed: its tests have what it refuses",
     "gradients.catalogue": "a module, with rows of its own",
     "divergences.generators": "functions of one tensor of any kind",

@@ -110,7 +110,7 @@ def test_an_error_that_is_not_known_is_not_shown_as_one():
         (["--dimensions", "1"], "--dimensions of at least 2"),
         (["--horseshoe", "41"], "an even --horseshoe of at least 42"),
         (["--chains", "1"], "--chains of at least 2"),
-        (["--lr", "0"], "--lr 0.0: expected a step size in (0, 1]"),
+        (["--lr", "0"], "--lr 0.0, --fit-lr 5e-05: expected step sizes in (0, 1]"),
         (["--seed", "-1"], "expected --seed in [0, 2^63)"),
     ],
 )

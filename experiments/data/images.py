@@ -1,4 +1,4 @@
-"""Images as flat tensors in [0, 1]: scikit-learn's digits, or MNIST from OpenML or files."""
+"""Images as flat tensors in [0, 1]: scikit-learn's digits, sprites, or MNIST from OpenML or files."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +11,7 @@ from jensen.core import keys
 from jensen.experiments.data import labelled, mnist
 from jensen.experiments.data.labelled import Labelled
 from jensen.experiments.data.pixels import binarise
+from jensen.experiments.data.sprites import sprites
 from jensen.experiments.run.config import FREE
 from jensen.experiments.run.errors import InputError, reason
 from jensen.experiments.run.settings import Run
@@ -31,9 +32,9 @@ class Images(NamedTuple):
 class ImageData:
     """Which images, and what is done to their pixels."""
 
-    data: Literal["digits", "mnist", "mnist-static"] = "digits"
-    """digits ships with scikit-learn (1,797 images of 8 x 8); mnist is downloaded, or read from --data-dir.
-    mnist-static, which is binarised once and for all, is read from there."""
+    data: Literal["digits", "sprites", "mnist", "mnist-static"] = "digits"
+    """digits ships with scikit-learn (1,797 images of 8 x 8); sprites are drawn from known factors (4,608 of 16 x 16);
+    mnist is downloaded, or read from --data-dir. mnist-static, binarised once and for all, is read from there."""
     data_dir: Path | None = field(default=None, metadata=FREE)
     """Folder of the four MNIST idx files, plain or .gz; for mnist-static, of binarized_mnist.npz."""
     pixels: Literal["auto", "dynamic", "static", "grey"] = "auto"
@@ -52,8 +53,8 @@ class ImageData:
             raise InputError(
                 f"mnist-static is binary already, and --pixels {self.pixels} cannot change that: leave it out"
             )
-        if self.data == "digits" and self.data_dir is not None:
-            raise InputError("--data-dir holds MNIST's files and digits needs none: use --data mnist, or drop it")
+        if self.data in ("digits", "sprites") and self.data_dir is not None:
+            raise InputError(f"--data-dir holds MNIST's files and {self.data} needs none: use --data mnist, or drop it")
 
     def load(self, run: Run) -> Images:
         """The images as the run takes them. InputError when files are missing or damaged, or nothing is downloaded."""
@@ -70,6 +71,8 @@ class ImageData:
             raise InputError(f"--data-dir {self.data_dir} is no folder")
         if self.data == "digits":
             return digits()
+        if self.data == "sprites":
+            return drawn()
         if self.data == "mnist":
             return _unlabelled(mnist.openml() if self.data_dir is None else mnist.files(self.data_dir))
         return Images(*mnist.static(self.data_dir))
@@ -78,6 +81,14 @@ class ImageData:
 def digits() -> Images:
     """scikit-learn's digits, of which a fixed random fifth is the test set."""
     return _unlabelled(labelled.digits())
+
+
+def drawn() -> Images:
+    """Sprites, of which a fixed random fifth is the test set; their labels are their shapes."""
+    images, factors, shape = sprites()
+    order = keys.permutation(keys.key(0), len(images))
+    test, train = order[: len(images) // 5], order[len(images) // 5 :]
+    return Images(images[train], images[test], factors[test, 0], shape)
 
 
 def _unlabelled(data: Labelled) -> Images:

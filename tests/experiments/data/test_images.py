@@ -1,6 +1,7 @@
 import gzip
 import io
 import struct
+from pathlib import Path
 from urllib.error import URLError
 
 import numpy as np
@@ -44,6 +45,16 @@ def test_digits_split_is_fixed_and_complete():
     assert images.shape == (1, 8, 8)
     assert torch.equal(images.test, digits().test)
     assert images.test_labels.bincount().min() > 20
+
+
+def test_sprites_split_is_fixed_and_complete():
+    images = ImageData("sprites").read()
+    assert (images.train.shape, images.test.shape, images.shape) == ((3687, 256), (921, 256), (1, 16, 16))
+    assert len(torch.cat([images.train, images.test]).unique(dim=0)) == 4608
+    assert images.test_labels.bincount().min() > 250
+    assert torch.equal(images.test, ImageData("sprites").read().test)
+    with pytest.raises(InputError, match="sprites needs none: use --data mnist"):
+        ImageData("sprites", Path()).check()
 
 
 @pytest.mark.parametrize("zipped", [True, False])

@@ -1,7 +1,6 @@
 """Likelihoods of a linear layer's outputs. Fused: logits (s, n, D) are made a chunk at a time, in backward again."""
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -86,49 +85,55 @@ def _define(
         return out
 
     def backward(
-        g: Tensor, x: Tensor, h: Tensor, weight: Tensor, bias: Tensor, need_x: bool
+        g: Tensor, x: Tensor, h: Tensor, weight: Tensor, bias: Tensor, *needs: bool
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         if any(t.ndim > event for t, event in zip((g, x, h, weight, bias), with_upstream, strict=True)):
-            return over_batch(partial(backward, need_x=need_x), with_upstream, g, x, h, weight, bias)
+            return over_batch(lambda *each: backward(*each, *needs), with_upstream, g, x, h, weight, bias)
         f = kernel_slopes if uses_kernel(h) else residual
         g, x, h, weight, bias = (_wide(t) for t in (g, x, h, weight, bias))
-        dx, dh = torch.zeros_like(x) if need_x else h.new_zeros(0, 0), torch.empty_like(h)
-        dweight, dbias = torch.zeros_like(weight), torch.zeros_like(bias)
+        shapes = _shapes((x, h, weight, bias), events, needs)
+        dx, dh, dweight, dbias = (h.new_zeros(shape) for shape in shapes)
         for part, some in chunks(h, len(bias)):
             logits = F.linear(h[part], weight, bias)
-            if need_x and x_slope is not None:
+            if needs[0] and x_slope is not None:
                 dx[some] += (g[part][..., None] * x_slope(x[some], logits)).sum(0)
             r = f(g[part], x[some], logits)
-            dh[part] = r @ weight
-            dweight.addmm_(r.flatten(0, 1).T, h[part].flatten(0, 1))
-            dbias += r.sum((0, 1))
+            if needs[1]:
+                dh[part] = r @ weight
+            if needs[2]:
+                dweight.addmm_(r.flatten(0, 1).T, h[part].flatten(0, 1))
+            if needs[3]:
+                dbias += r.sum((0, 1))
         return dx, dh, dweight, dbias
 
     def backward_reference(
-        g: Tensor, x: Tensor, h: Tensor, weight: Tensor, bias: Tensor, need_x: bool
+        g: Tensor, x: Tensor, h: Tensor, weight: Tensor, bias: Tensor, *needs: bool
     ) -> tuple[Tensor, ...]:
-        batch = batch_of((g, x, h, weight, bias), with_upstream)
-        wide = [_wide(t) for t in (x, h, weight, bias)]
-        x, *layer = (t.expand(*batch, *t.shape[t.ndim - e :]) for t, e in zip(wide, events, strict=True))
-        g = g.expand(*batch, *g.shape[-2:])
-        if need_x:
-            return torch.func.vjp(reference, x, *layer)[1](g)
-        return g.new_zeros(*batch, 0, 0), *torch.func.vjp(partial(reference, x), *layer)[1](g)
+        args = (x, h, weight, bias)
+        batch = batch_of((g, *args), with_upstream)
+        full = [_wide(t).expand(*batch, *t.shape[t.ndim - e :]) for t, e in zip(args, events, strict=True)]
+        moving = [i for i, need in enumerate(needs) if need]
+
+        def call(*some: Tensor) -> Tensor:
+            return reference(*(dict(enumerate(full)) | dict(zip(moving, some, strict=True))).values())
+
+        pull = torch.func.vjp(call, *(full[i] for i in moving))[1]
+        slopes = dict(zip(moving, pull(g.expand(*batch, *g.shape[-2:])), strict=True))
+        empty = _shapes(args, events, [False] * 4)
+        return tuple(slopes[i] if i in slopes else g.new_zeros(*batch, *empty[i]) for i in range(4))
 
     def fake(x: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return at_least_float32(h).new_empty(*batch_of((x, h, weight, bias), events), *h.shape[-3:-1])
 
     def fake_backward(
-        g: Tensor, x: Tensor, h: Tensor, weight: Tensor, bias: Tensor, need_x: bool
+        g: Tensor, x: Tensor, h: Tensor, weight: Tensor, bias: Tensor, *needs: bool
     ) -> tuple[Tensor, ...]:
         batch, like = batch_of((g, x, h, weight, bias), with_upstream), at_least_float32(h)
-        shapes = [x.shape[-2:] if need_x else (0, 0), h.shape[-3:], weight.shape[-2:], bias.shape[-1:]]
-        return tuple(like.new_empty(*batch, *shape) for shape in shapes)
+        return tuple(like.new_empty(*batch, *shape) for shape in _shapes((x, h, weight, bias), events, needs))
 
     def vjp(needs: tuple[bool, ...], gradients: tuple[Tensor], *args: Tensor) -> tuple[Tensor | None, ...]:
-        dx, *rest = slopes(gradients[0], *args, needs[0])
-        fit = [fitted(slope, t) for slope, t in zip(rest, args[1:], strict=True)]
-        return fitted(dx, args[0]) if needs[0] else None, *fit
+        every = zip(slopes(gradients[0], *args, *needs), args, needs, strict=True)
+        return tuple(fitted(slope, t) if need else None for slope, t, need in every)
 
     slopes = differentiable(
         f"linear_{name}_slopes",
@@ -137,7 +142,7 @@ def _define(
         fake_backward,
         events=with_upstream,
         outputs=4,
-        static=("bool",),
+        static=("bool",) * 4,
     )
     op = differentiable(f"linear_{name}", forward, reference, fake, events=events, vjp=vjp)
 
@@ -178,6 +183,11 @@ def check(x: Tensor, h: Tensor, weight: Tensor, bias: Tensor, data: int) -> None
 
 def batch_of(tensors: tuple[Tensor, ...], events: tuple[int, ...]) -> torch.Size:
     return torch.broadcast_shapes(*(t.shape[: t.ndim - e] for t, e in zip(tensors, events, strict=True)))
+
+
+def _shapes(tensors: Sequence[Tensor], events: Sequence[int], needs: Sequence[bool]) -> list[Sequence[int]]:
+    """Of the tensors' gradients without batch axes: those that are not needed have no elements."""
+    return [t.shape[t.ndim - e :] if need else [0] * e for t, e, need in zip(tensors, events, needs, strict=True)]
 
 
 def _wide(t: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.func import grad, hessian, jacrev, jvp, vmap
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from jensen.core import keys, ops
 from jensen.core.operation import differentiable
@@ -241,6 +242,30 @@ def test_eager(name):
         with ops.use(case.path):
             got = transform(case.op)
         torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-9, msg=lambda m, label=label: f"{label}: {m}")
+
+
+class Slopes(TorchDispatchMode):
+    """How many elements each output of the operations of gradients has."""
+
+    def __init__(self):
+        super().__init__()
+        self.sizes = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if func.name().endswith("_slopes"):
+            self.sizes.append([t.numel() for t in out])
+        return out
+
+
+@pytest.mark.parametrize("name", ["linear_categorical_log_prob chunked", "linear_bernoulli_log_prob"])
+@pytest.mark.parametrize("wanted", [(0,), (1,), (2,), (3,), (1, 3), (0, 2)], ids=str)
+def test_the_gradients_of_a_layer_are_computed_where_needed(name, wanted):
+    case = CASES[name]
+    with ops.use(case.path), Slopes() as slopes:
+        got = grad(weighted(case.op), wanted)(*case.args)
+    torch.testing.assert_close(got, grad(weighted(case.reference), wanted)(*case.args), rtol=1e-9, atol=1e-9)
+    assert slopes.sizes == [[t.numel() if i in wanted else 0 for i, t in enumerate(case.args)]]
 
 
 @pytest.mark.parametrize(("name", "backend"), BACKENDS.items())

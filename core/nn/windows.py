@@ -45,8 +45,8 @@ def output_size(size: int, layers: Sequence[Window]) -> int:
         least = max(window.span - 2 * window.padding, 1)
         if size < least:
             raise ValueError(
-                f"expected size {least} or more for {window}, got {size}: nothing is left; use a smaller kernel, more "
-                "padding or fewer layers"
+                f"expected x of a size of {least} or more for {window}, got {size}: nothing is left; use a smaller "
+                "kernel, more padding or fewer layers"
             )
         size = (size + 2 * window.padding - window.span) // window.stride + 1
     return size

@@ -136,7 +136,9 @@ def test_what_does_not_fit_raises_with_the_fix():
         ValueError, match=r"expected x \(\.\.\., 2, length\), got \(8, 1\): channels come before length"
     ):
         conv.apply(series, torch.zeros(8, 1))
-    with pytest.raises(ValueError, match=r"expected size 3 or more for Window\(kernel=3.*got 2: nothing is left"):
+    with pytest.raises(
+        ValueError, match=r"expected x of a size of 3 or more for Window\(kernel=3.*got 2: nothing is left"
+    ):
         conv.apply(image, torch.zeros(2, 8, 2))
     with pytest.raises(ValueError, match="expected stride of 2 whole numbers"):
         conv.apply(image, torch.zeros(2, 8, 8), stride=(1,))

@@ -43,7 +43,7 @@ class Lfq:
     groups: int = 1
 
     def __post_init__(self) -> None:
-        check_size("bits", 2 ** check_count("bits", self.bits))
+        check_size("bits", 2 ** min(check_count("bits", self.bits), 63))
         for name in ("commitment", "entropy", "diversity"):
             check_number(name, getattr(self, name), "[0, inf)")
         check_number("temperature", self.temperature, "(0, inf)")

@@ -81,7 +81,7 @@ class DiscretisedLogistic(NamedTuple):
         """Whether a component is at no level."""
         self._check()
         place = z.detach() * self._last()
-        return outside(torch.where((place - place.round()).abs() > 5e-5, -1.0, place), 0.0, self._last())
+        return outside(torch.where((place - place.round()).abs() > 5e-5, -1.0, place), 0.0, float(self._last()))
 
     def _check(self) -> None:
         check_fields(loc=self.loc, log_scale=self.log_scale)

@@ -5,6 +5,7 @@ from hypothesis import settings
 
 from jensen import laws
 from jensen.core.exponential.table import FAMILIES
+from jensen.core.models.latent.posteriors import POSTERIORS
 from jensen.laws import families, instances, transforms
 
 pytestmark = pytest.mark.law
@@ -94,7 +95,7 @@ def test_estimators(value, law):
     law(value)
 
 
-@of("model")
+@mostly_slow(of("model"), {*TABLES["model"]} - {f"vae, {family}" for family in POSTERIORS}, "models_compile")
 def test_models(value, law):
     law(value)
 

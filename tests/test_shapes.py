@@ -26,7 +26,7 @@ with install_import_hook([*modules(jensen.core), *modules(jensen.estimators)], "
         Pushforward,
     )
     from jensen.core.exponential.table import FAMILIES
-    from jensen.core.models.latent import likelihoods, sbn, vae
+    from jensen.core.models.latent import likelihoods, posteriors, sbn, vae
     from jensen.core.models import quantised
     from jensen.core.models import classifier
     from jensen.core.nn import batch_norm, conv, convnet, dropout, group_norm, layer_norm, pooling, residual, rms_norm
@@ -35,6 +35,7 @@ with install_import_hook([*modules(jensen.core), *modules(jensen.estimators)], "
     from jensen.estimators.evidence import importance
     from jensen.estimators import gradients as g
     from jensen.estimators.diagnostics import quality
+    from jensen.estimators.inference import iterative, semi_amortised
     from jensen.estimators.gradients import analytic_kl, baselines, pathwise
     from jensen.laws import families
 
@@ -57,6 +58,16 @@ for model in (
         assert estimate(log_p, q, q.noise(key, 4)).shape == (5,)
     for estimate in (g.wake, g.wake_phi):
         assert estimate(log_p, q, q.noise(key, 4), bound=bounds.iwae).shape == (5,)
+for posterior in posteriors.POSTERIORS.values():
+    model = vae.mlp(64, (6,), 3, posterior=posterior)
+    params = model.init(key, x)
+    q, outputs = model.posterior(params, x), model.encoded(params, x)
+    log_p, build = partial(model.log_joint, params, x), partial(model.posterior_of, params)
+    pathwise(log_p, q, q.noise(key, 4))
+    units = model.units(outputs)
+    assert semi_amortised.refine(log_p, build, outputs, key, 1, 2, units=units).shape == outputs.shape
+network = iterative.init(key, outputs.shape[1], (4,))
+assert iterative.refine(network, log_p, build, outputs, key, 1, 2).shape == outputs.shape
 for layers in (1, 2):
     model = sbn.build(64, 4, layers)
     params = model.init(key, x)
@@ -178,6 +189,7 @@ evidence.laplace(normal.log_prob, evidence.find_mode(normal.log_prob, torch.ones
 evidence.bayes_factor(annealed, annealed), evidence.posterior_probabilities([annealed, annealed])
 log_w = keys.normal(key, (100, 5))
 evidence.fit_pareto(log_w.exp().sort(0, descending=True).values)
+diagnostics.amortisation(log_w[:, 0], log_w[:, 1], log_w[:, 2]).verdict()
 diagnostics.psis(log_w).verdict(), diagnostics.ess(log_w), bounds.leave_one_out_iwae(log_w)
 diagnostics.active_units(normal), diagnostics.collapse(normal, wide)
 diagnostics.aggregate_information(wide, normal, key)

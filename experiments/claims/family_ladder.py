@@ -118,6 +118,7 @@ def run(settings: Settings) -> tuple[list[Outcome], list[Left]]:
     each = [(family, seed, options(family, seed, settings)) for seed in seeds(settings) for family in settings.families]
     for _, _, one in each:
         one.check()
+    files.make(settings.out)
     rows = [Outcome(family, seed, *trained("vae", one)) for family, seed, one in each]
     left = [
         gap for seed in seeds(settings) for gap in gaps(folder(settings.families[0], seed, settings), seed, settings)

@@ -61,6 +61,7 @@ from jensen.core.flows import (
 )
 from jensen.core.models import quantised
 from jensen.core.models.latent import hvae, likelihoods, sbn, vae
+from jensen.core.models.latent.posteriors import POSTERIORS
 from jensen.core.models.quantised import Quantiser
 from jensen.core.trees import Params
 from jensen.estimators import gradients
@@ -256,6 +257,7 @@ MODELS: dict[str, LatentModel] = {
         f"vae, {name}": vae.mlp(6, (5,), 2, likelihood=likelihood)
         for name, likelihood in likelihoods.LIKELIHOODS.items()
     },
+    **{f"vae, {name}": vae.mlp(6, (5,), 2, posterior=POSTERIORS[name]) for name in ("full", "mixture", "iaf")},
     "vae of convolutions": vae.conv((1, 4, 4), (2,), 2),
     "hvae": hvae.build(6, (3, 2), (5,)),
     "sbn": sbn.build(6, 3),

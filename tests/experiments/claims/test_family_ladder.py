@@ -1,42 +1,54 @@
 """The ladder trains each family and seed once, and its tables are means over seeds."""
 
-import json
+from typing import NamedTuple
 
 import pytest
 
 from jensen.experiments.claims import family_ladder
 from jensen.experiments.claims.family_ladder import Left, Outcome, Settings, options, run, table, table_of_steps
-
-SMALL = {
-    "families": ("diag", "planar(2, context=4)"), "seeds": 2, "steps": 4, "hidden": (8,), "images": 3, "fit_steps": 4,
-    "refine": (0, 2), "compile": False,
-}  # fmt: skip
+from jensen.experiments.claims.trained import Trained
+from tests.experiments.report.conftest import small_vae
 
 
-def test_a_ladder_leaves_runs_rows_and_a_figure(tmp_path, monkeypatch):
-    settings = Settings(out=tmp_path / "all", **SMALL)
+class Done(NamedTuple):
+    """What is read of a finished run."""
+
+    model: object
+    params: dict
+    images: object
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """Stands in for training, and for reading what it left: a small model, whose runs differ by family and seed."""
+    started = []
+
+    def trained(kind, run):
+        started.append((kind, run.posterior, run.run.seed))
+        return Trained(-20.0 + len(run.posterior) + run.run.seed, 19.0, 0.1, 1.0)
+
+    monkeypatch.setattr(family_ladder, "trained", trained)
+    monkeypatch.setattr(family_ladder, "read_finished", lambda path: Done(*small_vae()))
+    return started
+
+
+def test_a_ladder_leaves_rows_and_a_figure(runs, tmp_path):
+    settings = Settings(out=tmp_path / "all", families=("diag", "iaf(2)"), seeds=2, images=3,
+                        fit_steps=20, refine=(0, 5))  # fmt: skip
     rows, left = run(settings)
-    assert [(row.family, row.seed) for row in rows] == [
-        (family, seed) for seed in (0, 1) for family in settings.families
-    ]
-    assert [(each.seed, each.steps) for each in left] == [(0, 0), (0, 2), (1, 0), (1, 2)]
-    assert len((tmp_path / "all/rows.jsonl").read_text().splitlines()) == len(rows) + len(left)
-    assert {path.name for path in (tmp_path / "all").iterdir()} == {
-        "diag-0", "diag-1", "planar-2--context-4-0", "planar-2--context-4-1", "rows.jsonl", "family-ladder.png",
-    }  # fmt: skip
-    saved = json.loads((tmp_path / "all/planar-2--context-4-1/config.json").read_text())
-    assert (saved["posterior"], saved["run"]["seed"]) == ("planar(2, context=4)", 1)
-
-    def again(kind, settings):
-        raise AssertionError("trained twice")
-
-    monkeypatch.setattr("jensen.experiments.run.session.start", again)
-    assert run(settings) == (rows, left)
+    assert runs == [("vae", family, seed) for seed in (0, 1) for family in settings.families]
+    assert [(each.seed, each.steps) for each in left] == [(0, 0), (0, 5), (1, 0), (1, 5)]
+    assert left[1].gap < left[0].gap  # of an encoder that has not been trained
+    assert len((tmp_path / "all/rows.jsonl").read_text().splitlines()) == len(rows) + len(left) == 8
+    assert (tmp_path / "all/family-ladder.png").stat().st_size > 1000
 
 
 def test_every_family_can_work():
     for family in Settings.families:
         options(family, 0, Settings()).check()
+    one, other = options("iaf(8, hidden=5)", 0, Settings()), options("iaf(8)", 1, Settings())
+    assert one.run.out != other.run.out
+    assert one.run.out.name == "iaf-8--hidden-5-0"
 
 
 def test_gains_are_of_one_seed_and_errors_over_seeds():

@@ -7,6 +7,7 @@ import torch
 from torch.func import jacfwd, vmap
 
 from jensen.core import keys
+from jensen.estimators import diagnostics
 from jensen.experiments.data import oscillations, patches, sprites
 from jensen.experiments.run.errors import InputError
 
@@ -61,6 +62,14 @@ def test_rotations_turn_the_ellipse_anticlockwise(drawn):
     second = [(ellipse * a * b).sum((-2, -1)) for a, b in ((right, right), (up, up), (right, up))]
     angle = torch.atan2(2 * second[2], second[0] - second[1]) / 2
     torch.testing.assert_close(angle, torch.arange(6).double() * math.pi / 12, atol=0.02, rtol=0)
+
+
+def test_a_code_of_the_factors_is_disentangled_and_a_rotated_one_is_not():
+    factors = sprites.sprites().factors
+    codes = factors / torch.tensor(SIZES)
+    rotation = torch.linalg.qr(keys.normal(KEY, (5, 5))).Q
+    assert diagnostics.mig(codes, factors).score > 0.99
+    assert diagnostics.mig(codes @ rotation, factors).score < 0.5
 
 
 def test_patches_are_white_and_come_from_photographs():

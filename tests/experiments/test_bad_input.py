@@ -10,7 +10,7 @@ from tests.experiments.process import contents, last, rewrite
 
 SBN = ["sbn"]
 WRONG = {
-    "unknown kind": (["gan", "--k", "5"], "expected what to train, one of vae, sbn, mnist-vae"),
+    "unknown kind": (["gan", "--k", "5"], "expected what to train, one of vae, hvae, sbn, classifier, mnist"),
     "k 0": (["--k", "0"], "expected --k of at least 1, got 0"),
     "no width": (["--hidden", "8", "0"], "expected --hidden of at least 1, got 0"),
     "no latents": (["--latent", "-3"], "expected --latent of at least 1, got -3"),
@@ -113,7 +113,10 @@ def test_what_is_no_option_is_in_tyros_box(name, capsys):
 
 
 def test_help_names_every_kind_and_recipe(capsys):
-    for args, words in ((["--help"], ("vae", "sbn", "mnist-vae")), (["vae", "--help"], ("--bound", "renyi(alpha)"))):
+    for args, words in (
+        (["--help"], ("vae", "classifier", "mnist-vae")),
+        (["vae", "--help"], ("--bound", "renyi(alpha)")),
+    ):
         with pytest.raises(SystemExit) as stopped:
             train.main(args)
         assert stopped.value.code == 0

@@ -231,6 +231,10 @@ residual.apply(residual.init(key, 8, 4), vectors), dropout.apply(key, images, 0.
 for model in (classifier.mlp(64, (4,), 3), classifier.conv((1, 8, 8), (2,), (), 3)):
     params, labels = model.init(key), torch.zeros(5, dtype=torch.int64)
     model.log_prob(params, x, labels), model.loss(params, x, labels), model.correct(params, x, labels)
+chosen = torch.zeros(5, dtype=torch.uint8)
+ops.categorical_log_prob(chosen, torch.zeros(2, 5, 3))
+Categorical(torch.zeros(5, 2, 3)).log_prob(chosen[:, None].expand(4, 5, 2))
+ops.linear_categorical_log_prob(chosen, torch.zeros(2, 5, 4), torch.zeros(3, 4), torch.zeros(3))
 keys.fold_in(key, torch.arange(4)), keys.at(key, datum=torch.arange(4)), keys.permutation(key, 9)
 print("right shapes pass")
 

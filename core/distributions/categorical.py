@@ -4,7 +4,7 @@ from itertools import product
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -73,7 +73,7 @@ class Categorical(NamedTuple):
         """softmax(t / temperature): the Concrete relaxation, Gumbel-softmax."""
         return torch.softmax(t / temperature, -1).to(self.logits.dtype)
 
-    def log_prob(self, z: Float[Tensor, "... d k"] | Int[Tensor, "... d"], /) -> Float[Tensor, "..."]:
+    def log_prob(self, z: Float[Tensor, "... d k"] | Integer[Tensor, "... d"], /) -> Float[Tensor, "..."]:
         """sum_d log softmax(logits) at z in nats per datum: (s, n, d, k) -> (s, n).
 
         z of an integer type are class indices, (s, n, d), as `ops.categorical_log_prob` takes them.

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -51,7 +51,7 @@ class LinearCategorical(NamedTuple):
         check_floating("noise", u)
         return self._alone().sample(u[..., None, :])[..., 0, :]
 
-    def log_prob(self, x: Float[Tensor, "... n D"] | Int[Tensor, "... n"], /) -> Float[Tensor, "... n"]:
+    def log_prob(self, x: Float[Tensor, "... n D"] | Integer[Tensor, "... n"], /) -> Float[Tensor, "... n"]:
         """sum_D x log softmax(logits) in nats per datum: x (n, D) of h (s, n, H), or x (s, n, D) of h (n, H).
 
         x of an integer type are indices, without the axis D, as `ops.linear_categorical_log_prob` takes them: no datum

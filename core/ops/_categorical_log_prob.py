@@ -1,7 +1,7 @@
 """log Categorical(x; softmax(logits)) over the last axis. Fused: x is never expanded over samples."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from jensen.core.numerics import at_least_float32
@@ -11,7 +11,7 @@ from jensen.core.ops._logits import of_logits
 
 
 def categorical_log_prob(
-    x: Float[Tensor, "... d"] | Int[Tensor, "..."], logits: Float[Tensor, "... d"]
+    x: Float[Tensor, "... d"] | Integer[Tensor, "..."], logits: Float[Tensor, "... d"]
 ) -> Float[Tensor, "..."]:
     """sum_d of x log softmax(logits), in nats: the log probability of a one-hot x, or of counts but for a constant.
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -35,7 +35,7 @@ def linear_bernoulli_log_prob(
 
 
 def linear_categorical_log_prob(
-    x: Float[Tensor, "n D"] | Int[Tensor, " n"],
+    x: Float[Tensor, "n D"] | Integer[Tensor, " n"],
     h: Float[Tensor, "s n H"],
     weight: Float[Tensor, "D H"],
     bias: Float[Tensor, " D"],

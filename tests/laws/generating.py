@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.func import grad
 
 from jensen.core import keys
-from jensen.core.contracts import Characteristic, ClosedForm, MomentGenerating, can
+from jensen.core.contracts import Characteristic, ClosedForm, Distribution, MomentGenerating, can
 from jensen.core.distributions import Exponential, Laplace, characteristic, log_mgf
 from jensen.laws._law import law, spoiled
 from jensen.laws.assertions import mean_is_exact
@@ -16,7 +16,7 @@ DOUBLE_SIDED = Laplace(*NORMAL)
 WAITING = Exponential(torch.full((2, 3), 0.7, dtype=torch.float64))
 
 
-def spread(q: Characteristic) -> Tensor:
+def spread(q: Distribution) -> Tensor:
     """Some arguments of every component, (4, n, d), by the middle half of its samples."""
     z = q.sample(q.noise(PILOT, 400)).double()
     width = (z.quantile(0.75, 0) - z.quantile(0.25, 0)).clamp_min(0.2)

@@ -206,7 +206,7 @@ for layers in (
     *(build(key, 3) for build in (flows.real_nvp, flows.spline_couplings, flows.iaf, flows.maf)),
     *(build(key, 3, n=5) for build in (flows.real_nvp, flows.spline_couplings, flows.iaf, flows.maf)),
     (flows.Planar.identity(key, 3), flows.Radial.identity(key, 3)),
-    (flows.Actnorm.identity(3), flows.PLU.rotation(key, 3)),
+    (flows.Actnorm.identity(3), flows.PLU.rotation(key, 3), flows.Continuous.identity(key, 3, probes=2)),
     (flows.Sylvester.orthogonal(key, 3, 2), flows.Sylvester.householder(key, 3, 2), flows.Permutation.random(key, 3)),
     (flows.Conditional((*flows.real_nvp(key, 3, context=2), *flows.maf(key, 3, context=2)), context),),
     (flows.Conditional((flows.Hypernetwork.of(key, flows.Planar.identity(key, 3), 2),), context),),
@@ -214,6 +214,7 @@ for layers in (
 ):
     q = Pushforward(normal, layers)
     q.log_prob(q.sample(q.noise(key, 4))), q.draw(key, 4), q.sample_and_log_prob(q.noise(key, 4))
+    q.sample_and_score(q.noise(key, 4))
 flows.normalised((flows.Actnorm.identity(3),), z)
 images, series, vectors = keys.normal(key, (5, 2, 8, 8)), keys.normal(key, (5, 2, 8)), keys.normal(key, (5, 8))
 for kernel, inputs in ((3, images), ((3, 1), images), ((3,), series)):

@@ -77,7 +77,7 @@ class Conditioner(NamedTuple):
         return rows
 
     def along(
-        self, z: Float[Tensor, "*s n i"], context: Float[Tensor, "*n c"], directions: Float[Tensor, "*n k i"]
+        self, z: Float[Tensor, "*s n i"], context: Float[Tensor, "... c"], directions: Float[Tensor, "... k i"]
     ) -> tuple[Float[Tensor, "*s n o"], Float[Tensor, "*s n k o"]]:
         """The outputs, and their derivatives along k directions in z."""
         hidden = self._hidden(z, context, self.weights)

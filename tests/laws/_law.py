@@ -5,7 +5,7 @@
         \"\"\"bound(c, …, c) = c.\"\"\"
 
 A law raises AssertionError. Its docstring states it; `planted` makes values of its kind that it must refuse, and
-tests/meta demands that it does. `needs` is the capability that calls for it, a Protocol of core/contracts.py.
+tests/meta demands that it does. `needs` is the capability that calls for it, a Protocol of core/contracts.
 """
 
 import dataclasses

@@ -114,7 +114,7 @@ def test_named_parts_take_their_own_numbers():
     torch.testing.assert_close(opposite, -log_det)
     assert both.contains(value)
     assert not both.contains({**value, "rate": -value["rate"]})
-    with pytest.raises(KeyError, match="unknown 'rates' .the nearest is 'rate'"):
+    with pytest.raises(KeyError, match="unknown 'rates'"):
         both.inverse({"rates": value["rate"], "share": value["share"]})
     with pytest.raises(ValueError, match=r"expected z \(..., 4\), got \(5,\)"):
         both.forward(torch.zeros(5))

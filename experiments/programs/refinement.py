@@ -20,7 +20,8 @@ class Refinement:
     """Steps that each datum's q takes up the ELBO from the encoder's."""
 
     refine_steps: int = 0
-    """Steps, in training and evaluation alike; 0 leaves q to the encoder."""
+    """Steps, in training and evaluation alike; 0 leaves q to the encoder. Compiling takes longer by each: with many,
+    --no-compile starts sooner."""
     refine: Literal["stopped", "differentiable", "iterative"] = "stopped"
     """Gradient ascent, without or with a gradient through the steps (Kim et al., 2018), or a network that reads
     gradients (Marino et al., 2018)."""

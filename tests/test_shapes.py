@@ -11,12 +11,12 @@ from jaxtyping import install_import_hook
 import jensen.core
 import jensen.estimators
 
-UNCHECKED = ("__init__", "contracts")  # protocols speak of Self, which the hook cannot check in methods by themselves
+PROTOCOLS = "contracts"  # they speak of Self, which the hook cannot check in methods by themselves
 
 def modules(package):
     root = Path(package.__path__[0])
     for path in root.rglob("*.py"):
-        if path.stem not in UNCHECKED:
+        if path.stem != "__init__" and path.parent.name != PROTOCOLS:
             yield ".".join((package.__name__, *path.relative_to(root).with_suffix("").parts))
 
 with install_import_hook([*modules(jensen.core), *modules(jensen.estimators)], "beartype.beartype"):

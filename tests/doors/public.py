@@ -18,7 +18,7 @@ from jensen.core import (
     trees,
 )
 from jensen.core.flows import spectral
-from jensen.core.models import classifier
+from jensen.core.models import classifier, quantised
 from jensen.core.models.latent import hvae, sbn, vae
 from jensen.core.models.quantised import codebook, kmeans, paths, usage
 from jensen.core.nn import (
@@ -41,6 +41,7 @@ from jensen.estimators.gradients import baselines, catalogue
 from jensen.estimators.inference import iterative, semi_amortised, svgd
 
 PACKAGES = (
+    quantised,
     distributions,
     exponential,
     divergences,
@@ -87,7 +88,6 @@ WITHOUT = {  # public names without a door
     "evidence.langevin": "a value",
     "quantised.NAMES": "a constant",
     "quantised.Codebook": "a record of `codebook.init`",
-    "quantised.Quantised": "a record of results",
     "quantised.Quantiser": "a Protocol",
     **{f"quantised.{name}": "a module, with rows of its own" for name in ("codebook", "kmeans", "paths", "usage")},
     **{

@@ -1,7 +1,8 @@
 """Train one VAE with posterior families from none to flows, and close what amortisation leaves by steps of refinement.
 
-Claim    on equal steps a richer posterior ends with a higher bound: no flow < planar < Sylvester and IAF (van den Berg
-         et al., 2018); and 5 and 20 steps from the encoder's q close most of the amortisation gap (Kim et al., 2018)
+Claim    on equal steps a richer posterior ends with a higher bound: no flow < planar < Sylvester (van den Berg et al.,
+         2018), and IAF between, which in two dimensions can bend one of them at a time; 5 and 20 steps from the
+         encoder's q close most of the amortisation gap (Kim et al., 2018)
 Command  python -m jensen.experiments.claims.family_ladder
 """
 

@@ -111,6 +111,10 @@ ROWS = {
         lr=also(0.05, 0.0, -1.0, math.inf),
         samples=also(3, 1),
     ),
+    "amortisation": door(
+        diagnostics.amortisation, test=also(torch.ones(4), torch.ones(1)), train=also(torch.ones(5), torch.ones(6)),
+        trained_on=also(torch.ones(5), torch.ones(6)),
+    ),
     "fit_each": door(
         diagnostics.fit_each,
         log_p=also(P.log_prob, lambda z: z, lambda z: 0.0),

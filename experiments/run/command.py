@@ -12,6 +12,7 @@ import io
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import NoReturn, TextIO
@@ -28,7 +29,7 @@ def command(onwards: str, sizes: str) -> Iterator[None]:
     `onwards` says what to do after an interrupt, `sizes` names the options that memory is spent on. Within, standard
     output and error are `Steady`.
     """
-    with steady(), raised(), bounded_memory():
+    with steady(), raised(), bounded_memory(), quiet():
         try:
             yield
         except InputError as error:
@@ -65,6 +66,14 @@ def steady() -> Iterator[None]:
         finally:
             out.flush()
             err.flush()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without what torch's compiler warns of in code of its own, which a run's user can do nothing about."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"`torch\._prims_common\.check` is deprecated", FutureWarning)
+        yield
 
 
 class Steady(io.TextIOBase):

@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+import warnings
 
 import pytest
 import torch
@@ -211,3 +212,16 @@ with command("run it again", "--k"):
         p.send_signal(signal.SIGINT)
         assert p.stderr.read() == "interrupted; run it again\n"
         assert p.wait(60) == 130
+
+
+def test_what_torch_warns_of_in_code_of_its_own_is_not_shown():
+    def warn():
+        warnings.warn("`torch._prims_common.check` is deprecated and will be removed", FutureWarning, stacklevel=1)
+        warnings.warn("a run's own", UserWarning, stacklevel=1)
+
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        warn()
+        with command("go on", "--k"):
+            warn()
+    assert [each.category for each in shown] == [FutureWarning, UserWarning, UserWarning]

@@ -136,10 +136,9 @@ def _draw(
             log_density = attached if several else _detached(part, z, attached, value)
             z[name] = value
         else:
-            value, log_q_of = sample_with_path(given, own)
-            log_q_of = at(trees.stop(part), z).log_prob if isinstance(part, Given) else log_q_of
-            if treatment.name == "dreg" and several:
-                value, *zeros = _doubly(part, value, own, z)
+            doubly = treatment.name == "dreg" and several
+            value, log_q_of, zeros = _along_path(part, given, own, z, doubly)
+            if doubly:
                 paths.append(tuple(zero.reshape(m, s, n) for zero in zeros))
             z[name] = treatment.relaxed(given, value, own)
             log_density = log_q_of(z[name])
@@ -166,13 +165,23 @@ def _repeated(z: Tree, m: int) -> Tree:
     return trees.map(lambda t: t.repeat(m, *[1] * (t.ndim - 1)), z)
 
 
-def _doubly(part: Part, value: Tree, noise: Noise, z: Latents) -> tuple[Tree, Tensor, Tensor]:
-    """`path_scale` of the path through the part's own parameters; that through earlier latents is theirs to scale."""
+def _along_path(
+    part: Part, given: Distribution, noise: Noise, z: Latents, doubly: bool
+) -> tuple[Tree, Callable[[Tree], Tensor], tuple[Tensor, ...]]:
+    """A sample, log q as a function of it with parameters detached, and the zeros of `path_scale` if `doubly`.
+
+    Of a latent given others, the path through its own parameters is scaled: that through earlier ones is theirs to
+    scale.
+    """
     if not isinstance(part, Given):
-        return path_scale(value)
-    own, first, second = path_scale(part(trees.stop(z)).sample(noise))
-    through = trees.stop(part)(z).sample(noise)
-    return trees.map(lambda a, b: a + carry(b), own, through), first, second
+        value, log_q = sample_with_path(given, noise)
+        value, *zeros = path_scale(value) if doubly else (value,)
+        return value, log_q, tuple(zeros)
+    fixed = trees.stop(part)(z)
+    if not doubly:
+        return given.sample(noise), fixed.log_prob, ()
+    own, *zeros = path_scale(part(trees.stop(z)).sample(noise))
+    return trees.map(lambda a, b: a + carry(b), own, fixed.sample(noise)), fixed.log_prob, tuple(zeros)
 
 
 def _of_terms(log_p: LogDensity, q: Joint, draws: _Draws, bound: Bound) -> Float[Tensor, " n"]:

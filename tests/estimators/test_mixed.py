@@ -124,7 +124,11 @@ def test_the_gate_sees_noise_that_branches_share():
 
 
 def test_the_gate_sees_a_path_that_is_scaled_twice(monkeypatch):
-    monkeypatch.setattr(_mixed, "_doubly", lambda part, value, noise, z: path_scale(value))
+    def twice(part, given, noise, z, doubly):
+        value, *zeros = path_scale(given.sample(noise))
+        return value, trees.stop(part)(z).log_prob, zeros
+
+    monkeypatch.setattr(_mixed, "_along_path", twice)
     assert gap({"z": g.pathwise, "y": g.dreg}, bounds.iwae, ["z", "y"], 2, 14)[0] > 1e-2
 
 

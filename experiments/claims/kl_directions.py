@@ -80,12 +80,12 @@ def directions(n: int, steps: int, key: Key) -> list[Direction]:
     return [
         judged("reverse KL: the ELBO, a bound from below", elbo, target),
         judged("forward KL: its bound from above", above, target),
-        judged(f"reverse KL: importance sampling, K = {SAMPLES}", weighed(target, reverse, key), target),
-        judged(f"forward KL: importance sampling, K = {SAMPLES}", weighed(target, forward, key), target),
+        judged(f"reverse KL: importance sampling, K = {SAMPLES}", by_importance(target, reverse, key), target),
+        judged(f"forward KL: importance sampling, K = {SAMPLES}", by_importance(target, forward, key), target),
     ]
 
 
-def weighed(target: Targets, q: Distribution, key: Key) -> Tensor:
+def by_importance(target: Targets, q: Distribution, key: Key) -> Tensor:
     return importance(target.log_p, q, key, SAMPLES).log_p
 
 

@@ -4,6 +4,7 @@ The flows' weights are shared by all data, and know a datum by a context of the 
 weights of each datum's own would be as many outputs. `log_prob` of given values walks the flows' inverses.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +21,7 @@ SLOPE = 0.1  # times 1 / sqrt(context), the standard deviation of the slopes of 
 
 
 @dataclass(frozen=True)
-class Flows:
+class Flows(ABC):
     """What posteriors by flows share: `layers` of them on a context of `context` numbers."""
 
     layers: int = 4
@@ -43,8 +44,8 @@ class Flows:
         check_keys(params, ("flows",))
         return Pushforward(q, (flows.Conditional(params["flows"], extra),))
 
-    def flows(self, key: Key, d: int, dtype: torch.dtype) -> tuple[Flow, ...]:
-        raise NotImplementedError
+    @abstractmethod
+    def flows(self, key: Key, d: int, dtype: torch.dtype) -> tuple[Flow, ...]: ...
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from jensen.core import keys
 from jensen.core.checks import check_count, check_dtype, check_floating, check_key, check_sizes, described
 from jensen.core.contracts import Distribution, Key
 from jensen.core.distributions import DiagNormal, Given, Hierarchical
-from jensen.core.models.latent.data import check_data, check_rows, check_training_data
+from jensen.core.models.latent.data import check_data, check_training_data
+from jensen.core.models.latent.directed import Directed
 from jensen.core.models.latent.likelihoods import BERNOULLI, Likelihood, Linear
 from jensen.core.models.latent.top_down import TopDown
 from jensen.core.models.latent.vae import Activation, initialiser
@@ -27,7 +28,7 @@ from jensen.core.trees import Params, check_keys
 
 
 @dataclass(frozen=True)
-class HVAE:
+class HVAE(Directed):
     """Stochastic layers of given sizes; every method is a pure function of its parameters."""
 
     data: int
@@ -86,18 +87,6 @@ class HVAE:
         """log p(z), the sum over layers, in nats per datum."""
         self._check(params, z)
         return self.prior(params, z.shape[-2]).log_prob(z)
-
-    def log_joint(self, params: Params, x: Float[Tensor, "n D"], z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n"]:
-        """log p(x, z) = log_prior + log p(x | z1), in nats per datum. ValueError as for `posterior`."""
-        check_data(x, self.data, self.observation.binary)
-        log_prior = self.log_prior(params, z)
-        check_rows(x, z)
-        return log_prior + self.likelihood(params, z).log_prob(x)
-
-    def independent(self, x: Float[Tensor, "N D"]) -> Distribution:
-        """The likelihood fitted to each pixel of x alone, fields (D,): a model of independent pixels."""
-        check_data(x, self.data)
-        return self.observation.independent(x)
 
     def _layer(self, network: Params, size: int) -> tuple[Given, int]:
         """One layer given that beside it, the last of those drawn."""

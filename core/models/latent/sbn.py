@@ -23,7 +23,8 @@ from jensen.core import keys
 from jensen.core.checks import check_count, check_dtype, check_floating, check_key, check_sizes
 from jensen.core.contracts import Key
 from jensen.core.distributions import Bernoulli, Given, Hierarchical, LinearBernoulli
-from jensen.core.models.latent.data import check_data, check_rows, check_training_data
+from jensen.core.models.latent.data import check_data, check_training_data
+from jensen.core.models.latent.directed import Directed
 from jensen.core.models.latent.likelihoods import BERNOULLI
 from jensen.core.models.latent.top_down import TopDown
 from jensen.core.nn import mlp
@@ -32,13 +33,14 @@ from jensen.core.trees import Params, check_keys
 
 
 @dataclass(frozen=True)
-class SBN:
+class SBN(Directed):
     """A sigmoid belief net of given sizes; every method is a pure function of its parameters."""
 
     data: int
     units: int  # of each layer
     layers: int
     hidden: tuple[int, ...]  # widths of the leaky rectifiers between one layer and the next; () is linear
+    observation = BERNOULLI
 
     @property
     def latent(self) -> int:
@@ -52,7 +54,7 @@ class SBN:
         """
         check_key(key)
         check_training_data(x, self.data)
-        _, bias = BERNOULLI.init(x)
+        _, bias = self.observation.init(x)
         ups, downs = (keys.split(each, self.layers) for each in keys.split(key))
         weight = he if self.hidden else xavier
         encoder: Params = {"mean": x.mean(0)}
@@ -98,18 +100,6 @@ class SBN:
         """log p(z), the sum over layers, in nats per datum."""
         self._check(params, z)
         return self.prior(params, z.shape[-2]).log_prob(z)
-
-    def log_joint(self, params: Params, x: Float[Tensor, "n D"], z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n"]:
-        """log p(x, z) = log_prior + log p(x | z), in nats per datum. ValueError as for `posterior`."""
-        check_data(x, self.data, binary=True)
-        log_prior = self.log_prior(params, z)
-        check_rows(x, z)
-        return log_prior + self.likelihood(params, z).log_prob(x)
-
-    def independent(self, x: Float[Tensor, "N D"]) -> Bernoulli:
-        """The Bernoulli of each pixel's mean by Laplace's rule, fields (D,): a model of independent pixels."""
-        check_data(x, self.data)
-        return BERNOULLI.independent(x)
 
     def _networks(self, params: Params, side: str, constant: str) -> Params:
         check_keys(params, ("encoder", "decoder"))

@@ -28,7 +28,8 @@ from jensen.core.checks import (
 )
 from jensen.core.contracts import Distribution, Key
 from jensen.core.distributions import DiagNormal
-from jensen.core.models.latent.data import check_data, check_rows, check_training_data
+from jensen.core.models.latent.data import check_data, check_training_data
+from jensen.core.models.latent.directed import Directed
 from jensen.core.models.latent.likelihoods import BERNOULLI, Likelihood, Linear, Outputs
 from jensen.core.models.latent.posteriors import DIAG, Posterior
 from jensen.core.nn import convnet
@@ -41,7 +42,7 @@ Activation = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class VAE:
+class VAE(Directed):
     """An encoder, a decoder and a likelihood; every method is a pure function of its parameters."""
 
     init_networks: Callable[[Tensor, Tensor], Params]  # key, the decoder's output bias (D,) -> {"encoder", "decoder"}
@@ -102,18 +103,6 @@ class VAE:
         """log N(z; 0, I) in nats per datum."""
         self._check_latents(z)
         return self._standard(params, z.shape[-2]).log_prob(z)
-
-    def log_joint(self, params: Params, x: Float[Tensor, "n D"], z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n"]:
-        """log p(x, z) = log_prior + log p(x | z), in nats per datum. ValueError as for `posterior`."""
-        check_data(x, self.data, self.observation.binary)
-        log_prior = self.log_prior(params, z)
-        check_rows(x, z)
-        return log_prior + self.likelihood(params, z).log_prob(x)
-
-    def independent(self, x: Float[Tensor, "N D"]) -> Distribution:
-        """The likelihood fitted to each pixel of x alone, fields (D,): a model of independent pixels."""
-        check_data(x, self.data)
-        return self.observation.independent(x)
 
     def _standard(self, params: Params, n: int) -> DiagNormal:
         _check(params)

@@ -4,6 +4,7 @@ As functions of a reconstruction and a KL, and as values of one signature for a 
 """
 
 from jensen.core.objectives.constrained import Multiplier, committed, geco
+from jensen.core.objectives.density_ratio import discrimination, factor, permuted
 from jensen.core.objectives.objective import Objective, kl
 from jensen.core.objectives.spelling import NAMES, parse
 from jensen.core.objectives.terms import Terms
@@ -29,8 +30,11 @@ __all__ = [
     "capacity",
     "committed",
     "decompose",
+    "discrimination",
+    "factor",
     "free_bits",
     "geco",
     "kl",
     "parse",
+    "permuted",
 ]

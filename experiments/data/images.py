@@ -1,5 +1,6 @@
 """Images as flat tensors in [0, 1]: scikit-learn's digits, sprites, or MNIST from OpenML or files."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -11,7 +12,7 @@ from jensen.core import keys
 from jensen.experiments.data import labelled, mnist
 from jensen.experiments.data.labelled import Labelled
 from jensen.experiments.data.pixels import binarise
-from jensen.experiments.data.sprites import sprites
+from jensen.experiments.data.sprites import FACTORS, sprites
 from jensen.experiments.run.config import FREE
 from jensen.experiments.run.errors import InputError, reason
 from jensen.experiments.run.settings import Run
@@ -20,12 +21,16 @@ TEST_KEY = 1  # test pixels are binarised with this seed in every run, so that r
 
 
 class Images(NamedTuple):
-    """Grey or binary images, (n, D) each, test labels (n,), and the shape of one (channels, height, width)."""
+    """Grey or binary images, (n, D) each, test labels (n,), and the shape of one (channels, height, width).
+
+    `factors` are what test images were drawn from, (n,) each, by name; {} where that is not known.
+    """
 
     train: Tensor
     test: Tensor
     test_labels: Tensor
     shape: tuple[int, int, int]
+    factors: Mapping[str, Tensor] = {}
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,8 @@ def drawn() -> Images:
     images, factors, shape = sprites()
     order = keys.permutation(keys.key(0), len(images))
     test, train = order[: len(images) // 5], order[len(images) // 5 :]
-    return Images(images[train], images[test], factors[test, 0], shape)
+    known = dict(zip(FACTORS, factors[test].T, strict=True))
+    return Images(images[train], images[test], factors[test, 0], shape, known)
 
 
 def _unlabelled(data: Labelled) -> Images:

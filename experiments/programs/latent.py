@@ -174,7 +174,8 @@ class LatentProgram:
         found = report.evaluate(
             self.adapted, params["model"], data.train, data.test, self.evidence_k, key, self.compile
         )
-        return [Finding("what", [], self.title), found.finding()]
+        known = [report.disentanglement(self.adapted, params["model"], data.test, data.factors)] if data.factors else []
+        return [Finding("what", [], self.title), found.finding(), *known]
 
     @property
     def adapted(self) -> ImageModel:

@@ -2,6 +2,7 @@
 
 from jensen.experiments.report.assessment import Assessment, Budget, assess
 from jensen.experiments.report.curves import training
+from jensen.experiments.report.disentanglement import disentanglement
 from jensen.experiments.report.drawing import png
 from jensen.experiments.report.evaluation import Evaluation, evaluate
 from jensen.experiments.report.findings import findings, numbers, screen
@@ -17,6 +18,7 @@ __all__ = [
     "Scored",
     "assess",
     "check_alike",
+    "disentanglement",
     "evaluate",
     "findings",
     "latent_figures",

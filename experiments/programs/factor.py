@@ -1,0 +1,50 @@
+"""FactorVAE on images, as the command line has it."""
+
+import math
+from dataclasses import dataclass
+
+from jensen.experiments.programs.estimation import Estimation
+from jensen.experiments.programs.factorisation import FactorProgram
+from jensen.experiments.programs.images import Prepared
+from jensen.experiments.programs.vae import Vae
+from jensen.experiments.run.errors import InputError
+
+
+@dataclass(frozen=True)
+class Factor(Vae):
+    """Train a FactorVAE on images: a VAE that is charged for the total correlation of its latents (Kim & Mnih, 2018)."""
+
+    gamma: float = 6.0
+    """What a nat of total correlation costs, beside its part in the KL."""
+    discriminator: tuple[int, ...] = (256, 256)
+    """Widths of the hidden layers of the network that estimates the total correlation."""
+    discriminator_lr: float = 1e-3
+    """Its peak learning rate."""
+
+    def check(self) -> None:
+        """Raises an InputError for the first setting that cannot work."""
+        super().check()
+        if not 0 <= self.gamma < math.inf:
+            raise InputError(f"expected a non-negative --gamma, got {self.gamma}")
+        if not 0 < self.discriminator_lr < math.inf:
+            raise InputError(f"expected a positive --discriminator-lr, got {self.discriminator_lr}")
+        self.check_positive(*(("--discriminator", size) for size in self.discriminator))
+        for name in ("bound", "objective", "estimator"):
+            asked = getattr(self.estimation, name)
+            if asked != getattr(Estimation, name):
+                raise InputError(
+                    f"--{name} {asked}: a factor maximises the ELBO less --gamma times the total correlation, by the "
+                    "samples' paths: leave it out, or train a vae"
+                )
+
+    def words(self) -> str:
+        return f"{super().words()}, gamma {self.gamma:g}"
+
+    def prepare(self) -> Prepared:
+        """Loads the data and builds the program. InputError for what does not go together."""
+        prepared = super().prepare()
+        discriminator = self.optimiser.at(self.discriminator_lr)
+        program = FactorProgram(
+            **vars(prepared.program), gamma=self.gamma, widths=self.discriminator, discriminator=discriminator
+        )
+        return prepared._replace(program=program)

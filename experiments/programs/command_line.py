@@ -4,10 +4,11 @@ from pathlib import Path
 
 import tyro
 
-from jensen.experiments.programs import KINDS, Classifier, Hvae, Sbn, Vae
+from jensen.experiments.programs import KINDS
 from jensen.experiments.recipes import RECIPES
 from jensen.experiments.run import config, folder
 from jensen.experiments.run.errors import InputError
+from jensen.experiments.run.session import Settings
 
 PROGRAM = "python -m jensen.experiments.train"
 ABOUT = """Train a model and report what it is worth on test data.
@@ -28,7 +29,7 @@ def resumed(args: list[str]) -> tuple[Path | None, list[str]]:
     return None, args
 
 
-def parse(args: list[str]) -> tuple[str, Vae | Hvae | Sbn | Classifier]:
+def parse(args: list[str]) -> tuple[str, Settings]:
     """The kind of model and its settings, of `vae --latent 50` or a recipe's name."""
     help_asked = args[:1] in (["--help"], ["-h"])
     if not help_asked and (not args or args[0].startswith("-")):
@@ -46,7 +47,7 @@ def parse(args: list[str]) -> tuple[str, Vae | Hvae | Sbn | Classifier]:
     return next(name for name, cls in KINDS.items() if type(settings) is cls), settings
 
 
-def parse_again(path: Path, args: list[str]) -> Vae | Hvae | Sbn | Classifier:
+def parse_again(path: Path, args: list[str]) -> Settings:
     """The settings of the run in a folder, which no other argument may contradict in what decides its bits."""
     saved = folder.read_config(path, tuple(KINDS.values()))
     if args and not args[0].startswith("-"):

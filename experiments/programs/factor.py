@@ -12,7 +12,7 @@ from jensen.experiments.run.errors import InputError
 
 @dataclass(frozen=True)
 class Factor(Vae):
-    """Train a FactorVAE on images: a VAE that is charged for the total correlation of its latents (Kim & Mnih, 2018)."""
+    """Train a FactorVAE on images, a VAE that is charged for the total correlation of its latents (Kim and Mnih)."""
 
     gamma: float = 6.0
     """What a nat of total correlation costs, beside its part in the KL."""

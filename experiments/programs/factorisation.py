@@ -1,4 +1,4 @@
-"""FactorVAE as a program: a VAE that is charged for its total correlation, beside the discriminator that estimates it."""
+"""FactorVAE as a program: a VAE charged for its total correlation, and the discriminator that estimates it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

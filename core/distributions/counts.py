@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
 from jensen.core.distributions.support import outside
 from jensen.core.numerics import bisect
@@ -30,7 +31,12 @@ def not_counts(z: Float[Tensor, "... d"], most: float = torch.inf) -> Bool[Tenso
 def least_count(
     cdf: Callable[[Tensor], Tensor], u: Float[Tensor, "..."], most: Float[Tensor, "..."], steps: int
 ) -> Float[Tensor, "..."]:
-    """The least whole number k in [0, most] with cdf(k) >= u, or most, by `steps` >= log2(most) + 3 halvings."""
+    """The least whole number k in [0, most] with cdf(k) >= u, or most, by `steps` >= log2(most) + 3 halvings.
+
+    Fewer are enough, and find the same, where `most` can be read.
+    """
+    if is_concrete(most) and most.numel():
+        steps = min(steps, int(torch.log2(most.max() + 1)) + 4)
     low = torch.full_like(u, -1.0)
     _, high = bisect(lambda t: cdf(torch.floor(t)) < u, low, low + 1 + most, steps)
     return torch.floor(high).clamp_min(0)

@@ -15,12 +15,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.checks import check_count, check_dtype, check_floating, check_key, check_sizes, described
+from jensen.core.checks import check_count, check_dtype, check_floating, check_key, check_sizes
 from jensen.core.contracts import Distribution, Key
 from jensen.core.distributions import DiagNormal, Given, Hierarchical
 from jensen.core.models.latent.data import check_data, check_training_data
 from jensen.core.models.latent.directed import Directed
 from jensen.core.models.latent.likelihoods import BERNOULLI, Likelihood, Linear
+from jensen.core.models.latent.likelihoods.likelihood import check_likelihood
 from jensen.core.models.latent.top_down import TopDown
 from jensen.core.models.latent.vae import Activation, initialiser
 from jensen.core.nn import mlp
@@ -117,11 +118,7 @@ def build(
 ) -> HVAE:
     """data -> *hidden -> z1 -> *hidden -> z2 -> ..., latents of sizes (z1, z2, ...), and the same way back."""
     initialiser(activation)
-    if isinstance(likelihood, type) or not isinstance(likelihood, Likelihood):
-        raise TypeError(
-            f"expected likelihood, such as likelihoods.BERNOULLI, got {described(likelihood)}: "
-            "pass a value, of LIKELIHOODS by its name"
-        )
+    check_likelihood(likelihood)
     latents, hidden = check_sizes("latents", latents), check_sizes("hidden", hidden)
     if not latents:
         raise ValueError("expected latents, the size of each layer, got none: write (50, 25)")

@@ -31,6 +31,7 @@ from jensen.core.distributions import DiagNormal
 from jensen.core.models.latent.data import check_data, check_training_data
 from jensen.core.models.latent.directed import Directed
 from jensen.core.models.latent.likelihoods import BERNOULLI, Likelihood, Linear, Outputs
+from jensen.core.models.latent.likelihoods.likelihood import check_likelihood
 from jensen.core.models.latent.posteriors import DIAG, Posterior
 from jensen.core.nn import convnet
 from jensen.core.nn import mlp as mlps
@@ -124,7 +125,7 @@ def mlp(
     """Multilayer perceptrons: data -> *hidden -> q's fields, and latent -> *reversed(hidden) -> data."""
     data, latent, hidden = check_count("data", data), check_count("latent", latent), check_sizes("hidden", hidden)
     weight = initialiser(activation)
-    _check_likelihood(likelihood)
+    check_likelihood(likelihood)
     _check_posterior(posterior)
     outputs = _outputs(posterior, latent)
 
@@ -153,7 +154,7 @@ def conv(
     """Convolutions that halve the image once per entry of channels, and their transposes; data are flat images."""
     convnet.smallest(image, channels)
     latent, weight = check_count("latent", latent), initialiser(activation)
-    _check_likelihood(likelihood)
+    check_likelihood(likelihood)
     _check_posterior(posterior)
     outputs = _outputs(posterior, latent)
 
@@ -195,14 +196,6 @@ def _first(params: Tree) -> Tensor:
 
 def _check(params: Params) -> None:
     check_keys(params, ("encoder", "decoder", "likelihood", "posterior"))
-
-
-def _check_likelihood(likelihood: Likelihood) -> None:
-    if isinstance(likelihood, type) or not isinstance(likelihood, Likelihood):
-        raise TypeError(
-            f"expected likelihood, such as likelihoods.BERNOULLI, got {described(likelihood)}: "
-            "pass a value, of LIKELIHOODS by its name"
-        )
 
 
 def _check_posterior(posterior: Posterior) -> None:

@@ -5,6 +5,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
+from jensen.core.checks import described
 from jensen.core.contracts import Distribution
 from jensen.core.models.latent.likelihoods.outputs import Outputs
 from jensen.core.trees import Params
@@ -26,6 +27,15 @@ class Likelihood(Protocol):
     def init(self, x: Float[Tensor, "N D"], /) -> tuple[Params, Float[Tensor, " D"]]: ...
     def __call__(self, params: Params, out: Outputs, /) -> Distribution: ...
     def independent(self, x: Float[Tensor, "N D"], /) -> Distribution: ...
+
+
+def check_likelihood(likelihood: Likelihood) -> None:
+    """TypeError for what is no likelihood, such as the name or the class of one."""
+    if isinstance(likelihood, type) or not isinstance(likelihood, Likelihood):
+        raise TypeError(
+            f"expected likelihood, such as likelihoods.BERNOULLI, got {described(likelihood)}: "
+            "pass a value, of LIKELIHOODS by its name"
+        )
 
 
 def clipped_mean(x: Float[Tensor, "N D"]) -> Float[Tensor, " D"]:

@@ -1,4 +1,4 @@
-"""Images as flat tensors in [0, 1]: scikit-learn's digits, sprites, or MNIST from OpenML or files."""
+"""Images as flat tensors: digits, sprites, or MNIST from OpenML or files, in [0, 1], and white patches of photographs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,17 +11,19 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.experiments.data import labelled, mnist
 from jensen.experiments.data.labelled import Labelled
+from jensen.experiments.data.patches import CUTOFF, patches
 from jensen.experiments.data.pixels import binarise
 from jensen.experiments.data.sprites import FACTORS, sprites
 from jensen.experiments.run.config import FREE
 from jensen.experiments.run.errors import InputError, reason
 from jensen.experiments.run.settings import Run
 
+PATCHES, TEST_PATCHES = 20_000, 500
 TEST_KEY = 1  # test pixels are binarised with this seed in every run, so that runs compare
 
 
 class Images(NamedTuple):
-    """Grey or binary images, (n, D) each, test labels (n,), and the shape of one (channels, height, width).
+    """Grey, binary or white images, (n, D) each, test labels (n,), and the shape of one (channels, height, width).
 
     `factors` are what test images were drawn from, (n,) each, by name; {} where that is not known.
     """
@@ -37,9 +39,10 @@ class Images(NamedTuple):
 class ImageData:
     """Which images, and what is done to their pixels."""
 
-    data: Literal["digits", "sprites", "mnist", "mnist-static"] = "digits"
+    data: Literal["digits", "sprites", "mnist", "mnist-static", "patches"] = "digits"
     """digits ships with scikit-learn (1,797 images of 8 x 8); sprites are drawn from known factors (4,608 of 16 x 16);
-    mnist is downloaded, or read from --data-dir. mnist-static, binarised once and for all, is read from there."""
+    mnist is downloaded, or read from --data-dir. mnist-static, binarised once and for all, is read from there. patches
+    are of two photographs in scikit-learn (20,500 of 12 x 12), whitened: they take no --pixels."""
     data_dir: Path | None = field(default=None, metadata=FREE)
     """Folder of the four MNIST idx files, plain or .gz; for mnist-static, of binarized_mnist.npz."""
     pixels: Literal["auto", "dynamic", "static", "grey"] = "auto"
@@ -48,7 +51,9 @@ class ImageData:
 
     @property
     def treatment(self) -> str:
-        """Of pixels: dynamic, static or grey."""
+        """Of pixels: dynamic, static, grey or white."""
+        if self.data == "patches":
+            return "white"
         automatic = "static" if self.data == "mnist-static" else "dynamic"
         return automatic if self.pixels == "auto" else self.pixels
 
@@ -58,13 +63,15 @@ class ImageData:
             raise InputError(
                 f"mnist-static is binary already, and --pixels {self.pixels} cannot change that: leave it out"
             )
-        if self.data in ("digits", "sprites") and self.data_dir is not None:
+        if self.data == "patches" and self.pixels != "auto":
+            raise InputError(f"patches are white, and --pixels {self.pixels} cannot change that: leave it out")
+        if self.data in ("digits", "sprites", "patches") and self.data_dir is not None:
             raise InputError(f"--data-dir holds MNIST's files and {self.data} needs none: use --data mnist, or drop it")
 
     def load(self, run: Run) -> Images:
         """The images as the run takes them. InputError when files are missing or damaged, or nothing is downloaded."""
         images = self.read()
-        if self.treatment != "grey":
+        if self.treatment in ("dynamic", "static"):
             images = images._replace(test=binarise(keys.key(TEST_KEY), images.test))
         if self.treatment == "static":
             images = images._replace(train=binarise(keys.fold_in(keys.key(run.seed), 0), images.train))
@@ -78,6 +85,8 @@ class ImageData:
             return digits()
         if self.data == "sprites":
             return drawn()
+        if self.data == "patches":
+            return white()
         if self.data == "mnist":
             return _unlabelled(mnist.openml() if self.data_dir is None else mnist.files(self.data_dir))
         return Images(*mnist.static(self.data_dir))
@@ -95,6 +104,12 @@ def drawn() -> Images:
     test, train = order[: len(images) // 5], order[len(images) // 5 :]
     known = dict(zip(FACTORS, factors[test].T, strict=True))
     return Images(images[train], images[test], factors[test, 0], shape, known)
+
+
+def white() -> Images:
+    """Patches of photographs without their finest scales, whitened; the test set's are of another part of each."""
+    found = patches(keys.key(0), PATCHES, TEST_PATCHES, cutoff=CUTOFF)
+    return Images(found.train, found.test, torch.zeros(TEST_PATCHES, dtype=torch.int64), found.shape)
 
 
 def _unlabelled(data: Labelled) -> Images:

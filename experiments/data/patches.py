@@ -1,7 +1,8 @@
 """Whitened patches of natural images: scikit-learn's two embedded photographs, a temple in China and a flower.
 
 As sparse coding takes them (Olshausen and Field, 1996): their covariance is the identity, so that what is left to learn
-is beyond second moments.
+is beyond second moments. Whitening raises the finest scales most, and what these hold is mostly noise: a low-pass filter
+of the photographs takes it away, as in that paper.
 """
 
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from jensen.core.nn.pooling import mean_pool
 from jensen.experiments.run.errors import InputError
 
 HALVES = 2  # pixels of a side averaged into one: the finest scale of a JPEG is mostly its compression
+CUTOFF = 0.39  # cycles per pixel, as Olshausen and Field's 200 cycles in 512 pixels
 TEST_SHARE = 0.2  # of the columns of each photograph, its right edge: no test patch shares a pixel with training
 
 
@@ -43,8 +45,11 @@ class Patches(NamedTuple):
     shape: tuple[int, int, int]
 
 
-def patches(key: Key, train: int = 20_000, test: int = 5_000, side: int = 12) -> Patches:
+def patches(key: Key, train: int = 20_000, test: int = 5_000, side: int = 12, cutoff: float | None = None) -> Patches:
     """Square patches at random places, whitened by the training patches' mean and covariance.
+
+    With a cutoff, in cycles per pixel, the photographs are filtered by `low_pass` first and whitened by the same map:
+    the patches' covariance is then what the filter leaves of the identity.
 
     InputError for fewer training patches than twice the pixels of one, which have no good covariance.
     """
@@ -53,15 +58,19 @@ def patches(key: Key, train: int = 20_000, test: int = 5_000, side: int = 12) ->
             f"expected {2 * side * side} training patches or more and a test patch, got {train} and {test}"
         )
     photographs = _photographs()
+    if cutoff is not None and cutoff <= 0:
+        raise InputError(f"expected a cutoff above 0 cycles per pixel, got {cutoff}: {CUTOFF} is usual")
     edge = int((1 - TEST_SHARE) * photographs.shape[-1])
     if side > photographs.shape[-1] - edge:
         raise InputError(
             f"expected a side of {photographs.shape[-1] - edge} or less, got {side}: test patches lie there"
         )
     train_key, test_key = keys.split(key)
-    seen = _taken(train_key, photographs[..., :edge], train, side)
-    whitening = fitted(seen)
-    unseen = _taken(test_key, photographs[..., edge:], test, side)
+    left, right = photographs[..., :edge], photographs[..., edge:]
+    whitening = fitted(_taken(train_key, left, train, side))
+    if cutoff is not None:
+        left, right = low_pass(left, cutoff), low_pass(right, cutoff)
+    seen, unseen = _taken(train_key, left, train, side), _taken(test_key, right, test, side)
     return Patches(whitening(seen), whitening(unseen), whitening, (1, side, side))
 
 
@@ -70,6 +79,14 @@ def fitted(x: Tensor) -> Whitening:
     wide = x.double()
     variances, axes = torch.linalg.eigh(torch.cov(wide.T))
     return Whitening(wide.mean(0).to(x.dtype), ((axes / variances.sqrt()) @ axes.T).to(x.dtype))
+
+
+def low_pass(images: Tensor, cutoff: float) -> Tensor:
+    """Images (n, H, W) with every frequency f, in cycles per pixel, scaled by exp(-(f / cutoff)^4), around their edges."""
+    height, width = images.shape[-2:]
+    rows, columns = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)
+    gain = torch.exp(-((rows.square() + columns.square()) / cutoff**2).square())
+    return torch.fft.irfft2(torch.fft.rfft2(images) * gain, s=(height, width))
 
 
 def _photographs() -> Tensor:

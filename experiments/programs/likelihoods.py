@@ -1,6 +1,6 @@
 """Likelihoods of images, as command lines name them."""
 
-from jensen.core.models.latent.likelihoods import LIKELIHOODS, DiscretisedLogisticLikelihood, Likelihood
+from jensen.core.models.latent.likelihoods import GAUSSIAN, LIKELIHOODS, DiscretisedLogisticLikelihood, Likelihood
 from jensen.experiments.data.images import ImageData, Images
 from jensen.experiments.run.errors import InputError
 
@@ -17,7 +17,9 @@ def check_likelihood(name: str, images: ImageData) -> None:
     """InputError for a likelihood that there is none of, or that pixels so treated do not fit."""
     if name not in LIKELIHOODS:
         raise InputError(f"expected --likelihood of {', '.join(LIKELIHOODS)}, got {name!r}")
-    binary, grey = LIKELIHOODS[name].binary, images.treatment == "grey"
+    if images.treatment == "white" and LIKELIHOODS[name] != GAUSSIAN:
+        raise InputError(f"{images.data} have pixels of any real value, and no {name} ones: use --likelihood gaussian")
+    binary, grey = LIKELIHOODS[name].binary, images.treatment in ("grey", "white")
     if grey and binary:
         raise InputError(
             f"a {name} likelihood needs binary pixels and --pixels grey has none: binarise with "

@@ -36,8 +36,11 @@ class Sbn(ImageSettings):
         super().check()
         sizes = (("--units", self.units), ("--layers", self.layers))
         self.check_positive(*(("--hidden", size) for size in self.hidden), *sizes)
-        if self.images.treatment == "grey":
-            raise InputError("the sbn is a model of binary pixels: leave out --pixels grey, or train a vae")
+        if self.images.treatment not in ("dynamic", "static"):
+            raise InputError(
+                f"the sbn is a model of binary pixels, not of {self.images.treatment} ones: leave out --pixels grey and "
+                "--data patches, or train a vae"
+            )
 
     def model(self, images: Images) -> ImageModel:
         return sbn.build(math.prod(images.shape), self.units, self.layers, self.hidden)

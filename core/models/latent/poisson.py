@@ -1,7 +1,7 @@
 """The Poisson variational autoencoder (Vafaii et al., 2024).
 
-p(x, z) = Poisson(z; r) p(x | decode(z)) and q(z | x) = Poisson(z; r dr(x)), with counts z (s, n, d), learned prior rates
-r (d,), and flat data x (n, D). The encoder gives log dr, by which a datum's rates differ from the prior's, so that
+p(x, z) = Poisson(z; r) p(x | decode(z)) and q(z | x) = Poisson(z; r dr(x)), with counts z (s, n, d), learned rates r
+(d,) of the prior, and flat data x (n, D). The encoder gives log dr, by which a datum's rates differ from those, so that
 
     KL(q || p) = sum_d r (1 - dr + dr log dr)
 

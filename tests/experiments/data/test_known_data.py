@@ -126,3 +126,18 @@ def test_what_cannot_be_made_is_one_clear_line():
         patches.patches(KEY, 10_000, 10, side=65)
     with pytest.raises(InputError, match="duration above 0, got n=3, m=40, duration=0"):
         oscillations.oscillations(KEY, 3, duration=0.0)
+
+
+def test_a_low_pass_scales_each_frequency_and_leaves_white_patches_without_the_finest():
+    """A wave by exp(-(f / cutoff)^4); the variance that is left of white patches is that of their low frequencies."""
+    rows, columns = torch.meshgrid(torch.arange(16.0), torch.arange(12.0), indexing="ij")
+    wave = torch.cos(2 * torch.pi * (rows * 3 / 16 + columns * 2 / 12))
+    gain = math.exp(-((math.hypot(3 / 16, 2 / 12) / 0.3) ** 4))
+    torch.testing.assert_close(patches.low_pass(wave[None], 0.3)[0], gain * wave, atol=1e-5, rtol=0)
+    plain, found = (patches.patches(KEY, train=2000, test=200, side=8, cutoff=c) for c in (None, 0.39))
+    torch.testing.assert_close(found.whitening.matrix, plain.whitening.matrix)
+    power, before = (torch.fft.fft2(p.train.unflatten(1, (8, 8))).abs().square().mean(0) for p in (found, plain))
+    assert power[4, 4] < 0.1 * before[4, 4]
+    assert power[1, 1] > 0.8 * before[1, 1]
+    with pytest.raises(InputError, match=r"expected a cutoff above 0 cycles per pixel, got 0"):
+        patches.patches(KEY, train=600, test=200, side=6, cutoff=0.0)

@@ -1,4 +1,4 @@
-"""A computed figure beside its exact value, and curves to draw: what the parts of `probability` give."""
+"""A computed figure beside its exact value, or its bound, and curves to draw: what a claim comes to."""
 
 import math
 from collections.abc import Sequence
@@ -48,6 +48,26 @@ class Part(NamedTuple):
     ylabel: str
     scales: tuple[str, str] = ("linear", "linear")
     ticks: Sequence[str] = ()  # names of x = 0, 1, …
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Each figure beside its exact value, with its distance in standard errors where it is one of draws."""
+    lines = [f"{'':<52}{'computed':>13}{'':>3}{'exact':>12}{'errors off':>12}"]
+    for part in dict.fromkeys(row.part for row in rows):
+        lines += ["", part]
+        for row in (row for row in rows if row.part == part):
+            off = f"{(row.computed - row.exact) / row.error:.1f}" if row.error else ""
+            mark = "" if row.holds else "  ← off"
+            lines.append(f"  {row.quantity:<50}{row.computed:>13.6g}{row.relation:>3}{row.exact:>12.6g}{off:>12}{mark}")
+    return "\n".join([*lines, "", verdict(rows)])
+
+
+def verdict(rows: Sequence[Row]) -> str:
+    """How many figures are what they should be, and which are not."""
+    off = [row.quantity for row in rows if not row.holds]
+    if off:
+        return f"{len(off)} of {len(rows)} figures are off: {'; '.join(off)}"
+    return f"all {len(rows)} figures hold, to {ERRORS:g} standard errors or to rounding"
 
 
 def mean_of(part: str, quantity: str, values: Tensor, exact: float) -> Row:

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 
 from jensen.core import keys
 from jensen.experiments.claims import estimation_limits, limit_theorems
-from jensen.experiments.claims.computed import ERRORS, Part, Row
+from jensen.experiments.claims.computed import Part, Row, table
 from jensen.experiments.report.drawing import colour, line, panels, png
 from jensen.experiments.run import files
 from jensen.experiments.run.command import command
@@ -85,26 +85,6 @@ def measure(settings: Settings) -> list[Part]:
     """Every part, with draws of its own."""
     each = keys.split(keys.key(settings.seed), len(PARTS))
     return [part(key, settings.draws) for part, key in zip(PARTS, each, strict=True)]
-
-
-def table(rows: Sequence[Row]) -> str:
-    """Each figure beside its exact value, with its distance in standard errors where it is one of draws."""
-    lines = [f"{'':<52}{'computed':>13}{'':>3}{'exact':>12}{'errors off':>12}"]
-    for part in dict.fromkeys(row.part for row in rows):
-        lines += ["", part]
-        for row in (row for row in rows if row.part == part):
-            off = f"{(row.computed - row.exact) / row.error:.1f}" if row.error else ""
-            mark = "" if row.holds else "  ← off"
-            lines.append(f"  {row.quantity:<50}{row.computed:>13.6g}{row.relation:>3}{row.exact:>12.6g}{off:>12}{mark}")
-    return "\n".join([*lines, "", verdict(rows)])
-
-
-def verdict(rows: Sequence[Row]) -> str:
-    """How many figures are what they should be, and which are not."""
-    off = [row.quantity for row in rows if not row.holds]
-    if off:
-        return f"{len(off)} of {len(rows)} figures are off: {'; '.join(off)}"
-    return f"all {len(rows)} figures hold, to {ERRORS:g} standard errors or to rounding"
 
 
 def draw_figure(parts: Sequence[Part]) -> Figure:

@@ -9,6 +9,7 @@ from jensen.experiments.claims import (
     bounds,
     discrete_estimators,
     family_ladder,
+    gradient_flow,
     gradient_variance,
     posteriors,
     probability,
@@ -26,6 +27,7 @@ SCRIPTS = [
     (stability, "measure"),
     (posteriors, "targets"),
     (family_ladder, "options"),
+    (gradient_flow, "measure"),
 ]
 
 

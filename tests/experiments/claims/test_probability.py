@@ -9,8 +9,8 @@ import torch
 from scipy import optimize, stats
 
 from jensen.experiments.claims import estimation_limits, limit_theorems, probability
-from jensen.experiments.claims.computed import Row, slope
-from jensen.experiments.claims.probability import Settings, run, table, verdict
+from jensen.experiments.claims.computed import Row, slope, table, verdict
+from jensen.experiments.claims.probability import Settings, run
 
 SMALL = Settings(draws=20_000)
 

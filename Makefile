@@ -42,9 +42,9 @@ gpu: # a CUDA device, and the packages on PYTHON's path; says so where there is 
 	mkdir -p build/source/jensen
 	ln -sfn $(addprefix $(CURDIR)/,$(ROOMS)) build/source/jensen/
 
-gpu-test: gpu ## the suite's operations and kernels on a CUDA device
-	$(GPU) -m pytest -q -W default tests/core tests/kernels \
-	  $$($(PYTHON) -c 'import xdist' 2>/dev/null && echo --numprocesses 8 --dist loadfile) $(ARGS)
+gpu-test: gpu ## the operations and kernels on a CUDA device, at real sizes too; nothing is compiled but kernels
+	$(GPU) -m pytest -q -W default tests/core/test_transforms.py tests/kernels -k 'not compile' --ignore tests/kernels/test_aot.py \
+	  $$($(PYTHON) -c 'import xdist' 2>/dev/null && echo --numprocesses auto --maxprocesses 16 --dist worksteal) $(ARGS)
 
 gpu-bench: gpu ## the kernels and the training steps on a CUDA device; needs torch and Triton alone
 	$(GPU) -m tests.bench.gpu $(ARGS)

@@ -27,8 +27,8 @@ def bernoulli_log_prob(x: Float[Tensor, "... d"], logits: Float[Tensor, "... d"]
 def reference(x: Tensor, logits: Tensor) -> Tensor:
     x, logits = at_least_float32(x), at_least_float32(logits)
     value = _of_finite(x, logits)
-    if is_concrete(value) and not value.isnan().any():
-        return value  # most are finite, and one pass less
+    if not value.is_cuda and is_concrete(value) and not value.isnan().any():
+        return value  # most are finite, and one pass less; a GPU would be waited for
     range_ = torch.finfo(logits.dtype)
     certain = range_.max / 4
     value = _of_finite(x, logits.clamp(-certain, certain))

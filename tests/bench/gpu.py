@@ -1,52 +1,71 @@
 """python -m tests.bench.gpu [--small]: `make gpu-bench`, which needs no test framework.
 
-The kernels first, then the training steps. It starts nothing new after `--seconds`, and says what was left out.
+The kernels first, then the training steps. Rows are kept as they are found, and what fails is reported and left out. It
+starts nothing new after `--seconds`, and says what was left out.
 """
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
 
 import torch
 
-from tests.bench import evidence, gradients, iwae, kernels, record, steps
+from tests.bench import evidence, gradients, iwae, kernels, record, sizes, steps
 from tests.bench.race import Race, Row, measure
 
-RACES = (iwae.step, gradients.paths, gradients.scores, steps.vae_step, steps.elbo, evidence.five_thousand)
+RACES = (iwae.step, steps.vae_step, steps.elbo, gradients.paths, gradients.scores, evidence.five_thousand)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true", help="the kernels at sizes that show that everything runs")
+    parser.add_argument("--only", default="", help="benches whose name has this alone")
     parser.add_argument("--seconds", type=float, default=200, help="after which nothing new is started")
+    parser.add_argument("--results", type=Path, default=record.RESULTS, help="the table that rows are added to")
+    parser.add_argument("--commit", help="what rows say of it, where there is no repository")
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    sizes = kernels.SMALL if options.small else kernels.Sizes()
-    copy = kernels.copied(device, sizes)
-    print(f"a copy moves {copy:.0f} GB/s")
-    work = [lambda each=each: kernels.rows(each, copy) for each in kernels.operations(device, sizes)]
-    if not options.small:
-        work += [lambda build=build: timed(build(device)) for build in RACES]
-    rows, left = within(options.seconds, work)
-    if options.small:
-        record.tables(rows)
-    else:
-        record.record(rows, device)
-    print(f"{left} of {len(work)} benches left out: {options.seconds:.0f} s had passed" if left else "")
-
-
-def within(seconds: float, work: list[Callable[[], list[Row]]]) -> tuple[list[Row], int]:
-    """The rows of what was started in time, and how much was not."""
-    rows, end = [], time.monotonic() + seconds
-    for done, each in enumerate(work):
+    about = record.about(device) | ({"commit": options.commit} if options.commit else {})
+    end, left = time.monotonic() + options.seconds, []
+    for name, each in benches(device, options.small):
+        if options.only not in name:
+            continue
         if time.monotonic() > end:
-            return rows, len(work) - done
+            left.append(name)
+            continue
         torch.compiler.reset()  # the compiler allows one function, a gradient's wrapper, few closures
-        rows += each()
-    return rows, 0
+        try:
+            rows = list(each())
+        except Exception as error:  # one that cannot be measured is no reason to lose the others
+            print(f"\n{name}: {type(error).__name__}: {str(error)[:500]}", flush=True)
+            continue
+        record.tables(rows)
+        if not options.small:
+            record.keep(rows, about, options.results)
+    print(f"\n{record.shown_where(about)}")
+    print(f"left out, for {options.seconds:.0f} s had passed: {'; '.join(left)}" if left else "")
 
 
-def timed(race: Race) -> list[Row]:
+def benches(device: str, small: bool) -> Iterable[tuple[str, Callable[[], Iterable[Row]]]]:
+    """Each by its name, and what gives its rows."""
+    full = kernels.SMALL if small else kernels.Sizes()
+    ceilings = kernels.Ceilings.measured(device, full)
+    print(f"a copy moves {ceilings.copy:.0f} GB/s, a product of matrices computes {ceilings.product:.1f} TFLOP/s")
+    for each in kernels.operations(device, full):
+        yield each.name, partial(kernels.rows, each, ceilings)
+    if not small:
+        for build in RACES[:2]:
+            yield build.__name__, partial(timed, build, device)
+        for elements in sizes.ELEMENTS:
+            yield f"{elements} elements", partial(sizes.rows, device, elements)
+        for build in RACES[2:]:
+            yield build.__name__, partial(timed, build, device)
+
+
+def timed(build: Callable[[str], Race], device: str) -> Iterable[Row]:
+    race = build(device)
     return [measure(race, name) for name in race.candidates]
 
 

@@ -1,145 +1,120 @@
-"""The kernels on a GPU beside their compiled references: time, memory, and bandwidth beside that of a copy.
+"""The kernels on a GPU beside their compiled references: time, memory, and rates beside those of a copy and a product.
 
 A kernel that beats the compiled reference neither in time nor in memory is to be switched off.
 """
 
 import importlib
 import math
+import statistics
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 from unittest import mock
 
 import torch
-from torch import Tensor
-from torch.func import grad
 
-from jensen.core import keys, ops
-from tests.bench.race import Call, Race, Row, measure, synchronise
+from jensen.core import ops
+from tests.bench.operations import SMALL, Operation, Sizes, noise, operations
+from tests.bench.race import Row, synchronise
 
-KERNEL, PLAIN = "kernel", "compiled reference"
+PLAIN, KERNEL, EAGER = "compiled reference", "kernel", "the operation, eager"
 PIECES = {"_importance": "CHUNK", "linear_log_prob": "INLINE"}
 
-
-class Sizes(NamedTuple):
-    """Of the full table, and in `SMALL` of one that shows that everything runs."""
-
-    d: int = 64
-    s: int = 64
-    n: int = 4096
-    pixels: int = 784
-    hidden: int = 200
-    codes: int = 8192
-    vectors: int = 1_000_000
-    particles: int = 20_000
+__all__ = ["SMALL", "Ceilings", "Sizes", "operations", "plain", "rows"]
 
 
-SMALL = Sizes(s=2, n=16, pixels=20, hidden=16, codes=40, vectors=50, particles=40)
+class Ceilings(NamedTuple):
+    """GB/s of a copy from device memory to device memory, and TFLOP/s of a product of large float32 matrices."""
+
+    copy: float
+    product: float
+
+    @classmethod
+    def measured(cls, device: str, sizes: Sizes) -> "Ceilings":
+        a = noise(0, sizes.s, sizes.images, sizes.pixels, device=device)
+        b = torch.empty_like(a)
+        copy = 2 * a.nbytes / milliseconds(lambda: b.copy_(a)) / 1e6
+        side = sizes.codes
+        left, right, out = (
+            noise(1, side, side, device=device),
+            noise(2, side, side, device=device),
+            a.new_empty(side, side),
+        )
+        return cls(copy, 2 * side**3 / milliseconds(lambda: torch.mm(left, right, out=out)) / 1e9)
 
 
-class Operation(NamedTuple):
-    """A call, and the bytes that it must read and write; 0 where arithmetic decides.
+def rows(operation: Operation, ceilings: Ceilings) -> list[Row]:
+    """The kernel beside the compiled reference, which may run out of memory, and the operation as it is called eagerly.
 
-    plain: the same in plain torch, where `plain()` leaves an operation in the call that a compiler cannot see into.
+    The first two are times on the device; the third has what it takes to get there.
     """
-
-    name: str
-    call: Callable[[], object]
-    moved: int = 0
-    plain: Callable[[], object] | None = None
-
-    def baseline(self) -> Callable[[], object]:
-        return self.plain or self.call
-
-
-def noise(seed: int, *shape: int, device: str) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator(device).manual_seed(seed), device=device)
-
-
-def operations(device: str, sizes: Sizes) -> Iterator[Operation]:
-    """Each operation of `core.ops`; the gradients of those whose backward has a kernel."""
-    s, n, d, pixels = sizes.s, sizes.n, sizes.d, sizes.pixels
-    z, loc, log_scale = (noise(i, *shape, device=device) for i, shape in enumerate([(s, n, d), (n, d), (n, d)]))
-    x, logits = (noise(3, n, pixels, device=device) > 0).float(), noise(4, s, n, pixels, device=device)
-    key, weights = keys.key(0, device), noise(5, s, n, device=device)
-    yield Operation("normal_log_prob", lambda: ops.normal_log_prob(z, loc, log_scale), z.nbytes)
-    slopes = grad(lambda z, loc, log_scale: ops.normal_log_prob(z, loc, log_scale).sum(), (0, 1, 2))
-    yield Operation("normal_log_prob, gradient", lambda: slopes(z, loc, log_scale), 2 * z.nbytes)
-    yield Operation("normal_kl", lambda: ops.normal_kl(loc, log_scale, log_scale, loc), 4 * loc.nbytes)
-    yield Operation("normal_sample", lambda: ops.normal_sample(key, loc, log_scale, s), z.nbytes)
-    yield Operation("bernoulli_log_prob", lambda: ops.bernoulli_log_prob(x, logits), logits.nbytes + x.nbytes)
-    slope = grad(lambda a: ops.bernoulli_log_prob(x, a).sum())
-    yield Operation("bernoulli_log_prob, gradient", lambda: slope(logits), 2 * logits.nbytes + x.nbytes)
-    yield Operation("categorical_log_prob", lambda: ops.categorical_log_prob(x, logits), logits.nbytes + x.nbytes)
-    index = logits[0].argmax(-1)
-    moved = logits.nbytes + index.nbytes
-    yield Operation("categorical_log_prob of indices", lambda: ops.categorical_log_prob(index, logits), moved)
-    yield Operation("importance", lambda: ops.importance(weights, weights), 3 * weights.nbytes)
-    h, bias = noise(6, s, n, sizes.hidden, device=device), noise(8, pixels, device=device)
-    weight = noise(7, pixels, sizes.hidden, device=device) / 10
-    linear = grad(lambda h, w, b: ops.linear_bernoulli_log_prob(x, h, w, b).sum(), (0, 1, 2))
-    yield Operation("linear_bernoulli_log_prob, gradient", lambda: linear(h, weight, bias))
-    vectors, codes = noise(9, sizes.vectors, 64, device=device), noise(10, sizes.codes, 64, device=device)
-    yield Operation("nearest_code", lambda: ops.nearest_code(vectors, codes), plain=lambda: nearest(vectors, codes))
-    particles, scores = (noise(i, sizes.particles, d, device=device) for i in (11, 12))
-    bandwidth = torch.tensor(2.0, device=device)
-    yield Operation(
-        "stein_direction",
-        lambda: ops.stein_direction(particles, scores, bandwidth),
-        plain=lambda: plainly("_stein_direction")(particles, scores, bandwidth, False),
-    )
-
-
-def nearest(vectors: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
-    index = plainly("_nearest_code")(vectors, codes)
-    return index, (vectors - codes[index]).square().sum(-1)
-
-
-def plainly(name: str) -> Callable[..., Tensor]:
-    """An operation's reference, which stores the matrix that the operation does not."""
-    return importlib.import_module(f"jensen.core.ops.{name}").reference
-
-
-def copied(device: str, sizes: Sizes) -> float:
-    """GB/s of a copy from device memory to device memory."""
-    a = noise(0, sizes.s, sizes.n, sizes.pixels, device=device)
-    b = torch.empty_like(a)
-    race = Race("copy", "copy", {"copy": lambda: b.copy_(a)}, rounds=9, calls=5)
-    return 2 * a.nbytes / float(measure(race, "copy")["median"]) / 1e6
-
-
-def rows(operation: Operation, copy: float) -> list[Row]:
-    """Milliseconds and MiB beside the compiled reference, which may run out of memory, and GB/s beside a copy's."""
-    candidates: dict[str, Call] = {PLAIN: torch.compile(operation.baseline()), KERNEL: operation.call}
-    race = Race(operation.name, PLAIN, candidates, 7, 3, within={PLAIN: plain, KERNEL: lambda: ops.use("triton")})
+    reference, call = torch.compile(operation.baseline()), operation.launch or operation.call
     try:
-        peaks = {name: peak(race, name) for name in (PLAIN, KERNEL)}
-        times = [measure(race, PLAIN), measure(race, KERNEL)]
+        with plain():
+            taken, stored = milliseconds(reference), peak(reference)
     except torch.OutOfMemoryError:
-        print(f"{operation.name}: the compiled reference runs out of memory")
-        race = Race(operation.name, KERNEL, {KERNEL: operation.call}, 7, 3, within=race.within)
-        times, peaks = [measure(race, KERNEL)], {PLAIN: math.inf, KERNEL: peak(race, KERNEL)}
-    fixed = {"group": operation.name, "iqr": 0.0, "ratio_iqr": 0.0, "rounds": 1}
-    found = times
-    if torch.cuda.is_available():
-        ratio = peaks[KERNEL] / peaks[PLAIN] if peaks[PLAIN] else 1.0
-        found.append({**fixed, "name": "kernel's peak", "unit": "MiB", "median": peaks[KERNEL], "ratio": ratio})
+        taken, stored = math.nan, math.inf
+    with ops.use("triton"):
+        own, eager, used = milliseconds(call), waited(operation.call), peak(operation.call)
+    found = [
+        row(operation, PLAIN, "ms", taken, 1.0),
+        row(operation, KERNEL, "ms", own, own / taken),
+        row(operation, EAGER, "ms", eager, eager / taken),
+        row(operation, "its peak", "MiB", used, used / stored if stored else 1.0),
+        row(operation, "compiled reference's peak", "MiB", stored, 1.0),
+    ]
+    if operation.products:
+        bare = milliseconds(operation.products)
+        found.append(row(operation, "the matrix products alone", "ms", bare, bare / own))
     if operation.moved:
-        rate = operation.moved / float(times[-1]["median"]) / 1e6
-        found.append({**fixed, "name": "kernel's rate", "unit": "GB/s", "median": rate, "ratio": rate / copy})
+        rate = operation.moved / own / 1e6
+        found.append(row(operation, "kernel's rate, of a copy's", "GB/s", rate, rate / ceilings.copy))
+    if operation.flops:
+        rate = operation.flops / own / 1e9
+        found.append(row(operation, "kernel's rate, of a product's", "TFLOP/s", rate, rate / ceilings.product))
     return found
 
 
-def peak(race: Race, name: str) -> float:
-    """MiB that a call allocates, at most; its first call, which may compile, is not counted."""
-    race.seconds(name)
+def row(operation: Operation, name: str, unit: str, value: float, ratio: float) -> Row:
+    fixed = {"group": operation.name, "iqr": 0.0, "ratio_iqr": 0.0, "rounds": 1}
+    return {**fixed, "name": name, "unit": unit, "median": value, "ratio": ratio}
+
+
+def milliseconds(call: Callable[[], object]) -> float:
+    """On the device, between events, with its cache emptied before every call; the median."""
+    if not torch.cuda.is_available():
+        return waited(call)
+    from triton.testing import do_bench
+
+    return do_bench(call, warmup=10, rep=60, return_mode="median")
+
+
+def waited(call: Callable[[], object], calls: int = 5, rounds: int = 5) -> float:
+    """Milliseconds of a call on the host's clock, of several calls in a row that are waited for together."""
+    if not torch.cuda.is_available():
+        calls = rounds = 1
+    call()
+    times = []
+    for _ in range(rounds):
+        synchronise()
+        start = time.perf_counter()
+        for _ in range(calls):
+            call()
+        synchronise()
+        times.append((time.perf_counter() - start) / calls * 1e3)
+    return statistics.median(times)
+
+
+def peak(call: Callable[[], object]) -> float:
+    """MiB that a call allocates, at most."""
     if not torch.cuda.is_available():
         return 0.0
+    torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
-    with race.within[name]():
-        race.candidates[name]()
-        synchronise()
+    call()
+    synchronise()
     return (torch.cuda.max_memory_allocated() - before) / 2**20
 
 

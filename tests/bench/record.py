@@ -36,7 +36,12 @@ def record(rows: list[Row], device: str, results: Path = RESULTS) -> None:
     """Prints rows and keeps them, each with the machine, the versions and the commit."""
     where = about(device)
     tables(rows)
-    print("\n" + ", ".join(f"{name} {where[name]}" for name in (*MACHINE, "commit", "load")))
+    print(f"\n{shown_where(where)}")
+    keep(rows, where, results)
+
+
+def keep(rows: list[Row], where: Row, results: Path) -> None:
+    """Appends rows, each with the machine, the versions and the commit."""
     new = not results.exists()
     with results.open("a", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
@@ -46,13 +51,17 @@ def record(rows: list[Row], device: str, results: Path = RESULTS) -> None:
             writer.writerow({name: shown(value) for name, value in {**row, **where}.items()})
 
 
+def shown_where(where: Row) -> str:
+    return ", ".join(f"{name} {where[name]}" for name in (*MACHINE, "commit", "load"))
+
+
 def tables(rows: list[Row]) -> None:
     """One table per group: medians, and ratios to the baseline's with their interquartile ranges."""
     for group, members in groupby(rows, lambda row: row["group"]):
         print(f"\n{group}")
         for row in members:
             spread = f" ± {row['ratio_iqr']:.2f}" if row["ratio_iqr"] else ""
-            print(f"  {row['name']:<44}{row['median']:10.3f} {row['unit']:<4}{row['ratio']:9.2f} x{spread}")
+            print(f"  {row['name']:<44}{row['median']:10.3f} {row['unit']:<8}{row['ratio']:9.2f} x{spread}")
 
 
 def shown(value: str | int | float) -> str | int:
@@ -96,7 +105,11 @@ def version(package: str) -> str:
 
 
 def git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    """What git prints; nothing where there is no git or no repository."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
     return done.stdout.strip()
 
 

@@ -20,9 +20,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import keys
-from jensen.core.checks import check_count, check_floating, check_function, check_key, check_sizes, check_tensor
-from jensen.core.concrete import is_concrete
+from jensen.core.checks import check_count, check_floating, check_function, check_key, check_sizes
 from jensen.core.contracts import Key
+from jensen.core.models.labels import check_labels
 from jensen.core.nn import conv as convs
 from jensen.core.nn import mlp as mlps
 from jensen.core.nn import pooling
@@ -72,14 +72,7 @@ class Classifier:
 
     def _check(self, x: Tensor, labels: Tensor) -> None:
         check_floating("x", x, f"n {self.data}", "flatten the pixels of each datum, and add a batch axis with x[None]")
-        check_tensor("labels", labels, str(len(x)), "one for each datum")
-        if labels.dtype not in (torch.int32, torch.int64):
-            raise TypeError(f"expected labels, whole numbers, got {labels.dtype}: convert them with labels.long()")
-        if is_concrete(labels) and not bool(((labels >= 0) & (labels < self.classes)).all()):
-            raise ValueError(
-                f"expected labels from 0 to {self.classes - 1}, got from {labels.min()} to {labels.max()}: "
-                f"pass classes={int(labels.max()) + 1} or more, or number the classes from 0"
-            )
+        check_labels(labels, len(x), self.classes)
 
 
 def mlp(data: int, hidden: Sequence[int], classes: int, activation: Callable[[Tensor], Tensor] = F.relu) -> Classifier:

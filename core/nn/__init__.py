@@ -2,6 +2,7 @@
 
 from jensen.core.nn import (
     batch_norm,
+    conditional,
     conv,
     convnet,
     dropout,
@@ -18,6 +19,7 @@ from jensen.core.nn import (
 
 __all__ = [
     "batch_norm",
+    "conditional",
     "conv",
     "convnet",
     "dropout",

@@ -1,0 +1,49 @@
+"""What kinds of models of labelled images share: which images, and which of their labels are used."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jensen.core import trees
+from jensen.experiments.data import labelled, mnist
+from jensen.experiments.data.images import ImageData, on_device
+from jensen.experiments.data.labelled import Labelled
+from jensen.experiments.run.errors import InputError
+from jensen.experiments.run.optimisers import Optimiser
+from jensen.experiments.run.settings import Run
+
+
+@dataclass(frozen=True)
+class LabelledSettings:
+    """The part that kinds share; each has these fields in an order of its own."""
+
+    if TYPE_CHECKING:
+        images: ImageData
+        optimiser: Optimiser
+        run: Run
+
+    def check(self) -> None:
+        """Raises an InputError for the first setting that cannot work."""
+        for part in (self.run, self.optimiser, self.images):
+            part.check()
+        if self.images.data not in ("digits", "mnist"):
+            raise InputError(f"--data {self.images.data} has no training labels: use digits or mnist")
+        if self.images.treatment == "static":
+            raise InputError("--pixels static is for models without labels: use dynamic or grey")
+
+    def check_positive(self, *sizes: tuple[str, int]) -> None:
+        """InputError for the first option whose size is below 1."""
+        for option, size in sizes:
+            if size < 1:
+                raise InputError(f"expected {option} of at least 1, got {size}: leave it out for the default")
+
+    def read(self) -> Labelled:
+        """Grey images with their labels on the run's device. InputError as for `ImageData.load`."""
+        folder = self.images.data_dir
+        if folder is not None and not folder.is_dir():
+            raise InputError(f"--data-dir {folder} is no folder")
+        if self.images.data == "digits":
+            data = labelled.digits()
+        else:
+            data = mnist.openml() if folder is None else mnist.files(folder)
+        train, test = (trees.map(lambda leaf: on_device(leaf, self.run), part) for part in (data.train, data.test))
+        return Labelled(train, test, data.shape)

@@ -1,0 +1,61 @@
+"""What semi-supervised models maximise, in nats per datum: of data without labels, and of a few with theirs.
+
+    M1       E_q(h | x) log p(x | h) - KL        + alpha log p(label | h)
+    M2       the bound on log p(x) + that on log p(x, label) + alpha log q(label | x)
+    M1+M2    M1's first term, and M2's of h
+
+h is one sample of q(h | x), detached: what is above a VAE does not train it.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from torch import Tensor
+
+from jensen.core import keys, trees
+from jensen.core.contracts import Key
+from jensen.core.models.latent.semi import M1, M2, Stacked
+from jensen.core.models.latent.vae import VAE
+from jensen.core.trees import Params
+from jensen.estimators import gradients
+
+Semi = M1 | M2 | Stacked
+How = Mapping[str, Callable[..., Tensor]]
+
+
+def terms(
+    model: Semi, params: Params, x: Tensor, few: Tensor, labels: Tensor, key: Key, how: How, rows: int
+) -> dict[str, Tensor]:
+    """Named terms (n,), of x and of few (n, D) with labels (n,); `how` and the rows of noise are `mixed`'s, of M2."""
+    key, first_key, few_key = keys.split(key, 3)
+    if isinstance(model, M2):
+        return of_classes(model, params, x, few, labels, key, how, rows)
+    below, h = of_features(model.first, params["first"], x, first_key)
+    _, h_few = of_features(model.first, trees.stop(params["first"]), few, few_key)
+    if isinstance(model, M1):
+        return {"features": below, "class": model.second.log_prob(params["second"], h_few, labels)}
+    return {"features": below, **of_classes(model.second, params["second"], h, h_few, labels, key, how, rows)}
+
+
+def of_features(model: VAE, params: Params, x: Tensor, key: Key) -> tuple[Tensor, Tensor]:
+    """The VAE's ELBO (n,), and a detached sample of its posterior (n, m)."""
+    q = model.posterior(params, x)
+    noise = q.noise(key, 1)
+
+    def log_likelihood(z: Tensor) -> Tensor:
+        return model.likelihood(params, z).log_prob(x)
+
+    bound = gradients.analytic_kl(log_likelihood, q, noise, prior=model.prior(params, len(x)))
+    return bound, q.sample(noise)[0].detach()
+
+
+def of_classes(
+    model: M2, params: Params, x: Tensor, few: Tensor, labels: Tensor, key: Key, how: How, rows: int
+) -> dict[str, Tensor]:
+    """M2's two bounds, and the log probability of the labels."""
+    unlabelled_key, labelled_key = keys.split(key)
+    q = model.posterior(params, x)
+    unlabelled = gradients.mixed(partial(model.log_joint, params, x), q, q.noise(unlabelled_key, rows), how=how)
+    q_few = model.encoded(params, few, labels)
+    labelled = gradients.pathwise(partial(model.labelled, params, few, labels), q_few, q_few.noise(labelled_key, 1))
+    return {"unlabelled": unlabelled, "labelled": labelled, "class": model.log_prob(params, few, labels)}

@@ -11,6 +11,7 @@ from jensen.core import keys
 from jensen.core.checks import check_count, check_floating, check_key
 from jensen.core.contracts import Key
 from jensen.core.flows.conditioner import Conditioner, checked_context
+from jensen.core.numerics import rk4_step
 from jensen.core.trees import Static
 
 
@@ -69,16 +70,10 @@ class Continuous(NamedTuple):
     def _integrated(self, z: Tensor, context: Tensor | None, start: float, end: float) -> tuple[Tensor, Tensor]:
         d = self.probes.shape[-1]
         check_floating("z", z, f"... {d}", f"the flow is of {d} components")
-        step, log_det = (end - start) / self.steps.value, torch.zeros_like(z[..., 0])
+        step, state = (end - start) / self.steps.value, (z, torch.zeros_like(z[..., 0]))
         for i in range(self.steps.value):
-            t = start + i * step
-            speed1, trace1 = self._speed(z, t, context)
-            speed2, trace2 = self._speed(z + step / 2 * speed1, t + step / 2, context)
-            speed3, trace3 = self._speed(z + step / 2 * speed2, t + step / 2, context)
-            speed4, trace4 = self._speed(z + step * speed3, t + step, context)
-            z = z + step / 6 * (speed1 + 2 * speed2 + 2 * speed3 + speed4)
-            log_det = log_det + step / 6 * (trace1 + 2 * trace2 + 2 * trace3 + trace4)
-        return z, log_det
+            state = rk4_step(lambda state, t: self._speed(state[0], t, context), state, start + i * step, step)
+        return state
 
     def _speed(self, z: Tensor, t: float, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """dz / dt at time t, and tr J or its estimate."""

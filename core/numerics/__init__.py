@@ -1,15 +1,18 @@
-"""Numerics of densities: accumulation types, sums of exponentials, series, the bounded scale, root finding."""
+"""Numerics of densities: accumulation types, sums of exponentials, series, the bounded scale, root finding, steps
+of differential equations."""
 
 from jensen.core.numerics.discrete import entropy_of, kl_of_masses
 from jensen.core.numerics.exponentials import log_cumulative_sum_exp, log_sum_exp
 from jensen.core.numerics.gammas import digamma_rest, log_gamma_rest, log_gamma_rest_divergence
 from jensen.core.numerics.precision import at_least_float32, double, narrow
 from jensen.core.numerics.roots import bisect, newton, polished
+from jensen.core.numerics.runge_kutta import between_steps, rk4_step
 from jensen.core.numerics.scale import bounded
 from jensen.core.numerics.series import exp_less_tangent, log_ratio
 
 __all__ = [
     "at_least_float32",
+    "between_steps",
     "bisect",
     "bounded",
     "digamma_rest",
@@ -25,4 +28,5 @@ __all__ = [
     "narrow",
     "newton",
     "polished",
+    "rk4_step",
 ]

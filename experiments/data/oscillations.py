@@ -7,6 +7,7 @@ y(t) = exp(-decay t) amplitude cos(frequency t + phase), the first coordinate of
 so that a model of continuous time can be held against the exact solution.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -14,8 +15,11 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.contracts import Key
+from jensen.core.models.latent.series import Series
+from jensen.experiments.data.irregular import Asked, irregular
 from jensen.experiments.run.errors import InputError
 
+TEST = 1  # the seed of test series in every run, so that runs compare
 RANGES = {"amplitude": (0.5, 1.5), "decay": (0.05, 0.3), "frequency": (1.0, 3.0), "phase": (-torch.pi, torch.pi)}
 
 
@@ -26,6 +30,48 @@ class Oscillations(NamedTuple):
     values: Tensor  # (n, m), with noise
     parameters: Tensor  # (n, 4), in the order of RANGES
     noise: Tensor  # 0-d, its standard deviation
+
+    def series(self) -> Series:
+        """Of one channel, every time of which is observed."""
+        return Series(self.times, self.values[..., None], torch.ones_like(self.times, dtype=torch.bool))
+
+
+@dataclass(frozen=True)
+class OscillationData:
+    """How many oscillations, and how they are seen."""
+
+    series: int = 2000
+    """Training series; 400 more are for the test."""
+    times: int = 30
+    """Of a series, uniform on its duration."""
+    duration: float = 5.0
+    """In which the fastest swing 2.4 times and the slowest 0.8 times."""
+    noise: float = 0.05
+    """Standard deviation of an observation; amplitudes are about 1."""
+    horizon: float = 0.7
+    """The share of the duration that is seen of test series; what comes after is extrapolation."""
+
+    def check(self) -> None:
+        """Raises an InputError for what cannot work."""
+        for name, least in (("series", 2), ("times", 2)):
+            if getattr(self, name) < least:
+                raise InputError(f"expected --{name} of at least {least}, got {getattr(self, name)}")
+        if not self.duration > 0 or not self.noise >= 0:
+            raise InputError(
+                f"expected a positive --duration and a --noise of at least 0, got {self.duration} and {self.noise}"
+            )
+        if not 0 < self.horizon < 1:
+            raise InputError(f"expected --horizon in (0, 1), a share of the duration, got {self.horizon}")
+
+    def load(self, seed: int) -> tuple[Series, Asked]:
+        """Training series, every time observed; test series, of which a random share before the horizon is seen."""
+        train_key, test_key, mask_key = keys.key(seed), keys.key(TEST), keys.key(TEST + 1)
+        sizes = {"m": self.times, "duration": self.duration, "noise": self.noise}
+        train = oscillations(keys.fold_in(train_key, 3), self.series, **sizes).series()
+        test = oscillations(test_key, 400, **sizes).series()
+        before = test.times < self.horizon * self.duration
+        seen = irregular(mask_key, test).mask & before
+        return train, Asked(test, seen, {"interpolation": before & ~seen, "extrapolation": ~before})
 
 
 def oscillations(key: Key, n: int, m: int = 40, duration: float = 10.0, noise: float = 0.05) -> Oscillations:

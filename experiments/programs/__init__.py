@@ -3,9 +3,23 @@
 from jensen.experiments.programs.classifier import Classifier
 from jensen.experiments.programs.factor import Factor
 from jensen.experiments.programs.hvae import Hvae
+from jensen.experiments.programs.ode import Ode
+from jensen.experiments.programs.poisson import Poisson
 from jensen.experiments.programs.sbn import Sbn
+from jensen.experiments.programs.semi import Semi
 from jensen.experiments.programs.vae import Vae
+from jensen.experiments.programs.vq import Vq
 
-KINDS = {"vae": Vae, "factor": Factor, "hvae": Hvae, "sbn": Sbn, "classifier": Classifier}
+KINDS = {
+    "vae": Vae,
+    "factor": Factor,
+    "hvae": Hvae,
+    "ode": Ode,
+    "poisson": Poisson,
+    "sbn": Sbn,
+    "classifier": Classifier,
+    "semi": Semi,
+    "vq": Vq,
+}
 
-__all__ = ["KINDS", "Classifier", "Factor", "Hvae", "Sbn", "Vae"]
+__all__ = ["KINDS", "Classifier", "Factor", "Hvae", "Ode", "Poisson", "Sbn", "Semi", "Vae", "Vq"]

@@ -1,0 +1,91 @@
+"""Time series of irregular times with values that may be missing, and what models of them share.
+
+A model gives p(x | z) at every time of a series, observed or not: what is not observed is what it predicts. To predict
+at other times, add them with a mask of False.
+"""
+
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from jensen.core.checks import check_dtype, check_floating, check_tensor, described
+from jensen.core.concrete import is_concrete
+from jensen.core.contracts import Key
+from jensen.core.distributions import DiagNormal
+from jensen.core.trees import Params
+
+
+class Series(NamedTuple):
+    """n series of m times each; what stands where the mask is False, NaN too, changes nothing."""
+
+    times: Float[Tensor, "n m"]
+    values: Float[Tensor, "n m c"]
+    mask: Bool[Tensor, "n m"]  # whether it is observed
+
+    def filled(self) -> Float[Tensor, "n m c"]:
+        """The values, 0 where they are not observed."""
+        return torch.where(self.mask[..., None], self.values, 0.0)
+
+    def only(self, mask: Bool[Tensor, "n m"]) -> "Series":
+        """The series with fewer observations: those of the mask too."""
+        return self._replace(mask=self.mask & mask)
+
+
+class Inferred(NamedTuple):
+    """What a model makes of series: p(x | z) of samples of q(z | x), and q's divergence from the prior.
+
+    The ELBO in nats per series is observed_log_prob(p, x).mean(0) - kl.sum(-1).
+    """
+
+    p: DiagNormal  # of the values at every time: fields (s, n, m, c)
+    kl: Float[Tensor, "n k"]  # by latent dimension or by visit: its sum is KL(q || prior), or is so in expectation
+
+
+@runtime_checkable
+class SeriesModel(Protocol):
+    """A latent-variable model of series, whose program trains it: `init` takes training data."""
+
+    @property
+    def channels(self) -> int: ...
+    def init(self, key: Key, x: Series, /) -> Params: ...
+    def infer(self, params: Params, x: Series, key: Key, s: int, /) -> Inferred: ...
+
+
+def observed_log_prob(p: DiagNormal, x: Series) -> Float[Tensor, "s n"]:
+    """log p(x | z) of what is observed, the sum over its times, in nats per series: p's fields (s, n, m, c)."""
+    return torch.where(x.mask, p.log_prob(x.filled()), 0.0).sum(-1)
+
+
+def moments(x: Series) -> tuple[Float[Tensor, " c"], Float[Tensor, ""]]:
+    """The mean of observed values, (c,), and the log of their standard deviation about it, ().
+
+    ValueError unless two series or more are given, of which something is observed.
+    """
+    if len(x.values) < 2 or (is_concrete(x.mask) and not x.mask.any()):
+        raise ValueError(f"expected x, training series with observations, got {len(x.values)}: pass two or more")
+    mean = x.filled().sum((0, 1)) / x.mask.sum()
+    squares = torch.where(x.mask[..., None], (x.filled() - mean).square(), 0.0).sum((0, 1)) / x.mask.sum()
+    return mean, 0.5 * torch.log(squares.mean())
+
+
+def check_series(x: object, channels: int | str = "c") -> None:
+    """Times (n, m), values (n, m, c) of one dtype, and a mask (n, m) of truth values.
+
+    TypeError for what is no `Series`, ValueError for another shape and, while torch runs eagerly, for times that are
+    not finite.
+    """
+    if not isinstance(x, Series):
+        raise TypeError(f"expected x, a Series, got {described(x)}: pass Series(times, values, mask)")
+    check_floating("x.times", x.times, "n m", "a row per series")
+    n, m = x.times.shape
+    check_floating(
+        "x.values", x.values, f"{n} {m} {channels}", "times by channels; add an axis to one with [..., None]"
+    )
+    check_dtype("x.values", x.values, x.times, "times")
+    check_tensor("x.mask", x.mask, f"{n} {m}", "one for each time")
+    if x.mask.dtype != torch.bool:
+        raise TypeError(f"expected x.mask of truth values, got {x.mask.dtype}: convert it with mask > 0")
+    if is_concrete(x.times) and not x.times.isfinite().all():
+        raise ValueError("expected x.times finite, got NaN or inf: give what is not observed some time, masked")

@@ -1,0 +1,82 @@
+"""What every kind of model of series shares: its settings' checks, its data and its program."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from jensen.core import trees
+from jensen.core.models.latent.series import Series, SeriesModel
+from jensen.experiments.data.batches import Epochs
+from jensen.experiments.data.images import on_device
+from jensen.experiments.data.irregular import Asked
+from jensen.experiments.programs.sequential import SeriesProgram
+from jensen.experiments.run.errors import InputError
+from jensen.experiments.run.optimisers import Optimiser
+from jensen.experiments.run.settings import Run
+
+
+class Prepared(NamedTuple):
+    """A program with its series: what it trains on, what it is scored on at each epoch, and what it is judged by."""
+
+    program: SeriesProgram
+    train: Series
+    held_out: Series
+    data: Asked
+
+
+@dataclass(frozen=True)
+class SeriesSettings:
+    """The part that kinds share; each has these fields in an order of its own."""
+
+    if TYPE_CHECKING:
+        optimiser: Optimiser
+        run: Run
+        k: int
+        kl_warmup: float
+
+    def check(self) -> None:
+        """Raises an InputError for the first setting that cannot work."""
+        self.run.check()
+        self.optimiser.check()
+        self.check_positive(("--k", self.k))
+        if not 0 <= self.kl_warmup <= 1:
+            raise InputError(f"expected --kl-warmup in [0, 1], a share of the steps, got {self.kl_warmup}")
+
+    def check_positive(self, *sizes: tuple[str, int]) -> None:
+        """InputError for the first option whose size is below 1."""
+        for option, size in sizes:
+            if size < 1:
+                raise InputError(f"expected {option} of at least 1, got {size}: leave it out for the default")
+
+    def load(self) -> tuple[Series, Asked]:
+        """Training series, and test series with what is asked of them."""
+        raise NotImplementedError
+
+    def model(self, train: Series) -> SeriesModel:
+        raise NotImplementedError
+
+    def words(self) -> str:
+        """What the report's title says of the model and the data."""
+        raise NotImplementedError
+
+    @property
+    def time(self) -> str:
+        """The name of the figure's axis."""
+        return "time"
+
+    def prepare(self) -> Prepared:
+        """Loads the data and builds the program. InputError for what does not go together."""
+        train, asked = (trees.map(lambda t: on_device(t, self.run), data) for data in self.load())
+        size = len(train.times)
+        kept = size - int(self.run.share_held_out * size)
+        if kept < self.run.batch:
+            raise InputError(f"--batch {self.run.batch} exceeds the {kept} training series: pass at most that many")
+        held_out = trees.map(lambda t: t[kept:], train) if kept < size else asked.series
+        train = trees.map(lambda t: t[:kept], train)
+        batches = Epochs(kept, self.run.batch, self.run.keep_last)
+        total = self.run.total(batches.steps)
+        program = SeriesProgram(
+            model=self.model(train), batches=batches, optimiser=self.optimiser, k=self.k,
+            warmup=round(self.kl_warmup * total), title=f"{self.words()}, {total} steps on {kept} series",
+            time=self.time,
+        )  # fmt: skip
+        return Prepared(program, train, held_out, asked)

@@ -26,7 +26,7 @@ with install_import_hook([*modules(jensen.core), *modules(jensen.estimators)], "
         Pushforward,
     )
     from jensen.core.exponential.table import FAMILIES
-    from jensen.core.models.latent import likelihoods, posteriors, sbn, vae
+    from jensen.core.models.latent import likelihoods, posteriors, priors, sbn, vae
     from jensen.core.models import quantised
     from jensen.core.models import classifier
     from jensen.core.nn import batch_norm, conv, convnet, dropout, group_norm, layer_norm, pooling, residual, rms_norm
@@ -58,6 +58,11 @@ for model in (
         assert estimate(log_p, q, q.noise(key, 4)).shape == (5,)
     for estimate in (g.wake, g.wake_phi):
         assert estimate(log_p, q, q.noise(key, 4), bound=bounds.iwae).shape == (5,)
+for prior in priors.PRIORS.values():
+    model = vae.mlp(64, (6,), 3, prior=prior)
+    params = model.init(key, x.repeat(10, 1))
+    p = model.prior(params, 5)
+    assert model.log_joint(params, x, p.sample(p.noise(key, 4))).shape == (4, 5)
 for posterior in posteriors.POSTERIORS.values():
     model = vae.mlp(64, (6,), 3, posterior=posterior)
     params = model.init(key, x)
@@ -117,6 +122,8 @@ parts = objectives.decompose(normal, normal, normal.sample(normal.noise(key, 2))
 zero = torch.zeros(5)
 objectives.beta_tc(zero, parts, 2.0), objectives.beta(zero, zero, 2.0), objectives.capacity(zero, zero, 2.0, 1.0)
 objectives.free_bits(zero, torch.zeros(5, 3), 0.1), objectives.committed(normal, 0.1)
+objectives.factor(zero, zero, zero, 2.0), objectives.permuted(key, torch.zeros(2, 5, 3))
+objectives.discrimination(torch.zeros(2, 5), torch.zeros(2, 5))
 multiplier = objectives.Multiplier.start(zero)
 objectives.geco(zero, zero, multiplier.update(zero, -1.0), -1.0)
 z = normal.sample(normal.noise(key, 2))

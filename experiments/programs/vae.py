@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 import tyro
 from torch.nn import functional as F
 
-from jensen.core.models.latent import posteriors, vae
+from jensen.core.models.latent import posteriors, priors, vae
 from jensen.core.models.latent.likelihoods import LIKELIHOODS
 from jensen.core.models.latent.vae import VAE
-from jensen.experiments.data.images import ImageData, Images
+from jensen.core.objectives import Committed
+from jensen.experiments.data.images import ImageData, Images, split
 from jensen.experiments.programs.adapted import ImageModel
 from jensen.experiments.programs.estimation import Estimation, spelled
 from jensen.experiments.programs.images import Flat, ImageSettings
@@ -42,6 +43,9 @@ class Vae(ImageSettings):
     posterior: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(posteriors.POSTERIORS) + "}")] = "diag"
     """The family of q(z | x), with its sizes where others are wanted, as in "low-rank(5)" or "iaf(8)". The density of
     iaf at given z, which annealing in evaluate takes, costs a pass of its networks for every dimension: it is slow."""
+    prior: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(priors.PRIORS) + "}")] = "normal"
+    """p(z), with its size where another is wanted: normal is N(0, I), "mixture(10)" a learned mixture of normals, and
+    "vamp(50)" one of the encoder's posteriors at learned pseudo-inputs."""
     refinement: Flat[Refinement] = Refinement()
     estimation: Flat[Estimation] = Estimation()
     optimiser: Flat[Optimiser] = Optimiser()
@@ -60,6 +64,12 @@ class Vae(ImageSettings):
         )
         self.check_positive(*hidden, *channels, ("--latent", self.latent))
         spelled(posteriors.parse, "posterior", self.posterior)
+        spelled(priors.parse, "prior", self.prior)
+        if self.prior != Vae.prior and isinstance(self.estimation.the_objective, Committed):
+            raise InputError(
+                f"--objective {self.estimation.objective} commits to a KL from N(0, I), and --prior {self.prior} is "
+                "another: leave one of them out"
+            )
         if self.network == "conv" and self.hidden != Vae.hidden:
             raise InputError("the conv network has no --hidden: leave it out, or use --network mlp")
         if self.network == "mlp" and self.channels != Vae.channels:
@@ -67,7 +77,8 @@ class Vae(ImageSettings):
 
     def words(self) -> str:
         family = "" if self.posterior == Vae.posterior else f"{self.posterior} posterior"
-        return ", ".join(filter(None, (f"{self.likelihood} likelihood", family, self.refinement.words)))
+        prior = "" if self.prior == Vae.prior else f"{self.prior} prior"
+        return ", ".join(filter(None, (f"{self.likelihood} likelihood", family, prior, self.refinement.words)))
 
     def caution(self) -> str:
         return CAUTIONS.get(self.likelihood, "")
@@ -80,10 +91,13 @@ class Vae(ImageSettings):
     def plain(self, images: Images) -> VAE:
         """The model whose q is the encoder's."""
         activation, likelihood = getattr(F, self.activation), likelihood_of(self.likelihood, images)
-        family = posteriors.parse(self.posterior)
+        prior, size = priors.parse(self.prior), len(split(images.train, self.run, "grey")[0])
+        if isinstance(prior, priors.MixtureOfPosteriors) and prior.inputs > size:
+            raise InputError(f"--prior {self.prior} exceeds the {size} training data: ask for at most that many")
+        parts = activation, likelihood, posteriors.parse(self.posterior), prior
         if self.network == "mlp":
-            return vae.mlp(math.prod(images.shape), self.hidden, self.latent, activation, likelihood, family)
+            return vae.mlp(math.prod(images.shape), self.hidden, self.latent, *parts)
         try:
-            return vae.conv(images.shape, self.channels, self.latent, activation, likelihood, family)
+            return vae.conv(images.shape, self.channels, self.latent, *parts)
         except ValueError as error:
             raise InputError(f"--channels {self.channels}: {error}") from error

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from jensen.core import keys, minibatch, spelling, trees
 from jensen.core.models import classifier, quantised
-from jensen.core.models.latent import hvae, likelihoods, posteriors, sbn, vae
+from jensen.core.models.latent import hvae, likelihoods, posteriors, priors, sbn, vae
 from jensen.core.models.quantised import (
     Fsq,
     GradientVq,
@@ -233,10 +233,12 @@ ROWS = {
         vae.mlp, data=64, hidden=only((6,), 6, (0,), ("6",)), latent=D, activation=torch.tanh,
         likelihood=only(likelihoods.BERNOULLI, "bernoulli", type(likelihoods.BERNOULLI), None),
         posterior=only(posteriors.DIAG, "diag", type(posteriors.DIAG), None),
+        prior=only(priors.NORMAL, "normal", type(priors.NORMAL), None),
     ),
     "vae.conv": door(
         vae.conv, image=only(IMAGE, (8, 8), 64), channels=only((2,), (), 2, (0,)), latent=D, activation=F.relu,
         likelihood=only(likelihoods.BERNOULLI, "bernoulli", None), posterior=only(posteriors.DIAG, "diag", None),
+        prior=only(priors.NORMAL, "normal", None),
     ),
     "vae.VAE.init": door(VAE.init, key=KEY, x=also(X, X.mean(0), X.mean(0, keepdim=True), X[:1], X[:, :60])),
     "vae.VAE.init of a conv": door(CONV_VAE.init, key=KEY, x=also(X, X.mean(0), X[:1], X[:, :60])),
@@ -250,6 +252,9 @@ ROWS = {
         VAE.posterior_of, params=only(VAE_PARAMS, {}, 3, X), outputs=also(torch.zeros(N, 2 * D), torch.zeros(N, D)),
     ),
     "vae.VAE.units": door(VAE.units, outputs=torch.zeros(N, 2 * D)),
+    "priors.MixtureOfNormals": door(priors.MixtureOfNormals, components=3),
+    "priors.MixtureOfPosteriors": door(priors.MixtureOfPosteriors, inputs=3),
+    "priors.parse": door(priors.parse, text=only("vamp(8)", "vampp", "vamp(a)", 3, None)),
     "posteriors.parse": door(posteriors.parse, text=only("iaf(8)", "iaff", "low-rank(a)", 3, None)),
     "vae.VAE.prior": door(VAE.prior, params=only(VAE_PARAMS, {}, 3, X), n=N),
     "vae.VAE.likelihood": door(VAE.likelihood, params=only(VAE_PARAMS, {}, 3), z=LATENTS),

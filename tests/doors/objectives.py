@@ -97,6 +97,10 @@ ROWS = {
     "objectives.decompose": door(
         objectives.decompose, q=NORMAL, prior=NORMAL, z=also(Z, Z[:0], Z[..., :2]), data=also(9, 4), weights="weighted"
     ),
+    "objectives.discrimination": door(objectives.discrimination, of_joint=LOG_W, of_product=also(LOG_W, LOG_W[:4])),
+    "objectives.factor": door(
+        objectives.factor, reconstruction=R, kl=KL, total_correlation=also(KL, KL[:4]), gamma=WEIGHT, weight=WEIGHT
+    ),
     "objectives.free_bits": door(
         objectives.free_bits, reconstruction=R, kl=torch.ones(N, D), floor=FLOOR, groups=GROUPS, per_datum=False,
         weight=WEIGHT
@@ -105,5 +109,6 @@ ROWS = {
         objectives.geco, reconstruction=R, kl=KL, multiplier=only(STATE, 3, R), target=TARGET, weight=WEIGHT
     ),
     "objectives.kl": door(objectives.kl, q=NORMAL, prior=NORMAL, z=only(Z)),
+    "objectives.permuted": door(objectives.permuted, key=KEY, z=Z),
     "objectives.parse": door(objectives.parse, text=only("beta(2)", "betta(2)", "beta", "beta(a)", 3, None)),
 }  # fmt: skip

@@ -62,6 +62,7 @@ from jensen.core.flows import (
 from jensen.core.models import quantised
 from jensen.core.models.latent import hvae, likelihoods, sbn, vae
 from jensen.core.models.latent.posteriors import POSTERIORS
+from jensen.core.models.latent.priors import MixtureOfPosteriors
 from jensen.core.models.quantised import Quantiser
 from jensen.core.trees import Params
 from jensen.estimators import gradients
@@ -260,6 +261,7 @@ MODELS: dict[str, LatentModel] = {
         for name, likelihood in likelihoods.LIKELIHOODS.items()
     },
     **{f"vae, {name}": vae.mlp(6, (5,), 2, posterior=POSTERIORS[name]) for name in ("full", "mixture", "iaf")},
+    "vae, vamp": vae.mlp(6, (5,), 2, prior=MixtureOfPosteriors(3)),
     "vae of convolutions": vae.conv((1, 4, 4), (2,), 2),
     "hvae": hvae.build(6, (3, 2), (5,)),
     "sbn": sbn.build(6, 3),

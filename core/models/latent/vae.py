@@ -1,9 +1,10 @@
 """The variational autoencoder (Kingma and Welling, 2014; Rezende et al., 2014).
 
-p(x, z) = N(z; 0, I) p(x | decode(z)) and q(z | x) = family(encode(x)), with z (s, n, d) and flat data x (n, D). `mlp`
-and `conv` build the two networks; the likelihood is a value of `likelihoods`, the family one of `posteriors`, the
-diagonal normal by default. Parameters are {"encoder": a network's, "decoder": a network's, "likelihood": the
-likelihood's own, "posterior": the family's own}, {} for either that has none.
+p(x, z) = p(z) p(x | decode(z)) and q(z | x) = family(encode(x)), with z (s, n, d) and flat data x (n, D). `mlp` and
+`conv` build the two networks; the likelihood is a value of `likelihoods`, the family one of `posteriors`, the diagonal
+normal by default, and the prior one of `priors`, N(0, I) by default. Parameters are {"encoder": a network's, "decoder":
+a network's, "likelihood": the likelihood's own, "posterior": the family's own, "prior": the prior's own}, {} for any
+that has none.
 """
 
 import math
@@ -33,6 +34,8 @@ from jensen.core.models.latent.directed import Directed
 from jensen.core.models.latent.likelihoods import BERNOULLI, Likelihood, Linear, Outputs
 from jensen.core.models.latent.likelihoods.likelihood import check_likelihood
 from jensen.core.models.latent.posteriors import DIAG, Posterior
+from jensen.core.models.latent.priors import NORMAL, Prior
+from jensen.core.models.latent.priors.prior import check_prior
 from jensen.core.nn import convnet
 from jensen.core.nn import mlp as mlps
 from jensen.core.nn.initial import Initialiser, he, xavier
@@ -53,17 +56,20 @@ class VAE(Directed):
     latent: int
     observation: Likelihood
     family: Posterior = DIAG
+    base: Prior = NORMAL
 
     def init(self, key: Key, x: Float[Tensor, "N D"], /) -> Params:
         """Parameters in x's dtype, with a decoder bias at the mean of training data x.
 
-        ValueError for x of another width, and for a single datum, such as the data's mean.
+        ValueError for x of another width, for a single datum, such as the data's mean, and for fewer than a prior of
+        pseudo-inputs needs.
         """
         check_key(key)
         check_training_data(x, self.data)
         likelihood, bias = self.observation.init(x)
         posterior = self.family.init(keys.fold_in(key, 2), self.latent, x.dtype)  # the networks split the key in two
-        return {**self.init_networks(key, bias), "likelihood": likelihood, "posterior": posterior}
+        prior = self.base.init(keys.fold_in(key, 4), self.latent, x)
+        return {**self.init_networks(key, bias), "likelihood": likelihood, "posterior": posterior, "prior": prior}
 
     def posterior(self, params: Params, x: Float[Tensor, "n D"], /) -> Distribution:
         """q(z | x), of n data. ValueError for grey x where it must be binary, while torch runs eagerly."""
@@ -90,8 +96,9 @@ class VAE(Directed):
         return torch.cat([scale, torch.ones_like(outputs[:, self.latent :])], -1)
 
     def prior(self, params: Params, n: int, /) -> Distribution:
-        """N(0, I) with fields (n, d), in the parameters' dtype."""
-        return self.family.prior(self._standard(params, n))
+        """p(z) with rows for n data, in the parameters' dtype, of the posterior's family where that has it."""
+        p = self._standard(params, n)
+        return self.family.prior(p) if self.base.standard else self._prior(params, p)
 
     def likelihood(self, params: Params, z: Float[Tensor, "s n d"], /) -> Distribution:
         """p(x | z): fields (s, n, D)."""
@@ -101,9 +108,15 @@ class VAE(Directed):
         return self.observation(params["likelihood"], self.decode(params["decoder"], z))
 
     def log_prior(self, params: Params, z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n"]:
-        """log N(z; 0, I) in nats per datum."""
+        """log p(z) in nats per datum."""
         self._check_latents(z)
-        return self._standard(params, z.shape[-2]).log_prob(z)
+        return self._prior(params, self._standard(params, z.shape[-2])).log_prob(z)
+
+    def _prior(self, params: Params, normal: DiagNormal) -> Distribution:
+        """The prior, of N(0, I) and of the posterior at inputs that need not be binary."""
+        return self.base(
+            params["prior"], normal, lambda x: self.posterior_of(params, self.encode(params["encoder"], x))
+        )
 
     def _standard(self, params: Params, n: int) -> DiagNormal:
         _check(params)
@@ -121,12 +134,14 @@ def mlp(
     activation: Activation = torch.tanh,
     likelihood: Likelihood = BERNOULLI,
     posterior: Posterior = DIAG,
+    prior: Prior = NORMAL,
 ) -> VAE:
     """Multilayer perceptrons: data -> *hidden -> q's fields, and latent -> *reversed(hidden) -> data."""
     data, latent, hidden = check_count("data", data), check_count("latent", latent), check_sizes("hidden", hidden)
     weight = initialiser(activation)
     check_likelihood(likelihood)
     _check_posterior(posterior)
+    check_prior(prior)
     outputs = _outputs(posterior, latent)
 
     def init(key: Tensor, bias: Tensor) -> Params:
@@ -140,7 +155,7 @@ def mlp(
     def decode(params: Params, z: Tensor) -> Linear:
         return Linear(mlps.features(params, z, activation), **mlps.last(params))
 
-    return VAE(init, partial(mlps.apply, activation=activation), decode, data, latent, likelihood, posterior)
+    return VAE(init, partial(mlps.apply, activation=activation), decode, data, latent, likelihood, posterior, prior)
 
 
 def conv(
@@ -150,12 +165,14 @@ def conv(
     activation: Activation = F.relu,
     likelihood: Likelihood = BERNOULLI,
     posterior: Posterior = DIAG,
+    prior: Prior = NORMAL,
 ) -> VAE:
     """Convolutions that halve the image once per entry of channels, and their transposes; data are flat images."""
     convnet.smallest(image, channels)
     latent, weight = check_count("latent", latent), initialiser(activation)
     check_likelihood(likelihood)
     _check_posterior(posterior)
+    check_prior(prior)
     outputs = _outputs(posterior, latent)
 
     def init(key: Tensor, bias: Tensor) -> Params:
@@ -173,6 +190,7 @@ def conv(
         latent,
         likelihood,
         posterior,
+        prior,
     )
 
 
@@ -195,7 +213,7 @@ def _first(params: Tree) -> Tensor:
 
 
 def _check(params: Params) -> None:
-    check_keys(params, ("encoder", "decoder", "likelihood", "posterior"))
+    check_keys(params, ("encoder", "decoder", "likelihood", "posterior", "prior"))
 
 
 def _check_posterior(posterior: Posterior) -> None:

@@ -52,7 +52,7 @@ def test_the_report_holds_against_a_model_solved_exactly():
              "bias": torch.cat([torch.zeros_like(log_scale), log_scale])}  # fmt: skip
     decoder = {"0": {"weight": weight, "bias": torch.zeros(data).double()}}
     likelihood = {"log_scale": oracle.log_sigma}
-    params = {"encoder": {"0": layer}, "decoder": decoder, "likelihood": likelihood, "posterior": {}}
+    params = {"encoder": {"0": layer}, "decoder": decoder, "likelihood": likelihood, "posterior": {}, "prior": {}}
     model = vae.mlp(data, (), d, likelihood=GAUSSIAN)
     result = evaluated(model, params, x, 50)
     truth = -oracle.log_evidence().mean().item()

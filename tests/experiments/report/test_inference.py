@@ -28,7 +28,7 @@ def solved(d=2, n=3, data=4, sigma=0.5):
     }
     decoder = {"0": {"weight": weight, "bias": torch.zeros(data).double()}}
     likelihood = {"log_scale": oracle.log_sigma}
-    params = {"encoder": {"0": encoder}, "decoder": decoder, "likelihood": likelihood, "posterior": {}}
+    params = {"encoder": {"0": encoder}, "decoder": decoder, "likelihood": likelihood, "posterior": {}, "prior": {}}
     return vae.mlp(data, (), d, likelihood=GAUSSIAN), params, x, oracle
 
 

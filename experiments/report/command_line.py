@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from jensen.core import keys
-from jensen.experiments.programs.finished import read_finished
+from jensen.experiments.programs.finished import read_run
 from jensen.experiments.report import Budget, check_alike, rate_distortion, write
 from jensen.experiments.report.judging import check_images, judge, scored
 from jensen.experiments.run.command import echo
@@ -53,7 +53,7 @@ def run(settings: Settings) -> None:
     with ExitStack() as locks:
         for folder in settings.runs:
             locks.enter_context(opened(folder))
-        finished = [read_finished(folder, settings.device) for folder in settings.runs]
+        finished = [read_run(folder, settings.device) for folder in settings.runs]
         check_alike([scored(each) for each in finished])
         for each in finished:
             check_images(each, settings)

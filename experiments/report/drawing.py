@@ -54,6 +54,7 @@ def colour(style: int) -> ColorType:
 
 def name_ends(axis: Axes) -> None:
     """Each labelled line's name at its right end, moved apart where they would overlap."""
+    axis.autoscale_view()  # limits are else those before the lines
     to_axes = axis.transScale + axis.transLimits
     ends = []
     for handle, name in zip(*axis.get_legend_handles_labels(), strict=True):

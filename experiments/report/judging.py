@@ -1,13 +1,15 @@
-"""A finished run of a latent-variable model, assessed: what its settings say, and where what is found goes."""
+"""A finished run of a model of latents or codes, assessed: what its settings say, and where what is found goes."""
 
+import math
 import time
 from pathlib import Path
 
 from jensen.core.contracts import Key
 from jensen.core.models.latent.likelihoods import LIKELIHOODS, SOFT_BERNOULLI
 from jensen.core.objectives import Beta
-from jensen.experiments.programs.finished import Finished
+from jensen.experiments.programs.finished import Finished, FinishedCodes
 from jensen.experiments.report.assessment import Budget, assess
+from jensen.experiments.report.codes import evaluate_codes, reconstructions, use_of_codes
 from jensen.experiments.report.encoder import TrainingData
 from jensen.experiments.report.findings import findings, numbers, screen
 from jensen.experiments.report.rate_distortion import Point, Scored
@@ -15,10 +17,13 @@ from jensen.experiments.report.written import write
 from jensen.experiments.run.command import echo
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.folder import EVALUATION
+from jensen.experiments.run.program import Finding
 
 
-def judge(run: Finished, budget: Budget, key: Key) -> Point:
+def judge(run: Finished | FinishedCodes, budget: Budget, key: Key) -> Point:
     """Assesses one run, writes and prints what is found; its point on the rate–distortion curve."""
+    if isinstance(run, FinishedCodes):
+        return judge_codes(run)
     started = time.monotonic()
     train = TrainingData(run.images.train, run.settings.images.treatment == "dynamic")
     found = assess(run.model, run.params, run.images.test, budget, key, train)
@@ -32,10 +37,23 @@ def judge(run: Finished, budget: Budget, key: Key) -> Point:
     return Point(beta, estimation.objective, found.rate, found.distortion, str(run.folder))
 
 
-def check_images(run: Finished, budget: Budget) -> None:
+def judge_codes(run: FinishedCodes) -> Point:
+    """The same of a model of codes, on all test data; its rate is that of uniform codes."""
+    found = evaluate_codes(run.model, run.params, run.state, run.images.train, run.images.test)
+    test = found.finding()._replace(figure=use_of_codes(run.model, run.params, run.state, run.images))
+    pictures = Finding("reconstructions", [], "", reconstructions(run.model, run.params, run.state, run.images))
+    images = run.settings.images
+    text = f"vq on {images.data}: {len(run.images.test)} test images, {run.settings.quantiser}\n{test.summary}"
+    target = run.folder / EVALUATION
+    write(target, [test, pictures], text, {**test.rows[0]})
+    echo(f"{text}\nreport, rows and figures in {target}\n")
+    return Point(None, run.settings.quantiser, found.bits * math.log(2), found.distortion, str(run.folder))
+
+
+def check_images(run: Finished | FinishedCodes, budget: Budget) -> None:
     """InputError where a budget asks for more images than there are."""
     count = len(run.images.test)
-    if budget.images > count:
+    if isinstance(run, Finished) and budget.images > count:
         raise InputError(f"--images {budget.images} exceeds the {count} test images: ask for fewer")
 
 
@@ -48,7 +66,7 @@ def title(run: Finished, budget: Budget) -> str:
     )
 
 
-def scored(run: Finished) -> Scored:
+def scored(run: Finished | FinishedCodes) -> Scored:
     images = run.settings.images
     units = {"data": images.data, "pixels": images.treatment, "likelihood": likelihood(run)}
     return Scored(Path(run.folder), run.images.test, units)
@@ -60,6 +78,6 @@ def posterior(run: Finished) -> str:
     return "" if name == "diag" else f", {name} posterior"
 
 
-def likelihood(run: Finished) -> str:
+def likelihood(run: Finished | FinishedCodes) -> str:
     """Its name; a kind of model without a choice of likelihoods is one of binary pixels."""
     return getattr(run.settings, "likelihood", "bernoulli")

@@ -41,6 +41,11 @@ class Fsq:
     def size(self) -> int:
         return math.prod(self.levels)
 
+    @property
+    def components(self) -> int:
+        """How many z must have."""
+        return len(self.levels)
+
     def init(self, key: Key, z: Float[Tensor, "n *positions d"], /) -> tuple[Params, Tree]:
         """Nothing is learned. ValueError for z of another width than `levels`."""
         check_key(key)

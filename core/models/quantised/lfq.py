@@ -58,6 +58,11 @@ class Lfq:
     def size(self) -> int:
         return 2**self.bits
 
+    @property
+    def components(self) -> int:
+        """How many z must have."""
+        return self.bits
+
     def init(self, key: Key, z: Float[Tensor, "n *positions d"], /) -> tuple[Params, Tree]:
         """Nothing is learned. ValueError for z of another width than `bits`."""
         check_key(key)

@@ -38,6 +38,11 @@ class Projected:
     def size(self) -> int:
         return self.quantiser.size
 
+    @property
+    def depth(self) -> int | None:
+        """How many codes a position has, where the quantiser gives it several."""
+        return getattr(self.quantiser, "depth", None)
+
     def init(self, key: Key, z: Float[Tensor, "n *positions d"], /) -> tuple[Params, Tree]:
         """Maps with Xavier's weights, and the quantiser's own start at down(z)."""
         check_key(key)

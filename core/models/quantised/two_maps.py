@@ -1,0 +1,206 @@
+"""VQ-VAE-2: an autoencoder of two maps of codes, the bottom one conditioned on the top one (Razavi et al., 2019).
+
+    f = bottom_encoder(x)         e = top quantiser of top_encoder(f)
+    u = top_decoder(e)            b = bottom quantiser of join(f, u)
+    p(x | codes) = likelihood(decoder(e at the bottom's resolution, b))
+
+The top map has the coarse shape, from which the bottom one's vectors are predicted. Parameters are {"bottom_encoder",
+"top_encoder", "top_decoder", "join", "decoder"}, a network's each, with "likelihood" and "quantisers", and the state is
+that of the quantisers; each of these two is {"top", "bottom"}.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from einops import rearrange, repeat
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from jensen.core import keys
+from jensen.core.checks import check_count, check_key
+from jensen.core.contracts import Distribution, Key
+from jensen.core.models.latent.data import check_data, check_training_data
+from jensen.core.models.latent.likelihoods import SQUARED_ERROR, Likelihood
+from jensen.core.models.latent.vae import initialiser
+from jensen.core.models.quantised import _grids
+from jensen.core.models.quantised.autoencoder import FIRST, Activation
+from jensen.core.models.quantised.coded import CodeMap, Step, check_map, check_quantiser, map_of, mean_of
+from jensen.core.models.quantised.quantiser import Quantised, Quantiser
+from jensen.core.nn import conv as convs
+from jensen.core.nn import convnet
+from jensen.core.trees import Params, Tree, check_keys
+
+NETWORKS = ("bottom_encoder", "top_encoder", "top_decoder", "join", "decoder")
+Quantise = Callable[[str, Tensor], Tensor]  # "top" or "bottom", vectors (n, h, w, d) -> those of their codes
+
+
+class Codes(NamedTuple):
+    """Of both maps, the coarser first."""
+
+    top: Tensor  # (n, h, w), and an axis more for several codes a position
+    bottom: Tensor  # (n, h', w'), so many times finer
+
+
+@dataclass(frozen=True)
+class TwoMaps:
+    """A `CodedModel` of two maps; `conv` makes one."""
+
+    image: convnet.Image
+    channels: tuple[int, ...]  # of the levels from the image to the bottom map
+    above: tuple[int, ...]  # of those from there to the top map
+    width: int
+    top: Quantiser
+    bottom: Quantiser
+    activation: Activation
+    observation: Likelihood
+
+    @property
+    def data(self) -> int:
+        return math.prod(self.image)
+
+    @property
+    def maps(self) -> tuple[CodeMap, ...]:
+        top = convnet.smallest(self.image, (*self.channels, *self.above))
+        return map_of(self.top, top), map_of(self.bottom, convnet.smallest(self.image, self.channels))
+
+    def init(self, key: Key, x: Float[Tensor, "N D"], /) -> tuple[Params, Tree]:
+        """Networks in x's dtype, and the quantisers at their outputs for the first training data.
+
+        ValueError for x of another width, and where a quantiser needs more vectors than these data have.
+        """
+        check_key(key)
+        check_training_data(x, self.data)
+        likelihood, bias = self.observation.init(x)
+        *network_keys, top_key, bottom_key = keys.split(key, len(NETWORKS) + 2)
+        params = self._networks(network_keys, bias)
+        params, own, states = {**params, "likelihood": likelihood}, {}, {}
+        own_keys: dict[str, Tensor] = {"top": top_key, "bottom": bottom_key}
+
+        def start(name: str, z: Tensor) -> Tensor:
+            quantiser = self._quantiser(name)
+            own[name], states[name] = quantiser.init(own_keys[name], z)
+            return self._vectors_of(name, {"quantisers": own}, states, quantiser.encode(own[name], states[name], z), z)
+
+        self._maps(params, x[:FIRST], start)
+        return {**params, "quantisers": own}, states
+
+    def step(self, params: Params, state: Tree, x: Float[Tensor, "n D"], key: Key, /) -> Step:
+        """log p(x | codes) less both quantisers' kl and terms. ValueError for grey x where it must be binary."""
+        check_key(key)
+        self._check(params, x)
+        each: dict[str, Quantised] = {}
+        own_keys: dict[str, Tensor] = dict(zip(("top", "bottom"), keys.split(key), strict=True))
+
+        def quantise(name: str, z: Tensor) -> Tensor:
+            each[name] = self._quantiser(name).quantise(params["quantisers"][name], state[name], z, own_keys[name])
+            return each[name].z
+
+        log_p = self._given(params, *self._maps(params, x, quantise)).log_prob(x)
+        top, bottom = each["top"], each["bottom"]
+        penalties = {f"{term}/{name}": value for name, q in each.items() for term, value in q.terms.items()}
+        both = top._replace(kl=top.kl + bottom.kl, terms=penalties)
+        states = {name: q.state for name, q in each.items()}
+        return Step(both.objective(log_p), penalties, Codes(top.codes, bottom.codes), states)
+
+    def codes(self, params: Params, state: Tree, x: Float[Tensor, "n D"], /) -> Codes:
+        """Of the quantisers' `encode`, the bottom's given the top's."""
+        self._check(params, x)
+        found: dict[str, Tensor] = {}
+
+        def quantise(name: str, z: Tensor) -> Tensor:
+            found[name] = self._quantiser(name).encode(params["quantisers"][name], state[name], z)
+            return self._vectors_of(name, params, state, found[name], z)
+
+        self._maps(params, x, quantise)
+        return Codes(**found)
+
+    def likelihood(self, params: Params, state: Tree, codes: Codes, /) -> Distribution:
+        """p(x | codes), fields (n, D). ValueError for codes of other shapes, or out of range."""
+        _check_keys(params)
+        top, bottom = codes
+        for name, own, of in zip(("codes.top", "codes.bottom"), (top, bottom), self.maps, strict=True):
+            check_map(own, of, name)
+        like = params["decoder"]["bias"]
+        return self._given(
+            params,
+            self._vectors_of("top", params, state, top, like),
+            self._vectors_of("bottom", params, state, bottom, like),
+        )
+
+    def decode_codes(self, params: Params, state: Tree, codes: Codes, /) -> Float[Tensor, "n D"]:
+        """The mean of p(x | codes)."""
+        return mean_of(self.likelihood(params, state, codes))
+
+    def independent(self, x: Float[Tensor, "N D"], /) -> Distribution:
+        """The likelihood fitted to each pixel of x alone, fields (D,): a model of independent pixels."""
+        check_data(x, self.data)
+        return self.observation.independent(x)
+
+    def _networks(self, each: Sequence[Tensor], bias: Tensor) -> Params:
+        weight, dtype, depth = initialiser(self.activation), bias.dtype, self.image[0]
+        features, width = self.channels[-1], self.width
+        bottom_key, top_key, top_back, join_key, back = each
+        up = _grids.init_up(back, 2 * width, self.channels, depth, weight, dtype)
+        return {
+            "bottom_encoder": _grids.init_down(bottom_key, depth, self.channels, features, weight, dtype),
+            "top_encoder": _grids.init_down(top_key, features, self.above, width, weight, dtype),
+            "top_decoder": _grids.init_up(top_back, width, self.above, features, weight, dtype),
+            "join": convs.init(join_key, 2 * features, width, 1, weight=weight, dtype=dtype),
+            "decoder": {"up": up, "bias": bias.clone()},
+        }
+
+    def _maps(self, params: Params, x: Tensor, quantise: Quantise) -> tuple[Tensor, Tensor]:
+        """The vectors of both maps' codes, (n, h, w, d) each."""
+        pictures = rearrange(x, "n (c h w) -> n c h w", c=self.image[0], h=self.image[1])
+        features = _grids.down(params["bottom_encoder"], pictures, self.activation)
+        coarse = _grids.down(params["top_encoder"], self.activation(features), self.activation)
+        top = quantise("top", rearrange(coarse, "n d h w -> n h w d"))
+        given = _grids.up(params["top_decoder"], rearrange(top, "n h w d -> n d h w"), self.activation)
+        joined = convs.apply(params["join"], self.activation(torch.cat([features, given], 1)))
+        return top, quantise("bottom", rearrange(joined, "n d h w -> n h w d"))
+
+    def _given(self, params: Params, top: Tensor, bottom: Tensor) -> Distribution:
+        finer = bottom.shape[1] // top.shape[1]
+        coarse = repeat(top, "n h w d -> n d (h a) (w b)", a=finer, b=finer)
+        both = torch.cat([coarse, rearrange(bottom, "n h w d -> n d h w")], 1)
+        pictures = _grids.up(params["decoder"]["up"], both, self.activation)
+        out = rearrange(pictures, "n c h w -> n (c h w)") + params["decoder"]["bias"]
+        return self.observation(params["likelihood"], out)
+
+    def _quantiser(self, name: str) -> Quantiser:
+        return self.top if name == "top" else self.bottom
+
+    def _vectors_of(self, name: str, params: Params, state: Tree, codes: Tensor, like: Tensor) -> Tensor:
+        return self._quantiser(name).decode(params["quantisers"][name], state[name], codes).to(like.dtype)
+
+    def _check(self, params: Params, x: Tensor) -> None:
+        check_data(x, self.data, self.observation.binary)
+        _check_keys(params)
+
+
+def conv(
+    image: convnet.Image,
+    channels: Sequence[int],
+    above: Sequence[int],
+    width: int,
+    top: Quantiser,
+    bottom: Quantiser,
+    activation: Activation = F.relu,
+    likelihood: Likelihood = SQUARED_ERROR,
+) -> TwoMaps:
+    """Levels of so many channels to the bottom map, and so many more above it to the top one; each halves the sides."""
+    convnet.smallest(image, channels)
+    convnet.smallest(image, (*channels, *above))
+    check_count("width", width)
+    initialiser(activation)
+    check_quantiser("top", top)
+    check_quantiser("bottom", bottom)
+    return TwoMaps(image, tuple(channels), tuple(above), width, top, bottom, activation, likelihood)
+
+
+def _check_keys(params: Params) -> None:
+    check_keys(params, (*NETWORKS, "likelihood", "quantisers"))

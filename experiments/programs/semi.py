@@ -1,7 +1,7 @@
 """Semi-supervised models of images, as the command line has them."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal, NamedTuple
 
@@ -66,10 +66,14 @@ class Semi(LabelledSettings):
     """Between layers."""
     alpha: float = 10.0
     """Weight of the labels' log probability, in which the bounds' weight is 1."""
+    delay: int = 1000
+    """Steps before the bound of images without labels has a weight, of m2 and m1-m2: the classifier is to lead."""
+    warmup: int = 1000
+    """Steps after that, over which its weight rises from 0 to 1."""
     unlabelled: Literal["exact", "score", "gumbel"] = "exact"
     """How the class of an image without a label is averaged over: all of its values; or samples, whose gradient is by
     score, with the mean of the others as baseline, or by a straight-through Gumbel-softmax, which is biased."""
-    k: int = field(default=1)
+    k: int = 1
     """Samples of each value, or in all; by score at least 2."""
     optimiser: Flat[Optimiser] = Optimiser()
     run: Flat[Run] = Run()
@@ -85,6 +89,9 @@ class Semi(LabelledSettings):
             raise InputError("--hidden needs the width of one layer or more, where data and class meet")
         if not 0 <= self.alpha < math.inf:
             raise InputError(f"expected a non-negative --alpha, got {self.alpha}")
+        for option, steps in (("--delay", self.delay), ("--warmup", self.warmup)):
+            if steps < 0:
+                raise InputError(f"expected {option} of 0 steps or more, got {steps}")
         least = 2 if self.unlabelled == "score" else 1
         if self.k < least:
             raise InputError(f"expected --k of at least {least} for --unlabelled {self.unlabelled}, got {self.k}")
@@ -101,7 +108,7 @@ class Semi(LabelledSettings):
         program = SemiProgram(
             model=self.built(images), alone=classifier.mlp(x.shape[1], self.classifier, CLASSES), batches=batches,
             few=Epochs(size * -(-self.run.batch // size), self.run.batch), alpha=self.alpha, how=how, rows=rows,
-            dynamic=self.images.treatment == "dynamic", optimiser=self.optimiser,
+            warmup=self.warmup, delay=self.delay, dynamic=self.images.treatment == "dynamic", optimiser=self.optimiser,
             title=self.title(self.run.total(batches.steps), size, len(x)),
         )  # fmt: skip
         return Prepared(program, {"x": x, "few": few}, rest if len(rest["x"]) else test, images)

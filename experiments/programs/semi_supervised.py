@@ -26,6 +26,7 @@ from jensen.experiments.report.chunks import over_data
 from jensen.experiments.report.classes import by_class
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.program import Batch, Finding, Out, Row, Schedule, Turn, Weights
+from jensen.experiments.run.schedules import warmup
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class SemiProgram:
     how: How  # the estimator of each latent of M2
     rows: int  # of noise
     dynamic: bool  # whether pixels are drawn anew at each step
+    warmup: int = 0  # steps over which the bound without labels gets its weight
+    delay: int = 0  # steps before that
     optimiser: Optimiser = Optimiser()
     title: str = "semi-supervised"  # of the report
 
@@ -53,7 +56,9 @@ class SemiProgram:
 
     @property
     def schedules(self) -> Mapping[str, Schedule]:
-        return {}
+        if isinstance(self.model, M1):
+            return {}
+        return {"unlabelled": lambda step: warmup(step, 1.0, self.warmup, self.delay)}
 
     @property
     def epoch(self) -> int:
@@ -82,8 +87,9 @@ class SemiProgram:
             x, few = binarise(pixel_key, x), binarise(few_key, few)
         found = terms(self.model, params["model"], x, few, labels, key, self.how, self.rows)
         alone = self.alone.log_prob(params["alone"], few, labels)
-        bounds = sum(term for name, term in found.items() if name != "class")
-        return Out(-(bounds + self.alpha * found["class"] + alone).mean(), {**found, "alone": alone}, state)
+        own = {"class": self.alpha, **weights}
+        total = sum(own.get(name, 1.0) * term for name, term in found.items())
+        return Out(-(total + alone).mean(), {**found, "alone": alone}, state)
 
     @torch.no_grad()
     def score(self, params: Params, state: Tree, batch: Tree, key: Key, /) -> Tensor:

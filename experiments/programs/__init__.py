@@ -3,6 +3,7 @@
 from jensen.experiments.programs.classifier import Classifier
 from jensen.experiments.programs.factor import Factor
 from jensen.experiments.programs.hvae import Hvae
+from jensen.experiments.programs.longitudinal import Longitudinal
 from jensen.experiments.programs.ode import Ode
 from jensen.experiments.programs.poisson import Poisson
 from jensen.experiments.programs.sbn import Sbn
@@ -15,6 +16,7 @@ KINDS = {
     "factor": Factor,
     "hvae": Hvae,
     "ode": Ode,
+    "longitudinal": Longitudinal,
     "poisson": Poisson,
     "sbn": Sbn,
     "classifier": Classifier,
@@ -22,4 +24,4 @@ KINDS = {
     "vq": Vq,
 }
 
-__all__ = ["KINDS", "Classifier", "Factor", "Hvae", "Ode", "Poisson", "Sbn", "Semi", "Vae", "Vq"]
+__all__ = ["KINDS", "Classifier", "Factor", "Hvae", "Longitudinal", "Ode", "Poisson", "Sbn", "Semi", "Vae", "Vq"]

@@ -47,8 +47,13 @@ def check_same(folder: Path, run: Settings) -> None:
 def outcome(folder: Path) -> Trained | None:
     """What the run in the folder came to; None for one that has not left everything."""
     try:
-        report, timing = (cast(Any, files.read_json(folder / each, "train again")) for each in (REPORT, TIMING))
-        (test,) = report["findings"]["test"]
+        test, timing = judged(folder), cast(Any, files.read_json(folder / TIMING, "train again"))
         return Trained(test["elbo"], test["nll"], test["error"], timing["training_s"])
     except (InputError, TypeError, KeyError, ValueError):
         return None
+
+
+def judged(folder: Path) -> dict[str, float]:
+    """What a finished run's report says of test data: a bound's terms beside what `Trained` has."""
+    (test,) = cast(Any, files.read_json(folder / REPORT, "train again"))["findings"]["test"]
+    return test

@@ -9,7 +9,8 @@ from tests.doors.door import Door
 LINE = re.compile(r".*(expected|needs|unknown)\b.*\S: \S.*")
 ALIASES = {  # what a line may call an argument
     "params": "params|parameters", "text": "letter|bound|objective|posterior|prior|quantiser",
-    "weights": "weights?|alpha", "s": "s|samples", "noise": "noise|samples", "value": "value|prediction", "z": "z|value",
+    "weights": "weights?|alpha", "s": "s|samples", "noise": "noise|samples", "value": "value|prediction",
+    "z": "z|value",
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.law
 EXAMPLES = max(12, settings().max_examples // 5)  # of the suite's profile 12, of `make laws` 400
 COMPILED = (
     "transforms_agree", "flows_transform", "bounds_transform", "compiled_gradients_are_eager", "models_compile",
-    "quantisers_compile",
+    "quantisers_compile", "steps_of_codes_compile",
 )  # fmt: skip
 REPRESENTATIVES = {
     "distribution": "Gamma",
@@ -31,6 +31,7 @@ TABLES = {
     "estimator": instances.ESTIMATORS,
     "model": instances.MODELS,
     "quantiser": instances.QUANTISERS,
+    "coded model": instances.CODED,
     "program": instances.programs(),
 }
 
@@ -102,6 +103,11 @@ def test_models(value, law):
 
 @mostly_slow(of("quantiser"), ("Vq",), "quantisers_compile")
 def test_quantisers(value, law):
+    law(value)
+
+
+@mostly_slow(of("coded model"), ("autoencoder of Vq",), "steps_of_codes_compile")
+def test_coded_models(value, law):
     law(value)
 
 

@@ -15,6 +15,7 @@ the library. Needs the extra `test`.
 from jensen.laws import (
     bounds,
     closed_forms,
+    coded,
     discrete,
     distributions,
     estimators,
@@ -64,6 +65,7 @@ __all__ = [
     "check",
     "chunks_agree",
     "closed_forms",
+    "coded",
     "discrete",
     "distributions",
     "estimators",

@@ -63,7 +63,7 @@ from jensen.core.models import quantised
 from jensen.core.models.latent import hvae, likelihoods, sbn, vae
 from jensen.core.models.latent.posteriors import POSTERIORS
 from jensen.core.models.latent.priors import MixtureOfPosteriors
-from jensen.core.models.quantised import Quantiser
+from jensen.core.models.quantised import CodedModel, Quantiser
 from jensen.core.trees import Params
 from jensen.estimators import gradients
 from jensen.estimators.gradients import baselines, catalogue
@@ -281,6 +281,23 @@ QUANTISERS: dict[str, Quantiser] = {
 }
 
 
+CODED: dict[str, CodedModel] = {
+    **{
+        f"autoencoder of {name}": quantised.autoencoder.mlp(6, (5,), 3, width, quantiser, torch.tanh)
+        for name, width, quantiser in (
+            ("Vq", 2, quantised.Vq(6)),
+            ("GradientVq", 2, quantised.GradientVq(6, path="rotation")),
+            ("ResidualVq", 2, quantised.ResidualVq(quantised.Vq(3), 2)),
+            ("Fsq", 3, quantised.Fsq((4, 3, 2))),
+            ("Lfq", 3, quantised.Lfq(3)),
+            ("Projected", 4, quantised.Projected(quantised.GumbelVq(4), 2)),
+        )
+    },
+    "autoencoder of convolutions": quantised.autoencoder.conv((1, 4, 4), (2,), 2, quantised.Vq(4)),
+    "two maps": quantised.two_maps.conv((1, 8, 8), (3,), (3,), 2, quantised.Vq(4), quantised.Fsq((3, 4))),
+}
+
+
 def programs() -> "dict[str, LatentProgram]":
     """Training programs: a pathwise one, one that learns a baseline, and one whose objective has a state."""
     from jensen.experiments.data.batches import Epochs
@@ -305,6 +322,9 @@ EXAMPLES: dict[str, object] = {
     **dict.fromkeys(BIJECTIONS, noise(31, 4, 2, 3)),
     **dict.fromkeys(MODELS, PIXELS),
     **dict.fromkeys(QUANTISERS, noise(34, 5, 4, 3)),
+    **dict.fromkeys(CODED, noise(35, 5, 6).sigmoid()),
+    "autoencoder of convolutions": noise(36, 5, 16).sigmoid(),
+    "two maps": noise(36, 5, 64).sigmoid(),
     "vae of convolutions": (noise(33, 5, 16) > 0).double(),
     **dict.fromkeys(("vae, pathwise", "vae, geco", "sbn, nvil"), (noise(32, 12, 6) > 0).float()),
 }

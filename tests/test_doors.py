@@ -12,11 +12,22 @@ import pytest
 import torch
 
 from jensen.core.distributions import DiagNormal
-from tests.doors import distributions, evidence, exponential, flows, foundations, gradients, objectives, public
+from tests.doors import (
+    coded,
+    distributions,
+    evidence,
+    exponential,
+    flows,
+    foundations,
+    gradients,
+    objectives,
+    public,
+    supervised,
+)
 from tests.doors.door import KEY, door
 from tests.doors.faults import faults
 
-TABLES = (foundations, flows, distributions, exponential, objectives, gradients, evidence)
+TABLES = (coded, foundations, flows, distributions, exponential, objectives, gradients, evidence, supervised)
 ROWS = {name: row for table in TABLES for name, row in table.ROWS.items()}
 
 

@@ -20,9 +20,11 @@ from jensen.core import (
 from jensen.core.flows import spectral
 from jensen.core.models import classifier, quantised
 from jensen.core.models.latent import hvae, sbn, vae
-from jensen.core.models.quantised import codebook, kmeans, paths, usage
+from jensen.core.models.latent.semi import m2
+from jensen.core.models.quantised import autoencoder, codebook, kmeans, paths, two_maps, usage
 from jensen.core.nn import (
     batch_norm,
+    conditional,
     conv,
     convnet,
     dropout,
@@ -55,9 +57,9 @@ PACKAGES = (
     inference,
 )
 MODULES = (
-    keys, trees, minibatch, spelling, linear, mlp, conv, convnet, pooling, windows, batch_norm,
-    layer_norm, rms_norm, group_norm, dropout, residual, initial, classifier, hvae, vae, sbn, codebook, kmeans, paths,
-    usage, baselines, catalogue,
+    keys, trees, minibatch, spelling, linear, mlp, conditional, conv, convnet, pooling, windows, batch_norm,
+    layer_norm, rms_norm, group_norm, dropout, residual, initial, classifier, hvae, vae, sbn, m2, codebook, kmeans,
+    paths, usage, autoencoder, two_maps, baselines, catalogue,
     svgd, semi_amortised, iterative, spectral,
 )  # fmt: skip
 RECORDS = (
@@ -89,11 +91,20 @@ WITHOUT = {  # public names without a door
     "quantised.NAMES": "a constant",
     "quantised.Codebook": "a record of `codebook.init`",
     "quantised.Quantiser": "a Protocol",
-    **{f"quantised.{name}": "a module, with rows of its own" for name in ("codebook", "kmeans", "paths", "usage")},
+    "quantised.CodedModel": "a Protocol",
+    "quantised.CodeMap": "a record of a model's `maps`",
+    "quantised.Step": "a record of results",
+    "quantised.Autoencoder": "what `autoencoder.mlp` and `conv` make",
+    "quantised.TwoMaps": "what `two_maps.conv` makes",
+    **{
+        f"quantised.{name}": "a module, with rows of its own"
+        for name in ("autoencoder", "codebook", "kmeans", "paths", "two_maps", "usage")
+    },
     **{
         f"codebook.check_{name}": "a check, of the doors that call it"
         for name in ("codebook", "decay", "least", "start")
     },
+    "m2.check_latents": "a check, of the doors that call it",
     "paths.check_path": "a check, of the doors that call it",
     "trees.leaves": "any value is a tree",
     "trees.paths": "any value is a tree",

@@ -59,10 +59,11 @@ from jensen.core.flows import (
     Reverse,
     Sylvester,
 )
-from jensen.core.models import quantised
+from jensen.core.models import classifier, quantised
 from jensen.core.models.latent import hvae, likelihoods, sbn, vae
 from jensen.core.models.latent.posteriors import POSTERIORS
 from jensen.core.models.latent.priors import MixtureOfPosteriors
+from jensen.core.models.latent.semi import Stacked, m2
 from jensen.core.models.quantised import CodedModel, Quantiser
 from jensen.core.trees import Params
 from jensen.estimators import gradients
@@ -266,6 +267,10 @@ MODELS: dict[str, LatentModel] = {
     "hvae": hvae.build(6, (3, 2), (5,)),
     "sbn": sbn.build(6, 3),
     "sbn of two layers": sbn.build(6, 3, 2),
+    "m2": m2.build(classifier.mlp(6, (4,), 3), (4,), 2),
+    "m1-m2": Stacked(
+        vae.mlp(6, (4,), 2), m2.build(classifier.mlp(2, (4,), 3), (4,), 1, likelihood=likelihoods.GAUSSIAN)
+    ),
 }
 
 QUANTISERS: dict[str, Quantiser] = {

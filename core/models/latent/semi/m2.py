@@ -10,7 +10,7 @@ log p(x), by any estimator of its `posterior`'s two latents; of x with its label
 Parameters are {"classifier": q(y | x)'s, "encoder": q(z | x, y)'s, "decoder", "likelihood": the likelihood's own}.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import keys
-from jensen.core.checks import check_count, check_dtype, check_floating, check_key, check_sizes
+from jensen.core.checks import check_count, check_dtype, check_floating, check_key, check_sizes, described
 from jensen.core.contracts import Distribution, Key
 from jensen.core.distributions import Categorical, DiagNormal, Given, Joint
 from jensen.core.distributions.joint import Latents
@@ -27,11 +27,13 @@ from jensen.core.models.classifier import Classifier
 from jensen.core.models.labels import check_labels
 from jensen.core.models.latent.data import check_data, check_rows, check_training_data
 from jensen.core.models.latent.likelihoods import BERNOULLI, Likelihood, Linear
+from jensen.core.models.latent.likelihoods.likelihood import check_likelihood
 from jensen.core.models.latent.vae import Activation, initialiser
 from jensen.core.nn import conditional
 from jensen.core.trees import Params, check_keys
 
 PARTS = ("classifier", "encoder", "decoder", "likelihood")
+LATENT_AXES = "samples lead, then data, then latent dimensions"
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,8 @@ class M2:
         self, params: Params, x: Float[Tensor, "n D"], labels: Int[Tensor, " n"], z: Float[Tensor, "s n d"], /
     ) -> Float[Tensor, "s n"]:
         """log p(x, y, z) at the labels, in nats per datum. ValueError as for `encoded`."""
+        check_data(x, self.data, self.observation.binary)
+        check_floating("z", z, f"s n {self.latent}", LATENT_AXES)
         y = self._one_hot(x, labels)
         return self.log_joint(params, x, {"y": y.expand(len(z), *y.shape[1:]), "z": z})
 
@@ -150,9 +154,9 @@ class M2:
         return conditional.last(params["decoder"])["bias"]
 
     def _check(self, params: Params, z: Latents) -> None:
-        check_keys(z, ("y", "z"))
+        check_latents(z, ("y", "z"))
         check_floating('z["y"]', z["y"], f"... n 1 {self.classes}", "one-hot classes")
-        check_floating('z["z"]', z["z"], f"... n {self.latent}", "samples lead, then data, then latent dimensions")
+        check_floating('z["z"]', z["z"], f"... n {self.latent}", LATENT_AXES)
         check_dtype('z["z"]', z["z"], self._bias(params), "the parameters")
 
 
@@ -168,4 +172,17 @@ def build(
     if not hidden:
         raise ValueError("expected hidden, the width of one layer or more, got none: where x and y meet")
     initialiser(activation)
+    check_likelihood(likelihood)
+    if not isinstance(classifier, Classifier):
+        raise TypeError(
+            f"expected classifier, a models.classifier.Classifier, got {described(classifier)}: build one with "
+            "classifier.mlp"
+        )
     return M2(classifier, latent, hidden, activation, likelihood)
+
+
+def check_latents(z: object, names: tuple[str, ...]) -> None:
+    """A dict of latents of these names: TypeError for what is no dict, KeyError for other names."""
+    if not isinstance(z, Mapping):
+        raise TypeError(f"expected z, a dict of {', '.join(names)}, got {described(z)}: see q.sample(q.noise(key, s))")
+    check_keys(z, names)

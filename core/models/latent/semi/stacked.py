@@ -19,7 +19,7 @@ from jensen.core.distributions import Categorical, DiagNormal, Given, Joint
 from jensen.core.distributions.joint import Latents
 from jensen.core.models.latent.data import check_data, check_rows
 from jensen.core.models.latent.semi.m1 import check_widths, features
-from jensen.core.models.latent.semi.m2 import M2
+from jensen.core.models.latent.semi.m2 import M2, check_latents
 from jensen.core.models.latent.vae import VAE
 from jensen.core.trees import Params, check_keys
 
@@ -62,12 +62,12 @@ class Stacked:
     def likelihood(self, params: Params, z: Latents, /) -> Distribution:
         """p(x | h): fields (s, n, D)."""
         check_keys(params, PARTS)
-        check_keys(z, ("features", "y", "z"))
+        check_latents(z, ("features", "y", "z"))
         return self.first.likelihood(params["first"], z["features"])
 
     def log_prior(self, params: Params, z: Latents, /) -> Float[Tensor, "s n"]:
         """log p(y) + log p(z) + log p(h | y, z) in nats per datum."""
-        check_keys(z, ("features", "y", "z"))
+        check_latents(z, ("features", "y", "z"))
         return self.prior(params, z["features"].shape[-2]).log_prob(z)
 
     def log_joint(self, params: Params, x: Float[Tensor, "n D"], z: Latents, /) -> Float[Tensor, "s n"]:

@@ -96,7 +96,10 @@ def test_estimators(value, law):
     law(value)
 
 
-@mostly_slow(of("model"), {*TABLES["model"]} - {f"vae, {part}" for part in (*POSTERIORS, "vamp")}, "models_compile")
+SLOWLY_COMPILED = {*(f"vae, {part}" for part in (*POSTERIORS, "vamp")), "m2", "m1-m2"}
+
+
+@mostly_slow(of("model"), {*TABLES["model"]} - SLOWLY_COMPILED, "models_compile")
 def test_models(value, law):
     law(value)
 

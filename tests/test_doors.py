@@ -22,12 +22,13 @@ from tests.doors import (
     gradients,
     objectives,
     public,
+    sequences,
     supervised,
 )
 from tests.doors.door import KEY, door
 from tests.doors.faults import faults
 
-TABLES = (coded, foundations, flows, distributions, exponential, objectives, gradients, evidence, supervised)
+TABLES = (coded, foundations, flows, distributions, exponential, objectives, gradients, evidence, supervised, sequences)
 ROWS = {name: row for table in TABLES for name, row in table.ROWS.items()}
 
 

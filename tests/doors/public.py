@@ -19,10 +19,13 @@ from jensen.core import (
 )
 from jensen.core.flows import spectral
 from jensen.core.models import classifier, quantised
+from jensen.core.models.autoregressive import recurrent as recurrent_models
+from jensen.core.models.autoregressive import sampling, transformer
 from jensen.core.models.latent import hvae, sbn, vae
 from jensen.core.models.latent.semi import m2
 from jensen.core.models.quantised import autoencoder, codebook, kmeans, paths, two_maps, usage
 from jensen.core.nn import (
+    attention,
     batch_norm,
     conditional,
     conv,
@@ -34,6 +37,8 @@ from jensen.core.nn import (
     linear,
     mlp,
     pooling,
+    positions,
+    recurrent,
     residual,
     rms_norm,
     windows,

@@ -21,6 +21,7 @@ from jensen.core.checks import check_count, check_key, check_sizes
 from jensen.core.contracts import Distribution, Key
 from jensen.core.models.latent.data import check_data, check_training_data
 from jensen.core.models.latent.likelihoods import SQUARED_ERROR, Likelihood, Linear, Outputs
+from jensen.core.models.latent.likelihoods.likelihood import check_likelihood
 from jensen.core.models.latent.vae import initialiser
 from jensen.core.models.quantised import _grids
 from jensen.core.models.quantised.coded import CodeMap, Step, check_map, check_quantiser, map_of, mean_of
@@ -65,13 +66,15 @@ class Autoencoder:
     def step(self, params: Params, state: Tree, x: Float[Tensor, "n D"], key: Key, /) -> Step:
         """log p(x | codes) less the quantiser's kl and terms. ValueError for grey x where it must be binary."""
         check_key(key)
-        q = self.quantiser.quantise(params["quantiser"], state, self._vectors(params, x), key)
+        z = self._vectors(params, x)
+        q = self.quantiser.quantise(params["quantiser"], state, z, key)
         terms = q.objective(self._given(params, q.z).log_prob(x))
         return Step(terms, q.terms, q.codes, q.state)
 
     def codes(self, params: Params, state: Tree, x: Float[Tensor, "n D"], /) -> Int[Tensor, "n *positions"]:
         """Those that `encode` of the quantiser gives: (n, *maps[0].shape)."""
-        return self.quantiser.encode(params["quantiser"], state, self._vectors(params, x))
+        z = self._vectors(params, x)
+        return self.quantiser.encode(params["quantiser"], state, z)
 
     def likelihood(self, params: Params, state: Tree, codes: Int[Tensor, "n *positions"], /) -> Distribution:
         """p(x | codes), fields (n, D). ValueError for codes of another shape, or out of range."""
@@ -111,6 +114,7 @@ def mlp(
     data, positions, width = check_count("data", data), check_count("positions", positions), check_count("width", width)
     hidden, weight = check_sizes("hidden", hidden), initialiser(activation)
     check_quantiser("quantiser", quantiser)
+    check_likelihood(likelihood)
 
     def init(key: Tensor, bias: Tensor) -> Params:
         encoder_key, decoder_key = keys.split(key)
@@ -140,6 +144,7 @@ def conv(
     grid, width = convnet.smallest(image, channels), check_count("width", width)
     weight = initialiser(activation)
     check_quantiser("quantiser", quantiser)
+    check_likelihood(likelihood)
 
     def init(key: Tensor, bias: Tensor) -> Params:
         encoder_key, decoder_key = keys.split(key)

@@ -92,6 +92,11 @@ def map_of(quantiser: Quantiser, positions: tuple[int, ...]) -> CodeMap:
     return CodeMap(positions, quantiser.size, getattr(quantiser, "depth", None))
 
 
+def check_code_map(name: str, value: object) -> None:
+    if not isinstance(value, CodeMap):
+        raise TypeError(f"expected {name}, a CodeMap, got {described(value)}: pass one of a model's maps")
+
+
 def check_map(codes: object, of: CodeMap, name: str = "codes") -> None:
     """Codes (n, *shape); their range is the quantiser's to check."""
     check_tensor(name, codes, " ".join(("n", *map(str, of.shape))), "as `codes` gives them, with a batch axis first")

@@ -21,10 +21,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import keys
-from jensen.core.checks import check_count, check_key
+from jensen.core.checks import check_count, check_key, check_sizes, described
 from jensen.core.contracts import Distribution, Key
 from jensen.core.models.latent.data import check_data, check_training_data
 from jensen.core.models.latent.likelihoods import SQUARED_ERROR, Likelihood
+from jensen.core.models.latent.likelihoods.likelihood import check_likelihood
 from jensen.core.models.latent.vae import initialiser
 from jensen.core.models.quantised import _grids
 from jensen.core.models.quantised.autoencoder import FIRST, Activation
@@ -121,8 +122,10 @@ class TwoMaps:
     def likelihood(self, params: Params, state: Tree, codes: Codes, /) -> Distribution:
         """p(x | codes), fields (n, D). ValueError for codes of other shapes, or out of range."""
         _check_keys(params)
+        if not isinstance(codes, tuple) or len(codes) != 2:
+            raise TypeError(f"expected codes, those of two maps, got {described(codes)}: pass Codes(top, bottom)")
         top, bottom = codes
-        for name, own, of in zip(("codes.top", "codes.bottom"), (top, bottom), self.maps, strict=True):
+        for name, own, of in zip(("codes.top", "codes.bottom"), codes, self.maps, strict=True):
             check_map(own, of, name)
         like = params["decoder"]["bias"]
         return self._given(
@@ -194,12 +197,19 @@ def conv(
 ) -> TwoMaps:
     """Levels of so many channels to the bottom map, and so many more above it to the top one; each halves the sides."""
     convnet.smallest(image, channels)
-    convnet.smallest(image, (*channels, *above))
+    channels, above = tuple(channels), check_sizes("above", above)
+    try:
+        convnet.smallest(image, (*channels, *above))
+    except ValueError as error:
+        raise ValueError(f"expected above of fewer levels, got {above}: {error}") from error
+    if not above:
+        raise ValueError("expected above, of one level or more, got (): an autoencoder.conv has one map")
     check_count("width", width)
     initialiser(activation)
     check_quantiser("top", top)
     check_quantiser("bottom", bottom)
-    return TwoMaps(image, tuple(channels), tuple(above), width, top, bottom, activation, likelihood)
+    check_likelihood(likelihood)
+    return TwoMaps(image, channels, above, width, top, bottom, activation, likelihood)
 
 
 def _check_keys(params: Params) -> None:

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core.checks import check_count, described
-from jensen.core.models.quantised.coded import CodeMap, check_map
+from jensen.core.models.quantised.coded import CodeMap, check_code_map, check_map
 from jensen.core.models.quantised.quantiser import check_codes
 
 NEVER = 2**31  # steps
@@ -31,14 +31,16 @@ class Use(NamedTuple):
 
 def start(of: CodeMap, device: torch.device | str | None = None) -> Use:
     """Before the first step."""
-    if not isinstance(of, CodeMap):
-        raise TypeError(f"expected of, a CodeMap, got {described(of)}: pass one of a model's maps")
+    check_code_map("of", of)
     shape = of.levels or 1, of.size
     return Use(torch.zeros(shape, device=device), torch.full(shape, NEVER, device=device))
 
 
 def follow(use: Use, of: CodeMap, codes: Int[Tensor, "n *positions"], steps: int) -> Use:
     """After a step with these codes; averages are over about the last so many steps."""
+    if not isinstance(use, Use):
+        raise TypeError(f"expected use, a usage.Use, got {described(use)}: pass what start or follow gave")
+    check_code_map("of", of)
     check_map(codes, of)
     check_codes(codes, of.size)
     steps, (levels, size) = check_count("steps", steps), use.shares.shape

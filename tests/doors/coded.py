@@ -1,0 +1,66 @@
+"""Models of codes, and how their codes are used."""
+
+from torch.nn import functional as F
+
+from jensen.core import keys
+from jensen.core.models.latent import likelihoods
+from jensen.core.models.quantised import CodeMap, Fsq, Vq, autoencoder, two_maps, usage
+from tests.doors.door import KEY, also, door, only
+
+X = keys.uniform(KEY, (6, 64))
+IMAGE = (1, 8, 8)
+MODEL = autoencoder.mlp(64, (6,), 2, 3, Vq(4))
+PARAMS, STATE = MODEL.init(KEY, X)
+CODES = MODEL.codes(PARAMS, STATE, X)
+TWO = two_maps.conv(IMAGE, (2,), (3,), 2, Vq(4), Fsq((3, 4)))
+TWO_PARAMS, TWO_STATE = TWO.init(KEY, X)
+TWO_CODES = TWO.codes(TWO_PARAMS, TWO_STATE, X)
+MAP, USE = MODEL.maps[0], usage.start(MODEL.maps[0])
+QUANTISER = only(Vq(4), Vq, 4, "vq(4)", None)
+LIKELIHOOD = only(likelihoods.SQUARED_ERROR, "gaussian", likelihoods.SquaredErrorLikelihood, None)
+WRONG_CODES = (CODES + 4, CODES - 4, CODES[:, :1], CODES[0], CODES.float(), CODES.numpy(), 3, None)
+
+
+def methods(name, model, params, state, codes, wrong):
+    """A row for each method of a model."""
+    rows = {
+        "init": door(model.init, key=KEY, x=also(X, X.mean(0), X[:1], X[:, :60])),
+        "step": door(model.step, params=only(params, {}, 3, X), state=only(state), x=also(X, X[:, :60]), key=KEY),
+        "codes": door(model.codes, params=only(params, {}, 3, X), state=only(state), x=also(X, X[:, :60])),
+        "independent": door(model.independent, x=also(X, X[:, :60])),
+    }
+    for method in ("likelihood", "decode_codes"):
+        given = {"params": only(params, {}, 3, X), "state": only(state), "codes": only(codes, *wrong)}
+        rows[method] = door(getattr(model, method), **given)
+    return {f"{name}.{method}": row for method, row in rows.items()}
+
+
+ROWS = {
+    "autoencoder.mlp": door(
+        autoencoder.mlp, data=64, hidden=only((6,), 6, (0,), ("6",)), positions=2, width=3, quantiser=QUANTISER,
+        activation=F.relu, likelihood=LIKELIHOOD,
+    ),
+    "autoencoder.conv": door(
+        autoencoder.conv, image=only(IMAGE, (1, 8), (1, 7, 8), 8), channels=only((2,), (), (2, 2, 2, 2), (0,), 2),
+        width=3, quantiser=QUANTISER, activation=F.relu, likelihood=LIKELIHOOD,
+    ),
+    "two_maps.conv": door(
+        two_maps.conv, image=only(IMAGE, (1, 8), (1, 7, 8), 8), channels=only((2,), (), (2, 2, 2, 2), (0,), 2),
+        above=only((3,), (), (3, 3, 3), (0,), 3), width=3, top=QUANTISER, bottom=QUANTISER, activation=F.relu,
+        likelihood=LIKELIHOOD,
+    ),
+    **methods("autoencoder.Autoencoder", MODEL, PARAMS, STATE, CODES, WRONG_CODES),
+    **methods(
+        "two_maps.TwoMaps", TWO, TWO_PARAMS, TWO_STATE, TWO_CODES,
+        (
+            TWO_CODES._replace(top=TWO_CODES.bottom), TWO_CODES._replace(bottom=TWO_CODES.bottom + 12), TWO_CODES[:1],
+            TWO_CODES._replace(top=TWO_CODES.top.float()), TWO_CODES.top, 3, None,
+        ),
+    ),
+    "usage.start": door(usage.start, of=only(MAP, (2,), 4, CodeMap, None)),
+    "usage.follow": door(
+        usage.follow, use=only(USE, 3, USE.shares, None), of=only(MAP, (2,), 4, None),
+        codes=only(CODES, *WRONG_CODES), steps=5,
+    ),
+    "usage.Use.used": door(USE.used, steps=5),
+}  # fmt: skip

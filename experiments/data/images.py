@@ -1,4 +1,4 @@
-"""Images as flat tensors: digits, sprites, or MNIST from OpenML or files, in [0, 1], and white patches of photographs."""
+"""Images as flat tensors: digits, sprites or MNIST, from OpenML or files, in [0, 1]; white patches of photographs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

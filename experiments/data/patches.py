@@ -1,8 +1,8 @@
 """Whitened patches of natural images: scikit-learn's two embedded photographs, a temple in China and a flower.
 
 As sparse coding takes them (Olshausen and Field, 1996): their covariance is the identity, so that what is left to learn
-is beyond second moments. Whitening raises the finest scales most, and what these hold is mostly noise: a low-pass filter
-of the photographs takes it away, as in that paper.
+is beyond second moments. Whitening raises the finest scales most, which hold mostly noise: a low-pass filter of the
+photographs takes it away, as in that paper.
 """
 
 from typing import NamedTuple
@@ -82,7 +82,7 @@ def fitted(x: Tensor) -> Whitening:
 
 
 def low_pass(images: Tensor, cutoff: float) -> Tensor:
-    """Images (n, H, W) with every frequency f, in cycles per pixel, scaled by exp(-(f / cutoff)^4), around their edges."""
+    """Images (n, H, W), periodic, with every frequency f scaled by exp(-(f / cutoff)^4), in cycles per pixel."""
     height, width = images.shape[-2:]
     rows, columns = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)
     gain = torch.exp(-((rows.square() + columns.square()) / cutoff**2).square())

@@ -65,13 +65,18 @@ class ImageSettings:
         params = model.init(keys.key(0, train.device), train)
         name = self.estimation.chosen(model.posterior(params, self.example(train)))
         total = self.run.total(batches.steps)
-        program = LatentProgram(
+        plain = LatentProgram(
             model=model, estimation=self.estimation, name=name, dynamic=self.images.treatment == "dynamic",
             batches=batches, optimiser=self.optimiser, total=total, evidence_k=self.evidence_k,
             compile=self.run.compile, title=self.title(images, total, name),
         )  # fmt: skip
+        program = self.program(plain)
         self.attempt(program, train)
         return Prepared(program, train, images.test if held_out is None else held_out, images)
+
+    def program(self, plain: LatentProgram) -> LatentProgram:
+        """What is trained, of the program that kinds share."""
+        return plain
 
     def attempt(self, program: LatentProgram, train: Tensor) -> None:
         """InputError where a bound, an objective or an estimator cannot take what it would get."""

@@ -92,7 +92,7 @@ class LatentProgram:
         q = self.posterior(params["model"], x)
         if "encoder_temperature" in weights:
             q = tempered(q, weights["encoder_temperature"])
-        noise = q.noise(noise_key, self.estimation.k)
+        noise = self.noise(q, noise_key)
         if self.of_terms(q, weights):
             terms, extra, state = self.weighted(params, x, q, noise, weights, state)
         else:
@@ -100,6 +100,10 @@ class LatentProgram:
         named = {"objective": terms.objective, "reconstruction": terms.reconstruction, "kl": terms.kl}
         loss = extra.mean() - terms.objective.mean()
         return Out(loss, {**named, "penalty": terms.penalty, **terms.parts}, state)
+
+    def noise(self, q: Distribution, key: Key) -> Noise:
+        """Of the samples that a step takes."""
+        return q.noise(key, self.estimation.k)
 
     def of_terms(self, q: Distribution, weights: Weights) -> bool:
         """Whether the loss sums weighted terms; log_w would have a flow's density at z by its inverse."""

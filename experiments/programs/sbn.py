@@ -38,8 +38,8 @@ class Sbn(ImageSettings):
         self.check_positive(*(("--hidden", size) for size in self.hidden), *sizes)
         if self.images.treatment not in ("dynamic", "static"):
             raise InputError(
-                f"the sbn is a model of binary pixels, not of {self.images.treatment} ones: leave out --pixels grey and "
-                "--data patches, or train a vae"
+                f"the sbn is a model of binary pixels, and these are {self.images.treatment}: leave out --pixels grey "
+                "and --data patches, or train a vae"
             )
 
     def model(self, images: Images) -> ImageModel:

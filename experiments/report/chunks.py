@@ -2,17 +2,24 @@
 
 import math
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.contracts import ClosedForm, Enumerable, Key, LatentModel, can
+from jensen.core.contracts import Key, LatentModel, can
 from jensen.core.trees import Params
 
 Rows: TypeAlias = tuple[Tensor, ...]  # a row per datum each
 ROWS = 4000  # particles x data evaluated at once: their activations stay in cache
+
+
+@runtime_checkable
+class Averaged(Protocol):
+    """A distribution with a mean, (*s, n, D)."""
+
+    def mean(self) -> Tensor: ...
 
 
 def over_data(f: Callable[[Tensor, Key], Rows], x: Tensor, key: Key, chunk: int) -> Rows:
@@ -47,7 +54,7 @@ def posterior_means(model: LatentModel, params: Params, x: Tensor) -> Tensor:
 
     def means(x: Tensor, key: Key) -> Rows:
         q = model.posterior(params, x)
-        if can(q, ClosedForm) or can(q, Enumerable):
+        if can(q, Averaged):
             return (q.mean().flatten(1).float(),)
         return (q.sample(q.noise(key, 100)).mean(0).flatten(1).float(),)
 

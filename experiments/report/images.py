@@ -1,7 +1,7 @@
 """Pictures of what a latent-variable model makes of images: reconstructions and draws from the prior."""
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import matplotlib as mpl
 import torch
@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from jensen.core import keys
 from jensen.core.contracts import ClosedForm, Event, LatentModel, can
 from jensen.core.trees import Params
+from jensen.experiments.report.chunks import Averaged
 from jensen.experiments.report.drawing import panels
 
 SAMPLES = 100  # of a posterior whose mean has no closed form, or is no value of z
@@ -31,13 +32,6 @@ class Images(Protocol):
     def shape(self) -> tuple[int, int, int]: ...
 
 
-@runtime_checkable
-class Averaged(Protocol):
-    """A distribution with a mean, (*s, n, D)."""
-
-    def mean(self) -> Tensor: ...
-
-
 def reconstructions(model: LatentModel, params: Params, images: Images, count: int = 12) -> Figure:
     """Test data above their reconstructions: from the posterior's mean, or the mean over samples of discrete units."""
     x = spread(images.test, count)
@@ -46,8 +40,13 @@ def reconstructions(model: LatentModel, params: Params, images: Images, count: i
         z = q.mean()[None]
     else:
         z = q.sample(q.noise(keys.key(0, x.device), SAMPLES))
-    return grid([x, expected(model, params, z).mean(0)], images, ["data", "reconstruction"],
-                "Test data, reconstructed")  # fmt: skip
+    return compared(x, expected(model, params, z).mean(0), images)
+
+
+def compared(x: Tensor, reconstruction: Tensor, images: Images) -> Figure:
+    """Data (n, D) above their reconstructions."""
+    labels, title = ["data", "reconstruction"], "Test data, reconstructed"
+    return grid([x, reconstruction], images, labels, title, limits=shades(images.test))
 
 
 def samples(model: LatentModel, params: Params, images: Images, side: int = 8) -> Figure:
@@ -55,7 +54,8 @@ def samples(model: LatentModel, params: Params, images: Images, side: int = 8) -
     p = model.prior(params, side * side)
     z = p.sample(p.noise(keys.key(0, images.test.device), 1))
     rows = expected(model, params, z)[0].split(side)
-    return grid(rows, images, [""] * side, "Samples from the prior (means of p(x | z))")
+    title = "Samples from the prior (means of p(x | z))"
+    return grid(rows, images, [""] * side, title, limits=shades(images.test))
 
 
 def expected(model: LatentModel, params: Params, z: Event) -> Tensor:
@@ -64,6 +64,14 @@ def expected(model: LatentModel, params: Params, z: Event) -> Tensor:
     if not isinstance(likelihood, Averaged):
         raise TypeError(f"expected p(x | z) with a mean to draw, got {type(likelihood).__name__}: give it mean()")
     return likelihood.mean()
+
+
+def shades(x: Tensor) -> tuple[float, float]:
+    """The range of a grey scale: [0, 1], or for data with values below 0 what 99 % of them are within."""
+    if x.min() >= 0:
+        return 0.0, 1.0
+    most = x.flatten()[:100_000].abs().float().quantile(0.99).item()
+    return -most, most
 
 
 def spread(x: Tensor, count: int) -> Tensor:

@@ -9,7 +9,7 @@ from jensen.core.contracts import LatentModel
 from jensen.core.trees import Params
 from jensen.experiments.report.chunks import posterior_means
 from jensen.experiments.report.drawing import panels
-from jensen.experiments.report.images import Images, expected, grid, reconstructions, samples, spread
+from jensen.experiments.report.images import Images, expected, grid, reconstructions, samples, shades, spread
 
 ACTIVE = 0.01  # a variance over data of posterior means above it is that of an active unit (Burda et al., 2016)
 UNITS = 32  # whose effects are computed at once
@@ -48,9 +48,8 @@ def traversal(
     for row, dim in enumerate(dims):
         z[row, :, dim] = torch.linspace(-3, 3, steps).to(z)
     labels = [f"z[{dim}], variance {variance[dim]:.2g}" for dim in dims]
-    return grid(
-        list(expected(model, params, z)), images, labels, f"{counted(variance)}; the largest variances first, −3 … 3"
-    )
+    title = f"{counted(variance)}; the largest variances first, −3 … 3"
+    return grid(list(expected(model, params, z)), images, labels, title, limits=shades(images.test))
 
 
 def counted(variance: Tensor) -> str:

@@ -13,6 +13,7 @@ from jensen.experiments.claims import (
     gradient_variance,
     posteriors,
     probability,
+    sparse_coding,
     stability,
 )
 from jensen.experiments.run import session
@@ -27,6 +28,7 @@ SCRIPTS = [
     (stability, "measure"),
     (posteriors, "targets"),
     (family_ladder, "options"),
+    (sparse_coding, "trained"),
     (gradient_flow, "measure"),
 ]
 

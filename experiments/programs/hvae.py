@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import tyro
 from torch.nn import functional as F
 
-from jensen.core.models.latent import hvae
+from jensen.core.models.latent import hvae, ladder
 from jensen.core.models.latent.likelihoods import LIKELIHOODS
 from jensen.experiments.data.images import ImageData, Images
 from jensen.experiments.programs.adapted import ImageModel
@@ -29,6 +29,9 @@ class Hvae(ImageSettings):
     """p(x | z1); soft-bernoulli is the cross-entropy to grey pixels, which is no density."""
     latents: tuple[int, ...] = (16, 8)
     """Latent dimensions of each layer, from the data up."""
+    direction: Literal["bottom-up", "top-down"] = "bottom-up"
+    """In which q(z | x) draws the layers: from the data up, or from the top down as the prior does, whose networks it
+    then shares (a ladder)."""
     hidden: tuple[int, ...] = (200, 200)
     """Widths of the networks between one layer and the next."""
     activation: Literal["relu", "sigmoid", "tanh", "leaky_relu", "gelu"] = "tanh"
@@ -50,7 +53,8 @@ class Hvae(ImageSettings):
         )
 
     def words(self) -> str:
-        return f"{self.likelihood} likelihood, layers of {', '.join(map(str, self.latents))}"
+        way = "" if self.direction == Hvae.direction else " inferred from the top down"
+        return f"{self.likelihood} likelihood, layers of {', '.join(map(str, self.latents))}{way}"
 
     def caution(self) -> str:
         return CAUTIONS.get(self.likelihood, "")
@@ -58,4 +62,5 @@ class Hvae(ImageSettings):
     def model(self, images: Images) -> ImageModel:
         likelihood = likelihood_of(self.likelihood, images)
         activation = getattr(F, self.activation)
-        return hvae.build(math.prod(images.shape), self.latents, self.hidden, activation, likelihood)
+        build = hvae.build if self.direction == "bottom-up" else ladder.build
+        return build(math.prod(images.shape), self.latents, self.hidden, activation, likelihood)

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from jensen.core import keys, minibatch, spelling, trees
 from jensen.core.models import classifier, quantised
-from jensen.core.models.latent import hvae, likelihoods, posteriors, priors, sbn, vae
+from jensen.core.models.latent import hvae, ladder, likelihoods, posteriors, priors, sbn, vae
 from jensen.core.models.quantised import (
     Fsq,
     GradientVq,
@@ -59,6 +59,8 @@ CLASSIFIER_PARAMS = CLASSIFIER.init(KEY)
 VAE_PARAMS, SBN_PARAMS = VAE.init(KEY, X), SBN.init(KEY, X)
 HVAE = hvae.build(64, (2, 1), (6,))
 HVAE_PARAMS = HVAE.init(KEY, X)
+LADDER = ladder.build(64, (2, 1), (6,))
+LADDER_PARAMS = LADDER.init(KEY, X)
 VECTORS = keys.normal(KEY, (N, 2, D))
 BOOK = codebook.init(KEY, VECTORS, 6)
 VQ, RESIDUAL, FSQ, LFQ, SOFT, GUMBEL = Vq(6), ResidualVq(Vq(4), 2), Fsq((3, 4, 2)), Lfq(3), SoftVq(6), GumbelVq(6)
@@ -273,6 +275,17 @@ ROWS = {
     "hvae.HVAE.prior": door(HVAE.prior, params=only(HVAE_PARAMS, {}, 3, X), n=N),
     "hvae.HVAE.log_joint": door(
         HVAE.log_joint, params=only(HVAE_PARAMS, {}, 3), x=also(X, 0.5 * X, X[:4]), z=only(Z, *LATENTS.wrong[1:])
+    ),
+    "ladder.build": door(
+        ladder.build, data=64, latents=only((3, 2), (), 3, (0,)), hidden=only((6,), 6, (0,), ("6",)),
+        activation=torch.tanh, likelihood=only(likelihoods.BERNOULLI, "bernoulli", None),
+    ),
+    "ladder.Ladder.posterior": door(
+        LADDER.posterior, params=only(LADDER_PARAMS, {}, 3, X), x=also(X, X[:, :60], 0.5 * X)
+    ),
+    "ladder.Ladder.kl_per_layer": door(
+        LADDER.kl_per_layer, params=only(LADDER_PARAMS, {}, 3), x=also(X, 0.5 * X, X[:4]),
+        z=only(Z, *LATENTS.wrong[1:])
     ),
     "sbn.build": door(sbn.build, data=64, units=3, layers=also(1, 0), hidden=only((6,), 6, (0,), ("6",))),
     "sbn.SBN.init": door(SBN.init, key=KEY, x=also(X, X.mean(0), X[:1], X[:, :60])),

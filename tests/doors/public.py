@@ -21,7 +21,7 @@ from jensen.core.flows import spectral
 from jensen.core.models import classifier, quantised
 from jensen.core.models.autoregressive import recurrent as recurrent_models
 from jensen.core.models.autoregressive import sampling, transformer
-from jensen.core.models.latent import hvae, sbn, vae
+from jensen.core.models.latent import hvae, ladder, poisson, sbn, vae
 from jensen.core.models.latent.semi import m2
 from jensen.core.models.quantised import autoencoder, codebook, kmeans, paths, two_maps, usage
 from jensen.core.nn import (
@@ -63,7 +63,7 @@ PACKAGES = (
 )
 MODULES = (
     keys, trees, minibatch, spelling, linear, mlp, conditional, conv, convnet, pooling, windows, batch_norm,
-    layer_norm, rms_norm, group_norm, dropout, residual, initial, classifier, hvae, vae, sbn, m2, codebook, kmeans,
+    layer_norm, rms_norm, group_norm, dropout, residual, initial, classifier, hvae, ladder, vae, sbn, m2, poisson, codebook, kmeans,
     paths, usage, autoencoder, two_maps, baselines, catalogue,
     svgd, semi_amortised, iterative, spectral,
 )  # fmt: skip

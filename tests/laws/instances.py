@@ -60,7 +60,7 @@ from jensen.core.flows import (
     Sylvester,
 )
 from jensen.core.models import classifier, quantised
-from jensen.core.models.latent import hvae, likelihoods, sbn, vae
+from jensen.core.models.latent import hvae, ladder, likelihoods, poisson, sbn, vae
 from jensen.core.models.latent.posteriors import POSTERIORS
 from jensen.core.models.latent.priors import MixtureOfPosteriors
 from jensen.core.models.latent.semi import Stacked, m2
@@ -265,8 +265,10 @@ MODELS: dict[str, LatentModel] = {
     "vae, vamp": vae.mlp(6, (5,), 2, prior=MixtureOfPosteriors(3)),
     "vae of convolutions": vae.conv((1, 4, 4), (2,), 2),
     "hvae": hvae.build(6, (3, 2), (5,)),
+    "ladder": ladder.build(6, (3, 2), (5,)),
     "sbn": sbn.build(6, 3),
     "sbn of two layers": sbn.build(6, 3, 2),
+    "poisson": poisson.build(6, 3),
     "m2": m2.build(classifier.mlp(6, (4,), 3), (4,), 2),
     "m1-m2": Stacked(
         vae.mlp(6, (4,), 2), m2.build(classifier.mlp(2, (4,), 3), (4,), 1, likelihood=likelihoods.GAUSSIAN)

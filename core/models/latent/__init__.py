@@ -2,6 +2,7 @@
 
 from jensen.core.models.latent import (
     hvae,
+    ladder,
     likelihoods,
     longitudinal,
     ode,
@@ -16,6 +17,7 @@ from jensen.core.models.latent import (
 
 __all__ = [
     "hvae",
+    "ladder",
     "likelihoods",
     "longitudinal",
     "ode",

@@ -53,16 +53,17 @@ class HVAE(Directed):
         likelihood, bias = self.observation.init(x)
         ups, downs = (keys.split(each, len(self.latents)) for each in keys.split(key))
         weight, below = initialiser(self.activation), (self.data, *self.latents)
+        inputs = self._upward()
         encoder: Params = {}
         decoder: Params = {}
         for i, size in enumerate(self.latents):
             outputs = 2 * below[i] if i else self.data
-            encoder[str(i)] = mlp.init(ups[i], (below[i], *self.hidden, 2 * size), weight, x.dtype)
+            encoder[str(i)] = mlp.init(ups[i], (inputs[i], *self.hidden, 2 * size), weight, x.dtype)
             decoder[str(i)] = mlp.init(downs[i], (size, *self.hidden[::-1], outputs), weight, x.dtype)
         mlp.last(decoder["0"])["bias"] = bias.clone()
         return {"encoder": encoder, "decoder": decoder, "likelihood": likelihood}
 
-    def posterior(self, params: Params, x: Float[Tensor, "n D"], /) -> Hierarchical:
+    def posterior(self, params: Params, x: Float[Tensor, "n D"], /) -> Hierarchical | TopDown:
         """q(z | x), of n data. ValueError for grey x where it must be binary, while torch runs eagerly."""
         check_data(x, self.data, self.observation.binary)
         networks = self._networks(params, "encoder")
@@ -88,6 +89,10 @@ class HVAE(Directed):
         """log p(z), the sum over layers, in nats per datum."""
         self._check(params, z)
         return self.prior(params, z.shape[-2]).log_prob(z)
+
+    def _upward(self) -> tuple[int, ...]:
+        """What each network of the encoder reads: the layer below."""
+        return (self.data, *self.latents[:-1])
 
     def _layer(self, network: Params, size: int) -> tuple[Given, int]:
         """One layer given that beside it, the last of those drawn."""

@@ -1,4 +1,4 @@
-"""Priors from the top layer down, over latents that the posterior has from the bottom up."""
+"""Distributions from the top layer down, over latents whose order is from the bottom up."""
 
 from typing import NamedTuple
 

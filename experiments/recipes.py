@@ -1,7 +1,7 @@
 """Named recipes: functions that return the settings of a whole run, which the command line takes as commands."""
 
 from jensen.experiments.data.images import ImageData
-from jensen.experiments.programs import Sbn, Vae
+from jensen.experiments.programs import Poisson, Sbn, Vae
 from jensen.experiments.programs.estimation import Estimation
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.settings import Run
@@ -31,4 +31,15 @@ def static_sbn() -> Sbn:
     return Sbn(images=ImageData(data="mnist-static"), estimation=estimation, run=Run(epochs=20))
 
 
-RECIPES = {"mnist-vae": mnist_vae, "mnist-iwae": mnist_iwae, "delta-vae": delta_vae, "static-sbn": static_sbn}
+def poisson_patches() -> Poisson:
+    """Sparse coding of white patches by a Poisson VAE, about a minute; its floor are independent pixels."""
+    return Poisson()
+
+
+RECIPES = {
+    "mnist-vae": mnist_vae,
+    "mnist-iwae": mnist_iwae,
+    "delta-vae": delta_vae,
+    "static-sbn": static_sbn,
+    "poisson-patches": poisson_patches,
+}

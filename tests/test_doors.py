@@ -20,6 +20,7 @@ from tests.doors import (
     flows,
     foundations,
     gradients,
+    latent,
     objectives,
     public,
     sequences,
@@ -28,7 +29,7 @@ from tests.doors import (
 from tests.doors.door import KEY, door
 from tests.doors.faults import faults
 
-TABLES = (coded, foundations, flows, distributions, exponential, objectives, gradients, evidence, supervised, sequences)
+TABLES = (coded, foundations, flows, distributions, exponential, objectives, gradients, evidence, latent, supervised, sequences)
 ROWS = {name: row for table in TABLES for name, row in table.ROWS.items()}
 
 

@@ -1,6 +1,7 @@
 """Network layers: modules of `init(key, ...) -> params` and `apply(params, x)`."""
 
 from jensen.core.nn import (
+    attention,
     batch_norm,
     conditional,
     conv,
@@ -12,12 +13,16 @@ from jensen.core.nn import (
     linear,
     mlp,
     pooling,
+    positions,
+    recurrent,
     residual,
     rms_norm,
+    transformer,
     windows,
 )
 
 __all__ = [
+    "attention",
     "batch_norm",
     "conditional",
     "conv",
@@ -29,7 +34,10 @@ __all__ = [
     "linear",
     "mlp",
     "pooling",
+    "positions",
+    "recurrent",
     "residual",
     "rms_norm",
+    "transformer",
     "windows",
 ]

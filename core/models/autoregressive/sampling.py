@@ -1,0 +1,113 @@
+"""Draws of sequences, symbol by symbol, from any autoregressive model.
+
+    x = draw(model, params, key, n=4, length=100, choice=Choice(temperature=0.8, nucleus=0.95))
+    for symbols in stream(model, params, key, n=1, length=100, prompt=prompt): ...
+
+The noise of a symbol is a function of key, sequence and position: a sequence drawn alone under
+keys.at(key, datum=i) is the i-th of many.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from jensen.core import keys
+from jensen.core.checks import check_count, check_floating, check_key, check_number, described
+from jensen.core.contracts import Key
+from jensen.core.distributions import Categorical
+from jensen.core.models.autoregressive.sequences import Autoregressive
+from jensen.core.numerics import at_least_float32
+from jensen.core.trees import Params
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which symbols may be drawn, and how evenly; the model's own distribution by default.
+
+    temperature  what logits are divided by: below 1 likely symbols gain, and 0 takes the likeliest
+    top_k        only the k likeliest (Fan et al., 2018)
+    nucleus      only the fewest likeliest ones of at least this probability (Holtzman et al., 2020)
+    min_p        only those of at least this share of the likeliest one's probability (Nguyen et al., 2024)
+
+    Each filter looks at the probabilities that the temperature gives, whatever the others leave.
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    nucleus: float | None = None
+    min_p: float | None = None
+
+    def __post_init__(self) -> None:
+        check_number("temperature", self.temperature, "[0, inf)")
+        if self.top_k is not None:
+            check_count("top_k", self.top_k)
+        if self.nucleus is not None:
+            check_number("nucleus", self.nucleus, "(0, 1]")
+        if self.min_p is not None:
+            check_number("min_p", self.min_p, "[0, 1]")
+
+    def __call__(self, logits: Float[Tensor, "... v"]) -> Float[Tensor, "... v"]:
+        """Logits at this temperature, -inf for what is not drawn."""
+        check_floating("logits", logits, "... v", "one number for each symbol")
+        logits = at_least_float32(logits)
+        if self.temperature == 0:
+            likeliest = logits.argmax(-1, keepdim=True)
+            return torch.full_like(logits, -torch.inf).scatter(-1, likeliest, 0.0)
+        logits = logits / self.temperature
+        ranked, order = torch.sort(logits, stable=True, dim=-1, descending=True)
+        kept = torch.ones_like(ranked, dtype=torch.bool)
+        if self.top_k is not None:
+            kept[..., self.top_k :] = False
+        if self.nucleus is not None:
+            p = torch.softmax(ranked, -1)
+            kept &= p.cumsum(-1) - p < self.nucleus  # what lies before each, so that the likeliest stays
+        if self.min_p is not None:
+            kept &= torch.exp(ranked - ranked[..., :1]) >= self.min_p
+        return torch.where(torch.zeros_like(kept).scatter(-1, order, kept), logits, -torch.inf)
+
+
+@torch.no_grad()
+def stream(
+    model: Autoregressive, params: Params, key: Key, n: int, length: int, prompt: Int[Tensor, "n p"] | None = None,
+    choice: Choice = Choice(),
+) -> Iterator[Int[Tensor, " n"]]:  # fmt: skip
+    """`length` symbols (n,) one after another: what follows the prompt, of one row for each sequence.
+
+    ValueError for a prompt that leaves no room for them in the model's context.
+    """
+    check_key(key)
+    n, length = check_count("n", n), check_count("length", length)
+    if not isinstance(model, Autoregressive):
+        raise TypeError(f"expected model, such as transformer.build(symbols=256), got {described(model)}: pass a value")
+    if not isinstance(choice, Choice):
+        raise TypeError(f"expected choice, such as Choice(temperature=0.8), got {described(choice)}: pass a value")
+    if prompt is not None:
+        model.check(prompt, "prompt")
+        if len(prompt) != n:
+            raise ValueError(f"expected prompt ({n}, p), one row per sequence, got {tuple(prompt.shape)}: expand it")
+    known = 0 if prompt is None else prompt.shape[1]
+    if model.longest is not None and known + length > model.longest:
+        raise ValueError(
+            f"expected a prompt and length of at most {model.longest} symbols together, the context, got {known} and "
+            f"{length}: cut the prompt, or draw fewer"
+        )
+    logits, memory = model.begin(params, n)
+    if prompt is not None:
+        logits, memory = model.extend(params, prompt, memory)
+    for t in range(known, known + length):
+        options = Categorical(choice(logits)[:, None])
+        symbols = options.perturbed(options.noise(keys.fold_in(key, t), 1))[0, :, 0].argmax(-1)
+        yield symbols
+        if t + 1 < known + length:
+            logits, memory = model.extend(params, symbols[:, None], memory)
+
+
+def draw(
+    model: Autoregressive, params: Params, key: Key, n: int, length: int, prompt: Int[Tensor, "n p"] | None = None,
+    choice: Choice = Choice(),
+) -> Int[Tensor, "n t"]:  # fmt: skip
+    """What `stream` gives, (n, length)."""
+    return torch.stack([*stream(model, params, key, n, length, prompt, choice)], 1)

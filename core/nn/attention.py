@@ -1,0 +1,78 @@
+"""Causal multi-head self-attention (Vaswani et al., 2017), over whole sequences and over one part after another.
+
+y_t = sum_{u <= t} softmax_u(q_t . k_u / sqrt(e)) v_u in each head of e = features / heads, and a linear layer over
+the heads side by side.
+"""
+
+from typing import NamedTuple
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from jensen.core import keys
+from jensen.core.checks import check_count, check_floating, check_key
+from jensen.core.contracts import Key
+from jensen.core.nn import linear
+from jensen.core.nn.initial import Initialiser, xavier
+from jensen.core.nn.positions import rotated
+from jensen.core.trees import Params, check_keys
+
+
+class Cache(NamedTuple):
+    """Keys and values of the positions so far, each (..., heads, t, e)."""
+
+    keys: Tensor
+    values: Tensor
+
+    @property
+    def length(self) -> int:
+        """How many positions."""
+        return self.keys.shape[-2]
+
+
+def init(key: Key, features: int, weight: Initialiser = xavier, dtype: torch.dtype = torch.float32) -> Params:
+    """{"inputs": linear features -> queries, keys, values side by side, "output": linear}."""
+    check_key(key)
+    features = check_count("features", features)
+    first, second = keys.split(key)
+    return {
+        "inputs": linear.init(first, features, 3 * features, weight, dtype),
+        "output": linear.init(second, features, features, weight, dtype),
+    }
+
+
+def apply(params: Params, x: Float[Tensor, "... t d"], heads: int, rotary: bool = False) -> Float[Tensor, "... t d"]:
+    """x (..., t, features) -> y of its shape; rotary: queries and keys are rotated by their positions."""
+    return extend(params, x, None, heads, rotary)[0]
+
+
+def extend(
+    params: Params, x: Float[Tensor, "... t d"], cache: Cache | None, heads: int, rotary: bool = False
+) -> tuple[Float[Tensor, "... t d"], Cache]:
+    """y of t more positions after those of `cache`, None for the first ones, and the cache of all of them.
+
+    The parts' outputs are those of the whole sequence. ValueError where heads do not divide the features.
+    """
+    check_keys(params, ("inputs", "output"))
+    check_floating("x", x, "... t d", "positions, then features")
+    heads = check_count("heads", heads)
+    if x.shape[-1] % heads:
+        raise ValueError(f"expected heads that divide the {x.shape[-1]} features, got {heads}: each head has as many")
+    q, k, v = rearrange(linear.apply(params["inputs"], x), "... t (three h e) -> three ... h t e", three=3, h=heads)
+    first = 0 if cache is None else cache.length
+    if rotary:
+        q, k = rotated(q, first), rotated(k, first)
+    now = Cache(k, v) if cache is None else Cache(torch.cat([cache.keys, k], -2), torch.cat([cache.values, v], -2))
+    y = F.scaled_dot_product_attention(q, *now, attn_mask=_mask(q, first), is_causal=first == 0)
+    return linear.apply(params["output"], rearrange(y, "... h t e -> ... t (h e)")), now
+
+
+def _mask(q: Tensor, first: int) -> Tensor | None:
+    """Which of first + t keys each of t later queries sees; `is_causal` counts both from the first."""
+    if first == 0:
+        return None
+    t = q.shape[-2]
+    return torch.ones(t, first + t, dtype=torch.bool, device=q.device).tril(first)

@@ -1,0 +1,144 @@
+"""Attention, its cache and positions: torch's module, the formulas and Jacobians as oracles."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.func import grad, jacrev
+from torch.nn import functional as F
+
+from jensen.core import keys
+from jensen.core.nn import attention, positions
+from jensen.core.nn.transformer import Block
+
+KEY = keys.key(0)
+DOUBLE = torch.float64
+LENGTH, FEATURES, HEADS = 6, 8, 2
+
+
+def drawn(i, *shape):
+    return keys.normal(keys.fold_in(KEY, i), (1, *shape), DOUBLE)[0]
+
+
+@pytest.fixture(scope="module")
+def params():
+    params = attention.init(KEY, FEATURES, dtype=DOUBLE)
+    for i, layer in enumerate(params.values()):
+        layer["bias"] = drawn(i, len(layer["bias"]))
+    return params
+
+
+X = drawn(9, 3, LENGTH, FEATURES)
+
+
+def module_of(params):
+    module = nn.MultiheadAttention(FEATURES, HEADS, batch_first=True, dtype=DOUBLE)
+    names = {"in_proj_weight": params["inputs"]["weight"], "in_proj_bias": params["inputs"]["bias"]}
+    names |= {"out_proj.weight": params["output"]["weight"], "out_proj.bias": params["output"]["bias"]}
+    module.load_state_dict(names)
+    return module
+
+
+def test_values_and_gradients_are_torchs(params):
+    module, x = module_of(params), X.clone().requires_grad_()
+    future = nn.Transformer.generate_square_subsequent_mask(LENGTH, dtype=DOUBLE)
+    expected = module(x, x, x, attn_mask=future, need_weights=False)[0]
+    torch.testing.assert_close(attention.apply(params, X, HEADS), expected.detach())
+    weights = drawn(2, *X.shape)
+    (expected * weights).sum().backward()
+    by_params, by_x = grad(lambda p, x: (attention.apply(p, x, HEADS) * weights).sum(), (0, 1))(params, X)
+    torch.testing.assert_close(by_x, x.grad)
+    torch.testing.assert_close(by_params["inputs"]["weight"], module.in_proj_weight.grad)
+    torch.testing.assert_close(by_params["output"]["bias"], module.out_proj.bias.grad)
+
+
+@pytest.mark.parametrize("rotary", [False, True])
+@pytest.mark.parametrize("parts", [(1,) * LENGTH, (4, 1, 1), (2, 3, 1)])
+def test_a_cache_gives_what_the_whole_gives(params, rotary, parts):
+    """Prefilled, and then one position or several at a time."""
+    cache, every = None, []
+    for part in X.split(parts, 1):
+        y, cache = attention.extend(params, part, cache, HEADS, rotary)
+        every.append(y)
+    torch.testing.assert_close(torch.cat(every, 1), attention.apply(params, X, HEADS, rotary), rtol=0, atol=1e-12)
+    assert cache.length == LENGTH
+
+
+def test_a_mask_that_counts_from_the_first_key_is_seen(params):
+    """What torch's `is_causal` would do with a cache: later queries would see the first keys alone."""
+    _, cache = attention.extend(params, X[:, :3], None, HEADS)
+    right = attention.extend(params, X[:, 3:], cache, HEADS)[0]
+    q, k, v = (t.unflatten(-1, (HEADS, -1)).transpose(1, 2) for t in F.linear(X, **params["inputs"]).chunk(3, -1))
+    wrong = F.scaled_dot_product_attention(q[:, :, 3:], k, v, is_causal=True).transpose(1, 2).flatten(2)
+    assert (F.linear(wrong, **params["output"]) - right).abs().max() > 0.1
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # of torch's attention under vmap
+@pytest.mark.parametrize("rotary", [False, True])
+def test_no_position_depends_on_a_later_one(params, rotary):
+    jacobian = jacrev(lambda x: attention.apply(params, x[None], HEADS, rotary)[0])(X[0])
+    sizes = jacobian.abs().sum((1, 3))
+    assert sizes.triu(1).max() == 0
+    assert sizes.tril().gt(0).sum() == LENGTH * (LENGTH + 1) / 2
+
+
+def test_rotated_products_depend_on_distance_alone():
+    q, k = drawn(4, 1, 8), drawn(5, 1, 8)
+
+    def product(i, j):
+        return (positions.rotated(q, i) * positions.rotated(k, j)).sum()
+
+    torch.testing.assert_close(product(3, 1), product(1003, 1001))
+    assert (product(3, 1) - product(3, 2)).abs() > 1e-3
+    torch.testing.assert_close(positions.rotated(q).norm(), q.norm())
+    rows = positions.rotated(drawn(6, 5, 8))
+    torch.testing.assert_close(positions.rotated(drawn(6, 5, 8)[2:], 2), rows[2:])
+
+
+def test_sines_are_the_papers():
+    table = positions.placed(torch.ones(4, 5, dtype=DOUBLE), first=7) - 1
+    for t in range(4):
+        for i in range(5):
+            angle = (7 + t) / 10_000 ** ((i - i % 2) / 5)
+            assert table[t, i].item() == pytest.approx(math.cos(angle) if i % 2 else math.sin(angle), abs=1e-12)
+
+
+@pytest.mark.parametrize("order", ["pre", "post"])
+def test_a_block_is_torchs(order):
+    block = Block(FEATURES, HEADS, 16, order, activation=F.relu)
+    params = block.init(KEY, dtype=DOUBLE)
+    module = nn.TransformerEncoderLayer(
+        FEATURES, HEADS, 16, dropout=0.0, batch_first=True, norm_first=order == "pre", dtype=DOUBLE
+    )
+    module.self_attn = module_of(params["attention"])
+    ours = {"linear1": "hidden", "linear2": "output"}
+    for theirs, name in ours.items():
+        getattr(module, theirs).load_state_dict(params[name])
+    future = nn.Transformer.generate_square_subsequent_mask(LENGTH, dtype=DOUBLE)
+    module.train()  # evaluation takes another path through the same layer
+    torch.testing.assert_close(block.apply(params, X), module(X, src_mask=future, is_causal=True).detach())
+
+
+def test_dropout_is_keyed_and_has_the_mean_of_none():
+    block = Block(FEATURES, HEADS, 16, rate=0.3)
+    params = block.init(KEY, dtype=DOUBLE)
+    assert torch.equal(block.apply(params, X, KEY), block.apply(params, X, KEY))
+    assert not torch.equal(block.apply(params, X, KEY), block.apply(params, X, keys.fold_in(KEY, 1)))
+    assert torch.equal(block.apply(params, X), Block(FEATURES, HEADS, 16).apply(params, X, KEY))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda p: attention.apply(p, X, 3), "expected heads that divide the 8 features, got 3"),
+        (lambda p: attention.apply(p, X.long(), 2), "expected x in floating point"),
+        (lambda p: attention.apply(p, X, 8, rotary=True), r"expected x \(..., t, e\) of an even e, got 1"),
+        (lambda p: Block(8, 3, 16), "expected heads that divide the 8 features, got 3"),
+        (lambda p: Block(8, 2, 16, "middle"), 'expected order "pre" or "post"'),
+        (lambda p: Block(8, 2, 16, rate=1.0), r"expected rate in \[0, 1\), got 1.0"),
+    ],
+)
+def test_refusals(params, call, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        call(params)

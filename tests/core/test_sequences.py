@@ -1,0 +1,116 @@
+"""Autoregressive models: sums over all sequences, Jacobians and hand-made tables as oracles."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch.func import grad, vmap
+from torch.nn import functional as F
+from torch.utils import _pytree as pytree
+
+from jensen.core import keys
+from jensen.core.models.autoregressive import recurrent, transformer
+from jensen.core.nn.recurrent import CELLS
+
+KEY = keys.key(0)
+DOUBLE = torch.float64
+SYMBOLS, LENGTH = 3, 4
+MODELS = {
+    "pre": transformer.build(SYMBOLS, 8, 2, 2, LENGTH),
+    "post": transformer.build(SYMBOLS, 8, 2, 2, LENGTH, positions="sinusoidal", order="post", activation=F.relu),
+    "learned": transformer.build(SYMBOLS, 8, 2, 2, LENGTH, positions="learned", norm="rms", tied=False),
+    **{cell: recurrent.build(SYMBOLS, 8, 2, cell) for cell in CELLS},
+}
+EVERY = torch.tensor(list(itertools.product(range(SYMBOLS), repeat=LENGTH)))
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def case(request):
+    """A model with parameters far from those of its start, where logits are nearly equal."""
+    model = MODELS[request.param]
+    return model, pytree.tree_map(lambda t: t + 0.5 * keys.normal(KEY, t.shape, DOUBLE), model.init(KEY, DOUBLE))
+
+
+def test_probabilities_of_all_sequences_sum_to_1(case):
+    model, params = case
+    log_p = model.log_prob(params, EVERY)
+    torch.testing.assert_close(log_p.logsumexp(0), torch.zeros((), dtype=DOUBLE), rtol=0, atol=1e-12)
+    assert log_p.std() > 0.1  # far from equal ones
+
+
+def test_a_symbol_changes_no_logit_up_to_its_own(case):
+    model, params = case
+    logits = model.logits(params, EVERY)
+    for t in range(LENGTH):
+        other = EVERY.clone()
+        other[:, t] = (other[:, t] + 1) % SYMBOLS
+        moved = (model.logits(params, other) - logits).abs().amax((0, 2))
+        assert moved[: t + 1].max() == 0
+        assert (moved[t + 1 :] > 0).all()
+
+
+@pytest.mark.parametrize("parts", [(1, 1, 1), (2, 1), (3,)])
+def test_reading_in_parts_gives_the_logits_of_the_whole(case, parts):
+    model, params = case
+    whole = model.logits(params, EVERY)
+    logits, memory = model.begin(params, len(EVERY))
+    torch.testing.assert_close(logits, whole[:, 0], rtol=0, atol=1e-10)
+    at = 0
+    for part in EVERY[:, :-1].split(parts, 1):
+        logits, memory = model.extend(params, part, memory)
+        at += part.shape[1]
+        torch.testing.assert_close(logits, whole[:, at], rtol=0, atol=1e-10)
+
+
+def test_equal_logits_have_the_perplexity_of_the_alphabet():
+    model = transformer.build(SYMBOLS, 8, 1, 2, LENGTH, tied=False)
+    params = model.init(KEY, DOUBLE)
+    params["output"] = pytree.tree_map(torch.zeros_like, params["output"])
+    torch.testing.assert_close(model.log_probs(params, EVERY), torch.full(EVERY.shape, -math.log(3), dtype=DOUBLE))
+
+
+def test_a_tied_embedding_has_the_gradient_of_both_uses():
+    model = transformer.build(SYMBOLS, 8, 1, 2, LENGTH)
+    untied = transformer.build(SYMBOLS, 8, 1, 2, LENGTH, tied=False)
+    params = model.init(KEY, DOUBLE)
+    apart = {**params, "output": {"weight": params["embedding"], "bias": torch.zeros(SYMBOLS, dtype=DOUBLE)}}
+    tied = grad(lambda p: model.log_prob(p, EVERY).sum())(params)["embedding"]
+    both = grad(lambda p: untied.log_prob(p, EVERY).sum())(apart)
+    torch.testing.assert_close(tied, both["embedding"] + both["output"]["weight"])
+    assert min(both["embedding"].abs().max(), both["output"]["weight"].abs().max()) > 1e-3
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # of torch's attention under vmap
+@pytest.mark.parametrize("name", ["post", "lstm"])
+def test_gradients_of_each_datum(name):
+    """vmap(grad) over data and their keys is a loop over them."""
+    model = {"post": transformer.build(SYMBOLS, 8, 1, 2, LENGTH, order="post", rate=0.2)}.get(
+        name, recurrent.build(SYMBOLS, 8, 1, "lstm", rate=0.2)
+    )
+    params = model.init(KEY, DOUBLE)
+    each = grad(lambda p, x, key: model.log_prob(p, x[None], key)[0])
+    some, per = EVERY[::40], keys.split(KEY, 3)
+    together = vmap(each, (None, 0, 0))(params, some, per)
+    for i in range(3):
+        for all_, one in zip(
+            pytree.tree_leaves(together), pytree.tree_leaves(each(params, some[i], per[i])), strict=True
+        ):
+            torch.testing.assert_close(all_[i], one)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (torch.zeros(2, 0, dtype=torch.long), "expected x .* of a symbol or more, got none"),
+        (torch.tensor([[0, 3]]), "expected x of symbols from 0 to 2, got from 0 to 3"),
+        (torch.tensor([[0, -1]]), "expected x of symbols from 0 to 2, got from -1 to 0"),
+        (torch.zeros(2, 5, dtype=torch.long), "expected x of 4 symbols, the context, or fewer, got 5"),
+        (torch.zeros(2, 3), "expected x, whole numbers, got torch.float32"),
+        (torch.zeros(3, dtype=torch.long), r"expected x \(n, t\), got \(3,\): one sequence is x\[None\]"),
+    ],
+)
+def test_refusals(x, message):
+    model = MODELS["pre"]
+    with pytest.raises((TypeError, ValueError), match=message):
+        model.logits(model.init(KEY), x)

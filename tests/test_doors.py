@@ -29,7 +29,10 @@ from tests.doors import (
 from tests.doors.door import KEY, door
 from tests.doors.faults import faults
 
-TABLES = (coded, foundations, flows, distributions, exponential, objectives, gradients, evidence, latent, supervised, sequences)
+TABLES = (
+    coded, foundations, flows, distributions, exponential, objectives, gradients, evidence, latent, supervised,
+    sequences,
+)  # fmt: skip
 ROWS = {name: row for table in TABLES for name, row in table.ROWS.items()}
 
 

@@ -63,7 +63,8 @@ PACKAGES = (
 )
 MODULES = (
     keys, trees, minibatch, spelling, linear, mlp, conditional, conv, convnet, pooling, windows, batch_norm,
-    layer_norm, rms_norm, group_norm, dropout, residual, initial, classifier, hvae, ladder, vae, sbn, m2, poisson, codebook, kmeans,
+    layer_norm, rms_norm, group_norm, dropout, residual, initial, classifier, hvae, ladder, vae, sbn, m2,
+    poisson, codebook, kmeans,
     paths, usage, autoencoder, two_maps, baselines, catalogue,
     svgd, semi_amortised, iterative, spectral,
 )  # fmt: skip

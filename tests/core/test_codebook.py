@@ -16,11 +16,12 @@ BOOK = Codebook(VECTORS, torch.full((4,), 2.0), 2 * VECTORS)
 
 def test_averages_move_by_the_routing_table():
     moved = update(BOOK, Z, CODES, decay=0.75)
-    counts = [0.75 * 2 + 0.25 * n for n in (2, 3, 1, 0)]
-    sums = [[0.25 * 1.5, 0.25 * 0.5], [0.75 * 8 + 0.25 * 10.5, 0.25 * 0.5], [0.0, 0.75 * 8 + 0.25 * 3.0], [13.5, 13.5]]
-    torch.testing.assert_close(moved.counts, torch.tensor(counts))
+    new = 0.25 * 4 / 6  # of 6 vectors and 4 codes
+    shares = [0.75 * 2 + new * n for n in (2, 3, 1, 0)]
+    sums = [[new * 1.5, new * 0.5], [0.75 * 8 + new * 10.5, new * 0.5], [0.0, 0.75 * 8 + new * 3.0], [13.5, 13.5]]
+    torch.testing.assert_close(moved.shares, torch.tensor(shares))
     torch.testing.assert_close(moved.sums, torch.tensor(sums))
-    torch.testing.assert_close(moved.vectors, moved.sums / moved.counts[:, None])
+    torch.testing.assert_close(moved.vectors, moved.sums / moved.shares[:, None])
     assert torch.equal(moved.vectors[3], VECTORS[3])  # an unused code stays
     with pytest.raises(ValueError, match=r"decay in \[0, 1\), got 1"):
         update(BOOK, Z, CODES, decay=1.0)
@@ -36,16 +37,22 @@ def test_decays_of_a_mean_give_the_mean_of_all_vectors_so_far():
         for code in range(4):
             own = z[: t + 1][codes[: t + 1] == code]
             torch.testing.assert_close(book.vectors[code], own.mean(0))
-            torch.testing.assert_close(book.counts[code].item(), len(own) / (t + 1))
+            torch.testing.assert_close(book.shares[code].item(), len(own) / (t + 1) * 4 / 8)
+
+
+def test_minibatches_of_any_size_weigh_alike():
+    one, twice = update(BOOK, Z, CODES), update(BOOK, torch.cat([Z, Z]), torch.cat([CODES, CODES]))
+    for a, b in zip(one, twice, strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def after(restart):
     """A code at (60, 60) with few vectors restarts among 200 near (-5, -5) and (5, 5), and learns from them once."""
     noise = 0.1 * keys.normal(KEY, (200, 2))
     z = torch.where(torch.arange(200)[:, None] < 100, noise - 5, noise + 5)
-    counts = torch.tensor([100.0, 2.0])
+    shares = torch.tensor([1.0, 0.02])
     vectors = torch.tensor([[-5.0, -5.0], [60.0, 60.0]])
-    book = restart(Codebook(vectors, counts, vectors * counts[:, None]), z, KEY)
+    book = restart(Codebook(vectors, shares, vectors * shares[:, None]), z, KEY)
     return update(book, z, nearest(z, book.vectors)[0]), z
 
 
@@ -56,7 +63,7 @@ def near_data(book, z):
 def test_unused_codes_restart_with_their_averages():
     book, z = after(reset)
     assert near_data(book, z).all()
-    assert (book.counts > 90).all()
+    assert (book.shares > 0.9).all()
 
 
 def test_a_restart_that_leaves_averages_behind_is_drawn_back():
@@ -69,12 +76,11 @@ def test_a_restart_that_leaves_averages_behind_is_drawn_back():
 
 
 def test_restarts_are_seen_in_every_average_and_used_codes_keep_theirs():
-    book = BOOK._replace(counts=torch.tensor([2.0, 2.0, 2.0, 0.01]))
+    book = BOOK._replace(shares=torch.tensor([2.0, 2.0, 2.0, 0.01]))
     moved = reset(book, Z, KEY)
-    share = Z.numel() / 2 / 4
-    assert moved.counts.tolist() == [2.0, 2.0, 2.0, share]
+    assert moved.shares.tolist() == [2.0, 2.0, 2.0, 1.0]
     assert (moved.vectors[3] == Z).all(-1).any()
-    assert torch.equal(moved.sums[3], share * moved.vectors[3])
+    assert torch.equal(moved.sums[3], moved.vectors[3])
     for old, new in zip(book, moved, strict=True):
         assert torch.equal(new[:3], old[:3])
     assert all(torch.equal(old, new) for old, new in zip(book, reset(book, Z, KEY, least=0.0), strict=True))
@@ -83,7 +89,7 @@ def test_restarts_are_seen_in_every_average_and_used_codes_keep_theirs():
 def test_codes_start_at_data_and_more_of_them_than_data_need_be_drawn():
     book = codebooks.init(KEY, Z, 3, "draw")
     assert all((vector == Z.reshape(-1, 2)).all(-1).any() for vector in book.vectors)
-    torch.testing.assert_close(book.counts, torch.full((3,), 2.0))
+    torch.testing.assert_close(book.shares, torch.ones(3))
     assert len(codebooks.init(KEY, Z, 7, "draw").vectors) == 7
     with pytest.raises(ValueError, match="expected size, at most the 6 vectors of z, got 7: pass more data"):
         codebooks.init(KEY, Z, 7)

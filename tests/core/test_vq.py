@@ -42,7 +42,7 @@ def test_the_routing_table_of_gradients():
     nothing = {name: torch.zeros_like(t) for name, t in tensors.items()}
     table = {"z": nothing | {"z": SLOPE}, "commitment": nothing | {"z": 2 * 0.5 * (Z - VECTORS[CODES])}, "kl": nothing}
     found = slopes(
-        Vq(4, commitment=0.5), tensors, lambda t: ({}, Codebook(t["vectors"], t["counts"], t["sums"])), table
+        Vq(4, commitment=0.5), tensors, lambda t: ({}, Codebook(t["vectors"], t["shares"], t["sums"])), table
     )
     torch.testing.assert_close(found, table)
 
@@ -68,12 +68,12 @@ def test_a_step_has_no_gradient_in_the_codebook_that_it_makes():
 
 
 def test_a_step_updates_and_resets_the_codebook():
-    counts = torch.tensor([2.0, 2.0, 2.0, 1e-3])
-    book = Codebook(VECTORS, counts, VECTORS * counts[:, None])
+    shares = torch.tensor([2.0, 2.0, 2.0, 1e-3])
+    book = Codebook(VECTORS, shares, VECTORS * shares[:, None])
     moved = Vq(4, decay=0.75).quantise({}, book, Z, KEY).state
-    torch.testing.assert_close(moved.counts, torch.tensor([2.0, 2.25, 1.75, 1.5]))  # 6 vectors, 4 codes: 1.5 each
+    torch.testing.assert_close(moved.shares, torch.tensor([1.5 + 1 / 3, 2.0, 1.5 + 1 / 6, 1.0]))  # 6 vectors, 4 codes
     assert (moved.vectors[3] == Z).all(-1).any()
-    torch.testing.assert_close(moved.sums[3], 1.5 * moved.vectors[3])
+    torch.testing.assert_close(moved.sums[3], moved.vectors[3])
     kept = Vq(4, decay=0.75, least=0.0).quantise({}, book, Z, KEY).state
     torch.testing.assert_close(kept.vectors[3], VECTORS[3])
 

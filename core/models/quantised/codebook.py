@@ -24,10 +24,13 @@ ITERATIONS = 10  # of k-means
 
 
 class Codebook(NamedTuple):
-    """The vectors of C codes with the exponential moving averages, of counts and of sums, whose ratio they are."""
+    """The vectors of C codes with the exponential moving averages, of shares and of sums, whose ratio they are.
+
+    Both are per vector of a minibatch, times C, so that minibatches of any size compare.
+    """
 
     vectors: Float[Tensor, "C d"]
-    counts: Float[Tensor, " C"]  # vectors of a minibatch nearest to each code
+    shares: Float[Tensor, " C"]  # of the vectors nearest to each code, as a multiple of an equal share
     sums: Float[Tensor, "C d"]  # of those vectors
 
 
@@ -37,8 +40,7 @@ def init(key: Key, z: Float[Tensor, "n *positions d"], size: int, start: Start =
     ValueError for more centres than z has distinct vectors; "draw" repeats some.
     """
     vectors = starting_vectors(key, z, size, start)
-    counts = vectors.new_full((len(vectors),), len(rows(z)) / len(vectors))
-    return Codebook(vectors, counts, vectors * counts[:, None])
+    return Codebook(vectors, torch.ones_like(vectors[:, 0]), vectors)
 
 
 def starting_vectors(
@@ -61,34 +63,34 @@ def starting_vectors(
 def update(
     codebook: Codebook, z: Float[Tensor, "n *positions d"], codes: Int[Tensor, "n *positions"], decay: float = 0.99
 ) -> Codebook:
-    """average <- decay average + (1 - decay) minibatch, of counts and sums; vectors = sums / counts.
+    """average <- decay average + (1 - decay) minibatch, of shares and sums; vectors = sums / shares.
 
-    A code without nearest vectors keeps its place while its count decays. ValueError unless 0 <= decay < 1.
+    A code without nearest vectors keeps its place while its share decays. ValueError unless 0 <= decay < 1.
     """
     check_codebook(codebook)
     decay = check_decay(decay)
     check_codes(codes)
     x, places = rows(z).detach().to(codebook.sums.dtype), codes.reshape(-1)
-    here = torch.zeros_like(codebook.counts).index_add(0, places, torch.ones_like(x[:, 0]))
-    total = torch.zeros_like(codebook.sums).index_add(0, places, x)
-    counts = decay * codebook.counts + (1 - decay) * here
+    weights = x.new_full((len(x),), len(codebook.shares) / max(len(x), 1))
+    here = torch.zeros_like(codebook.shares).index_add(0, places, weights)
+    total = torch.zeros_like(codebook.sums).index_add(0, places, weights[:, None] * x)
+    shares = decay * codebook.shares + (1 - decay) * here
     sums = decay * codebook.sums + (1 - decay) * total
-    seen = (counts > torch.finfo(counts.dtype).tiny)[:, None]
-    vectors = torch.where(seen, sums / torch.where(seen, counts[:, None], 1.0), codebook.vectors)
-    return Codebook(vectors, counts, sums)
+    seen = (shares > torch.finfo(shares.dtype).tiny)[:, None]
+    vectors = torch.where(seen, sums / torch.where(seen, shares[:, None], 1.0), codebook.vectors)
+    return Codebook(vectors, shares, sums)
 
 
 def reset(codebook: Codebook, z: Float[Tensor, "n *positions d"], key: Key, least: float = 0.03) -> Codebook:
-    """Codes whose count is below `least` times an equal share restart at vectors drawn from z, with their averages.
+    """Codes used less than `least` times an equal share restart at vectors drawn from z, with their averages.
 
     Dhariwal et al. (2020): without its averages a code would return to its old place at the next `update`.
     """
     check_codebook(codebook)
     least = check_least(least)
     x, size = rows(z).to(codebook.sums.dtype), len(codebook.vectors)
-    share = codebook.counts.new_full((size,), len(x) / size)
-    unused, fresh = codebook.counts < least * share, _drawn(key, x, size)
-    started = Codebook(fresh, share, fresh * share[:, None])
+    unused, fresh = codebook.shares < least, _drawn(key, x, size)
+    started = Codebook(fresh, torch.ones_like(codebook.shares), fresh)
     return Codebook(*(
         torch.where(unused.reshape(-1, *[1] * (old.ndim - 1)), new, old)
         for new, old in zip(started, codebook, strict=True)

@@ -48,6 +48,8 @@ class OscillationData:
     """In which the fastest swing 2.4 times and the slowest 0.8 times."""
     noise: float = 0.05
     """Standard deviation of an observation; amplitudes are about 1."""
+    pixels: int = 0
+    """Of a line along which the place is drawn as a ball, a film of it; at 0 the place itself is observed."""
     horizon: float = 0.7
     """The share of the duration that is seen of test series; what comes after is extrapolation."""
 
@@ -60,18 +62,22 @@ class OscillationData:
             raise InputError(
                 f"expected a positive --duration and a --noise of at least 0, got {self.duration} and {self.noise}"
             )
+        if self.pixels < 0:
+            raise InputError(f"expected --pixels of at least 0, got {self.pixels}")
         if not 0 < self.horizon < 1:
             raise InputError(f"expected --horizon in (0, 1), a share of the duration, got {self.horizon}")
 
     def load(self, seed: int) -> tuple[Series, Asked]:
         """Training series, every time observed; test series, of which a random share before the horizon is seen."""
-        train_key, test_key, mask_key = keys.key(seed), keys.key(TEST), keys.key(TEST + 1)
-        sizes = {"m": self.times, "duration": self.duration, "noise": self.noise}
-        train = oscillations(keys.fold_in(train_key, 3), self.series, **sizes).series()
-        test = oscillations(test_key, 400, **sizes).series()
+        train_key, test_key, mask_key = keys.fold_in(keys.key(seed), 3), keys.key(TEST), keys.key(TEST + 1)
+        train, test = self._drawn(train_key, self.series), self._drawn(test_key, 400)
         before = test.times < self.horizon * self.duration
         seen = irregular(mask_key, test).mask & before
         return train, Asked(test, seen, {"interpolation": before & ~seen, "extrapolation": ~before})
+
+    def _drawn(self, key: Key, n: int) -> Series:
+        found = oscillations(key, n, self.times, self.duration, self.noise)
+        return film(keys.fold_in(key, 1), found, self.pixels) if self.pixels else found.series()
 
 
 def oscillations(key: Key, n: int, m: int = 40, duration: float = 10.0, noise: float = 0.05) -> Oscillations:
@@ -91,3 +97,14 @@ def state(parameters: Tensor, times: Tensor) -> Tensor:
     amplitude, decay, frequency, phase = parameters[..., None].unbind(-2)
     angle = frequency * times + phase
     return (amplitude * torch.exp(-decay * times))[..., None] * torch.stack([angle.cos(), angle.sin()], -1)
+
+
+def film(key: Key, found: Oscillations, pixels: int) -> Series:
+    """A ball of width 0.4 that oscillates along a line of pixels from -1.5 to 1.5, seen through noise: (n, m, pixels).
+
+    After the moving ball of Pearce (2020): between two frames every pixel may be dark that was bright in between.
+    """
+    places = state(found.parameters, found.times)[..., :1]
+    shown = torch.exp(-0.5 * ((torch.linspace(-1.5, 1.5, pixels) - places) / 0.2).square())
+    values = shown + found.noise * keys.normal(key, (1, *shown.shape))[0]
+    return Series(found.times, values, torch.ones_like(found.times, dtype=torch.bool))

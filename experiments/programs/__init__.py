@@ -2,6 +2,7 @@
 
 from jensen.experiments.programs.classifier import Classifier
 from jensen.experiments.programs.factor import Factor
+from jensen.experiments.programs.gp import Gp
 from jensen.experiments.programs.hvae import Hvae
 from jensen.experiments.programs.longitudinal import Longitudinal
 from jensen.experiments.programs.ode import Ode
@@ -17,6 +18,7 @@ KINDS = {
     "hvae": Hvae,
     "ode": Ode,
     "longitudinal": Longitudinal,
+    "gp": Gp,
     "poisson": Poisson,
     "sbn": Sbn,
     "classifier": Classifier,
@@ -24,4 +26,4 @@ KINDS = {
     "vq": Vq,
 }
 
-__all__ = ["KINDS", "Classifier", "Factor", "Hvae", "Longitudinal", "Ode", "Poisson", "Sbn", "Semi", "Vae", "Vq"]
+__all__ = ["KINDS", "Classifier", "Factor", "Gp", "Hvae", "Longitudinal", "Ode", "Poisson", "Sbn", "Semi", "Vae", "Vq"]

@@ -35,7 +35,7 @@ class Longitudinal(SeriesSettings):
     kl_warmup: float = 0.3
     """Share of the steps in which the KL's weight rises to 1."""
     optimiser: Flat[Optimiser] = Optimiser(lr=5e-3)
-    run: Flat[Run] = Run(epochs=40, clip=5.0, compile=False)
+    run: Flat[Run] = Run(epochs=25, clip=5.0, compile=False)
 
     def check(self) -> None:
         """Raises an InputError for the first setting that cannot work."""

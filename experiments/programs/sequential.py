@@ -71,7 +71,7 @@ class SeriesProgram:
     @torch.no_grad()
     def figures(self, params: Params, state: Tree, data: Asked, key: Key, /) -> dict[str, Figure]:
         inferred = self.model.infer(params["model"], data.given(), key, SAMPLES)
-        return {"series": report.drawn(inferred.p, data, self.time)}
+        return {"series": report.figure(inferred.p, data, self.time)}
 
     @torch.no_grad()
     def report(self, params: Params, state: Tree, data: Asked, key: Key, /) -> list[Finding]:

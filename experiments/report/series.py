@@ -11,6 +11,9 @@ from jensen.experiments.data.irregular import Asked, carried_forward, series_mea
 from jensen.experiments.report.drawing import panels
 from jensen.experiments.run.program import Finding, Row
 
+CHANNELS = 4  # at most, that are drawn as curves
+FILMS = ("test film", "frames seen", "the model's mean")
+
 
 def means(name: str, of: Mapping[str, Tensor], unit: str) -> Finding:
     """Means over series of numbers (n,), with their standard errors."""
@@ -46,10 +49,34 @@ def answers(p: DiagNormal, asked: Asked) -> Finding:
     return Finding("answers", rows, _lines(rows, 4))
 
 
-def drawn(p: DiagNormal, asked: Asked, time: str, count: int = 6) -> Figure:
+def figure(p: DiagNormal, asked: Asked, time: str) -> Figure:
+    """Curves of few channels, films of many."""
+    return films(p, asked, time) if p.loc.shape[-1] > CHANNELS else curves(p, asked, time)
+
+
+def films(p: DiagNormal, asked: Asked, time: str, count: int = 4) -> Figure:
+    """Frames side by side: all of them, those that were seen, and p's mean."""
+    canvas, axes = panels(count, 3, 9.0, 1.3 * count + 0.6)
+    for i, row in enumerate(axes):
+        order = asked.series.times[i].argsort()
+        x, mean = (t[i][order].cpu() for t in (asked.series.values, p.loc.mean(0)))
+        seen = asked.seen[i][order].cpu()[:, None]
+        for axis, frames, name in zip(row, (x, torch.where(seen, x, torch.nan), mean), FILMS, strict=True):
+            axis.imshow(frames.T, cmap="gray_r", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+            axis.set_xticks([])
+            axis.set_yticks([])
+            if i == 0:
+                axis.set_title(name, fontsize=9)
+        row[0].set_ylabel("pixels", fontsize=8)
+    for axis in axes[-1]:
+        axis.set_xlabel(f"frames in the order of {time}", fontsize=8)
+    return canvas
+
+
+def curves(p: DiagNormal, asked: Asked, time: str, count: int = 6) -> Figure:
     """Series with what was seen of them and what was not, and p's mean with two standard deviations around it."""
     mean, spread = p.loc.mean(0), (p.loc.var(0, correction=0) + (2 * p.log_scale).exp().mean(0)).sqrt()
-    figure, axes = panels(2, (count + 1) // 2, 2.6 * ((count + 1) // 2), 4.4)
+    canvas, axes = panels(2, (count + 1) // 2, 2.6 * ((count + 1) // 2), 4.4)
     for i, axis in enumerate(axes.flat[:count]):
         order = asked.series.times[i].argsort()
         known, seen = asked.series.mask[i][order].cpu(), asked.seen[i][order].cpu()
@@ -62,8 +89,8 @@ def drawn(p: DiagNormal, asked: Asked, time: str, count: int = 6) -> Figure:
             axis.plot(t[known & ~seen], x[known & ~seen], "o", color=f"C{channel}", markersize=3.5, fillstyle="none")
         axis.set_xlabel(time, fontsize=8)
         axis.tick_params(labelsize=7)
-    figure.suptitle("Test series: seen (full), not seen (hollow), and the model's mean ± 2 sd", fontsize=10)
-    return figure
+    canvas.suptitle("Test series: seen (full), not seen (hollow), and the model's mean ± 2 sd", fontsize=10)
+    return canvas
 
 
 def _lines(rows: list[Row], digits: int) -> str:

@@ -1,4 +1,4 @@
-"""The longitudinal VAE: a linear one beside Kalman's filter and smoother, its divergence by visit, and missing visits."""
+"""The longitudinal VAE: a linear one beside Kalman's filter and smoother, its divergence by visit, visits missed."""
 
 import numpy as np
 import pytest

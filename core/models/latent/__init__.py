@@ -1,6 +1,7 @@
 """Latent-variable models as values that meet `contracts.LatentModel`: p(x, z), and q(z | x) beside it."""
 
 from jensen.core.models.latent import (
+    gp,
     hvae,
     ladder,
     likelihoods,
@@ -16,6 +17,7 @@ from jensen.core.models.latent import (
 )
 
 __all__ = [
+    "gp",
     "hvae",
     "ladder",
     "likelihoods",

@@ -16,6 +16,7 @@ flows, "likelihood": {"log_scale"}}.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -111,8 +112,8 @@ class Longitudinal:
         noise = keys.normal(key, (check_count("s", s), n, visits, self.latent), x.values.dtype)
         z, kl = noise[..., :0, 0], []
         for of_q, of_p, eps in zip(q.layers, p.layers, noise.unbind(-2), strict=True):
-            step, prior = _moved(of_q, z), _moved(of_p, z)
-            kl.append(step.base.kl(prior.base).reshape(-1, n).mean(0))
+            (step, base), (_, prior) = _at(of_q, z), _at(of_p, z)
+            kl.append(base.kl(prior).reshape(-1, n).mean(0))
             z = torch.cat([z, step.sample(eps)], -1)
         return Inferred(self.likelihood(params, z, x.times), torch.stack(kl, -1))
 
@@ -167,10 +168,11 @@ def _elapsed(times: Tensor) -> list[Tensor]:
     return list(times.diff(dim=-1)[..., None].unbind(-2))
 
 
-def _moved(part: Part, z: Tensor) -> Pushforward:
-    """The distribution of a visit given those before it, as a flow of a normal."""
+def _at(part: Part, z: Tensor) -> tuple[Pushforward, DiagNormal]:
+    """The distribution of a visit given those before it, as a flow of a normal, and that normal."""
     step = at(part, z)
-    return step if isinstance(step, Pushforward) else Pushforward(step, ())
+    pushed = step if isinstance(step, Pushforward) else Pushforward(step, ())
+    return pushed, cast(DiagNormal, pushed.base)
 
 
 def _check(params: Params) -> None:

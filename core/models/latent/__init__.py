@@ -1,6 +1,7 @@
 """Latent-variable models as values that meet `contracts.LatentModel`: p(x, z), and q(z | x) beside it."""
 
 from jensen.core.models.latent import (
+    bottleneck,
     gp,
     hvae,
     ladder,
@@ -17,6 +18,7 @@ from jensen.core.models.latent import (
 )
 
 __all__ = [
+    "bottleneck",
     "gp",
     "hvae",
     "ladder",

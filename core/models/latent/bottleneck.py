@@ -1,0 +1,119 @@
+"""The variational information bottleneck (Alemi et al., 2017): a code z of x that keeps of x what the label y needs.
+
+q(z | x) is a diagonal normal, p(y | z) a classifier of codes, and r(z) = N(0, I). What is maximised,
+E_q log p(y | z) - beta KL(q(z | x) || r(z)), is but for H(Y) the difference of two bounds, in nats:
+
+    I(Z; Y) >= H(Y) + E log p(y | z)    I(X; Z) <= E KL(q(z | x) || r(z))
+
+They are off by E KL(q(y | z) || p(y | z)) and KL(q(z) || r(z)), with q(y | z) and q(z) those of q and the data.
+Parameters are {"encoder": an mlp's, "classifier": the classifier's}.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from einops import rearrange, repeat
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from jensen.core import bounds, keys
+from jensen.core.checks import check_count, check_floating, check_key, check_sizes, described
+from jensen.core.contracts import Key
+from jensen.core.distributions import DiagNormal
+from jensen.core.models.classifier import Classifier
+from jensen.core.models.labels import check_labels
+from jensen.core.models.latent.data import check_data
+from jensen.core.models.latent.vae import Activation, initialiser
+from jensen.core.nn import mlp
+from jensen.core.trees import Params, check_keys
+
+
+class Terms(NamedTuple):
+    """What a datum's code says of its label, and what it costs, in nats: (n,) each."""
+
+    log_prob: Float[Tensor, " n"]  # E_q log p(y | z)
+    kl: Float[Tensor, " n"]  # KL(q(z | x) || r(z))
+
+
+@dataclass(frozen=True)
+class Bottleneck:
+    """An encoder of data and a classifier of codes; every method is a pure function of its parameters."""
+
+    data: int
+    hidden: tuple[int, ...]  # of the encoder
+    classifier: Classifier
+    activation: Activation
+
+    @property
+    def latent(self) -> int:
+        """The width d of codes."""
+        return self.classifier.data
+
+    def init(self, key: Key, dtype: torch.dtype = torch.float32, /) -> Params:
+        """Both networks' parameters."""
+        check_key(key)
+        up, down = keys.split(key)
+        weight = initialiser(self.activation)
+        return {
+            "encoder": mlp.init(up, (self.data, *self.hidden, 2 * self.latent), weight, dtype),
+            "classifier": self.classifier.init(down, dtype),
+        }
+
+    def posterior(self, params: Params, x: Float[Tensor, "n D"], /) -> DiagNormal:
+        """q(z | x): fields (n, d)."""
+        check_data(x, self.data)
+        return DiagNormal(*mlp.apply(_part(params, "encoder"), x, self.activation).chunk(2, -1))
+
+    def prior(self, params: Params, n: int, /) -> DiagNormal:
+        """r(z) = N(0, I) with fields (n, d), in the parameters' dtype."""
+        bias = mlp.last(_part(params, "encoder"))["bias"]
+        zeros = bias.new_zeros(()).expand(check_count("n", n, 0), self.latent)
+        return DiagNormal(zeros, zeros)
+
+    def log_likelihood(
+        self, params: Params, z: Float[Tensor, "s n d"], labels: Int[Tensor, " n"], /
+    ) -> Float[Tensor, "s n"]:
+        """log p(y | z) in nats per datum. ValueError for labels out of range, while torch runs eagerly."""
+        check_floating("z", z, f"s n {self.latent}", "samples lead, then data, then latent dimensions")
+        check_labels(labels, z.shape[1], self.classifier.classes)
+        each = rearrange(z, "s n d -> (s n) d"), repeat(labels, "n -> (s n)", s=len(z))
+        return self.classifier.log_prob(_part(params, "classifier"), *each).reshape(z.shape[:2])
+
+    def terms(
+        self, params: Params, x: Float[Tensor, "n D"], labels: Int[Tensor, " n"], noise: Float[Tensor, "s n d"], /
+    ) -> Terms:
+        """The two terms, the first as a mean over samples; their difference under a weight beta is maximised."""
+        q = self.posterior(params, x)
+        log_prob = self.log_likelihood(params, q.sample(noise), labels).mean(0)
+        return Terms(log_prob, q.kl(self.prior(params, len(x))))
+
+    def log_prob(
+        self, params: Params, x: Float[Tensor, "n D"], labels: Int[Tensor, " n"], noise: Float[Tensor, "s n d"], /
+    ) -> Float[Tensor, " n"]:
+        """log mean_s p(y | z_s): how a label is predicted, in nats per datum."""
+        log_p = self.log_likelihood(params, self.posterior(params, x).sample(noise), labels)
+        return bounds.iwae(log_p)
+
+
+def build(data: int, hidden: Sequence[int], classifier: Classifier, activation: Activation = torch.tanh) -> Bottleneck:
+    """data -> *hidden -> codes as wide as the classifier takes, such as classifier.mlp(2, (), classes)."""
+    initialiser(activation)
+    if not isinstance(classifier, Classifier):
+        raise TypeError(
+            f"expected classifier, such as classifier.mlp(2, (), 10), got {described(classifier)}: build one of codes"
+        )
+    return Bottleneck(check_count("data", data), check_sizes("hidden", hidden), classifier, activation)
+
+
+def label_entropy(labels: Int[Tensor, " n"], classes: int) -> Float[Tensor, ""]:
+    """H(Y) of the labels' frequencies, in nats. ValueError for labels out of range, while torch runs eagerly."""
+    check_labels(labels, len(labels), check_count("classes", classes, 2))
+    counts = (labels[:, None] == torch.arange(classes, device=labels.device)).double().mean(0)
+    return -torch.special.xlogy(counts, counts).sum().float()
+
+
+def _part(params: Params, name: str) -> Params:
+    check_keys(params, ("encoder", "classifier"))
+    return params[name]

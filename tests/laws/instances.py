@@ -60,10 +60,11 @@ from jensen.core.flows import (
     Sylvester,
 )
 from jensen.core.models import classifier, quantised
-from jensen.core.models.latent import hvae, ladder, likelihoods, poisson, sbn, vae
+from jensen.core.models.latent import hvae, ladder, likelihoods, longitudinal, ode, poisson, sbn, vae
 from jensen.core.models.latent.posteriors import POSTERIORS
 from jensen.core.models.latent.priors import MixtureOfPosteriors
 from jensen.core.models.latent.semi import Stacked, m2
+from jensen.core.models.latent.series import AtTimes
 from jensen.core.models.quantised import CodedModel, Quantiser
 from jensen.core.trees import Params
 from jensen.estimators import gradients
@@ -269,6 +270,8 @@ MODELS: dict[str, LatentModel] = {
     "sbn": sbn.build(6, 3),
     "sbn of two layers": sbn.build(6, 3, 2),
     "poisson": poisson.build(6, 3),
+    "ode": AtTimes(ode.build(2, 2, 2.0, 1, (4,), (), (4,), 2), (0.3, 0.9, 2.0)),
+    "longitudinal": AtTimes(longitudinal.build(3, 2, 1, (4,), (), (4,)), (0.3, 0.9)),
     "m2": m2.build(classifier.mlp(6, (4,), 3), (4,), 2),
     "m1-m2": Stacked(
         vae.mlp(6, (4,), 2), m2.build(classifier.mlp(2, (4,), 3), (4,), 1, likelihood=likelihoods.GAUSSIAN)

@@ -4,15 +4,17 @@ A model gives p(x | z) at every time of a series, observed or not: what is not o
 at other times, add them with a mask of False.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from jensen.core.checks import check_dtype, check_floating, check_tensor, described
+from jensen.core import trees
+from jensen.core.checks import check_distribution, check_dtype, check_floating, check_tensor, described
 from jensen.core.concrete import is_concrete
-from jensen.core.contracts import Key
+from jensen.core.contracts import Distribution, Key
 from jensen.core.distributions import DiagNormal
 from jensen.core.trees import Params
 
@@ -53,8 +55,60 @@ class SeriesModel(Protocol):
     def infer(self, params: Params, x: Series, key: Key, s: int, /) -> Inferred: ...
 
 
+class ChainedModel(SeriesModel, Protocol):
+    """A model of series whose latents z (s, n, d) have densities: p(z) p(x | z) at given times, and q(z | x)."""
+
+    def posterior(self, params: Params, x: Series, /) -> Distribution: ...
+    def prior(self, params: Params, times: Tensor, /) -> Distribution: ...
+    def likelihood(self, params: Params, z: Tensor, times: Tensor, /) -> DiagNormal: ...
+    def log_joint(self, params: Params, x: Series, z: Tensor, /) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class AtTimes:
+    """The same at times that all data share, every one observed: a `LatentModel` of their values side by side.
+
+    With it, what takes latent-variable models takes those of series: x is (n, times * channels).
+    """
+
+    model: ChainedModel
+    times: tuple[float, ...]
+
+    def init(self, key: Key, x: Float[Tensor, "n D"], /) -> Params:
+        return self.model.init(key, self.series(x))
+
+    def posterior(self, params: Params, x: Float[Tensor, "n D"], /) -> Distribution:
+        return self.model.posterior(params, self.series(x))
+
+    def prior(self, params: Params, n: int, /) -> Distribution:
+        return self.model.prior(params, self._times(trees.leaves(params)[0], n))
+
+    def likelihood(self, params: Params, z: Float[Tensor, "s n d"], /) -> DiagNormal:
+        p = self.model.likelihood(params, z, self._times(z, z.shape[-2]))
+        return DiagNormal(p.loc.flatten(-2), p.log_scale.flatten(-2))
+
+    def log_prior(self, params: Params, z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n"]:
+        return self.prior(params, z.shape[-2]).log_prob(z)
+
+    def log_joint(self, params: Params, x: Float[Tensor, "n D"], z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n"]:
+        return self.model.log_joint(params, self.series(x), z)
+
+    def series(self, x: Float[Tensor, "n D"], /) -> Series:
+        """The data as series. ValueError for another number of values."""
+        size = len(self.times) * self.model.channels
+        check_floating("x", x, f"n {size}", f"{len(self.times)} times of {self.model.channels} channels side by side")
+        values = x.unflatten(-1, (len(self.times), self.model.channels))
+        times = self._times(x, len(x))
+        return Series(times, values, torch.ones_like(times, dtype=torch.bool))
+
+    def _times(self, like: Tensor, n: int) -> Tensor:
+        return like.new_tensor(self.times).expand(n, -1)
+
+
 def observed_log_prob(p: DiagNormal, x: Series) -> Float[Tensor, "s n"]:
     """log p(x | z) of what is observed, the sum over its times, in nats per series: p's fields (s, n, m, c)."""
+    check_distribution("p", p)
+    check_series(x)
     return torch.where(x.mask, p.log_prob(x.filled()), 0.0).sum(-1)
 
 
@@ -63,6 +117,7 @@ def moments(x: Series) -> tuple[Float[Tensor, " c"], Float[Tensor, ""]]:
 
     ValueError unless two series or more are given, of which something is observed.
     """
+    check_series(x)
     if len(x.values) < 2 or (is_concrete(x.mask) and not x.mask.any()):
         raise ValueError(f"expected x, training series with observations, got {len(x.values)}: pass two or more")
     mean = x.filled().sum((0, 1)) / x.mask.sum()

@@ -1,9 +1,11 @@
 """What the loop trains: one file per kind of model, and one row here, by which `experiments.train` knows it."""
 
+from jensen.experiments.programs.bottleneck import Bottleneck
 from jensen.experiments.programs.classifier import Classifier
 from jensen.experiments.programs.factor import Factor
 from jensen.experiments.programs.gp import Gp
 from jensen.experiments.programs.hvae import Hvae
+from jensen.experiments.programs.lm import Lm
 from jensen.experiments.programs.longitudinal import Longitudinal
 from jensen.experiments.programs.ode import Ode
 from jensen.experiments.programs.poisson import Poisson
@@ -23,7 +25,24 @@ KINDS = {
     "sbn": Sbn,
     "classifier": Classifier,
     "semi": Semi,
+    "bottleneck": Bottleneck,
     "vq": Vq,
+    "lm": Lm,
 }
 
-__all__ = ["KINDS", "Classifier", "Factor", "Gp", "Hvae", "Longitudinal", "Ode", "Poisson", "Sbn", "Semi", "Vae", "Vq"]
+__all__ = [
+    "KINDS",
+    "Bottleneck",
+    "Classifier",
+    "Factor",
+    "Gp",
+    "Hvae",
+    "Lm",
+    "Longitudinal",
+    "Ode",
+    "Poisson",
+    "Sbn",
+    "Semi",
+    "Vae",
+    "Vq",
+]

@@ -1,0 +1,77 @@
+"""What a model of text is worth on a text it has not seen: every symbol scored once, beside tables of counts."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from jensen.core.models.autoregressive.sequences import Autoregressive
+from jensen.core.trees import Params
+from jensen.experiments.run.program import Finding, Row
+
+ROWS = 64  # windows at once
+
+
+@torch.no_grad()
+def scored(model: Autoregressive, params: Params, x: Tensor, context: int, stride: int) -> Tensor:
+    """log p of every symbol of x (t,), in nats: (t,).
+
+    Windows of `context` symbols begin every `stride` of them, and each symbol is scored in the first window that has
+    it. At stride = context windows are read alone, and a symbol has 0 to context - 1 symbols before it; below, all but
+    the first context symbols have context - stride or more.
+    """
+    starts = [*range(0, max(1, len(x) - context + stride), stride)]
+    whole = [start for start in starts if start + context <= len(x)]
+    rest = [start for start in starts if start + context > len(x)]
+    parts = []
+    for first in range(0, len(whole), ROWS):
+        some = whole[first : first + ROWS]
+        rows = torch.tensor(some, device=x.device)[:, None] + torch.arange(context, device=x.device)
+        found = model.log_probs(params, x[rows])
+        parts += [row if start == 0 else row[context - stride :] for start, row in zip(some, found, strict=True)]
+    for start in rest:
+        known = 0 if start == 0 else context - stride
+        if start + known < len(x):
+            parts.append(model.log_probs(params, x[start:][None])[0, known:])
+    return torch.cat(parts)
+
+
+def likelihoods(model: Autoregressive, params: Params, train: Tensor, x: Tensor, context: int) -> Finding:
+    """Bits per symbol of the whole of x, windows alone and overlapping, beside counts of symbols and of pairs."""
+    found = {
+        f"windows of {context} alone": scored(model, params, x, context, context),
+        f"at least {context - context // 2} before each": scored(model, params, x, context, context // 2),
+        "symbols by their frequency": frequencies(train, x, model.symbols),
+        "symbols given the one before": pairs(train, x, model.symbols),
+    }
+    rows: list[Row] = []
+    nats = {name: -log_p.double().mean().item() for name, log_p in found.items()}
+    lines = [f"{f'test, all {len(x):,} symbols':<40}{'bits/symbol':>12}{'perplexity':>12}"]
+    for name, each in nats.items():
+        rows.append({"name": name, "nats": each, "bits": each / math.log(2), "perplexity": math.exp(each)})
+        lines.append(f"{name:<40}{each / math.log(2):>12.3f}{math.exp(each):>12.2f}")
+    alone, _, by_frequency, _ = nats.values()
+    if not alone < by_frequency:
+        lines.append("no better than the symbols' frequencies: train longer, or look at figures/training.png")
+    return Finding("test", rows, "\n".join(lines) + "\n")
+
+
+def frequencies(train: Tensor, x: Tensor, symbols: int) -> Tensor:
+    """log p of each symbol of x by the counts of train, each increased by 1."""
+    counts = torch.bincount(train, minlength=symbols).double() + 1
+    return (counts / counts.sum()).log()[x]
+
+
+def pairs(train: Tensor, x: Tensor, symbols: int) -> Tensor:
+    """The same given the symbol before, by a mixture of pairs' counts with the symbols' own; the first by its own."""
+    alone = torch.bincount(train, minlength=symbols).double() + 1
+    alone = alone / alone.sum()
+    counts = torch.bincount(train[:-1] * symbols + train[1:], minlength=symbols**2).double().view(symbols, symbols)
+    table = (counts + alone) / (counts.sum(1, keepdim=True) + 1)  # one symbol's worth of the prior
+    return torch.cat([alone[x[:1]], table[x[:-1], x[1:]]]).log()
+
+
+def sample(text: Callable[[], str], title: str) -> Finding:
+    """A drawn text."""
+    return Finding("sample", [], f"{title}\n{text()}\n")

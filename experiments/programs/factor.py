@@ -14,8 +14,10 @@ from jensen.experiments.run.errors import InputError
 class Factor(Vae):
     """Train a FactorVAE on images, a VAE that is charged for the total correlation of its latents (Kim and Mnih)."""
 
+    beta: float = 1.0
+    """The weight of the KL and of the total correlation."""
     gamma: float = 6.0
-    """What a nat of total correlation costs, beside its part in the KL."""
+    """How often the total correlation is charged, beside its part in the KL."""
     discriminator: tuple[int, ...] = (256, 256)
     """Widths of the hidden layers of the network that estimates the total correlation."""
     discriminator_lr: float = 1e-3
@@ -24,8 +26,9 @@ class Factor(Vae):
     def check(self) -> None:
         """Raises an InputError for the first setting that cannot work."""
         super().check()
-        if not 0 <= self.gamma < math.inf:
-            raise InputError(f"expected a non-negative --gamma, got {self.gamma}")
+        for name in ("beta", "gamma"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"expected a non-negative --{name}, got {getattr(self, name)}")
         if not 0 < self.discriminator_lr < math.inf:
             raise InputError(f"expected a positive --discriminator-lr, got {self.discriminator_lr}")
         self.check_positive(*(("--discriminator", size) for size in self.discriminator))
@@ -38,13 +41,18 @@ class Factor(Vae):
                 )
 
     def words(self) -> str:
-        return f"{super().words()}, gamma {self.gamma:g}"
+        weight = "" if self.beta == Factor.beta else f", KL weight {self.beta:g}"
+        return f"{super().words()}{weight}, gamma {self.gamma:g}"
 
     def prepare(self) -> Prepared:
         """Loads the data and builds the program. InputError for what does not go together."""
         prepared = super().prepare()
         discriminator = self.optimiser.at(self.discriminator_lr)
         program = FactorProgram(
-            **vars(prepared.program), gamma=self.gamma, widths=self.discriminator, discriminator=discriminator
+            **vars(prepared.program),
+            beta=self.beta,
+            gamma=self.gamma,
+            widths=self.discriminator,
+            discriminator=discriminator,
         )
         return prepared._replace(program=program)

@@ -22,7 +22,8 @@ from jensen.experiments.run.program import Batch, Out, Weights
 class FactorProgram(LatentProgram):
     """One turn over the model and the discriminator: both learn from the same samples, each by a loss of its own."""
 
-    gamma: float  # nats of the objective per nat of total correlation
+    beta: float  # nats of the objective per nat of KL, and per gamma nats of total correlation
+    gamma: float
     widths: tuple[int, ...]  # of the discriminator's hidden layers
     discriminator: Optimiser
 
@@ -53,7 +54,7 @@ class FactorProgram(LatentProgram):
         reconstruction = self.model.likelihood(model, z).log_prob(x).mean(0)
         kl = objectives.kl(q, self.model.prior(model, len(x)), z)
         tc = logits(trees.stop(network), z).mean(0)
-        terms = objectives.factor(reconstruction, kl, tc, self.gamma, weights.get("kl", 1.0))
+        terms = objectives.factor(reconstruction, kl, tc, self.gamma, self.beta * weights.get("kl", 1.0))
         z = z.detach()
         told = objectives.discrimination(logits(network, z), logits(network, objectives.permuted(order_key, z)))
         named = {"objective": terms.objective, "reconstruction": terms.reconstruction, "kl": terms.kl}

@@ -8,6 +8,7 @@ import pytest
 from jensen.experiments.claims import (
     bounds,
     discrete_estimators,
+    disentanglement,
     family_ladder,
     gradient_flow,
     gradient_variance,
@@ -30,6 +31,7 @@ SCRIPTS = [
     (family_ladder, "options"),
     (sparse_coding, "trained"),
     (gradient_flow, "measure"),
+    (disentanglement, "contenders"),
 ]
 
 

@@ -21,7 +21,7 @@ from tests.experiments.programs.test_latent import data, program
 
 KEY = keys.key(6)
 PLAIN = program(Estimation(k=2), vae.mlp(4, (3,), 2))
-FACTOR = FactorProgram(**vars(PLAIN), gamma=6.0, widths=(5,), discriminator=Optimiser(lr=1e-2))
+FACTOR = FactorProgram(**vars(PLAIN), beta=2.0, gamma=6.0, widths=(5,), discriminator=Optimiser(lr=1e-2))
 ROUTES = {  # which networks a term reaches
     "reconstruction": {"model.encoder", "model.decoder"},
     "kl": {"model.encoder"},
@@ -76,7 +76,7 @@ def test_its_terms_are_the_vaes_with_the_total_correlation_of_its_discriminator(
     z = q.sample(q.noise(noise, 2))
     tc = factorisation.logits(params["discriminator"], z).mean(0)
     torch.testing.assert_close(found["total_correlation"], tc)
-    torch.testing.assert_close(found["objective"], found["reconstruction"] - found["kl"] - 6 * tc)
+    torch.testing.assert_close(found["objective"], found["reconstruction"] - 2 * (found["kl"] + 6 * tc))
     of_product = factorisation.logits(params["discriminator"], objectives.permuted(order, z))
     told = objectives.discrimination(factorisation.logits(params["discriminator"], z), of_product)
     torch.testing.assert_close(found["discrimination"], told)
@@ -107,13 +107,14 @@ def test_a_run_that_goes_on_has_the_bits_of_one_that_was_not_stopped(tmp_path, m
             run(*small, "--out", tmp_path / "run")
     assert "bernoulli likelihood, gamma 6" in run("--resume", tmp_path / "run")
     same_files(tmp_path / "whole", tmp_path / "run")
-    assert sorted(read_finished(tmp_path / "run").params) == ["decoder", "encoder", "likelihood", "posterior"]
+    assert sorted(read_finished(tmp_path / "run").params) == ["decoder", "encoder", "likelihood", "posterior", "prior"]
 
 
 @pytest.mark.parametrize(
     ("args", "message"),
     [
         (("--gamma", -1), "expected a non-negative --gamma, got -1.0"),
+        (("--beta", "inf"), "expected a non-negative --beta, got inf"),
         (("--discriminator", 0), "expected --discriminator of at least 1, got 0"),
         (("--discriminator-lr", 0), "expected a positive --discriminator-lr, got 0.0"),
         (("--objective", "beta(4)"), "--objective beta(4): a factor maximises the ELBO less --gamma times"),

@@ -1,5 +1,6 @@
 """Runs that a claim compares: each in a folder of its own, trained once, gone on with where it was left."""
 
+import math
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -13,7 +14,7 @@ class Trained(NamedTuple):
     """What a run came to on test data, in nats per datum."""
 
     elbo: float
-    nll: float
+    nll: float  # NaN of a model whose report has none, such as one of codes
     error: float  # Monte Carlo, of the NLL
     training_s: float
 
@@ -48,7 +49,8 @@ def outcome(folder: Path) -> Trained | None:
     """What the run in the folder came to; None for one that has not left everything."""
     try:
         test, timing = judged(folder), cast(Any, files.read_json(folder / TIMING, "train again"))
-        return Trained(test["elbo"], test["nll"], test["error"], timing["training_s"])
+        nll, error = (test.get(name, math.nan) for name in ("nll", "error"))
+        return Trained(test["elbo"], nll, error, timing["training_s"])
     except (InputError, TypeError, KeyError, ValueError):
         return None
 

@@ -89,4 +89,4 @@ class QuantisationProgram:
 
     def report(self, params: Params, state: Tree, data: Images, key: Key, /) -> list[Finding]:
         found = evaluate_codes(self.model, params["model"], state["model"], data.train, data.test)
-        return [Finding("what", [], self.title), found.finding()]
+        return [Finding("what", [], self.title), found.finding(), found.finding_of_use()]

@@ -1,5 +1,6 @@
 """What a model of codes is worth on test data: errors of reconstruction beside floors, bits, and how codes are used."""
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -47,6 +48,11 @@ class CodesEvaluation(NamedTuple):
     use: tuple[Used, ...]
 
     @property
+    def elbo(self) -> float:
+        """log p(x | codes) less the nats of uniform codes, a bound on log p(x) before there is a prior."""
+        return -self.distortion - self.bits * math.log(2)
+
+    @property
     def beats_floors(self) -> bool:
         """By two standard errors."""
         by_error = self.squared_error + 2 * self.squared_error_error < self.floor
@@ -69,8 +75,15 @@ class CodesEvaluation(NamedTuple):
         if not self.beats_floors:
             lines.append("no better than without codes: train longer, or look at figures/training.png for the cause")
         row = {name: value for name, value in self._asdict().items() if name != "use"}
-        rows = [{"of": "data", **row}, *({"of": "codes", **each._asdict()} for each in self.use)]
-        return Finding("test", rows, "\n".join(lines) + "\n")
+        means = {
+            "used": sum(each.used for each in self.use) / len(self.use),
+            "evenness": sum(each.perplexity / each.size for each in self.use) / len(self.use),
+        }
+        return Finding("test", [{**row, **means, "elbo": self.elbo}], "\n".join(lines) + "\n")
+
+    def finding_of_use(self, figure: Figure | None = None) -> Finding:
+        """A row for each level of each map, of which the table has said the same."""
+        return Finding("codes", [each._asdict() for each in self.use], "", figure)
 
 
 @torch.no_grad()

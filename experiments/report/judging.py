@@ -40,12 +40,13 @@ def judge(run: Finished | FinishedCodes, budget: Budget, key: Key) -> Point:
 def judge_codes(run: FinishedCodes) -> Point:
     """The same of a model of codes, on all test data; its rate is that of uniform codes."""
     found = evaluate_codes(run.model, run.params, run.state, run.images.train, run.images.test)
-    test = found.finding()._replace(figure=use_of_codes(run.model, run.params, run.state, run.images))
+    test = found.finding()
+    of_use = found.finding_of_use(use_of_codes(run.model, run.params, run.state, run.images))
     pictures = Finding("reconstructions", [], "", reconstructions(run.model, run.params, run.state, run.images))
     images = run.settings.images
     text = f"vq on {images.data}: {len(run.images.test)} test images, {run.settings.quantiser}\n{test.summary}"
     target = run.folder / EVALUATION
-    write(target, [test, pictures], text, {**test.rows[0]})
+    write(target, [test, of_use, pictures], text, {**test.rows[0]})
     echo(f"{text}\nreport, rows and figures in {target}\n")
     return Point(None, run.settings.quantiser, found.bits * math.log(2), found.distortion, str(run.folder))
 

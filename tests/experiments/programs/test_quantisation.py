@@ -63,11 +63,11 @@ def test_the_report_has_the_means_of_its_data():
     model = autoencoder.mlp(64, (4,), 2, 3, Vq(8))
     program = QuantisationProgram(model, Epochs(100, 10), title="of a title\n")
     params, state = program.init(KEY, DIGITS.train)
-    what, found = program.report(params, state, DIGITS, KEY)
+    what, found, of_use = program.report(params, state, DIGITS, KEY)
     codes = model.codes(params["model"], state["model"], DIGITS.test)
     decoded = model.decode_codes(params["model"], state["model"], codes)
     squared = (decoded - DIGITS.test).double().square().mean(1).numpy()
-    of_data, of_codes = found.rows
+    (of_data,), (of_codes,) = found.rows, of_use.rows
     assert of_data["squared_error"] == pytest.approx(squared.mean(), rel=1e-6)
     assert of_data["squared_error_error"] == pytest.approx(squared.std(ddof=1) / 360**0.5, rel=1e-6)
     assert of_data["distortion"] == pytest.approx(64 * squared.mean() + 32 * np.log(np.pi), rel=1e-6)
@@ -78,6 +78,8 @@ def test_the_report_has_the_means_of_its_data():
     assert (of_codes["vectors"], of_codes["size"]) == (720, 8)
     assert of_codes["used"] == usage.used(codes, 8)
     assert of_codes["perplexity"] == usage.perplexity(codes, 8)
+    assert (of_data["used"], of_data["evenness"]) == (of_codes["used"], of_codes["perplexity"] / 8)
+    assert of_data["elbo"] == pytest.approx(-of_data["distortion"] - 6 * np.log(2))
     assert what.summary == "of a title\n"
     assert "no better than without codes" in found.summary  # an untrained one
 
@@ -111,15 +113,15 @@ def test_a_run_resumes_to_the_same_files_and_is_evaluated(tmp_path, capsys, monk
     evaluate.main([str(tmp_path / "whole")])
     said = capsys.readouterr().out
     assert said.startswith("vq on digits: 360 test images, vq(8,least=0.9)\ntest")
-    report = json.loads((tmp_path / "whole" / "report.json").read_text())["findings"]["test"]
+    report = json.loads((tmp_path / "whole" / "report.json").read_text())["findings"]
     evaluation = tmp_path / "whole" / "evaluation"
-    assert json.loads((evaluation / "report.json").read_text()) == report[0]
+    assert json.loads((evaluation / "report.json").read_text()) == report["test"][0]
     assert {path.name for path in evaluation.iterdir()} == {
-        "report.txt", "report.json", "rows.jsonl", "test.png", "reconstructions.png", "manifest.json",
+        "report.txt", "report.json", "rows.jsonl", "codes.png", "reconstructions.png", "manifest.json",
     }  # fmt: skip
     done = read_codes(tmp_path / "whole")
     codes = done.model.codes(done.params, done.state, done.images.test)
-    assert usage.perplexity(codes, 8).item() == pytest.approx(report[1]["perplexity"])
+    assert usage.perplexity(codes, 8).item() == pytest.approx(report["codes"][0]["perplexity"])
     with pytest.raises(InputError, match="holds a vq, which has no latents"):
         read_finished(tmp_path / "whole")
 

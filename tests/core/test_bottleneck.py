@@ -16,23 +16,23 @@ X = torch.eye(4, dtype=torch.float64)
 P_X = torch.tensor([0.4, 0.3, 0.2, 0.1], dtype=torch.float64)
 P_Y = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.05, 0.95]], dtype=torch.float64)  # of y given x
 MODEL = bottleneck.build(4, (), classifier.mlp(1, (3,), 2))
-PARAMS = trees.map(lambda t: t + 0.5 * torch.cos(torch.arange(t.numel()).double()).reshape(t.shape),
+PARAMS = trees.map(lambda t: t + 0.3 * torch.cos(torch.arange(t.numel()).double()).reshape(t.shape),
                    MODEL.init(KEY, torch.float64))  # fmt: skip
-Z = torch.linspace(-14, 14, 4001, dtype=torch.float64)
+Z = torch.linspace(-30, 30, 2001, dtype=torch.float64)
 STEP = Z[1] - Z[0]
 
 
 def densities(params):
     """q(z | x) (z, x), q(z) (z,) and q(y, z) (z, y), at the nodes."""
     z = Z[:, None, None].expand(-1, 4, 1)
-    of_x = MODEL.posterior(params, X).log_prob(z).exp()
+    of_x = MODEL.posterior(params, X).log_prob(z).clamp_min(-500).exp()
     return of_x, of_x @ P_X, of_x @ (P_X[:, None] * P_Y)
 
 
 def informations(params):
     """I(X; Z) and I(Z; Y)."""
     of_x, q, joint = densities(params)
-    about_x = (P_X * of_x * torch.log(of_x / q[:, None]).nan_to_num()).sum() * STEP
+    about_x = (P_X * of_x * torch.log(of_x / q[:, None])).sum() * STEP
     p_y = P_X @ P_Y
     return about_x, (joint * torch.log(joint / q[:, None] / p_y)).sum() * STEP
 
@@ -105,5 +105,5 @@ def test_the_entropy_of_labels_is_that_of_their_frequencies():
 
 
 def test_what_is_no_classifier_is_refused():
-    with pytest.raises(TypeError, match="expected classifier, such as classifier.mlp"):
+    with pytest.raises(TypeError, match="expected classifier, such as"):
         bottleneck.build(4, (), vae.mlp(4, (3,), 2))

@@ -96,6 +96,16 @@ class Bottleneck:
         log_p = self.log_likelihood(params, self.posterior(params, x).sample(noise), labels)
         return bounds.iwae(log_p)
 
+    def correct(
+        self, params: Params, x: Float[Tensor, "n D"], labels: Int[Tensor, " n"], noise: Float[Tensor, "s n d"], /
+    ) -> Float[Tensor, " n"]:
+        """1 where the label has the largest mean probability over codes, else 0: its mean is the accuracy."""
+        check_labels(labels, len(x), self.classifier.classes)
+        z = self.posterior(params, x).sample(noise)
+        logits = self.classifier.logits(_part(params, "classifier"), rearrange(z, "s n d -> (s n) d"))
+        mean = logits.softmax(-1).unflatten(0, z.shape[:2]).mean(0)
+        return (mean.argmax(-1) == labels).to(x.dtype)
+
 
 def build(data: int, hidden: Sequence[int], classifier: Classifier, activation: Activation = torch.tanh) -> Bottleneck:
     """data -> *hidden -> codes as wide as the classifier takes, such as classifier.mlp(2, (), classes)."""

@@ -24,6 +24,7 @@ from tests.doors import (
     objectives,
     public,
     sequences,
+    series,
     supervised,
 )
 from tests.doors.door import KEY, door
@@ -31,7 +32,7 @@ from tests.doors.faults import faults
 
 TABLES = (
     coded, foundations, flows, distributions, exponential, objectives, gradients, evidence, latent, supervised,
-    sequences,
+    sequences, series,
 )  # fmt: skip
 ROWS = {name: row for table in TABLES for name, row in table.ROWS.items()}
 

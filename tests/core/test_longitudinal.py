@@ -166,7 +166,10 @@ def test_what_does_not_fit_raises():
     for call, message in (
         (lambda: CURVED.posterior(params, X.values), "expected x, a Series, got a tensor"),
         (lambda: CURVED.posterior(params, X._replace(values=X.values[..., :2])), r"expected x.values \(3, 5, 3\)"),
-        (lambda: CURVED.log_joint(params, X, torch.zeros(1, N, 8).double()), r"expected z with 2 \+ 2"),
+        (
+            lambda: CURVED.log_joint(params, X, torch.zeros(1, N, 8).double()),
+            r"expected z \(s, n, 10\), got \(1, 3, 8\)",
+        ),
         (lambda: CURVED.prior({"flows": ()}, TIMES), "missing 'encoder'"),
         (lambda: longitudinal.build(3, 2, encoder=()), "expected encoder of one width or more"),
         (lambda: CURVED.init(KEY, trees.map(lambda t: t[:1], X)), "expected x, training series"),

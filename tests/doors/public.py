@@ -21,7 +21,7 @@ from jensen.core.flows import spectral
 from jensen.core.models import classifier, quantised
 from jensen.core.models.autoregressive import recurrent as recurrent_models
 from jensen.core.models.autoregressive import sampling, transformer
-from jensen.core.models.latent import hvae, ladder, poisson, sbn, vae
+from jensen.core.models.latent import gp, hvae, ladder, longitudinal, ode, poisson, sbn, series, vae
 from jensen.core.models.latent.semi import m2
 from jensen.core.models.quantised import autoencoder, codebook, kmeans, paths, two_maps, usage
 from jensen.core.nn import (
@@ -30,6 +30,7 @@ from jensen.core.nn import (
     conditional,
     conv,
     convnet,
+    deep_set,
     dropout,
     group_norm,
     initial,
@@ -64,7 +65,7 @@ PACKAGES = (
 MODULES = (
     keys, trees, minibatch, spelling, linear, mlp, conditional, conv, convnet, pooling, windows, batch_norm,
     layer_norm, rms_norm, group_norm, dropout, residual, initial, classifier, hvae, ladder, vae, sbn, m2,
-    poisson, codebook, kmeans,
+    deep_set, series, ode, longitudinal, gp, poisson, codebook, kmeans,
     paths, usage, autoencoder, two_maps, baselines, catalogue,
     svgd, semi_amortised, iterative, spectral,
 )  # fmt: skip
@@ -112,6 +113,7 @@ WITHOUT = {  # public names without a door
     },
     "m2.check_latents": "a check, of the doors that call it",
     "paths.check_path": "a check, of the doors that call it",
+    "series.check_series": "a check, of the doors that call it",
     "trees.leaves": "any value is a tree",
     "trees.paths": "any value is a tree",
     "trees.stop": "any value is a tree",

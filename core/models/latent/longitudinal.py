@@ -72,7 +72,7 @@ class Longitudinal:
     def prior(self, params: Params, times: Float[Tensor, "n m"], /) -> Hierarchical:
         """p(z1) p(z2 | z1) ... of visits at these times, with rows for n subjects."""
         _check(params)
-        check_floating("times", times, "n m", "a row per subject")
+        _check_times(times)
         zeros = params["likelihood"]["log_scale"].new_zeros(()).expand(len(times), self.latent)
         step = {"transition": params["transition"], "flows": params["flows"]}
         return self._chain(DiagNormal(zeros, zeros), [{**step, "elapsed": e} for e in _elapsed(times)])
@@ -95,13 +95,14 @@ class Longitudinal:
     def likelihood(self, params: Params, z: Float[Tensor, "s n d"], times: Float[Tensor, "n m"], /) -> DiagNormal:
         """p(x_t | z_t) at each visit: fields (s, n, m, c)."""
         _check(params)
-        check_floating("z", z, f"... n {times.shape[-1] * self.latent}", "the visits' latents side by side")
+        self._check(z, times)
         visits = z.unflatten(-1, (times.shape[-1], self.latent))
         return GAUSSIAN(params["likelihood"], mlp.apply(params["decoder"], visits))
 
     def log_joint(self, params: Params, x: Series, z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n"]:
         """log p(z1) + log p(z2 | z1) + ... + log p(x | z) of what is observed, in nats per subject."""
         check_series(x, self.channels)
+        self._check(z, x.times)
         log_prior = self.prior(params, x.times).log_prob(z)
         return log_prior + observed_log_prob(self.likelihood(params, z, x.times), x)
 
@@ -116,6 +117,10 @@ class Longitudinal:
             kl.append(base.kl(prior).reshape(-1, n).mean(0))
             z = torch.cat([z, step.sample(eps)], -1)
         return Inferred(self.likelihood(params, z, x.times), torch.stack(kl, -1))
+
+    def _check(self, z: Tensor, times: Tensor) -> None:
+        _check_times(times)
+        check_floating("z", z, f"s n {times.shape[-1] * self.latent}", "the visits' latents side by side")
 
     def _chain(self, first: DiagNormal, steps: Sequence[Params]) -> Hierarchical:
         return Hierarchical.of(*((part, self.latent) for part in (first, *(Given(p, self._step) for p in steps))))
@@ -161,6 +166,10 @@ def build(
         check_sizes("decoder", decoder),
         encoder,
     )
+
+
+def _check_times(times: Tensor) -> None:
+    check_floating("times", times, "n m", "a row per subject")
 
 
 def _elapsed(times: Tensor) -> list[Tensor]:

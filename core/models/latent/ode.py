@@ -68,6 +68,7 @@ class LatentODE:
     def prior(self, params: Params, times: Float[Tensor, "n m"], /) -> DiagNormal:
         """N(0, I) with fields (n, d)."""
         _check(params)
+        self._check_times(times)
         zeros = params["likelihood"]["log_scale"].new_zeros(()).expand(len(times), self.latent)
         return DiagNormal(zeros, zeros)
 
@@ -75,7 +76,8 @@ class LatentODE:
         self, params: Params, z: Float[Tensor, "s n d"], times: Float[Tensor, "n m"], /
     ) -> Float[Tensor, "s n m d"]:
         """z(t) of z(0) at each series' times, with an error of O(steps^-4)."""
-        check_floating("z", z, f"... n {self.latent}", "samples lead, then data, then latent dimensions")
+        _check(params)
+        check_floating("z", z, f"s n {self.latent}", "samples lead, then data, then latent dimensions")
         check_dtype("z", z, params["likelihood"]["log_scale"], "the parameters")
         self._check_times(times)
         step, path = self.duration / self.steps, [z]

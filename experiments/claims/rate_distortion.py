@@ -188,7 +188,8 @@ def draw(ways: Sequence[Reached]) -> Figure:
     axes[0].plot([d for _, d in curve], [r for r, _ in curve], color="black", linewidth=1, label="Shannon's R(D)")
     for style, beta in enumerate(dict.fromkeys(row.beta for row in ways)):
         way = [row for row in ways if row.beta == beta]
-        line(axes[0], [row.distortion for row in way], [row.rate for row in way], f"β = {beta:g}", style, linewidth=0.6)
+        place = [row.distortion for row in way[1:]], [row.rate for row in way[1:]]  # the start is far outside
+        line(axes[0], *place, f"β = {beta:g}", style, linewidth=0.6)
         line(axes[1], [row.step for row in way], [row.rate - row.least for row in way], f"β = {beta:g}", style)
     axes[0].set(
         xlabel="distortion: E |x − x̂|²", ylabel="rate, nats", xlim=(0, 1.3 * SOURCE.sum().item()), ylim=(-0.1, 9)

@@ -1,7 +1,7 @@
 """Named recipes: functions that return the settings of a whole run, which the command line takes as commands."""
 
 from jensen.experiments.data.images import ImageData
-from jensen.experiments.programs import Poisson, Sbn, Vae
+from jensen.experiments.programs import Gp, Longitudinal, Ode, Poisson, Sbn, Vae
 from jensen.experiments.programs.estimation import Estimation
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.settings import Run
@@ -36,10 +36,28 @@ def poisson_patches() -> Poisson:
     return Poisson()
 
 
+def oscillations() -> Ode:
+    """A latent ODE of irregular oscillations, half a minute: gaps and futures better than by the last value seen."""
+    return Ode()
+
+
+def progression() -> Longitudinal:
+    """A longitudinal VAE of subjects' visits, half a minute: the next visit better than by the last one seen."""
+    return Longitudinal()
+
+
+def films() -> Gp:
+    """A Gaussian-process VAE of films of a ball, half a minute: missing frames better than by the last one seen."""
+    return Gp()
+
+
 RECIPES = {
     "mnist-vae": mnist_vae,
     "mnist-iwae": mnist_iwae,
     "delta-vae": delta_vae,
     "static-sbn": static_sbn,
     "poisson-patches": poisson_patches,
+    "oscillations": oscillations,
+    "progression": progression,
+    "films": films,
 }

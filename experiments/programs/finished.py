@@ -14,6 +14,7 @@ from jensen.experiments.data.images import Images
 from jensen.experiments.programs import KINDS
 from jensen.experiments.programs.adapted import ImageModel
 from jensen.experiments.programs.images import ImageSettings
+from jensen.experiments.programs.lagged import LaggedProgram
 from jensen.experiments.programs.vq import Vq
 from jensen.experiments.run import checkpoints, files, session, state
 from jensen.experiments.run.errors import InputError
@@ -62,9 +63,11 @@ def read_finished(folder: Path, device: str | None = None) -> Finished:
     settings = read_config(folder, tuple(KINDS.values()))
     if not isinstance(settings, ImageSettings):
         raise InputError(
-            f"{folder} holds a {type(settings).__name__.lower()}, which has no latents: see its report.txt"
+            f"{folder} holds a {type(settings).__name__.lower()}, which has no latents of images: see its report.txt"
         )
-    prepared, (params, *_) = _stored(folder, settings, device)
+    prepared, (params, *encoder) = _stored(folder, settings, device)
+    for part in encoder:  # of a lagged run, whose encoder is a group of its own
+        params = {**params, "encoder": part}
     return Finished(folder, settings, prepared.program.adapted, params, prepared.data)
 
 
@@ -93,6 +96,8 @@ def _stored(folder: Path, settings: ImageSettings | Vq, device: str | None) -> S
     tensors, _ = where.load(path)
     of = judged_by(tensors)
     parts = {f"{of}.model": params["model"]}
+    if isinstance(prepared.program, LaggedProgram):
+        parts[f"{of}.encoder"] = params["encoder"]
     if isinstance(settings, Vq):
         parts["best.state.model" if of == "best.params" else "state.model"] = initial["model"]
     own = {name: t for name, t in tensors.items() if name.startswith(tuple(f"{of}." for of in parts))}

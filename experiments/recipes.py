@@ -1,7 +1,7 @@
 """Named recipes: functions that return the settings of a whole run, which the command line takes as commands."""
 
 from jensen.experiments.data.images import ImageData
-from jensen.experiments.programs import Gp, Longitudinal, Ode, Poisson, Sbn, Vae
+from jensen.experiments.programs import Gp, Longitudinal, Ode, Poisson, Sbn, Vae, Vq
 from jensen.experiments.programs.estimation import Estimation
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.settings import Run
@@ -51,12 +51,25 @@ def films() -> Gp:
     return Gp()
 
 
+def vq_digits() -> Vq:
+    """512 codes at each of 8 positions of digits, about half a minute; its floors are the mean image and independent
+    pixels."""
+    return Vq(run=Run(epochs=300))
+
+
+def fsq_digits() -> Vq:
+    """The same with as many codes of finite scalar quantisation, which uses nearly all of them."""
+    return Vq(quantiser="fsq(8, 8, 8)", run=Run(epochs=300))
+
+
 RECIPES = {
     "mnist-vae": mnist_vae,
     "mnist-iwae": mnist_iwae,
     "delta-vae": delta_vae,
     "static-sbn": static_sbn,
     "poisson-patches": poisson_patches,
+    "vq-digits": vq_digits,
+    "fsq-digits": fsq_digits,
     "oscillations": oscillations,
     "progression": progression,
     "films": films,

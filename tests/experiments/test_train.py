@@ -269,7 +269,7 @@ def test_an_extension_that_is_killed_has_no_report_and_its_time_adds_up(finished
 def test_a_recipe_is_the_settings_of_a_run_that_can_be_overridden(name):
     recipe = RECIPES[name]()
     recipe.check()
-    kind, parsed = parse([name, "--k", "7", *(["--data-dir", "."] if "mnist" in name or "static" in name else [])])
+    kind, parsed = parse([name, "--seed", "7", *(["--data-dir", "."] if "mnist" in name or "static" in name else [])])
     assert kind == type(recipe).__name__.lower()
-    expected = dataclasses.replace(recipe, estimation=dataclasses.replace(recipe.estimation, k=7))
+    expected = dataclasses.replace(recipe, run=dataclasses.replace(recipe.run, seed=7))
     assert config.differences(expected, parsed) == ""

@@ -81,6 +81,8 @@ class Settings:
     def check(self) -> None:
         """Raises an InputError for what cannot work."""
         check_seeds(self.seeds)
+        if self.positions < 1:
+            raise InputError(f"expected --positions of at least 1, got {self.positions}: leave it out for the default")
         if self.draws < 2:
             raise InputError(f"--draws {self.draws}: expected at least 2, one has no standard error")
 

@@ -7,6 +7,7 @@ import pytest
 
 from jensen.experiments.claims import (
     bounds,
+    codes,
     discrete_estimators,
     disentanglement,
     family_ladder,
@@ -23,6 +24,7 @@ from jensen.experiments.run.errors import InterruptError
 ENDS = {signal.SIGINT: (130, "interrupted; "), signal.SIGTERM: (143, "terminated; ")}
 SCRIPTS = [
     (bounds, "measure"),
+    (codes, "compared"),
     (gradient_variance, "all_problems"),
     (discrete_estimators, "options"),
     (probability, "measure"),

@@ -58,18 +58,18 @@ class Semi(LabelledSettings):
     """Latents of the VAE of m1 and m1-m2."""
     feature_hidden: tuple[int, ...] = (300,)
     """Widths of its hidden layers."""
-    latent: int = 16
+    latent: int = 4
     """Latents z of m2, beside the class."""
     hidden: tuple[int, ...] = (200,)
     """Widths of m2's encoder, which its decoder has in reverse."""
     activation: Literal["relu", "sigmoid", "tanh", "leaky_relu", "gelu"] = "relu"
     """Between layers."""
-    alpha: float = 10.0
-    """Weight of the labels' log probability, in which the bounds' weight is 1."""
+    alpha: float = 1.0
+    """Weight of the mean log probability of labels, beside mean bounds in nats per image."""
     delay: int = 1000
-    """Steps before the bound of images without labels has a weight, of m2 and m1-m2: the classifier is to lead."""
+    """Steps in which labels alone train the classifier of m2 and m1-m2, and all images the rest."""
     warmup: int = 1000
-    """Steps after that, over which its weight rises from 0 to 1."""
+    """Steps after that, over which the weight of the classifier's other gradient rises from 0 to 1."""
     unlabelled: Literal["exact", "score", "gumbel"] = "exact"
     """How the class of an image without a label is averaged over: all of its values; or samples, whose gradient is by
     score, with the mean of the others as baseline, or by a straight-through Gumbel-softmax, which is biased."""
@@ -107,9 +107,9 @@ class Semi(LabelledSettings):
         how, rows = self.how()
         program = SemiProgram(
             model=self.built(images), alone=classifier.mlp(x.shape[1], self.classifier, CLASSES), batches=batches,
-            few=Epochs(size * -(-self.run.batch // size), self.run.batch), alpha=self.alpha, how=how, rows=rows,
-            warmup=self.warmup, delay=self.delay, dynamic=self.images.treatment == "dynamic", optimiser=self.optimiser,
-            title=self.title(self.run.total(batches.steps), size, len(x)),
+            few=Epochs(size * -(-self.run.batch // size), self.run.batch), share=size / len(x), alpha=self.alpha,
+            how=how, rows=rows, dynamic=self.images.treatment == "dynamic", warmup=self.warmup, delay=self.delay,
+            optimiser=self.optimiser, title=self.title(self.run.total(batches.steps), size, len(x)),
         )  # fmt: skip
         return Prepared(program, {"x": x, "few": few}, rest if len(rest["x"]) else test, images)
 

@@ -37,11 +37,12 @@ class SemiProgram:
     alone: Classifier
     batches: Epochs
     few: Epochs  # of the labelled images, repeated where they are fewer than a batch
+    share: float  # of all images, how many have labels: the weight of the bound on log p(x, label)
     alpha: float  # the weight of the labels' log probability
     how: How  # the estimator of each latent of M2
     rows: int  # of noise
     dynamic: bool  # whether pixels are drawn anew at each step
-    warmup: int = 0  # steps over which the bound without labels gets its weight
+    warmup: int = 0  # steps over which data without labels come to train the classifier
     delay: int = 0  # steps before that
     optimiser: Optimiser = Optimiser()
     title: str = "semi-supervised"  # of the report
@@ -58,7 +59,7 @@ class SemiProgram:
     def schedules(self) -> Mapping[str, Schedule]:
         if isinstance(self.model, M1):
             return {}
-        return {"unlabelled": lambda step: warmup(step, 1.0, self.warmup, self.delay)}
+        return {"classifier": lambda step: warmup(step, 1.0, self.warmup, self.delay)}
 
     @property
     def epoch(self) -> int:
@@ -79,15 +80,16 @@ class SemiProgram:
         return {**many, "data": {**many["data"], "few": trees.map(lambda t: t[:n], few)}}
 
     def loss(self, params: Params, state: Tree, batch: Batch, key: Key, weights: Weights) -> Out:
-        """Minus the mean of the model's bounds and of alpha times its class term, and the other classifier's loss."""
+        """Minus the mean of the model's terms under their weights, and the other classifier's loss."""
         data = batch["data"]
         x, few, labels = data["x"], data["few"]["x"], data["few"]["labels"]
         if self.dynamic:
             key, pixel_key, few_key = keys.split(key, 3)
             x, few = binarise(pixel_key, x), binarise(few_key, few)
-        found = terms(self.model, params["model"], x, few, labels, key, self.how, self.rows)
+        weight = weights.get("classifier", x.new_ones(()))
+        found = terms(self.model, params["model"], x, few, labels, key, self.how, self.rows, weight)
         alone = self.alone.log_prob(params["alone"], few, labels)
-        own = {"class": self.alpha, **weights}
+        own = {"class": self.alpha, "labelled": self.share}
         total = sum(own.get(name, 1.0) * term for name, term in found.items())
         return Out(-(total + alone).mean(), {**found, "alone": alone}, state)
 

@@ -39,7 +39,7 @@ EACH = pytest.mark.parametrize("name", MODELS)
 
 def program(name, how=HOW, rows=10):
     alone = classifier.mlp(64, (4,), 10)
-    return SemiProgram(MODELS[name], alone, Epochs(30, 12), Epochs(20, 12), 2.0, how, rows, dynamic=True)
+    return SemiProgram(MODELS[name], alone, Epochs(30, 12), Epochs(20, 12), 0.3, 2.0, how, rows, dynamic=True)
 
 
 @EACH
@@ -98,13 +98,16 @@ def test_each_term_reaches_its_own_parameters(name, how):
     model = MODELS[name]
     params = model.init(KEY, DATA["x"])
 
-    def of(params, term):
-        return terms(model, params, x, few, labels, KEY, estimators, rows)[term].sum()
+    def of(params, term, weight=1.0):
+        return terms(model, params, x, few, labels, KEY, estimators, rows, torch.tensor(weight))[term].sum()
 
-    assert list(terms(model, params, x, few, labels, KEY, estimators, rows)) == list(ROUTES[name])
     for term, reached in ROUTES[name].items():
         slopes = trees.paths(grad(partial(of, term=term))(params))
         assert {part(name, path) for path, slope in slopes.items() if slope.any()} == reached, term
+        halved = trees.paths(grad(partial(of, term=term, weight=0.5))(params))
+        for path, slope in slopes.items():
+            share = 0.5 if term == "unlabelled" and "classifier" in path else 1.0
+            torch.testing.assert_close(halved[path], share * slope)
 
 
 def test_the_report_has_the_means_and_errors_of_its_data():

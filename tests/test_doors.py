@@ -26,14 +26,14 @@ from tests.doors import (
     sequences,
     series,
     supervised,
+    transport,
 )
 from tests.doors.door import KEY, door
 from tests.doors.faults import faults
 
 TABLES = (
     coded, foundations, flows, distributions, exponential, objectives, gradients, evidence, latent, supervised,
-    sequences, series,
-)  # fmt: skip
+    sequences, series, transport)  # fmt: skip
 ROWS = {name: row for table in TABLES for name, row in table.ROWS.items()}
 
 

@@ -1,0 +1,67 @@
+"""Vector fields over points and times: what a diffusion's noise and a flow's velocity are learned as.
+
+A `Field` is anything with init(key, dtype) -> params and field(params, x (..., d), t (...)) -> (..., d); `mlp` is one.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from jensen.core.checks import check_count, check_floating, check_function, check_key, check_sizes
+from jensen.core.contracts import Key
+from jensen.core.nn import mlp as mlps
+from jensen.core.nn.initial import he
+from jensen.core.trees import Params
+
+FREQUENCIES = 8  # of time, from half a turn in [0, 1] to 64 turns
+
+
+@runtime_checkable
+class Field(Protocol):
+    """A vector at each point and time."""
+
+    @property
+    def data(self) -> int: ...
+    def init(self, key: Key, dtype: torch.dtype = torch.float32, /) -> Params: ...
+    def __call__(self, params: Params, x: Tensor, t: Tensor, /) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Mlp:
+    """A multilayer perceptron of x beside waves of t; its last layer starts at 0."""
+
+    data: int
+    hidden: tuple[int, ...]
+    activation: Callable[[Tensor], Tensor]
+
+    def init(self, key: Key, dtype: torch.dtype = torch.float32, /) -> Params:
+        """The perceptron's parameters."""
+        check_key(key)
+        params = mlps.init(key, (self.data + 2 * FREQUENCIES, *self.hidden, self.data), he, dtype)
+        mlps.last(params)["weight"] = torch.zeros_like(mlps.last(params)["weight"])
+        return params
+
+    def __call__(self, params: Params, x: Float[Tensor, "... d"], t: Float[Tensor, "..."], /) -> Float[Tensor, "... d"]:
+        """The field at x and times t in [0, 1], one for each point."""
+        check_floating("x", x, f"... {self.data}", "the last axis holds the coordinates")
+        check_floating("t", t)
+        given = torch.cat([x, _waves(t.expand(x.shape[:-1]))], -1)
+        return mlps.apply(params, given, self.activation)
+
+
+def mlp(data: int, hidden: Sequence[int] = (128, 128, 128), activation: Callable[[Tensor], Tensor] = F.silu) -> Mlp:
+    """data + time -> *hidden -> data."""
+    check_function("activation", activation, "torch.nn.functional.silu")
+    return Mlp(check_count("data", data), check_sizes("hidden", hidden), activation)
+
+
+def _waves(t: Float[Tensor, "..."]) -> Float[Tensor, "... f"]:
+    """sin and cos of t pi 2^i, i = 0, ..., FREQUENCIES - 1: (..., 2 FREQUENCIES)."""
+    angles = t[..., None] * (math.pi * 2.0 ** torch.arange(FREQUENCIES, dtype=t.dtype, device=t.device))
+    return torch.cat([angles.sin(), angles.cos()], -1)

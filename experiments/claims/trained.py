@@ -1,13 +1,16 @@
 """Runs that a claim compares: each in a folder of its own, trained once, gone on with where it was left."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from jensen.experiments.run import config, files, session
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.folder import CONFIG, REPORT, TIMING, read_config
 from jensen.experiments.run.session import Settings
+
+T = TypeVar("T")
 
 
 class Trained(NamedTuple):
@@ -21,6 +24,11 @@ class Trained(NamedTuple):
 
 def trained(kind: str, run: Settings) -> Trained:
     """What the run in its folder, run.run.out, came to; it is trained, or gone on with, where it has not finished."""
+    return finished(kind, run, outcome)
+
+
+def finished(kind: str, run: Settings, outcome: Callable[[Path], T | None]) -> T:
+    """The same of what `outcome` reads in a folder, None where it is not there yet."""
     folder = run.run.out
     assert folder is not None
     begun = (folder / CONFIG).exists()

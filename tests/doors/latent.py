@@ -2,7 +2,8 @@
 
 import torch
 
-from jensen.core.models.latent import likelihoods, poisson
+from jensen.core.models import classifier
+from jensen.core.models.latent import bottleneck, likelihoods, poisson
 from tests.doors.door import KEY, also, door, only
 
 S, N, D = 4, 5, 3
@@ -12,6 +13,11 @@ COUNTS = only(Z, Z.double(), Z[..., :2], Z[0, 0], Z.numpy(), Z.long(), "x", None
 POISSON = poisson.build(6, D)
 RATES = POISSON.init(KEY, X)
 GAUSSIAN = likelihoods.GAUSSIAN
+CODES = classifier.mlp(D, (), 3)
+BOTTLENECK = bottleneck.build(6, (4,), CODES)
+CODED, LABELS = BOTTLENECK.init(KEY), torch.tensor([0, 2, 1, 1, 0])
+CLASSES = also(LABELS, LABELS + 1, LABELS - 1, LABELS[1:])
+LABELLED = {"x": also(X, X[:, :4], X.double()), "labels": CLASSES, "noise": only(Z, Z[..., :2], Z.numpy(), "x", None)}
 
 ROWS = {
     "poisson.build": door(
@@ -32,5 +38,21 @@ ROWS = {
         POISSON.reconstruction, params=only(RATES, {}, 3), x=also(X, X.double(), X[:, :4])
     ),
     "poisson.PoissonVAE.dictionary": door(POISSON.dictionary, params=only(RATES, {}, 3)),
+    "bottleneck.build": door(
+        bottleneck.build, data=6, hidden=only((4,), 4, (0,), ("4",)), classifier=only(CODES, "mlp", POISSON, None),
+        activation=torch.tanh,
+    ),
+    "bottleneck.Bottleneck.init": door(BOTTLENECK.init, key=KEY, dtype=only(torch.float32, torch.int64, "float32")),
+    "bottleneck.Bottleneck.posterior": door(
+        BOTTLENECK.posterior, params=only(CODED, {}, 3, X), x=also(X, X.double(), X[:, :4])
+    ),
+    "bottleneck.Bottleneck.prior": door(BOTTLENECK.prior, params=only(CODED, {}, 3, X), n=N),
+    "bottleneck.Bottleneck.log_likelihood": door(
+        BOTTLENECK.log_likelihood, params=only(CODED, {}, 3), z=only(Z, Z[..., :2], Z[0, 0], "x", None), labels=CLASSES,
+    ),
+    "bottleneck.Bottleneck.terms": door(BOTTLENECK.terms, params=only(CODED, {}, 3), **LABELLED),
+    "bottleneck.Bottleneck.log_prob": door(BOTTLENECK.log_prob, params=only(CODED, {}, 3), **LABELLED),
+    "bottleneck.Bottleneck.correct": door(BOTTLENECK.correct, params=only(CODED, {}, 3), **LABELLED),
+    "bottleneck.label_entropy": door(bottleneck.label_entropy, labels=also(LABELS, LABELS + 1, LABELS - 1), classes=3),
     "poisson.PoissonVAE.independent": door(POISSON.independent, x=X),
 }  # fmt: skip

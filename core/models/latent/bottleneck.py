@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core import bounds, keys
-from jensen.core.checks import check_count, check_floating, check_key, check_sizes, described
+from jensen.core.checks import check_count, check_floating, check_key, check_sizes, check_tensor, described
 from jensen.core.contracts import Key
 from jensen.core.distributions import DiagNormal
 from jensen.core.models.classifier import Classifier
@@ -100,8 +100,8 @@ class Bottleneck:
         self, params: Params, x: Float[Tensor, "n D"], labels: Int[Tensor, " n"], noise: Float[Tensor, "s n d"], /
     ) -> Float[Tensor, " n"]:
         """1 where the label has the largest mean probability over codes, else 0: its mean is the accuracy."""
-        check_labels(labels, len(x), self.classifier.classes)
         z = self.posterior(params, x).sample(noise)
+        check_labels(labels, len(x), self.classifier.classes)
         logits = self.classifier.logits(_part(params, "classifier"), rearrange(z, "s n d -> (s n) d"))
         mean = logits.softmax(-1).unflatten(0, z.shape[:2]).mean(0)
         return (mean.argmax(-1) == labels).to(x.dtype)
@@ -119,6 +119,7 @@ def build(data: int, hidden: Sequence[int], classifier: Classifier, activation: 
 
 def label_entropy(labels: Int[Tensor, " n"], classes: int) -> Float[Tensor, ""]:
     """H(Y) of the labels' frequencies, in nats. ValueError for labels out of range, while torch runs eagerly."""
+    check_tensor("labels", labels, "n", "one for each datum")
     check_labels(labels, len(labels), check_count("classes", classes, 2))
     counts = (labels[:, None] == torch.arange(classes, device=labels.device)).double().mean(0)
     return -torch.special.xlogy(counts, counts).sum().float()

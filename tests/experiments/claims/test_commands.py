@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from jensen.experiments.claims import (
+    bottleneck,
     bounds,
     codes,
     discrete_estimators,
@@ -32,6 +33,7 @@ SCRIPTS = [
     (posteriors, "targets"),
     (family_ladder, "options"),
     (sparse_coding, "trained"),
+    (bottleneck, "options"),
     (gradient_flow, "measure"),
     (disentanglement, "contenders"),
 ]

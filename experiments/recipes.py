@@ -1,7 +1,7 @@
 """Named recipes: functions that return the settings of a whole run, which the command line takes as commands."""
 
 from jensen.experiments.data.images import ImageData
-from jensen.experiments.programs import Gp, Longitudinal, Ode, Poisson, Sbn, Vae, Vq
+from jensen.experiments.programs import Bottleneck, Gp, Longitudinal, Ode, Poisson, Sbn, Vae, Vq
 from jensen.experiments.programs.estimation import Estimation
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.settings import Run

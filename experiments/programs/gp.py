@@ -32,8 +32,8 @@ class Gp(SeriesSettings):
     """Variance of the inducing values' noise, by which their kernel is regular; kernels are 1 on the diagonal."""
     k: int = 1
     """Samples of the posterior for each series and step."""
-    kl_warmup: float = 0.3
-    """Share of the steps in which the KL's weight rises to 1."""
+    kl_warmup: int = 240
+    """Steps over which the KL's weight rises linearly from 0 to 1."""
     optimiser: Flat[Optimiser] = Optimiser(lr=5e-3)
     run: Flat[Run] = Run(epochs=40, clip=5.0, compile=False)
 

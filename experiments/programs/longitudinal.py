@@ -32,8 +32,8 @@ class Longitudinal(SeriesSettings):
     """Widths of the encoder's, for each observation and, in reverse, for all of them."""
     k: int = 1
     """Samples of the posterior for each subject and step."""
-    kl_warmup: float = 0.3
-    """Share of the steps in which the KL's weight rises to 1."""
+    kl_warmup: int = 150
+    """Steps over which the KL's weight rises linearly from 0 to 1."""
     optimiser: Flat[Optimiser] = Optimiser(lr=5e-3)
     run: Flat[Run] = Run(epochs=25, clip=5.0, compile=False)
 

@@ -34,8 +34,8 @@ class Ode(SeriesSettings):
     """Steps of Runge and Kutta's method over the duration."""
     k: int = 1
     """Samples of the posterior for each series and step."""
-    kl_warmup: float = 0.3
-    """Share of the steps in which the KL's weight rises to 1."""
+    kl_warmup: int = 240
+    """Steps over which the KL's weight rises linearly from 0 to 1."""
     optimiser: Flat[Optimiser] = Optimiser(lr=1e-2)
     run: Flat[Run] = Run(epochs=40, clip=5.0, compile=False)
 

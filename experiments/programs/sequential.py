@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from jensen.core import keys
+from jensen.core import keys, trees
 from jensen.core.contracts import Key
 from jensen.core.models.latent.series import Inferred, Series, SeriesModel, observed_log_prob
 from jensen.core.trees import Params, Tree
@@ -16,6 +16,7 @@ from jensen.experiments.data.irregular import Asked, irregular
 from jensen.experiments.report import series as report
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.program import Batch, Finding, Out, Schedule, Turn, Weights
+from jensen.experiments.run.schedules import warmup
 
 SAMPLES = 100  # of the posterior, for predictions and bounds on test data
 
@@ -28,7 +29,7 @@ class SeriesProgram:
     batches: Epochs
     optimiser: Optimiser = Optimiser()
     k: int = 1  # samples of the posterior for each series and step
-    warmup: int = 0  # steps in which the KL's weight rises to 1
+    warmup: int = 0  # steps over which the KL's weight rises from 0 to 1
     title: str = "series"  # of the report
     time: str = "time"  # the name of the figure's axis
 
@@ -42,7 +43,7 @@ class SeriesProgram:
 
     @property
     def schedules(self) -> Mapping[str, Schedule]:
-        return {"kl": lambda step: min(1.0, (step + 1) / self.warmup)} if self.warmup else {}
+        return {"kl": lambda step: warmup(step, 1.0, self.warmup)} if self.warmup else {}
 
     @property
     def epoch(self) -> int:
@@ -70,8 +71,9 @@ class SeriesProgram:
 
     @torch.no_grad()
     def figures(self, params: Params, state: Tree, data: Asked, key: Key, /) -> dict[str, Figure]:
-        inferred = self.model.infer(params["model"], data.given(), key, SAMPLES)
-        return {"series": report.figure(inferred.p, data, self.time)}
+        few = trees.map(lambda t: t[: report.DRAWN], data)
+        inferred = self.model.infer(params["model"], few.given(), key, SAMPLES)
+        return {"series": report.figure(inferred.p, few, self.time)}
 
     @torch.no_grad()
     def report(self, params: Params, state: Tree, data: Asked, key: Key, /) -> list[Finding]:

@@ -31,15 +31,15 @@ class SeriesSettings:
         optimiser: Optimiser
         run: Run
         k: int
-        kl_warmup: float
+        kl_warmup: int
 
     def check(self) -> None:
         """Raises an InputError for the first setting that cannot work."""
         self.run.check()
         self.optimiser.check()
         self.check_positive(("--k", self.k))
-        if not 0 <= self.kl_warmup <= 1:
-            raise InputError(f"expected --kl-warmup in [0, 1], a share of the steps, got {self.kl_warmup}")
+        if self.kl_warmup < 0:
+            raise InputError(f"expected --kl-warmup of at least 0, got {self.kl_warmup}")
 
     def check_positive(self, *sizes: tuple[str, int]) -> None:
         """InputError for the first option whose size is below 1."""
@@ -76,7 +76,7 @@ class SeriesSettings:
         total = self.run.total(batches.steps)
         program = SeriesProgram(
             model=self.model(train), batches=batches, optimiser=self.optimiser, k=self.k,
-            warmup=round(self.kl_warmup * total), title=f"{self.words()}, {total} steps on {kept} series",
+            warmup=self.kl_warmup, title=f"{self.words()}, {total} steps on {kept} series",
             time=self.time,
         )  # fmt: skip
         return Prepared(program, train, held_out, asked)

@@ -11,6 +11,7 @@ from jensen.experiments.data.irregular import Asked, carried_forward, series_mea
 from jensen.experiments.report.drawing import panels
 from jensen.experiments.run.program import Finding, Row
 
+DRAWN = 6  # series of a figure
 CHANNELS = 4  # at most, that are drawn as curves
 FILMS = ("test film", "frames seen", "the model's mean")
 
@@ -62,7 +63,7 @@ def films(p: DiagNormal, asked: Asked, time: str, count: int = 4) -> Figure:
         x, mean = (t[i][order].cpu() for t in (asked.series.values, p.loc.mean(0)))
         seen = asked.seen[i][order].cpu()[:, None]
         for axis, frames, name in zip(row, (x, torch.where(seen, x, torch.nan), mean), FILMS, strict=True):
-            axis.imshow(frames.T, cmap="gray_r", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+            axis.imshow(frames.T.numpy(), cmap="gray_r", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
             axis.set_xticks([])
             axis.set_yticks([])
             if i == 0:
@@ -73,7 +74,7 @@ def films(p: DiagNormal, asked: Asked, time: str, count: int = 4) -> Figure:
     return canvas
 
 
-def curves(p: DiagNormal, asked: Asked, time: str, count: int = 6) -> Figure:
+def curves(p: DiagNormal, asked: Asked, time: str, count: int = DRAWN) -> Figure:
     """Series with what was seen of them and what was not, and p's mean with two standard deviations around it."""
     mean, spread = p.loc.mean(0), (p.loc.var(0, correction=0) + (2 * p.log_scale).exp().mean(0)).sqrt()
     canvas, axes = panels(2, (count + 1) // 2, 2.6 * ((count + 1) // 2), 4.4)

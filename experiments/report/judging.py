@@ -54,7 +54,7 @@ def judge_codes(run: FinishedCodes) -> Point:
 def check_images(run: Finished | FinishedCodes, budget: Budget) -> None:
     """InputError where a budget asks for more images than there are."""
     count = len(run.images.test)
-    if isinstance(run, Finished) and budget.images > count:
+    if not isinstance(run, FinishedCodes) and budget.images > count:
         raise InputError(f"--images {budget.images} exceeds the {count} test images: ask for fewer")
 
 

@@ -10,7 +10,7 @@ that of the quantisers; each of these two is {"top", "bottom"}.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -30,13 +30,12 @@ from jensen.core.models.latent.vae import initialiser
 from jensen.core.models.quantised import _grids
 from jensen.core.models.quantised.autoencoder import FIRST, Activation
 from jensen.core.models.quantised.coded import CodeMap, Step, check_map, check_quantiser, map_of, mean_of
-from jensen.core.models.quantised.quantiser import Quantised, Quantiser
+from jensen.core.models.quantised.quantiser import Quantiser
 from jensen.core.nn import conv as convs
 from jensen.core.nn import convnet
 from jensen.core.trees import Params, Tree, check_keys
 
 NETWORKS = ("bottom_encoder", "top_encoder", "top_decoder", "join", "decoder")
-Quantise = Callable[[str, Tensor], Tensor]  # "top" or "bottom", vectors (n, h, w, d) -> those of their codes
 
 
 class Codes(NamedTuple):
@@ -77,62 +76,46 @@ class TwoMaps:
         check_training_data(x, self.data)
         likelihood, bias = self.observation.init(x)
         *network_keys, top_key, bottom_key = keys.split(key, len(NETWORKS) + 2)
-        params = self._networks(network_keys, bias)
-        params, own, states = {**params, "likelihood": likelihood}, {}, {}
-        own_keys: dict[str, Tensor] = {"top": top_key, "bottom": bottom_key}
-
-        def start(name: str, z: Tensor) -> Tensor:
-            quantiser = self._quantiser(name)
-            own[name], states[name] = quantiser.init(own_keys[name], z)
-            return self._vectors_of(name, {"quantisers": own}, states, quantiser.encode(own[name], states[name], z), z)
-
-        self._maps(params, x[:FIRST], start)
-        return {**params, "quantisers": own}, states
+        params = {**self._networks(network_keys, bias), "likelihood": likelihood}
+        features, z = self._above(params, x[:FIRST])
+        own_top, top = self.top.init(top_key, z)
+        vectors = self.top.decode(own_top, top, self.top.encode(own_top, top, z)).to(z.dtype)
+        own_bottom, bottom = self.bottom.init(bottom_key, self._below(params, features, vectors))
+        return {**params, "quantisers": {"top": own_top, "bottom": own_bottom}}, {"top": top, "bottom": bottom}
 
     def step(self, params: Params, state: Tree, x: Float[Tensor, "n D"], key: Key, /) -> Step:
         """log p(x | codes) less both quantisers' kl and terms. ValueError for grey x where it must be binary."""
         check_key(key)
         self._check(params, x)
-        each: dict[str, Quantised] = {}
-        own_keys: dict[str, Tensor] = dict(zip(("top", "bottom"), keys.split(key), strict=True))
-
-        def quantise(name: str, z: Tensor) -> Tensor:
-            each[name] = self._quantiser(name).quantise(params["quantisers"][name], state[name], z, own_keys[name])
-            return each[name].z
-
-        log_p = self._given(params, *self._maps(params, x, quantise)).log_prob(x)
-        top, bottom = each["top"], each["bottom"]
+        own, (top_key, bottom_key) = params["quantisers"], keys.split(key)
+        features, z = self._above(params, x)
+        top = self.top.quantise(own["top"], state["top"], z, top_key)
+        bottom = self.bottom.quantise(own["bottom"], state["bottom"], self._below(params, features, top.z), bottom_key)
+        each = {"top": top, "bottom": bottom}
         penalties = {f"{term}/{name}": value for name, q in each.items() for term, value in q.terms.items()}
         both = top._replace(kl=top.kl + bottom.kl, terms=penalties)
-        states = {name: q.state for name, q in each.items()}
-        return Step(both.objective(log_p), penalties, Codes(top.codes, bottom.codes), states)
+        terms = both.objective(self._given(params, top.z, bottom.z).log_prob(x))
+        return Step(terms, penalties, Codes(top.codes, bottom.codes), {name: q.state for name, q in each.items()})
 
     def codes(self, params: Params, state: Tree, x: Float[Tensor, "n D"], /) -> Codes:
         """Of the quantisers' `encode`, the bottom's given the top's."""
         self._check(params, x)
-        found: dict[str, Tensor] = {}
-
-        def quantise(name: str, z: Tensor) -> Tensor:
-            found[name] = self._quantiser(name).encode(params["quantisers"][name], state[name], z)
-            return self._vectors_of(name, params, state, found[name], z)
-
-        self._maps(params, x, quantise)
-        return Codes(**found)
+        own = params["quantisers"]
+        features, z = self._above(params, x)
+        top = self.top.encode(own["top"], state["top"], z)
+        vectors = self.top.decode(own["top"], state["top"], top).to(z.dtype)
+        return Codes(top, self.bottom.encode(own["bottom"], state["bottom"], self._below(params, features, vectors)))
 
     def likelihood(self, params: Params, state: Tree, codes: Codes, /) -> Distribution:
         """p(x | codes), fields (n, D). ValueError for codes of other shapes, or out of range."""
         _check_keys(params)
         if not isinstance(codes, tuple) or len(codes) != 2:
             raise TypeError(f"expected codes, those of two maps, got {described(codes)}: pass Codes(top, bottom)")
-        top, bottom = codes
-        for name, own, of in zip(("codes.top", "codes.bottom"), codes, self.maps, strict=True):
-            check_map(own, of, name)
-        like = params["decoder"]["bias"]
-        return self._given(
-            params,
-            self._vectors_of("top", params, state, top, like),
-            self._vectors_of("bottom", params, state, bottom, like),
-        )
+        for name, each, of in zip(("codes.top", "codes.bottom"), codes, self.maps, strict=True):
+            check_map(each, of, name)
+        own, dtype = params["quantisers"], params["decoder"]["bias"].dtype
+        top = self.top.decode(own["top"], state["top"], codes[0]).to(dtype)
+        return self._given(params, top, self.bottom.decode(own["bottom"], state["bottom"], codes[1]).to(dtype))
 
     def decode_codes(self, params: Params, state: Tree, codes: Codes, /) -> Float[Tensor, "n D"]:
         """The mean of p(x | codes)."""
@@ -156,15 +139,18 @@ class TwoMaps:
             "decoder": {"up": up, "bias": bias.clone()},
         }
 
-    def _maps(self, params: Params, x: Tensor, quantise: Quantise) -> tuple[Tensor, Tensor]:
-        """The vectors of both maps' codes, (n, h, w, d) each."""
+    def _above(self, params: Params, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (n, c, h', w') at the bottom's resolution, and the top's vectors (n, h, w, d)."""
         pictures = rearrange(x, "n (c h w) -> n c h w", c=self.image[0], h=self.image[1])
         features = _grids.down(params["bottom_encoder"], pictures, self.activation)
-        coarse = _grids.down(params["top_encoder"], self.activation(features), self.activation)
-        top = quantise("top", rearrange(coarse, "n d h w -> n h w d"))
+        z = _grids.down(params["top_encoder"], self.activation(features), self.activation)
+        return features, rearrange(z, "n d h w -> n h w d")
+
+    def _below(self, params: Params, features: Tensor, top: Tensor) -> Tensor:
+        """The bottom's vectors (n, h', w', d), given those of the top's codes."""
         given = _grids.up(params["top_decoder"], rearrange(top, "n h w d -> n d h w"), self.activation)
-        joined = convs.apply(params["join"], self.activation(torch.cat([features, given], 1)))
-        return top, quantise("bottom", rearrange(joined, "n d h w -> n h w d"))
+        z = convs.apply(params["join"], self.activation(torch.cat([features, given], 1)))
+        return rearrange(z, "n d h w -> n h w d")
 
     def _given(self, params: Params, top: Tensor, bottom: Tensor) -> Distribution:
         finer = bottom.shape[1] // top.shape[1]
@@ -173,12 +159,6 @@ class TwoMaps:
         pictures = _grids.up(params["decoder"]["up"], both, self.activation)
         out = rearrange(pictures, "n c h w -> n (c h w)") + params["decoder"]["bias"]
         return self.observation(params["likelihood"], out)
-
-    def _quantiser(self, name: str) -> Quantiser:
-        return self.top if name == "top" else self.bottom
-
-    def _vectors_of(self, name: str, params: Params, state: Tree, codes: Tensor, like: Tensor) -> Tensor:
-        return self._quantiser(name).decode(params["quantisers"][name], state[name], codes).to(like.dtype)
 
     def _check(self, params: Params, x: Tensor) -> None:
         check_data(x, self.data, self.observation.binary)

@@ -6,6 +6,8 @@ import signal
 import pytest
 
 from jensen.experiments.claims import (
+    anomaly,
+    augmentation,
     bottleneck,
     bounds,
     codes,
@@ -14,10 +16,14 @@ from jensen.experiments.claims import (
     family_ladder,
     gradient_flow,
     gradient_variance,
+    interpolation,
+    latent_optimisation,
     posteriors,
     probability,
+    rate_distortion,
     sparse_coding,
     stability,
+    vae_tables,
 )
 from jensen.experiments.run import session
 from jensen.experiments.run.errors import InterruptError
@@ -36,6 +42,12 @@ SCRIPTS = [
     (bottleneck, "options"),
     (gradient_flow, "measure"),
     (disentanglement, "contenders"),
+    (anomaly, "measure"),
+    (augmentation, "measure"),
+    (interpolation, "fitted_vae"),
+    (latent_optimisation, "fitted_vae"),
+    (rate_distortion, "options"),
+    (vae_tables, "timed"),
 ]
 
 

@@ -28,7 +28,7 @@ def test_claims_are_listed_where_text_is_ascii():
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, timeout=60)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout.startswith(b"bounds ")
+    assert [line.split()[0].decode() for line in done.stdout.splitlines()] == list(reproduce.scripts())
 
 
 def test_a_name_runs_its_claim_with_its_options(monkeypatch):
@@ -38,7 +38,8 @@ def test_a_name_runs_its_claim_with_its_options(monkeypatch):
     assert calls == [["--draws", "5"]]
 
 
-@pytest.mark.parametrize(("name", "fix"), [("bound", "did you mean bounds?"), ("zzz", "choose one of bounds, ")])
+@pytest.mark.parametrize(("name", "fix"), [("bound", "did you mean bounds?"), ("zzz", "choose one of ")])
 def test_an_unknown_name_is_one_clear_line(name, fix, refused):
     line = refused(reproduce.main, name)
     assert line.startswith(f"error: expected a claim's name, got {name}: {fix}")
+    assert "bounds" in line

@@ -27,6 +27,8 @@ with install_import_hook([*modules(jensen.core), *modules(jensen.estimators)], "
     )
     from jensen.core.exponential.table import FAMILIES
     from jensen.core.models.latent import likelihoods, posteriors, priors, sbn, vae
+    from jensen.core.models.latent import gp, longitudinal, ode
+    from jensen.core.models.latent.series import AtTimes, Series
     from jensen.core.models import quantised
     from jensen.core.models import classifier
     from jensen.core.nn import batch_norm, conv, convnet, dropout, group_norm, layer_norm, pooling, residual, rms_norm
@@ -97,6 +99,17 @@ for quantiser in (
     codes = quantiser.encode(params, state, vectors)
     assert quantiser.decode(params, state, codes).shape == vectors.shape
     quantised.usage.perplexity(codes, quantiser.size), quantised.usage.used(codes, quantiser.size)
+for model in (
+    quantised.autoencoder.mlp(64, (6,), 2, 3, quantised.ResidualVq(quantised.Vq(4), 2)),
+    quantised.autoencoder.conv((1, 8, 8), (2,), 3, quantised.Fsq((4, 3, 2))),
+    quantised.two_maps.conv((1, 8, 8), (2,), (2,), 3, quantised.Vq(4), quantised.Lfq(3)),
+):
+    params, state = model.init(key, x)
+    step = model.step(params, state, x, key)
+    codes = model.codes(params, state, x)
+    model.decode_codes(params, state, codes), model.independent(x)
+    for of, own in zip(model.maps, codes if isinstance(codes, tuple) else (codes,)):
+        quantised.usage.follow(quantised.usage.start(of), of, own, 5).used(5)
 minibatch.log_joint(lambda z: z.sum(-1), lambda z: z.expand(-1, 3, 2).sum(-1), 9)(torch.zeros(4, 1, 2))
 g.exact(log_p, Bernoulli(torch.zeros(5, 8)))
 g.arsm(lambda z: z.sum((-2, -1)), Categorical(torch.zeros(2, 3, 4)), torch.full((3, 2, 3, 4), 0.5))
@@ -236,6 +249,15 @@ for inputs in (images, series, vectors[:, :2]):
 for ours in (layer_norm, rms_norm):
     ours.apply(ours.init(8), vectors)
 residual.apply(residual.init(key, 8, 4), vectors), dropout.apply(key, images, 0.1), dropout.apply(None, vectors)
+seen = Series(keys.uniform(key, (1, 5, 3))[0], keys.normal(key, (1, 5, 3, 2))[0], torch.ones(5, 3, dtype=torch.bool))
+for model in (ode.build(2, 2, 1.0, 2), longitudinal.build(2, 2)):
+    params = model.init(key, seen)
+    q, log_p = model.posterior(params, seen), partial(model.log_joint, params, seen)
+    importance(log_p, q, key, 10), pathwise(log_p, q, q.noise(key, 4)), model.infer(params, seen, key, 4)
+    at_times = AtTimes(model, (0.1, 0.5, 0.9))
+    at_times.log_joint(params, seen.values.flatten(1), q.sample(q.noise(key, 4))), at_times.prior(params, 5)
+model = gp.build(2, 2, 1.0, 4)
+model.infer(model.init(key, seen), seen, key, 4)
 for model in (classifier.mlp(64, (4,), 3), classifier.conv((1, 8, 8), (2,), (), 3)):
     params, labels = model.init(key), torch.zeros(5, dtype=torch.int64)
     model.log_prob(params, x, labels), model.loss(params, x, labels), model.correct(params, x, labels)

@@ -79,7 +79,7 @@ class GaussianProcessVAE:
         q = self.posterior(params, x)
         marginals = q.at(x.times)
         eps = keys.normal(key, (check_count("s", s), *marginals.loc.shape), marginals.loc.dtype)
-        return Inferred(self.likelihood(params, marginals.sample(eps)), q.kl())
+        return Inferred(self.likelihood(params, marginals.loc + torch.exp(marginals.log_scale) * eps), q.kl())
 
 
 def build(

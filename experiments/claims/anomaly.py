@@ -25,6 +25,8 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.contracts import Key
 from jensen.estimators.evidence import draw, importance
+from jensen.experiments.claims.checked import check_at_least, check_seed
+from jensen.experiments.claims.computed import mean_and_error
 from jensen.experiments.claims.fitted import fitted_vae
 from jensen.experiments.data.labelled import digits
 from jensen.experiments.data.pixels import binarise
@@ -59,11 +61,8 @@ class Settings:
         """Raises an InputError for what cannot work."""
         if len(set(self.digits)) < max(2, len(self.digits)) or not set(self.digits) <= set(range(10)):
             raise InputError(f"--digits {' '.join(map(str, self.digits))}: expected two digits or more, each once")
-        for name, low in {"hidden": 1, "latent": 1, "steps": 1, "samples": 2}.items():
-            if getattr(self, name) < low:
-                raise InputError(f"expected --{name} of at least {low}, got {getattr(self, name)}")
-        if not 0 <= self.seed < 2**63:
-            raise InputError(f"expected --seed in [0, 2^63), got {self.seed}")
+        check_at_least(self, hidden=1, latent=1, steps=1, samples=2)
+        check_seed(self.seed)
 
 
 class Separated(NamedTuple):
@@ -133,8 +132,7 @@ def auroc(positive: Tensor, negative: Tensor) -> tuple[float, float]:
 def gain(rows: Sequence[Separated], score: str) -> tuple[float, float]:
     """Of a score over independent pixels: the mean over digits, and its standard error over them."""
     floor = {row.digit: row.auroc for row in rows if row.score == FLOOR}
-    gains = torch.tensor([row.auroc - floor[row.digit] for row in rows if row.score == score], dtype=torch.float64)
-    return gains.mean().item(), gains.std().item() / len(gains) ** 0.5
+    return mean_and_error([row.auroc - floor[row.digit] for row in rows if row.score == score])
 
 
 def table(rows: Sequence[Separated]) -> str:

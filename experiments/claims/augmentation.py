@@ -23,6 +23,8 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.contracts import Key
 from jensen.core.trees import Tree
+from jensen.experiments.claims.checked import check_at_least
+from jensen.experiments.claims.computed import mean_and_error
 from jensen.experiments.claims.fitted import fitted_classifier, fitted_vae
 from jensen.experiments.data import labelled
 from jensen.experiments.data.pixels import binarise
@@ -57,9 +59,7 @@ class Settings:
 
     def check(self) -> None:
         """Raises an InputError for what cannot work."""
-        for name, low in {"seeds": 2, "rare": 2, "hidden": 1, "latent": 1, "steps": 1}.items():
-            if getattr(self, name) < low:
-                raise InputError(f"expected --{name} of at least {low}, got {getattr(self, name)}")
+        check_at_least(self, seeds=2, rare=2, hidden=1, latent=1, steps=1)
         if self.each <= self.rare:
             raise InputError(f"expected --each above --rare {self.rare}, got {self.each}: else no class is rare")
 
@@ -152,8 +152,8 @@ def recall(found: Tensor, labels: Tensor) -> Tensor:
 def gain(rows: Sequence[Accuracy], over: str, what: str) -> Gain:
     """Of generated images, by seed."""
     by = {(row.seed, row.training): getattr(row, what) for row in rows}
-    gains = torch.tensor([by[seed, GENERATED] - by[seed, over] for seed in {row.seed for row in rows}]).double()
-    return Gain(over, what, gains.mean().item(), gains.std().item() / len(gains) ** 0.5)
+    gains = [by[seed, GENERATED] - by[seed, over] for seed in sorted({row.seed for row in rows})]
+    return Gain(over, what, *mean_and_error(gains))
 
 
 def table(rows: Sequence[Accuracy], gains: Sequence[Gain], settings: Settings) -> str:

@@ -26,6 +26,7 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.distributions import DiagNormal
 from jensen.estimators.evidence import draw
+from jensen.experiments.claims.checked import check_seed
 from jensen.experiments.report import ladder
 from jensen.experiments.report.drawing import colour, line, name_ends, panels, png
 from jensen.experiments.run import files
@@ -69,8 +70,7 @@ class Settings:
             raise InputError(f"--scales {self.scales}: expected widths in [{1 / WIDEST:g}, {WIDEST:g}]")
         if not (self.shifts or self.scales) or self.data < 1:
             raise InputError(f"expected a shift or a scale, and --data of at least 1, got {self.data}")
-        if not 0 <= self.seed < 2**63:
-            raise InputError(f"expected --seed in [0, 2^63), got {self.seed}")
+        check_seed(self.seed)
 
 
 class Gap(NamedTuple):

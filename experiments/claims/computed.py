@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 ERRORS = 4.5  # standard errors that a figure may be off: one of some 40 is by chance in 3,700 runs
@@ -70,9 +71,16 @@ def verdict(rows: Sequence[Row]) -> str:
     return f"all {len(rows)} figures hold, to {ERRORS:g} standard errors or to rounding"
 
 
+def mean_and_error(values: Tensor | Sequence[float]) -> tuple[float, float]:
+    """The mean of independent values (n,), and its standard error."""
+    each = torch.as_tensor(values, dtype=torch.float64)
+    return each.mean().item(), each.std().item() / len(each) ** 0.5
+
+
 def mean_of(part: str, quantity: str, values: Tensor, exact: float) -> Row:
     """The mean of independent draws beside its exact value."""
-    return Row(part, quantity, values.mean().item(), exact, values.std().item() / values.numel() ** 0.5)
+    mean, error = mean_and_error(values.flatten())
+    return Row(part, quantity, mean, exact, error)
 
 
 def slope(x: Sequence[float], y: Sequence[float]) -> float:

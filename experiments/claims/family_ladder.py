@@ -25,6 +25,8 @@ from jensen.core import keys
 from jensen.core.contracts import Amortised, can
 from jensen.estimators.diagnostics import fit_each
 from jensen.estimators.evidence import draw
+from jensen.experiments.claims.checked import check_at_least
+from jensen.experiments.claims.computed import mean_and_error
 from jensen.experiments.claims.trained import trained
 from jensen.experiments.data.images import ImageData
 from jensen.experiments.programs.finished import read_finished
@@ -76,9 +78,7 @@ class Settings:
             raise InputError(f"--seeds {self.seeds}: expected at least 2, one has no standard error")
         if len(self.families) < 2 or len(set(self.families)) < len(self.families):
             raise InputError(f"--families {' '.join(self.families)}: expected two different ones or more")
-        for name, low in {"images": 2, "fit_steps": 1}.items():
-            if getattr(self, name) < low:
-                raise InputError(f"expected --{name.replace('_', '-')} of at least {low}, got {getattr(self, name)}")
+        check_at_least(self, images=2, fit_steps=1)
         if any(steps < 0 for steps in self.refine):
             raise InputError(f"--refine {' '.join(map(str, self.refine))}: expected counts of steps of at least 0")
 
@@ -164,14 +164,8 @@ def gaps(path: Path, seed: int, settings: Settings) -> list[Left]:
     found = []
     for steps in settings.refine:
         gap = of_best - draw(log_p, refined(done.model, params, x, steps, refine_key), 500, judge_key).mean(0)
-        found.append(Left(seed, steps, gap.mean().item(), gap.std().item() / len(gap) ** 0.5))
+        found.append(Left(seed, steps, *mean_and_error(gap)))
     return found
-
-
-def over_seeds(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and standard error."""
-    t = torch.tensor(values, dtype=torch.float64)
-    return t.mean().item(), t.std().item() / len(t) ** 0.5
 
 
 def table(rows: Sequence[Outcome], settings: Settings) -> str:
@@ -181,8 +175,11 @@ def table(rows: Sequence[Outcome], settings: Settings) -> str:
     first = {row.seed: row.elbo for row in rows if row.family == settings.families[0]}
     for family in settings.families:
         each = [row for row in rows if row.family == family]
-        elbo, gain = over_seeds([row.elbo for row in each]), over_seeds([row.elbo - first[row.seed] for row in each])
-        nll, seconds = over_seeds([row.nll for row in each]), over_seeds([row.training_s for row in each])[0]
+        elbo, gain = (
+            mean_and_error([row.elbo for row in each]),
+            mean_and_error([row.elbo - first[row.seed] for row in each]),
+        )
+        nll, seconds = mean_and_error([row.nll for row in each]), mean_and_error([row.training_s for row in each])[0]
         gained = "" if family == settings.families[0] else f"{gain[0]:+.3f} ± {gain[1]:.3f}"
         lines.append(
             f"  {family:<40}{f'{elbo[0]:.3f} ± {elbo[1]:.3f}':>18}{gained:>17}{f'{nll[0]:.3f} ± {nll[1]:.3f}':>17}"
@@ -195,7 +192,7 @@ def table_of_steps(left: Sequence[Left], settings: Settings) -> str:
     """The amortisation gap by steps, beside the lecture's."""
     lines = ["", f"{f'amortisation gap, {settings.families[0]} posterior':<42}{'nats':>18}{'in a lecture':>17}"]
     for steps in settings.refine:
-        gap, error = over_seeds([row.gap for row in left if row.steps == steps])
+        gap, error = mean_and_error([row.gap for row in left if row.steps == steps])
         claimed = f"{LECTURE[steps]:.1f}" if steps in LECTURE else ""
         lines.append(f"  {f'after {steps} steps of refinement':<40}{f'{gap:.3f} ± {error:.3f}':>18}{claimed:>17}")
     return "\n".join(lines)

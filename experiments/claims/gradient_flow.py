@@ -25,6 +25,7 @@ from matplotlib.figure import Figure
 
 from jensen.core import keys
 from jensen.experiments.claims import computed
+from jensen.experiments.claims.checked import check_at_least, check_seed
 from jensen.experiments.claims.computed import Row
 from jensen.experiments.claims.deep_networks import (
     ACTIVATIONS,
@@ -83,15 +84,12 @@ class Settings:
             raise InputError(f"--depths {depths}: expected two even numbers or more, of at least 2")
         if list(self.depths) != sorted(set(self.depths)):
             raise InputError(f"--depths {depths}: expected them in rising order, each once")
-        for name, low in {"width": 2, "data": 2, "networks": 2, "steps": 1}.items():
-            if getattr(self, name) < low:
-                raise InputError(f"expected --{name} of at least {low}, got {getattr(self, name)}")
+        check_at_least(self, width=2, data=2, networks=2, steps=1)
         if not self.hidden or min(self.hidden) < 1:
             raise InputError("expected --hidden of at least one layer, and widths of at least 1")
         if not self.rates or not all(0 < rate <= 1 for rate in self.rates):
             raise InputError("expected --rates of step sizes in (0, 1]")
-        if not 0 <= self.seed < 2**63:
-            raise InputError(f"expected --seed in [0, 2^63), got {self.seed}")
+        check_seed(self.seed)
 
 
 class Gradient(NamedTuple):
@@ -150,10 +148,9 @@ def measure(activation: str, weight: str, remedy: str, depth: int, settings: Set
             log_product, log_power = sigmoid_bounds(layers)
             of_product = math.exp(norms.max().log().item() - log_product)
             of_bounds.append((of_product, math.exp(log_product - log_power), math.exp(log_power)))
-    each = torch.stack(squares)
-    error = each.std().item() / len(each) ** 0.5
+    square, error = computed.mean_and_error(torch.stack(squares))
     largest = (max(of_networks) for of_networks in zip(*of_bounds, strict=True))
-    return Gradient(activation, weight, remedy, depth, each.mean().sqrt().item(), error, *largest)
+    return Gradient(activation, weight, remedy, depth, square**0.5, error, *largest)
 
 
 def count_zeros(settings: Settings) -> list[Zeros]:

@@ -25,6 +25,8 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.contracts import Key
 from jensen.estimators.evidence import draw
+from jensen.experiments.claims.checked import check_at_least, check_seed
+from jensen.experiments.claims.computed import mean_and_error
 from jensen.experiments.claims.fitted import fitted_classifier, fitted_vae
 from jensen.experiments.data.labelled import digits
 from jensen.experiments.data.pixels import binarise
@@ -61,13 +63,10 @@ class Settings:
 
     def check(self) -> None:
         """Raises an InputError for what cannot work."""
-        for name, low in {"pairs": 2, "points": 3, "hidden": 1, "latent": 1, "steps": 1}.items():
-            if getattr(self, name) < low:
-                raise InputError(f"expected --{name} of at least {low}, got {getattr(self, name)}")
+        check_at_least(self, pairs=2, points=3, hidden=1, latent=1, steps=1)
         if self.points % 2 == 0:
             raise InputError(f"expected --points of an odd number, got {self.points}: one lies half way")
-        if not 0 <= self.seed < 2**63:
-            raise InputError(f"expected --seed in [0, 2^63), got {self.seed}")
+        check_seed(self.seed)
 
 
 class Step(NamedTuple):
@@ -157,18 +156,15 @@ def judge(x: Tensor, other: tuple, classifier: tuple, key: Key) -> tuple[Tensor,
 def steps(name: str, confidence: Tensor, elbo: Tensor) -> list[Step]:
     """A row per place."""
     places = torch.linspace(0, 1, len(confidence)).tolist()
-    return [Step(name, t, *over_pairs(c), *over_pairs(e)) for t, c, e in zip(places, confidence, elbo, strict=True)]
+    return [
+        Step(name, t, *mean_and_error(c), *mean_and_error(e)) for t, c, e in zip(places, confidence, elbo, strict=True)
+    ]
 
 
 def gain(what: str, latents: Tensor, pixels: Tensor) -> Gain:
     """Of each pair half way, of values (points, pairs)."""
     middle = len(latents) // 2
-    return Gain(what, *over_pairs(latents[middle] - pixels[middle]))
-
-
-def over_pairs(values: Tensor) -> tuple[float, float]:
-    """Mean and standard error."""
-    return values.mean().item(), values.std().item() / len(values) ** 0.5
+    return Gain(what, *mean_and_error(latents[middle] - pixels[middle]))
 
 
 def table(rows: Sequence[Step], gains: Sequence[Gain], settings: Settings) -> str:

@@ -26,6 +26,8 @@ from jensen.core.contracts import Key
 from jensen.core.models.classifier import Classifier
 from jensen.core.models.latent.vae import VAE
 from jensen.core.trees import Params
+from jensen.experiments.claims.checked import check_at_least, check_seed
+from jensen.experiments.claims.computed import mean_and_error
 from jensen.experiments.claims.fitted import fitted_classifier, fitted_vae
 from jensen.experiments.data.labelled import digits
 from jensen.experiments.report.drawing import panels, png
@@ -65,11 +67,8 @@ class Settings:
         """Raises an InputError for what cannot work."""
         if len(set(self.digits)) < len(self.digits) or not set(self.digits) <= set(range(10)):
             raise InputError(f"--digits {' '.join(map(str, self.digits))}: expected digits from 0 to 9, each once")
-        for name, low in {"starts": 2, "ascent": 1, "hidden": 1, "latent": 2, "steps": 1}.items():
-            if getattr(self, name) < low:
-                raise InputError(f"expected --{name} of at least {low}, got {getattr(self, name)}")
-        if not 0 <= self.seed < 2**63:
-            raise InputError(f"expected --seed in [0, 2^63), got {self.seed}")
+        check_at_least(self, starts=2, ascent=1, hidden=1, latent=2, steps=1)
+        check_seed(self.seed)
 
 
 class Raised(NamedTuple):
@@ -164,8 +163,7 @@ def climb(of: Property, start: Tensor, steps: int, within: Callable[[Tensor], Te
 
 def raised(name: str, way: str, values: Tensor, z: Tensor, best_draw: float) -> Raised:
     best, above = int(values.argmax()), (values > best_draw).double().mean().item()
-    error = values.std().item() / len(values) ** 0.5
-    return Raised(name, way, values.mean().item(), error, values[best].item(), above, z[best].square().mean().item())
+    return Raised(name, way, *mean_and_error(values), values[best].item(), above, z[best].square().mean().item())
 
 
 def table(rows: Sequence[Raised], settings: Settings) -> str:

@@ -30,6 +30,8 @@ from jensen.core.distributions import DiagNormal
 from jensen.core.models.latent.posteriors import POSTERIORS, Posterior
 from jensen.core.trees import Tree
 from jensen.estimators.gradients import stl
+from jensen.experiments.claims.checked import check_at_least
+from jensen.experiments.claims.computed import mean_and_error
 from jensen.experiments.claims.kl_directions import Direction, directions
 from jensen.experiments.claims.posterior_targets import Target, targets
 from jensen.experiments.report.drawing import panels, png
@@ -60,9 +62,7 @@ class Settings:
 
     def check(self) -> None:
         """Raises an InputError for what cannot work."""
-        for name, low in {"steps": 1, "samples": 1, "draws": 2, "random": 3}.items():
-            if getattr(self, name) < low:
-                raise InputError(f"expected --{name} of at least {low}, got {getattr(self, name)}")
+        check_at_least(self, steps=1, samples=1, draws=2, random=3)
         if not self.lr > 0:
             raise InputError(f"expected a positive --lr, got {self.lr}")
 
@@ -135,8 +135,7 @@ def fitted(target: Target, name: str, family: Posterior, settings: Settings) -> 
     with torch.no_grad():
         z, log_q = distributions.draw(build(free), judge_key, settings.draws)
         gaps = target.log_evidence - (target.log_p(z) - log_q)[:, 0]
-    error = gaps.std().item() / len(gaps) ** 0.5
-    return Fitted(target.name, name, gaps.mean().item(), error, seconds), z[:, 0, :2]
+    return Fitted(target.name, name, *mean_and_error(gaps), seconds), z[:, 0, :2]
 
 
 def table(rows: Sequence[Fitted]) -> str:

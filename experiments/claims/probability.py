@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 
 from jensen.core import keys
 from jensen.experiments.claims import estimation_limits, limit_theorems
+from jensen.experiments.claims.checked import check_seed
 from jensen.experiments.claims.computed import Part, Row, table
 from jensen.experiments.report.drawing import colour, line, panels, png
 from jensen.experiments.run import files
@@ -58,8 +59,7 @@ class Settings:
         """Raises an InputError for what cannot work."""
         if self.draws < LEAST:
             raise InputError(f"expected --draws of at least {LEAST}, got {self.draws}: errors of fewer are not known")
-        if not 0 <= self.seed < 2**63:
-            raise InputError(f"expected --seed in [0, 2^63), got {self.seed}")
+        check_seed(self.seed)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from jensen.core import keys
 from jensen.experiments import report
 from jensen.experiments.claims import computed, gaussian_source
+from jensen.experiments.claims.checked import check_at_least
 from jensen.experiments.claims.computed import Row
 from jensen.experiments.claims.gaussian_source import DTYPE, Reached, Source, at_level
 from jensen.experiments.claims.trained import judged, trained
@@ -72,8 +73,7 @@ class Settings:
         low, high = self.ends
         if not self.betas or not 0 < low < min(self.betas) or not max(self.betas) < high:
             raise InputError(f"--ends {low:g} {high:g}: expected positive weights, below and above all of --betas")
-        if self.source_steps < 1:
-            raise InputError(f"expected --source-steps of at least 1, got {self.source_steps}")
+        check_at_least(self, source_steps=1)
 
     @property
     def weights(self) -> list[float]:

@@ -27,6 +27,7 @@ from jensen.core import keys
 from jensen.core.contracts import Key
 from jensen.core.distributions import Pushforward
 from jensen.estimators.evidence import annealed_importance, linear
+from jensen.experiments.claims.checked import check_seed
 from jensen.experiments.claims.stability_problems import (
     REMEDIES,
     STARTS,
@@ -86,8 +87,7 @@ class Settings:
             raise InputError("expected sizes of at least 1, and --temperatures and --chains of at least 2")
         if not (0 < self.lr <= 1 and 0 < self.fit_lr <= 1):
             raise InputError(f"--lr {self.lr}, --fit-lr {self.fit_lr}: expected step sizes in (0, 1]")
-        if not 0 <= self.seed < 2**63:
-            raise InputError(f"expected --seed in [0, 2^63), got {self.seed}")
+        check_seed(self.seed)
 
 
 class Step(NamedTuple):

@@ -20,6 +20,7 @@ import tyro
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.experiments.claims.checked import check_at_least
 from jensen.experiments.claims.plain_vaes import LR, Whole, by_jax, by_module
 from jensen.experiments.claims.trained import judged, trained
 from jensen.experiments.data.images import ImageData
@@ -27,7 +28,6 @@ from jensen.experiments.programs.estimation import Estimation
 from jensen.experiments.programs.vae import Vae
 from jensen.experiments.run import files, metrics
 from jensen.experiments.run.command import command
-from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.settings import Run
 
@@ -58,9 +58,7 @@ class Settings:
 
     def check(self) -> None:
         """Raises an InputError for what cannot work."""
-        for name in ("timed_epochs", "epochs"):
-            if getattr(self, name) < 1:
-                raise InputError(f"expected --{name.replace('_', '-')} of at least 1, got {getattr(self, name)}")
+        check_at_least(self, timed_epochs=1, epochs=1)
 
 
 class Trajectory(NamedTuple):

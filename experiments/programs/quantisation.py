@@ -1,6 +1,7 @@
 """Models whose latents are codes, as programs: one turn, whose state is the quantisers' and how codes are used."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -59,15 +60,19 @@ class QuantisationProgram:
         pixel_key, step_key = keys.split(key)
         x = binarise(pixel_key, batch["data"]) if self.dynamic else batch["data"]
         step = self.at(weights).step(params["model"], state["model"], x, step_key)
-        terms, use, named = step.terms, [], dict(step.penalties)
-        codes = trees.paths(step.codes)
-        for of, before, (path, own) in zip(self.model.maps, state["use"], codes.items(), strict=True):
-            after = usage.follow(before, of, own, self.epoch)
-            numbers = {"perplexity": after.perplexity, "used": after.used(self.epoch)}
-            named |= {"/".join(filter(None, (name, path))): t.expand(len(x)) for name, t in numbers.items()}
-            use.append(after)
-        named |= {"objective": terms.objective, "reconstruction": terms.reconstruction, "kl": terms.kl}
-        return Out(-terms.objective.mean(), named, {"model": step.state, "use": tuple(use)})
+        use, numbers = self.followed(state["use"], step.codes)
+        named = {name: getattr(step.terms, name) for name in ("objective", "reconstruction", "kl", "penalty")}
+        named |= step.penalties | {name: number.expand(len(x)) for name, number in numbers.items()}
+        return Out(-step.terms.objective.mean(), named, {"model": step.state, "use": use})
+
+    def followed(self, use: tuple[usage.Use, ...], codes: Tree) -> tuple[tuple[usage.Use, ...], dict[str, Tensor]]:
+        """The next use of each map's codes, and over about the last epoch its perplexity and the share that is used."""
+        after, numbers = [], {}
+        for before, of, (path, own) in zip(use, self.model.maps, trees.paths(codes).items(), strict=True):
+            after.append(usage.follow(before, of, own, self.epoch))
+            found = {"perplexity": after[-1].perplexity, "used": after[-1].used(self.epoch)}
+            numbers |= {"/".join(filter(None, (name, path))): number for name, number in found.items()}
+        return tuple(after), numbers
 
     def at(self, weights: Weights) -> CodedModel:
         """The model at the temperature of a step."""
@@ -80,9 +85,10 @@ class QuantisationProgram:
 
     @torch.no_grad()
     def score(self, params: Params, state: Tree, batch: Tensor, key: Key, /) -> Tensor:
-        """log p(x | codes), of the codes that `codes` gives."""
+        """log p(x | codes) less the nats of uniform codes: of those that `codes` gives, which are certain."""
         codes = self.model.codes(params["model"], state["model"], batch)
-        return self.model.likelihood(params["model"], state["model"], codes).log_prob(batch)
+        nats = sum(of.bits for of in self.model.maps) * math.log(2)
+        return self.model.likelihood(params["model"], state["model"], codes).log_prob(batch) - nats
 
     def figures(self, params: Params, state: Tree, data: Images, key: Key, /) -> dict[str, Figure]:
         return {"reconstructions": reconstructions(self.model, params["model"], state["model"], data)}

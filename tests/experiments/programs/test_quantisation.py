@@ -49,7 +49,7 @@ def test_codes_restart_within_the_steps_that_are_resumed():
     moved = out.state["model"].vectors
     z = program.model.encode(params["model"]["encoder"], program.batch(DIGITS.train, KEY, 0)["data"]).reshape(-1, 3)
     assert (moved[:, None] == z).all(-1).any()  # a mean of several is none of them
-    assert set(out.terms) == {"objective", "reconstruction", "kl", "commitment", "perplexity", "used"}
+    assert set(out.terms) == {"objective", "reconstruction", "kl", "penalty", "commitment", "perplexity", "used"}
 
 
 def test_a_temperature_reaches_the_quantiser():
@@ -80,6 +80,8 @@ def test_the_report_has_the_means_of_its_data():
     assert of_codes["perplexity"] == usage.perplexity(codes, 8)
     assert (of_data["used"], of_data["evenness"]) == (of_codes["used"], of_codes["perplexity"] / 8)
     assert of_data["elbo"] == pytest.approx(-of_data["distortion"] - 6 * np.log(2))
+    score = program.score(params, state, DIGITS.test, KEY)  # a bound, as the report's
+    assert score.mean().item() == pytest.approx(of_data["elbo"], rel=1e-5)
     assert what.summary == "of a title\n"
     assert "no better than without codes" in found.summary  # an untrained one
 

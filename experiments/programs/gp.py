@@ -43,6 +43,8 @@ class Gp(SeriesSettings):
         self.oscillations.check()
         widths = ((f"--{name}", size) for name in ("encoder", "decoder") for size in getattr(self, name))
         self.check_positive(*widths, ("--latent", self.latent), ("--inducing", self.inducing - 1))
+        if self.run.dtype == "bfloat16":
+            raise InputError("a kernel is singular in bfloat16: leave out --dtype, or use --dtype float64")
         if not self.length > 0:
             raise InputError(f"expected a positive --length, got {self.length}")
         if not 1e-6 * self.inducing <= self.jitter < 1:

@@ -60,7 +60,7 @@ def films(p: DiagNormal, asked: Asked, time: str, count: int = 4) -> Figure:
     canvas, axes = panels(count, 3, 9.0, 1.3 * count + 0.6)
     for i, row in enumerate(axes):
         order = asked.series.times[i].argsort()
-        x, mean = (t[i][order].cpu() for t in (asked.series.values, p.loc.mean(0)))
+        x, mean = (t[i][order].float().cpu() for t in (asked.series.values, p.loc.mean(0)))
         seen = asked.seen[i][order].cpu()[:, None]
         for axis, frames, name in zip(row, (x, torch.where(seen, x, torch.nan), mean), FILMS, strict=True):
             axis.imshow(frames.T.numpy(), cmap="gray_r", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
@@ -81,9 +81,9 @@ def curves(p: DiagNormal, asked: Asked, time: str, count: int = DRAWN) -> Figure
     for i, axis in enumerate(axes.flat[:count]):
         order = asked.series.times[i].argsort()
         known, seen = asked.series.mask[i][order].cpu(), asked.seen[i][order].cpu()
-        t = asked.series.times[i][order].cpu().numpy()
+        t = asked.series.times[i][order].float().cpu().numpy()
         for channel in range(mean.shape[-1]):
-            loc, around, x = (v[i, :, channel][order].cpu() for v in (mean, spread, asked.series.values))
+            loc, around, x = (v[i, :, channel][order].float().cpu() for v in (mean, spread, asked.series.values))
             axis.fill_between(t, loc - 2 * around, loc + 2 * around, color=f"C{channel}", alpha=0.2, linewidth=0)
             axis.plot(t, loc, color=f"C{channel}", linewidth=1.2)
             axis.plot(t[seen], x[seen], "o", color=f"C{channel}", markersize=3.5)

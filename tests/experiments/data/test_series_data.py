@@ -95,7 +95,7 @@ def test_subjects_are_asked_for_the_visit_after_those_seen():
 
 
 def test_what_cannot_be_made_is_one_clear_line():
-    with pytest.raises(InputError, match="expected a subject, two visits and a noise of 0 or more, got 3, 1 and 0.1"):
+    with pytest.raises(InputError, match=r"expected a subject, two visits and a noise of 0 or more, got 3, 1 and 0.1"):
         progression.progression(KEY, 3, 1, 0.1)
     with pytest.raises(InputError, match="expected --subjects of at least 2, got 1"):
         ProgressionData(subjects=1).check()

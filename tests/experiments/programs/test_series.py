@@ -104,6 +104,7 @@ def test_a_run_that_goes_on_has_the_bits_of_one_that_never_stopped(tmp_path):
         (["longitudinal", "--visits", "2"], "expected --visits of at least 3, got 2"),
         (["longitudinal", "--encoder", "0"], "expected --encoder of at least 1, got 0"),
         (["gp", "--jitter", "1e-7"], "expected --jitter from 2e-05, which rounding needs for 20 inducing points"),
+        (["gp", "--dtype", "bfloat16"], "a kernel is singular in bfloat16: leave out --dtype"),
         (["gp", "--length", "0"], "expected a positive --length, got 0.0"),
         (["gp", "--pixels", "-1"], "expected --pixels of at least 0, got -1"),
     ],

@@ -8,7 +8,7 @@ import torch
 
 from jensen import laws
 from jensen.core import bounds
-from jensen.core.models.quantised import Fsq
+from jensen.core.models.quantised import Fsq, autoencoder
 from jensen.laws._law import spoiled
 from jensen.laws.distributions import COINS, NORMAL
 
@@ -101,6 +101,7 @@ def test_kinds_follow_from_methods_and_signatures():
     assert laws.kind_of(NORMAL) == "distribution"
     assert laws.kind_of(bounds.Sumo(1)) == "bound"
     assert laws.kind_of(Fsq((3, 4))) == "quantiser"
+    assert laws.kind_of(autoencoder.mlp(6, (4,), 2, 2, Fsq((3, 4)))) == "coded model"
     assert laws.kind_of(lambda log_w: log_w.mean(0)) == "bound"
     assert laws.kind_of(lambda log_p, q, noise=None, /: q) == "estimator"
     with pytest.raises(TypeError, match="expected a distribution, exponential family, flow, bound"):

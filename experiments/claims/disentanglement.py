@@ -14,6 +14,7 @@ if __name__ == "__main__":  # before the imports, in which Ctrl-C is then one li
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tyro
 
@@ -91,7 +92,7 @@ def contenders(settings: Settings) -> dict[str, Contender]:
     return {**{name: vae(objective) for name, objective in objectives.items()}, "FactorVAE": factor}
 
 
-def shared(settings: Settings, seed: int, out: Path, estimation: Estimation) -> dict[str, object]:
+def shared(settings: Settings, seed: int, out: Path, estimation: Estimation) -> dict[str, Any]:
     """What every run has. Pixels are grey and their likelihood a cross-entropy: their edges tell places apart."""
     steps = settings.steps
     return {

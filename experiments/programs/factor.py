@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from jensen.experiments.programs.estimation import Estimation
 from jensen.experiments.programs.factorisation import FactorProgram
-from jensen.experiments.programs.images import Prepared
+from jensen.experiments.programs.latent import LatentProgram
 from jensen.experiments.programs.vae import Vae
 from jensen.experiments.run.errors import InputError
 
@@ -26,6 +26,8 @@ class Factor(Vae):
     def check(self) -> None:
         """Raises an InputError for the first setting that cannot work."""
         super().check()
+        if self.inner_steps:
+            raise InputError(f"--inner-steps {self.inner_steps} is for a vae: leave it out")
         for name in ("beta", "gamma"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"expected a non-negative --{name}, got {getattr(self, name)}")
@@ -44,15 +46,8 @@ class Factor(Vae):
         weight = "" if self.beta == Factor.beta else f", KL weight {self.beta:g}"
         return f"{super().words()}{weight}, gamma {self.gamma:g}"
 
-    def prepare(self) -> Prepared:
-        """Loads the data and builds the program. InputError for what does not go together."""
-        prepared = super().prepare()
+    def program(self, plain: LatentProgram) -> FactorProgram:
+        """The plain one's, with a discriminator."""
         discriminator = self.optimiser.at(self.discriminator_lr)
-        program = FactorProgram(
-            **vars(prepared.program),
-            beta=self.beta,
-            gamma=self.gamma,
-            widths=self.discriminator,
-            discriminator=discriminator,
-        )
-        return prepared._replace(program=program)
+        own = {"beta": self.beta, "gamma": self.gamma, "widths": self.discriminator, "discriminator": discriminator}
+        return FactorProgram(**vars(plain), **own)

@@ -15,6 +15,8 @@ from jensen.experiments.data.images import ImageData, Images, split
 from jensen.experiments.programs.adapted import ImageModel
 from jensen.experiments.programs.estimation import Estimation, spelled
 from jensen.experiments.programs.images import Flat, ImageSettings
+from jensen.experiments.programs.lagged import LaggedProgram
+from jensen.experiments.programs.latent import LatentProgram
 from jensen.experiments.programs.likelihoods import CAUTIONS, check_likelihood, likelihood_of
 from jensen.experiments.programs.refinement import Refined, Refinement
 from jensen.experiments.run.config import FREE
@@ -47,6 +49,8 @@ class Vae(ImageSettings):
     """p(z), with its size where another is wanted: normal is N(0, I), "mixture(10)" a learned mixture of normals, and
     "vamp(50)" one of the encoder's posteriors at learned pseudo-inputs."""
     refinement: Flat[Refinement] = Refinement()
+    inner_steps: int = 0
+    """Steps of the encoder alone before each step of all else, so that it does not lag behind (He et al., 2019)."""
     estimation: Flat[Estimation] = Estimation()
     optimiser: Flat[Optimiser] = Optimiser()
     run: Flat[Run] = Run()
@@ -63,6 +67,8 @@ class Vae(ImageSettings):
             (("--channels", size) for size in self.channels),
         )
         self.check_positive(*hidden, *channels, ("--latent", self.latent))
+        if not 0 <= self.inner_steps < 2**31:
+            raise InputError(f"expected --inner-steps of at least 0, got {self.inner_steps}")
         spelled(posteriors.parse, "posterior", self.posterior)
         spelled(priors.parse, "prior", self.prior)
         if self.prior != Vae.prior and isinstance(self.estimation.the_objective, Committed):
@@ -78,10 +84,15 @@ class Vae(ImageSettings):
     def words(self) -> str:
         family = "" if self.posterior == Vae.posterior else f"{self.posterior} posterior"
         prior = "" if self.prior == Vae.prior else f"{self.prior} prior"
-        return ", ".join(filter(None, (f"{self.likelihood} likelihood", family, prior, self.refinement.words)))
+        lagged = f"{self.inner_steps} inner steps of the encoder" if self.inner_steps else ""
+        return ", ".join(filter(None, (f"{self.likelihood} likelihood", family, prior, self.refinement.words, lagged)))
 
     def caution(self) -> str:
         return CAUTIONS.get(self.likelihood, "")
+
+    def program(self, plain: LatentProgram) -> LatentProgram:
+        """The plain one, or where the encoder takes steps of its own, that."""
+        return LaggedProgram(**vars(plain), inner=self.inner_steps) if self.inner_steps else plain
 
     def model(self, images: Images) -> ImageModel:
         """InputError for images that the network does not fit."""

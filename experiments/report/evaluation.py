@@ -69,6 +69,11 @@ class Evaluation(NamedTuple):
         ]
         if not math.isnan(self.floor) and not (self.nll - 2 * self.error <= self.floor):  # nor is NaN below it
             lines.append("worse than independent pixels: train longer, or look at figures/training.png for the cause")
+        if self.units and not self.active_units:
+            lines.append(
+                "the posterior has collapsed: no unit is active, and z says nothing of x; try --kl-warmup, --objective "
+                "free-bits(0.5) or --inner-steps 5"
+            )
         return Finding(
             "test", [{**self._asdict(), "elbo": self.elbo, "bits_per_dim": self.bits_per_dim}], "\n".join(lines) + "\n"
         )

@@ -1,5 +1,6 @@
 """Likelihoods as values: p(x | z) of a decoder's outputs. One file each, and one row in `LIKELIHOODS`."""
 
+from jensen.core.models.latent.likelihoods.autoregressive import AUTOREGRESSIVE, AutoregressiveBernoulli
 from jensen.core.models.latent.likelihoods.bernoulli import BERNOULLI, SOFT_BERNOULLI
 from jensen.core.models.latent.likelihoods.continuous_bernoulli import CONTINUOUS_BERNOULLI
 from jensen.core.models.latent.likelihoods.discretised_logistic import (
@@ -14,6 +15,7 @@ from jensen.core.models.latent.likelihoods.squared_error import SQUARED_ERROR, S
 from jensen.core.models.latent.likelihoods.table import LIKELIHOODS
 
 __all__ = [
+    "AUTOREGRESSIVE",
     "BERNOULLI",
     "CONTINUOUS_BERNOULLI",
     "DISCRETISED_LOGISTIC",
@@ -22,6 +24,7 @@ __all__ = [
     "MULTINOMIAL",
     "SOFT_BERNOULLI",
     "SQUARED_ERROR",
+    "AutoregressiveBernoulli",
     "DiscretisedLogisticLikelihood",
     "Likelihood",
     "Linear",

@@ -1,5 +1,6 @@
 """Likelihoods by name, for command lines and laws."""
 
+from jensen.core.models.latent.likelihoods.autoregressive import AUTOREGRESSIVE
 from jensen.core.models.latent.likelihoods.bernoulli import BERNOULLI, SOFT_BERNOULLI
 from jensen.core.models.latent.likelihoods.continuous_bernoulli import CONTINUOUS_BERNOULLI
 from jensen.core.models.latent.likelihoods.discretised_logistic import DISCRETISED_LOGISTIC
@@ -16,4 +17,5 @@ LIKELIHOODS: dict[str, Likelihood] = {
     "squared-error": SQUARED_ERROR,
     "discretised-logistic": DISCRETISED_LOGISTIC,
     "multinomial": MULTINOMIAL,
+    "autoregressive": AUTOREGRESSIVE,
 }

@@ -81,7 +81,7 @@ class Settings:
         return [self.ends[0], *sorted(set(self.betas)), self.ends[1]]
 
 
-class Images(NamedTuple):
+class Measured(NamedTuple):
     """A VAE of images on test data, in nats per datum, beside the model of independent pixels."""
 
     point: Point
@@ -100,7 +100,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f"\nruns, rows and figures in {settings.out}")
 
 
-def run(settings: Settings) -> tuple[list[Images], list[Row]]:
+def run(settings: Settings) -> tuple[list[Measured], list[Row]]:
     """A row per weight of images, and what is exact of them and of the linear VAEs; leaves rows and figures."""
     each = {beta: options(beta, settings) for beta in settings.weights}
     for one in each.values():
@@ -136,7 +136,7 @@ def options(beta: float, settings: Settings) -> Vae:
 
 
 @torch.no_grad()
-def measure(beta: float, one: Vae) -> Images:
+def measure(beta: float, one: Vae) -> Measured:
     """The run of a weight, trained where it has not been."""
     trained("vae", one)
     folder = one.run.out
@@ -146,10 +146,10 @@ def measure(beta: float, one: Vae) -> Images:
     decoded = expected(done.model, done.params, prior.sample(prior.noise(KEY, 100)))
     from_mean = (decoded - done.images.train.mean(0)).square().mean().sqrt().item()
     point = Point(beta, one.estimation.objective, test["kl"], -test["reconstruction"], folder.name)
-    return Images(point, test["floor"], from_mean)
+    return Measured(point, test["floor"], from_mean)
 
 
-def exact(images: Sequence[Images], ways: Sequence[Reached], settings: Settings) -> list[Row]:
+def exact(images: Sequence[Measured], ways: Sequence[Reached], settings: Settings) -> list[Row]:
     """The ends of the images' curve, and the linear VAEs beside Shannon's curve."""
     points, last = [each.point for each in images], images[-1]
     part = f"{settings.data}: no rate at β = {settings.ends[1]:g}"

@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 from jensen.core import keys
 from jensen.experiments.claims import anomaly
 from jensen.experiments.claims.anomaly import FLOOR, Separated, auroc, gain
+from jensen.experiments.claims.fitted import fitted_vae
 
 KEY = keys.key(0)
 
@@ -41,7 +42,7 @@ def test_a_gain_is_over_the_floor_of_its_digit():
 
 def test_the_model_sees_no_image_of_the_digit(monkeypatch, tmp_path, capsys):
     seen = []
-    monkeypatch.setattr(anomaly, "fitted_vae", lambda x, *of: seen.append(x) or real(x, *of))
+    monkeypatch.setattr(anomaly, "fitted_vae", lambda x, *of: seen.append(x) or fitted_vae(x, *of))
     anomaly.main(["--digits", "0", "1", "--hidden", "8", "--steps", "3", "--samples", "4", "--out", str(tmp_path)])
     data = anomaly.digits()
     for digit, x in enumerate(seen):
@@ -50,9 +51,6 @@ def test_the_model_sees_no_image_of_the_digit(monkeypatch, tmp_path, capsys):
     assert [(row["digit"], row["score"]) for row in rows[:3]] == [(0, "−ELBO"), (0, "NLL"), (0, FLOOR)]
     assert (tmp_path / "anomaly.png").stat().st_size > 1000
     assert f"NLL over {FLOOR}" in capsys.readouterr().out
-
-
-real = anomaly.fitted_vae
 
 
 @pytest.mark.parametrize(

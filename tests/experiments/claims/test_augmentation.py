@@ -19,6 +19,7 @@ from jensen.experiments.claims.augmentation import (
     imbalanced,
     recall,
 )
+from jensen.experiments.claims.fitted import fitted_classifier
 
 KEY = keys.key(0)
 FEW = ["--seeds", "2", "--each", "6", "--rare", "2", "--hidden", "8", "--latent", "2", "--steps", "3"]
@@ -73,9 +74,6 @@ def test_all_training_sets_are_full_but_the_first(tmp_path, monkeypatch, capsys)
     assert [row["training"] for row in rows if "training" in row] == [ALONE, COPIES, GENERATED] * 2
     assert (tmp_path / "augmentation.png").stat().st_size > 1000
     assert f"{GENERATED} over {COPIES}: balanced accuracy" in capsys.readouterr().out
-
-
-fitted_classifier = augmentation.fitted_classifier
 
 
 @pytest.mark.parametrize(

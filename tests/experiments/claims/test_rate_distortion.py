@@ -11,7 +11,7 @@ from jensen.core import keys
 from jensen.core.objectives import kl
 from jensen.experiments.claims import rate_distortion
 from jensen.experiments.claims.gaussian_source import Reached, Source, at_level, exact, linear_vae, shannon, train
-from jensen.experiments.claims.rate_distortion import SOURCE, Images, Settings, run
+from jensen.experiments.claims.rate_distortion import SOURCE, Measured, Settings, run
 from jensen.experiments.report.rate_distortion import Point
 
 KEY = keys.key(0)
@@ -63,10 +63,10 @@ def test_what_is_planted_is_off(tmp_path):
     """A rate below Shannon's, an end with a rate, and an image that is not the mean."""
     settings = Settings(out=tmp_path, betas=(1.0,))
     placed = {0.01: (20.0, 5.0), 1.0: (6.0, 15.0), 100.0: (0.01, 27.1)}
-    images = [Images(Point(b, "", r, d, ""), 27.0, 0.01) for b, (r, d) in placed.items()]
+    images = [Measured(Point(b, "", r, d, ""), 27.0, 0.01) for b, (r, d) in placed.items()]
     ways = [Reached(1.0, 1, 3.0, 2.0, 2.9), Reached(1.0, 2, *_best(1.0), _best(1.0)[0] - 1e-9)]
     assert [row.quantity for row in rate_distortion.exact(images, ways, settings) if not row.holds] == []
-    images[-1] = Images(Point(100.0, "", 0.5, 27.1, ""), 27.0, 0.2)
+    images[-1] = Measured(Point(100.0, "", 0.5, 27.1, ""), 27.0, 0.2)
     ways[0] = ways[0]._replace(least=3.1)
     off = [row.quantity for row in rate_distortion.exact(images, ways, settings) if not row.holds]
     assert [each.partition(",")[0] for each in off] == [

@@ -90,3 +90,11 @@ def test_names_are_moved_apart_as_little_as_may_be():
     assert apart([0.5, 0.5, 0.5], 0.2) == pytest.approx([0.3, 0.5, 0.7])
     assert apart([0.0, 0.45, 0.5, 0.9], 0.2) == pytest.approx([0.0, 0.375, 0.575, 0.9])
     assert apart([], 0.1) == []
+
+
+def test_names_are_beside_the_ends_of_lines_of_any_size():
+    """Of an axis whose limits nothing has asked for before: names were placed by those of an empty one."""
+    many = [{"kind": "train", "step": i, "perplexity/top": 70.0 + i, "perplexity/bottom": 40.0} for i in range(1, 9)]
+    drawn = axes(training(many))["perplexity"]
+    assert {text.get_text() for text in drawn.texts} == {"top", "bottom"}
+    assert all(0 <= text.get_position()[1] <= 1 for text in drawn.texts)

@@ -9,6 +9,7 @@ from jensen.experiments.programs.lm import Lm
 from jensen.experiments.programs.longitudinal import Longitudinal
 from jensen.experiments.programs.ode import Ode
 from jensen.experiments.programs.poisson import Poisson
+from jensen.experiments.programs.reptile import Reptile
 from jensen.experiments.programs.sbn import Sbn
 from jensen.experiments.programs.semi import Semi
 from jensen.experiments.programs.vae import Vae
@@ -26,6 +27,7 @@ KINDS = {
     "classifier": Classifier,
     "semi": Semi,
     "bottleneck": Bottleneck,
+    "reptile": Reptile,
     "vq": Vq,
     "lm": Lm,
 }
@@ -41,6 +43,7 @@ __all__ = [
     "Longitudinal",
     "Ode",
     "Poisson",
+    "Reptile",
     "Sbn",
     "Semi",
     "Vae",

@@ -2,7 +2,10 @@
 
 from jensen.experiments.programs.bottleneck import Bottleneck
 from jensen.experiments.programs.classifier import Classifier
+from jensen.experiments.programs.diffusion import Diffusion
 from jensen.experiments.programs.factor import Factor
+from jensen.experiments.programs.flow import Flow
+from jensen.experiments.programs.gan import Gan
 from jensen.experiments.programs.gp import Gp
 from jensen.experiments.programs.hvae import Hvae
 from jensen.experiments.programs.lm import Lm
@@ -30,13 +33,19 @@ KINDS = {
     "reptile": Reptile,
     "vq": Vq,
     "lm": Lm,
+    "gan": Gan,
+    "diffusion": Diffusion,
+    "flow": Flow,
 }
 
 __all__ = [
     "KINDS",
     "Bottleneck",
     "Classifier",
+    "Diffusion",
     "Factor",
+    "Flow",
+    "Gan",
     "Gp",
     "Hvae",
     "Lm",

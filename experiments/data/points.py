@@ -1,0 +1,80 @@
+"""Points of known places in the plane, and images as points: what a generator is held against.
+
+"ring"    8 normals on a circle of radius 2, of deviation 0.05
+"grid"    25 normals at the whole numbers from -2 to 2, of deviation 0.05
+"moons"   two half circles that reach into each other, with noise of deviation 0.1
+"digits"  scikit-learn's images of 8 x 8 grey pixels, in [-1, 1]
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from jensen.core import keys
+from jensen.core.contracts import Key
+from jensen.experiments.data import labelled
+from jensen.experiments.run.errors import InputError
+
+DEVIATION, NOISE = 0.05, 0.1
+TEST = 4000
+
+
+class Points(NamedTuple):
+    """Training and test points (n, d), and the centres of their normals (k, 2), none where there are none."""
+
+    train: Tensor
+    test: Tensor
+    centres: Tensor
+
+
+@dataclass(frozen=True)
+class PointData:
+    """Which points, and how many."""
+
+    data: Literal["ring", "grid", "moons", "digits"] = "ring"
+    """Eight normals on a circle, 25 on a grid, two moons, or images of digits."""
+    points: int = 20_000
+    """To train on, in the plane."""
+
+    def check(self) -> None:
+        """Raises an InputError for what cannot work."""
+        if self.points < 1:
+            raise InputError(f"expected --points of at least 1, got {self.points}: leave it out")
+
+    def load(self, seed: int) -> Points:
+        """Training points follow the seed; those of the test do not, so that runs compare."""
+        if self.data == "digits":
+            digits = labelled.digits()
+            return Points(2 * digits.train["x"] - 1, 2 * digits.test["x"] - 1, torch.zeros(0, 2))
+        train_key, test_key = keys.fold_in(keys.key(seed), 3), keys.key(1)
+        if self.data == "moons":
+            return Points(moons(train_key, self.points), moons(test_key, TEST), torch.zeros(0, 2))
+        centres = self._centres()
+        place_key, noise_key = keys.split(train_key)
+        places = keys.bits(place_key, (1, self.points))[0] % len(centres)
+        evenly = torch.arange(TEST) % len(centres)  # so that a distance from them has less noise of its own
+        return Points(around(centres, places, noise_key), around(centres, evenly, test_key), centres)
+
+    def _centres(self) -> Tensor:
+        if self.data == "grid":
+            return torch.cartesian_prod(torch.arange(-2.0, 3.0), torch.arange(-2.0, 3.0))
+        angles = torch.arange(8) * (2 * math.pi / 8)
+        return 2 * torch.stack([angles.cos(), angles.sin()], 1)
+
+
+def around(centres: Tensor, places: Tensor, key: Key) -> Tensor:
+    """One point about each of the centres (k, 2) that are named, (n, 2)."""
+    return centres[places] + DEVIATION * keys.normal(key, (1, len(places), 2))[0]
+
+
+def moons(key: Key, n: int) -> Tensor:
+    """(n, 2): half of them on (cos a, sin a), half on (1 - cos a, 1/2 - sin a), a uniform on [0, pi], with noise."""
+    angle_key, noise_key = keys.split(key)
+    u = keys.uniform(angle_key, (1, n, 2))[0]
+    angle, upper = math.pi * u[:, 0], u[:, 1:] < 0.5
+    first = torch.stack([angle.cos(), angle.sin()], 1)
+    second = torch.stack([1 - angle.cos(), 0.5 - angle.sin()], 1)
+    return torch.where(upper, first, second) + NOISE * keys.normal(noise_key, (1, n, 2))[0]

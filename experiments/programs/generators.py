@@ -1,0 +1,61 @@
+"""What kinds of generators share: their settings' checks, their points and their batches."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from torch import Tensor
+
+from jensen.experiments.data.batches import Epochs
+from jensen.experiments.data.images import on_device
+from jensen.experiments.data.points import PointData, Points
+from jensen.experiments.run.errors import InputError
+from jensen.experiments.run.optimisers import Optimiser
+from jensen.experiments.run.settings import Run
+
+
+class Prepared(NamedTuple):
+    """A program with its points: what it trains on, what it is scored on at each epoch, and what it is judged by."""
+
+    program: Any
+    train: Tensor
+    held_out: Tensor
+    data: Points
+
+
+@dataclass(frozen=True)
+class PointSettings:
+    """The part that kinds share; each has these fields in an order of its own."""
+
+    if TYPE_CHECKING:
+        points: PointData
+        hidden: tuple[int, ...]
+        optimiser: Optimiser
+        run: Run
+
+    def check(self) -> None:
+        """Raises an InputError for the first setting that cannot work."""
+        self.run.check()
+        self.optimiser.check()
+        self.points.check()
+        self.check_positive(*(("--hidden", size) for size in self.hidden))
+
+    def check_positive(self, *sizes: tuple[str, int]) -> None:
+        """InputError for the first option whose size is below 1."""
+        for option, size in sizes:
+            if size < 1:
+                raise InputError(f"expected {option} of at least 1, got {size}: leave it out for the default")
+
+    def program(self, batches: Epochs, data: int, steps: int) -> Any:
+        """What is trained, of points in so many dimensions."""
+        raise NotImplementedError
+
+    def prepare(self) -> Prepared:
+        """Loads the points and builds the program. InputError for what does not go together."""
+        points = Points(*(on_device(part, self.run) for part in self.points.load(self.run.seed)))
+        size = len(points.train) - int(self.run.share_held_out * len(points.train))
+        if size < self.run.batch:
+            raise InputError(f"--batch {self.run.batch} exceeds the {size} training points: pass at most that many")
+        held_out = points.train[size:] if size < len(points.train) else points.test
+        batches = Epochs(size, self.run.batch, self.run.keep_last)
+        program = self.program(batches, points.train.shape[1], self.run.total(batches.steps))
+        return Prepared(program, points.train[:size], held_out, points)

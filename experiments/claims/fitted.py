@@ -18,11 +18,13 @@ from jensen.experiments.data.pixels import binarise
 BATCH, LR = 100, 2e-3
 
 
-def fit(loss: Callable[[Params, Tree, Key], Tensor], params: Params, data: Tree, steps: int, key: Key) -> Params:
-    """The parameters after so many steps of Adam on batches of the data, at a rate that falls to 0."""
+def fit(
+    loss: Callable[[Params, Tree, Key], Tensor], params: Params, data: Tree, steps: int, key: Key, lr: float = LR
+) -> Params:
+    """The parameters, changed in place, after steps of Adam on batches of the data, at a rate that falls to 0."""
     order, draws = keys.split(key)
     batches = Epochs(length(data), min(BATCH, length(data)))
-    adam = torch.optim.Adam(trees.leaves(params), LR)
+    adam = torch.optim.Adam(trees.leaves(params), lr)
     schedule = torch.optim.lr_scheduler.LinearLR(adam, 1.0, 1 / steps, steps)
     for step in range(steps):
         batch = batches.take(data, order, step)["data"]

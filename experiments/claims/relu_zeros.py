@@ -8,12 +8,14 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional as F
 
-from jensen.core import keys, trees
+from jensen.core import keys
 from jensen.core.contracts import Key
+from jensen.core.models import classifier
 from jensen.core.nn import linear, mlp
 from jensen.core.nn.initial import he
 from jensen.core.trees import Params, Tree
 from jensen.experiments.claims.deep_networks import DTYPE, Activation, Stack
+from jensen.experiments.claims.fitted import fit
 from jensen.experiments.report.drawing import colour, line, panels
 
 SLOPE = 0.01  # of a leaky ReLU, below 0
@@ -50,22 +52,19 @@ def zeros_at_start(key: Key, width: int, depth: int, n: int) -> Tensor:
 
 
 def trained_zeros(
-    name: str, activation: Activation, train: Tree, test: Tree, hidden: tuple[int, ...], lr: float, steps: int,
-    key: Key, batch: int = 100,
-) -> list[Zeros]:  # fmt: skip
+    name: str, activation: Activation, train: Tree, test: Tree, hidden: tuple[int, ...], lr: float, steps: int, key: Key
+) -> list[Zeros]:
     """A classifier of {"x", "labels"} at its start and after so many steps of Adam."""
-    init_key, batch_key = keys.split(key)
-    params = mlp.init(init_key, (train["x"].shape[1], *hidden, int(train["labels"].max()) + 1), he)
+    model = classifier.mlp(train["x"].shape[1], hidden, 10, activation)
+    init_key, fit_key = keys.split(key)
+    params = model.init(init_key)
 
-    def loss(params: Params, x: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(mlp.apply(params, x, activation), labels)
+    def loss(params: Params, batch: Tree, key: Key) -> Tensor:
+        return model.loss(params, batch["x"], batch["labels"])
 
-    found, adam = [zeros(name, activation, params, test, lr, "start")], torch.optim.Adam(trees.leaves(params), lr=lr)
-    for step in range(steps):
-        rows = keys.permutation(keys.fold_in(batch_key, step), len(train["x"]))[:batch]
-        trees.set_grads(params, torch.func.grad(loss)(params, train["x"][rows], train["labels"][rows]))
-        adam.step()
-    return [*found, zeros(name, activation, params, test, lr, "trained")]
+    start = zeros(name, activation, params, test, lr, "start")
+    trained = fit(loss, params, train, steps, fit_key, lr)
+    return [start, zeros(name, activation, trained, test, lr, "trained")]
 
 
 @torch.no_grad()

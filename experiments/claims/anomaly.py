@@ -26,7 +26,7 @@ from jensen.core import keys
 from jensen.core.contracts import Key
 from jensen.estimators.evidence import draw, importance
 from jensen.experiments.claims.checked import check_at_least, check_seed
-from jensen.experiments.claims.computed import mean_and_error
+from jensen.experiments.claims.computed import mean_and_error, with_error
 from jensen.experiments.claims.fitted import fitted_vae
 from jensen.experiments.data.labelled import digits
 from jensen.experiments.data.pixels import binarise
@@ -146,8 +146,7 @@ def table(rows: Sequence[Separated]) -> str:
     lines.append(f"  {'mean':<28}" + "".join(f"{sum(each) / len(each):>14.3f}{'':8}" for each in means.values()))
     for name in names:
         if name != FLOOR:
-            mean, error = gain(rows, name)
-            lines.append(f"{name} over {FLOOR}: {mean:+.3f} ± {error:.3f}, {mean / error:.1f} standard errors")
+            lines.append(f"{name} over {FLOOR}: {with_error(*gain(rows, name))}")
     return "\n".join(lines)
 
 

@@ -24,7 +24,7 @@ from jensen.core import keys
 from jensen.core.contracts import Key
 from jensen.core.trees import Tree
 from jensen.experiments.claims.checked import check_at_least
-from jensen.experiments.claims.computed import mean_and_error
+from jensen.experiments.claims.computed import mean_and_error, with_error
 from jensen.experiments.claims.fitted import fitted_classifier, fitted_vae
 from jensen.experiments.data import labelled
 from jensen.experiments.data.pixels import binarise
@@ -166,8 +166,7 @@ def table(rows: Sequence[Accuracy], gains: Sequence[Gain], settings: Settings) -
         lines.append(f"  {name:<42}{balanced:>20.2%}{rare:>26.2%}")
     for each in gains:
         of = {"balanced": "balanced accuracy", "recall": "recall"}[each.what]
-        errors = f"{each.mean / each.error:.1f} standard errors" if each.error else ""
-        lines.append(f"{GENERATED} over {each.over}: {of} {each.mean:+.2%} ± {each.error:.2%}, {errors}")
+        lines.append(f"{GENERATED} over {each.over}: {of} {with_error(each.mean, each.error, '+.2%')}")
     return "\n".join(lines)
 
 

@@ -77,6 +77,12 @@ def mean_and_error(values: Tensor | Sequence[float]) -> tuple[float, float]:
     return each.mean().item(), each.std().item() / len(each) ** 0.5
 
 
+def with_error(mean: float, error: float, form: str = "+.3f") -> str:
+    """A difference with its standard error, and how many of these it is from 0."""
+    away = f"{mean / error:.1f} standard errors" if error else "without spread"
+    return f"{mean:{form}} ± {error:{form.removeprefix('+')}}, {away}"
+
+
 def mean_of(part: str, quantity: str, values: Tensor, exact: float) -> Row:
     """The mean of independent draws beside its exact value."""
     mean, error = mean_and_error(values.flatten())

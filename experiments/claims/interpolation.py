@@ -26,7 +26,7 @@ from jensen.core import keys
 from jensen.core.contracts import Key
 from jensen.estimators.evidence import draw
 from jensen.experiments.claims.checked import check_at_least, check_seed
-from jensen.experiments.claims.computed import mean_and_error
+from jensen.experiments.claims.computed import mean_and_error, with_error
 from jensen.experiments.claims.fitted import fitted_classifier, fitted_vae
 from jensen.experiments.data.labelled import digits
 from jensen.experiments.data.pixels import binarise
@@ -177,8 +177,7 @@ def table(rows: Sequence[Step], gains: Sequence[Gain], settings: Settings) -> st
             elbo = f"{row.elbo:.2f} ± {row.elbo_error:.2f}"
             lines.append(f"  {f'{row.path}, at {row.place:g}':<28}{confidence:>18}{elbo:>24}")
     for each in gains:
-        errors = f"{each.mean / each.error:.1f} standard errors"
-        lines.append(f"half way, latents less pixels: {each.what} {each.mean:+.3f} ± {each.error:.3f}, {errors}")
+        lines.append(f"half way, latents less pixels: {each.what} {with_error(each.mean, each.error)}")
     return "\n".join(lines)
 
 

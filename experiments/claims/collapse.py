@@ -3,7 +3,7 @@
 Claim    with pixels that also depend on those before them the posterior collapses to the prior; warm-up of the KL
          (Bowman et al., 2016), free bits (Kingma et al., 2016), the committed rate of the delta-VAE (Razavi et al.,
          2019), GECO (Rezende and Viola, 2018), cyclical weights (Fu et al., 2019) and an encoder that does not lag (He
-         et al., 2019) each restore active units
+         et al., 2019) each restore latents
 Command  python -m jensen.experiments.claims.collapse
 """
 
@@ -17,29 +17,42 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 import tyro
 
-from jensen.experiments.claims.compared import Column, Contender, Row, check_seeds, compared, over_seeds, table, values
+from jensen.core.divergences import kl_per_dimension
+from jensen.experiments.claims.compared import (
+    Column,
+    Contender,
+    Row,
+    check_seeds,
+    compared,
+    over_seeds,
+    place,
+    table,
+    values,
+)
 from jensen.experiments.data.images import ImageData
 from jensen.experiments.programs import Vae
 from jensen.experiments.programs.estimation import Estimation
+from jensen.experiments.programs.finished import read_finished
 from jensen.experiments.run.command import command
 from jensen.experiments.run.errors import InputError
-from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.settings import Run
 
 COLLAPSED = "strong decoder"
+USED = 0.1  # nats of KL, a mean over test data, above which a latent counts as used
 COLUMNS = (
-    Column("active units", "active_units", 1), Column("KL", "kl"), Column("reconstruction", "reconstruction"),
+    Column("latents used", "used", 1), Column("KL", "kl"), Column("reconstruction", "reconstruction"),
     Column("ELBO", "elbo"), Column("NLL", "nll"), Column("seconds", "training_s", 0),
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Count the active units of a VAE with an autoregressive decoder, plain and with each cure, over several seeds."""
+    """Count the latents in use of a VAE with an autoregressive decoder, plain and with each cure, over seeds."""
 
-    data: Literal["digits", "sprites"] = "sprites"
+    data: Literal["digits", "sprites"] = "digits"
     """As for experiments.train."""
     out: Path = Path("runs/collapse")
     """Folder of a run per cure and seed, and of rows.jsonl; a run that is there is gone on with."""
@@ -51,8 +64,6 @@ class Settings:
     """Latent dimensions."""
     hidden: tuple[int, ...] = (64,)
     """Widths of hidden layers."""
-    lr: float = 3e-3
-    """The peak learning rate."""
     floor: float = 0.5
     """Nats of free bits, and of the committed rate, in each dimension."""
     target: float | None = None
@@ -83,14 +94,24 @@ def main(argv: list[str] | None = None) -> None:
 
 def measure(settings: Settings) -> list[Row]:
     """A row per cure and seed; what GECO asks for follows from the runs without a cure."""
-    plain = compared({COLLAPSED: contender(settings, Estimation())}, settings.seeds, settings.out)
-    target = settings.target
+    plain, target = {COLLAPSED: contender(settings, Estimation())}, settings.target
     if target is None:
-        reached = over_seeds(values(plain, COLLAPSED, Column("", "reconstruction")))[0]
-        target = round(reached + settings.floor * settings.latent, 1)
-    return compared(
-        {COLLAPSED: contender(settings, Estimation()), **cures(settings, target)}, settings.seeds, settings.out
-    )
+        reached = compared(plain, settings.seeds, settings.out)
+        mean, _ = over_seeds(values(reached, COLLAPSED, Column("", "reconstruction")))
+        target = round(mean + settings.floor * settings.latent, 1)
+    rows = compared({**plain, **cures(settings, target)}, settings.seeds, settings.out)
+    return [
+        row._replace(numbers={**row.numbers, "used": used(place(settings.out, row.name, row.seed))}) for row in rows
+    ]
+
+
+@torch.no_grad()
+def used(folder: Path) -> float:
+    """How many latents of a finished run have a KL above USED."""
+    done = read_finished(folder)
+    x = done.images.test
+    q, p = done.model.posterior(done.params, x), done.model.prior(done.params, len(x))
+    return float((kl_per_dimension(q, p).mean(0) > USED).sum())
 
 
 def cures(settings: Settings, target: float) -> Mapping[str, Contender]:
@@ -114,19 +135,19 @@ def contender(settings: Settings, estimation: Estimation, steps: int | None = No
         "vae",
         lambda seed, out: Vae(
             images=ImageData(data=settings.data), likelihood="autoregressive", hidden=settings.hidden,
-            latent=settings.latent, estimation=estimation, optimiser=Optimiser(lr=settings.lr), evidence_k=100,
+            latent=settings.latent, estimation=estimation, evidence_k=100,
             run=Run(steps=steps, seed=seed, compile=settings.compile, checkpoint_every=steps, out=out), **options,
         ),
     )  # fmt: skip
 
 
 def verdict(rows: Sequence[Row]) -> str:
-    """Whether the plain run collapsed, and which cures have more active units in every seed."""
-    active = Column("", "active_units")
+    """Whether the plain run collapsed, and which cures have more latents in use in every seed."""
+    active = Column("", "used")
     plain = values(rows, COLLAPSED, active)
-    word = "collapses" if not any(plain) else f"keeps {over_seeds(plain)[0]:.1f} active units"
+    word = "collapses" if not any(plain) else f"keeps {over_seeds(plain)[0]:.1f} latents in use"
     names = [name for name in dict.fromkeys(row.name for row in rows) if name != COLLAPSED]
     cured = [name for name in names if all(a > b for a, b in zip(values(rows, name, active), plain, strict=True))]
     left = [name for name in names if name not in cured]
-    said = f"the {COLLAPSED} {word}; active units are restored by {', '.join(cured) or 'none'}"
+    said = f"the {COLLAPSED} {word}; latents are restored by {', '.join(cured) or 'none'}"
     return said + (f", and not by {', '.join(left)}" if left else "")

@@ -49,7 +49,7 @@ def compared(contenders: Mapping[str, Contender], seeds: int, out: Path) -> list
     InputError, before anything is trained, for settings that cannot work.
     """
     each = [
-        (name, seed, one.kind, one.settings(seed, out / f"{name.replace(' ', '-')}-{seed}"))
+        (name, seed, one.kind, one.settings(seed, place(out, name, seed)))
         for seed in range(seeds)
         for name, one in contenders.items()
     ]
@@ -62,6 +62,11 @@ def compared(contenders: Mapping[str, Contender], seeds: int, out: Path) -> list
         rows.append(Row(name, seed, {**numbers(cast(Path, settings.run.out)), **done._asdict()}))
     files.write_rows(out / "rows.jsonl", [{"name": r.name, "seed": r.seed, **r.numbers} for r in rows])
     return rows
+
+
+def place(out: Path, name: str, seed: int) -> Path:
+    """The folder of a contender's run."""
+    return out / f"{name.replace(' ', '-')}-{seed}"
 
 
 def numbers(folder: Path) -> dict[str, float]:

@@ -19,6 +19,7 @@ from jensen.experiments.programs.lagged import LaggedProgram
 from jensen.experiments.programs.latent import LatentProgram
 from jensen.experiments.programs.likelihoods import CAUTIONS, check_likelihood, likelihood_of
 from jensen.experiments.programs.refinement import Refined, Refinement
+from jensen.experiments.programs.spectral import Spectral
 from jensen.experiments.run.config import FREE
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
@@ -49,6 +50,8 @@ class Vae(ImageSettings):
     """p(z), with its size where another is wanted: normal is N(0, I), "mixture(10)" a learned mixture of normals, and
     "vamp(50)" one of the encoder's posteriors at learned pseudo-inputs."""
     refinement: Flat[Refinement] = Refinement()
+    spectral_norm: float | None = None
+    """The most that a weight of the networks may stretch by, its largest singular value; free unless given."""
     inner_steps: int = 0
     """Steps of the encoder alone before each step of all else, so that it does not lag behind (He et al., 2019)."""
     estimation: Flat[Estimation] = Estimation()
@@ -67,6 +70,8 @@ class Vae(ImageSettings):
             (("--channels", size) for size in self.channels),
         )
         self.check_positive(*hidden, *channels, ("--latent", self.latent))
+        if self.spectral_norm is not None and not 0 < self.spectral_norm < math.inf:
+            raise InputError(f"expected a positive --spectral-norm, got {self.spectral_norm}")
         if not 0 <= self.inner_steps < 2**31:
             raise InputError(f"expected --inner-steps of at least 0, got {self.inner_steps}")
         spelled(posteriors.parse, "posterior", self.posterior)
@@ -82,10 +87,15 @@ class Vae(ImageSettings):
             raise InputError("the mlp has no --channels: leave it out, or use --network conv")
 
     def words(self) -> str:
-        family = "" if self.posterior == Vae.posterior else f"{self.posterior} posterior"
-        prior = "" if self.prior == Vae.prior else f"{self.prior} prior"
-        lagged = f"{self.inner_steps} inner steps of the encoder" if self.inner_steps else ""
-        return ", ".join(filter(None, (f"{self.likelihood} likelihood", family, prior, self.refinement.words, lagged)))
+        parts = {
+            f"{self.likelihood} likelihood": True,
+            f"{self.posterior} posterior": self.posterior != Vae.posterior,
+            f"{self.prior} prior": self.prior != Vae.prior,
+            self.refinement.words: self.refinement.words,
+            f"spectral norms of at most {self.spectral_norm}": self.spectral_norm is not None,
+            f"{self.inner_steps} inner steps of the encoder": self.inner_steps,
+        }
+        return ", ".join(part for part, differs in parts.items() if differs)
 
     def caution(self) -> str:
         return CAUTIONS.get(self.likelihood, "")
@@ -97,7 +107,8 @@ class Vae(ImageSettings):
     def model(self, images: Images) -> ImageModel:
         """InputError for images that the network does not fit."""
         plain = self.plain(images)
-        return Refined(plain, self.refinement) if self.refinement.refine_steps else plain
+        bounded = plain if self.spectral_norm is None else Spectral(plain, self.spectral_norm)
+        return Refined(bounded, self.refinement) if self.refinement.refine_steps else bounded
 
     def plain(self, images: Images) -> VAE:
         """The model whose q is the encoder's."""

@@ -20,6 +20,7 @@ from jensen.experiments.run.program import Finding
 
 ELBO_SAMPLES = 10
 PARTICLES = 50  # of each datum, evaluated at once
+NEGLIGIBLE = 0.05  # nats of KL per unit, below which a posterior is said to have collapsed
 
 
 @runtime_checkable
@@ -69,10 +70,10 @@ class Evaluation(NamedTuple):
         ]
         if not math.isnan(self.floor) and not (self.nll - 2 * self.error <= self.floor):  # nor is NaN below it
             lines.append("worse than independent pixels: train longer, or look at figures/training.png for the cause")
-        if self.units and not self.active_units:
+        if self.kl < NEGLIGIBLE * self.units:
             lines.append(
-                "the posterior has collapsed: no unit is active, and z says nothing of x; try --kl-warmup, --objective "
-                "free-bits(0.5) or --inner-steps 5"
+                f"the posterior has collapsed: {self.kl:.2f} nats in {self.units} units; try --kl-warmup, --objective "
+                "'free-bits(0.5)' or --inner-steps 5"
             )
         return Finding(
             "test", [{**self._asdict(), "elbo": self.elbo, "bits_per_dim": self.bits_per_dim}], "\n".join(lines) + "\n"

@@ -137,6 +137,13 @@ def test_a_model_below_the_floor_says_so():
         assert "worse than independent pixels" in FOUND._replace(nll=nll, error=error).finding().summary
 
 
+def test_a_collapsed_posterior_is_said_to_be_once():
+    assert "collapsed" not in FOUND.finding().summary
+    collapsed = FOUND._replace(kl=0.12, units=3).finding().summary
+    assert collapsed.count("the posterior has collapsed: 0.12 nats in 3 units; try --kl-warmup") == 1
+    assert "collapsed" not in FOUND._replace(kl=0.16, units=3).finding().summary
+
+
 def test_the_table_has_every_number():
     (row,), summary = FOUND.finding()[1:3]
     assert row["elbo"] == -23.0

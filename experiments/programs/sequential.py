@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from jensen.core import keys, trees
-from jensen.core.contracts import Key
-from jensen.core.models.latent.series import Inferred, Series, SeriesModel, observed_log_prob
+from jensen.core.contracts import Key, can
+from jensen.core.models.latent.series import DensityModel, Inferred, Series, SeriesModel, observed_log_prob
 from jensen.core.trees import Params, Tree
+from jensen.estimators.evidence import importance
 from jensen.experiments.data.batches import Epochs
 from jensen.experiments.data.irregular import Asked, irregular
 from jensen.experiments.report import series as report
@@ -19,6 +21,7 @@ from jensen.experiments.run.program import Batch, Finding, Out, Schedule, Turn, 
 from jensen.experiments.run.schedules import warmup
 
 SAMPLES = 100  # of the posterior, for predictions and bounds on test data
+EVIDENCE = 200  # of importance sampling, for each test series
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class SeriesProgram:
 
     @torch.no_grad()
     def report(self, params: Params, state: Tree, data: Asked, key: Key, /) -> list[Finding]:
-        """The bound of what is seen, the KL by part, and errors on what is asked."""
+        """The bound of what is seen, its evidence where latents have densities, the KL by part, and answers."""
         seen = data.given()
         inferred = self.model.infer(params["model"], seen, key, SAMPLES)
         reconstruction, kl = terms(inferred, seen)
@@ -85,9 +88,17 @@ class SeriesProgram:
         return [
             Finding("what", [], f"{self.title}: {len(kl)} test series, errors of means over them\n"),
             report.means("bound", bound, "nats"),
+            *self.evidence(params["model"], seen, keys.fold_in(key, 1)),
             report.by_part(inferred.kl),
             report.answers(inferred.p, data),
         ]
+
+    def evidence(self, params: Params, x: Series, key: Key) -> list[Finding]:
+        """By importance sampling; nothing where no latents have densities."""
+        if not can(self.model, DensityModel):
+            return []
+        log_p, q = partial(self.model.log_joint, params, x), self.model.posterior(params, x)
+        return [report.of_evidence(importance(log_p, q, key, EVIDENCE))]
 
 
 def terms(inferred: Inferred, x: Series) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from jensen.core.distributions import DiagNormal
+from jensen.estimators.evidence import Evidence
 from jensen.experiments.data.irregular import Asked, carried_forward, series_mean
 from jensen.experiments.report.drawing import panels
 from jensen.experiments.run.program import Finding, Row
@@ -23,6 +24,12 @@ def means(name: str, of: Mapping[str, Tensor], unit: str) -> Finding:
         mean, error = values.double().mean().item(), values.double().std().item() / len(values) ** 0.5
         rows.append({"name": each, "mean": mean, "error": error, "unit": unit})
     return Finding(name, rows, _lines(rows, 2))
+
+
+def of_evidence(found: Evidence) -> Finding:
+    """The mean NLL, and whether its samples can be trusted."""
+    summary = means("evidence", {"NLL of the seen": -found.log_p}, "nats")
+    return summary._replace(summary=f"{summary.summary}{found.verdict()}\n")
 
 
 def by_part(kl: Tensor) -> Finding:

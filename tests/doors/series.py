@@ -44,7 +44,9 @@ ROWS = {
     ),
     "series.observed_log_prob": door(series.observed_log_prob, p=only(P, 3, None, DiagNormal), x=SERIES),
     "series.moments": door(series.moments, x=only(X, *SERIES.wrong, X._replace(mask=~MASK))),
-    "series.AtTimes.series": door(AtTimes(ODE, (0.2, 0.9, 1.8)).series, x=VALUES.flatten(1)),
+    "series.AtTimes.series": door(
+        AtTimes(ODE, (0.2, 0.9, 1.8)).series, x=also(VALUES.flatten(1), VALUES.flatten(1)[:, :5])
+    ),
     "ode.build": door(
         ode.build, channels=2, latent=D, duration=also(2.0, 0.0, -1.0), steps=2, field=WIDTHS, decoder=WIDTHS,
         encoder=WIDTHS, frequencies=2,

@@ -49,13 +49,12 @@ class Inferred(NamedTuple):
 class SeriesModel(Protocol):
     """A latent-variable model of series, whose program trains it: `init` takes training data."""
 
-    @property
-    def channels(self) -> int: ...
     def init(self, key: Key, x: Series, /) -> Params: ...
     def infer(self, params: Params, x: Series, key: Key, s: int, /) -> Inferred: ...
 
 
-class ChainedModel(SeriesModel, Protocol):
+@runtime_checkable
+class DensityModel(SeriesModel, Protocol):
     """A model of series whose latents z (s, n, d) have densities: p(z) p(x | z) at given times, and q(z | x)."""
 
     def posterior(self, params: Params, x: Series, /) -> Distribution: ...
@@ -71,7 +70,7 @@ class AtTimes:
     With it, what takes latent-variable models takes those of series: x is (n, times * channels).
     """
 
-    model: ChainedModel
+    model: DensityModel
     times: tuple[float, ...]
 
     def init(self, key: Key, x: Float[Tensor, "n D"], /) -> Params:
@@ -94,10 +93,14 @@ class AtTimes:
         return self.model.log_joint(params, self.series(x), z)
 
     def series(self, x: Float[Tensor, "n D"], /) -> Series:
-        """The data as series. ValueError for another number of values."""
-        size = len(self.times) * self.model.channels
-        check_floating("x", x, f"n {size}", f"{len(self.times)} times of {self.model.channels} channels side by side")
-        values = x.unflatten(-1, (len(self.times), self.model.channels))
+        """The data as series. ValueError for a number of values that is no multiple of the times."""
+        count = len(self.times)
+        check_floating("x", x, "n D", f"{count} times side by side, each of as many channels")
+        if x.shape[-1] % count:
+            raise ValueError(
+                f"expected x (n, {count} channels) of {count} times, got {tuple(x.shape)}: pass as many at each"
+            )
+        values = x.unflatten(-1, (count, -1))
         times = self._times(x, len(x))
         return Series(times, values, torch.ones_like(times, dtype=torch.bool))
 

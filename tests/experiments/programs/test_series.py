@@ -67,6 +67,17 @@ def test_answers_are_the_squared_errors_of_the_mean_where_it_is_asked():
     assert report.by_part(torch.tensor([[1.0, 0.0], [2.0, 1.0]])).summary.endswith("1.50 0.50 nats\n")
 
 
+def test_the_evidence_is_above_the_bound_and_says_whether_it_can_be_trusted():
+    program = SeriesProgram(MODELS["ode"], Epochs(12, 4))
+    params, _ = program.init(KEY, TRAIN)
+    (found,) = program.evidence(params["model"], TRAIN, KEY)
+    bound = program.score(params, {}, TRAIN, KEY).mean()
+    assert -found.rows[0]["mean"] > bound
+    assert found.summary.count("\n") == 2
+    assert "importance sampling" in found.summary
+    assert not SeriesProgram(MODELS["gp"], Epochs(12, 4)).evidence({}, TRAIN, KEY)
+
+
 def floors(values):
     """The mean of the first two values of each series, and the second of them."""
     return np.repeat(values[:, :2].mean(1)[:, None], 8, 1), np.repeat(values[:, 1:2], 8, 1)
@@ -80,6 +91,7 @@ def test_the_command_trains_and_answers(name, tmp_path, refused):
     assert all(f"{question} by the last one seen" in printed for question in asked)
     figures = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
     assert figures == {"training.png", "series.png"}
+    assert ("NLL of the seen" in printed) == (name != "gp")  # whose latents have no densities
     assert f"holds a {name}, which has no latents of images" in refused(evaluate.main, tmp_path / "run")
 
 

@@ -2,8 +2,9 @@
 
 import torch
 
+from jensen.core.distributions import DiagNormal
 from jensen.core.models import classifier
-from jensen.core.models.latent import bottleneck, likelihoods, poisson
+from jensen.core.models.latent import bottleneck, likelihoods, linear_normal, poisson, reptile
 from tests.doors.door import KEY, also, door, only
 
 S, N, D = 4, 5, 3
@@ -17,6 +18,8 @@ CODES = classifier.mlp(D, (), 3)
 BOTTLENECK = bottleneck.build(6, (4,), CODES)
 CODED, LABELS = BOTTLENECK.init(KEY), torch.tensor([0, 2, 1, 1, 0])
 CLASSES = also(LABELS, LABELS + 1, LABELS - 1, LABELS[1:])
+ENCODER, TASK = reptile.build(6, (4,), D), linear_normal.LinearNormal(torch.ones(6, D), torch.zeros(()))
+STARTED = ENCODER.init(KEY)
 LABELLED = {"x": also(X, X[:, :4], X.double()), "labels": CLASSES, "noise": only(Z, Z[..., :2], Z.numpy(), "x", None)}
 
 ROWS = {
@@ -55,4 +58,20 @@ ROWS = {
     "bottleneck.Bottleneck.correct": door(BOTTLENECK.correct, params=only(CODED, {}, 3), **LABELLED),
     "bottleneck.label_entropy": door(bottleneck.label_entropy, labels=also(LABELS, LABELS + 1, LABELS - 1), classes=3),
     "poisson.PoissonVAE.independent": door(POISSON.independent, x=X),
+    "reptile.build": door(
+        reptile.build, data=6, hidden=only((4,), 4, (0,), ("4",)), latent=D, activation=torch.tanh
+    ),
+    "reptile.Encoder.init": door(ENCODER.init, key=KEY, dtype=only(torch.float32, torch.int64, "float32")),
+    "reptile.Encoder.posterior": door(
+        ENCODER.posterior, params=only(STARTED, {}, 3, X), x=also(X, X.double(), X[:, :4])
+    ),
+    "reptile.adapted": door(
+        reptile.adapted, loss=only(lambda p, i: p["0"]["bias"].square().sum(), 3.0, "elbo", None),
+        params=only(STARTED), steps=2, step_size=also(0.1, 0.0),
+    ),
+    "reptile.pull": door(reptile.pull, params=only(STARTED), adapted=only(STARTED, {}, 3)),
+    "linear_normal.LinearNormal.elbo": door(
+        TASK.elbo, q=only(DiagNormal(Z[0], Z[0]), X, "q", None), x=also(X, X[:, :4], X[:4])
+    ),
+    "linear_normal.LinearNormal.log_evidence": door(TASK.log_evidence, x=also(X, X[:, :4])),
 }  # fmt: skip

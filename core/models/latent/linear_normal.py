@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core.checks import check_floating
+from jensen.core.checks import check_floating, described
 from jensen.core.distributions import DiagNormal
 from jensen.core.numerics import bounded
 
@@ -24,6 +24,11 @@ class LinearNormal(NamedTuple):
         Quadratic in q's mean: E |x - W z|^2 = |x - W m|^2 + sum_d s_d^2 |w_d|^2.
         """
         self._check(x)
+        if not isinstance(q, DiagNormal):
+            raise TypeError(f"expected q, a DiagNormal with fields ({len(x)}, d), got {described(q)}: build one")
+        check_floating("q.loc", q.loc, f"n {self.weight.shape[1]}", "a row per datum, as wide as the weight")
+        if len(q.loc) != len(x):
+            raise ValueError(f"expected x and q of as many data, got {len(x)} and {len(q.loc)}: make q of x")
         error = (x - q.mean() @ self.weight.T).square().sum(-1)
         error = error + (torch.exp(2 * bounded(q.log_scale)) * self.weight.square().sum(0)).sum(-1)
         log_scale, zeros = bounded(self.log_scale), torch.zeros_like(q.loc)

@@ -70,7 +70,11 @@ def adapted(loss: Callable[[Params, int], Tensor], params: Params, steps: int, s
 
 
 def pull(params: Params, adapted: Params) -> Float[Tensor, ""]:
-    """0, with the gradient params - adapted: what an optimiser of params then follows is Reptile's update."""
+    """0, with the gradient params - adapted: what an optimiser of params then follows is Reptile's update.
+
+    Missing, unknown and misshapen leaves raise, as in `trees.from_paths`.
+    """
+    adapted = trees.from_paths(trees.paths(adapted), params)
     parts = trees.map(lambda t, to: (t * (t - to).detach()).sum(), params, adapted)
     total = torch.stack(trees.leaves(parts)).sum()
     return total - total.detach()

@@ -1,7 +1,7 @@
 """Named recipes: functions that return the settings of a whole run, which the command line takes as commands."""
 
 from jensen.experiments.data.images import ImageData
-from jensen.experiments.programs import Bottleneck, Gp, Longitudinal, Ode, Poisson, Sbn, Vae, Vq
+from jensen.experiments.programs import Bottleneck, Factor, Gp, Hvae, Longitudinal, Ode, Poisson, Sbn, Semi, Vae, Vq
 from jensen.experiments.programs.estimation import Estimation
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.settings import Run
@@ -23,6 +23,25 @@ def mnist_iwae() -> Vae:
 def delta_vae() -> Vae:
     """A VAE whose posterior cannot collapse: every dimension keeps 0.1 nats (Razavi et al., 2019)."""
     return Vae(estimation=Estimation(objective="committed(0.1)"))
+
+
+def vamp_digits() -> Vae:
+    """A VAE of digits with the VampPrior of 50 pseudo-inputs (Tomczak and Welling, 2018), half a minute; its floor are
+    independent pixels."""
+    return Vae(prior="vamp(50)", run=Run(steps=3000))
+
+
+def ladder_digits() -> Hvae:
+    """A ladder of two layers on digits (Sønderby et al., 2016), half a minute; its floor are independent pixels."""
+    return Hvae(direction="top-down", estimation=Estimation(kl_warmup=1000), run=Run(steps=3000))
+
+
+def factor_sprites() -> Factor:
+    """FactorVAE of sprites, whose factors are known (Kim and Mnih, 2018), about a minute: MIG above a VAE's 0.1."""
+    return Factor(
+        images=ImageData(data="sprites", pixels="grey"), likelihood="soft-bernoulli", hidden=(128, 128),
+        activation="relu", latent=6, beta=4.0, gamma=2.0, run=Run(steps=3000, batch=64), evidence_k=100,
+    )  # fmt: skip
 
 
 def static_sbn() -> Sbn:
@@ -63,14 +82,26 @@ def fsq_digits() -> Vq:
 
 
 def bottleneck_digits() -> Bottleneck:
-    """Codes of digits that keep about 13 nats of the image, and 2.2 of the 2.3 of the label, in half a minute."""
+    """Latents of digits that keep 13 nats of the image at most, and 2.2 of the 2.3 of the label, in half a minute."""
     return Bottleneck()
 
 
+def semi_digits() -> Semi:
+    """M2 of digits of which three of each class have labels, about half a minute; its floor are these labels alone."""
+    return Semi(
+        model="m2", images=ImageData(pixels="grey"), likelihood="soft-bernoulli", labels=3, classifier=(100,),
+        hidden=(100,), latent=4, delay=400, warmup=300, optimiser=Optimiser(lr=2e-3), run=Run(steps=2500),
+    )  # fmt: skip
+
+
 RECIPES = {
+    "semi-digits": semi_digits,
     "mnist-vae": mnist_vae,
     "mnist-iwae": mnist_iwae,
     "delta-vae": delta_vae,
+    "vamp-digits": vamp_digits,
+    "ladder-digits": ladder_digits,
+    "factor-sprites": factor_sprites,
     "static-sbn": static_sbn,
     "poisson-patches": poisson_patches,
     "vq-digits": vq_digits,

@@ -22,7 +22,7 @@ from jensen.experiments.data.images import ImageData, Images, split
 from jensen.experiments.programs import semi_terms
 from jensen.experiments.programs.images import Flat
 from jensen.experiments.programs.labelled import LabelledSettings
-from jensen.experiments.programs.likelihoods import check_likelihood, likelihood_of
+from jensen.experiments.programs.likelihoods import CAUTIONS, check_likelihood, likelihood_of
 from jensen.experiments.programs.semi_supervised import SemiProgram
 from jensen.experiments.programs.semi_terms import How
 from jensen.experiments.run.errors import InputError
@@ -136,4 +136,6 @@ class Semi(LabelledSettings):
 
     def title(self, steps: int, labels: int, images: int) -> str:
         of = f"{self.model} on {self.images.data}, {steps} steps, {labels} labels of {images} images"
-        return f"{of}, alpha {self.alpha:g}" + ("" if self.model == "m1" else f", classes by {self.unlabelled}")
+        how = "" if self.model == "m1" else f", classes by {self.unlabelled}"
+        caution = CAUTIONS.get(self.likelihood, "")
+        return f"{of}, alpha {self.alpha:g}{how}" + (caution and f"\n{caution}\n")

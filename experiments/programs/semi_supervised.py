@@ -117,7 +117,7 @@ class SemiProgram:
             "bound on log p(x)": (bound, "nats"),
         }
         rows: list[Row] = []
-        lines = [f"{self.title}: {len(x)} test images"]
+        lines = [self.title, f"{'test':<28}{len(x):>9} images"]
         for name, (values, unit) in found.items():
             mean, error = values.double().mean().item(), values.double().std().item() / len(values) ** 0.5
             rows.append({"name": name, "mean": mean, "error": error, "unit": unit})

@@ -38,15 +38,25 @@ class Epochs:
 
 @dataclass(frozen=True)
 class Windows:
-    """`length` consecutive tokens from random places of one long tensor: {"datum": first places, "data": tokens}."""
+    """`length` consecutive tokens from random places of a text: {"datum": first places, "data": tokens}.
 
+    The text is rows of tokens, one after another; a window may begin anywhere in a row.
+    """
+
+    size: int  # tokens of the text
     length: int
     batch: int
 
+    @property
+    def steps(self) -> int:
+        """After which so many tokens have been read as there are."""
+        return max(1, self.size // (self.batch * self.length))
+
     def take(self, data: Tensor, key: Key, step: int) -> Tree:
-        """The batch of a step, tokens (batch, length)."""
-        first = keys.bits(keys.fold_in(key, step), (self.batch,)) % (len(data) - self.length + 1)
-        return {"datum": first, "data": data[first[:, None] + torch.arange(self.length, device=data.device)]}
+        """The batch of a step, tokens (batch, length), of rows (n, m)."""
+        text = data.flatten()
+        first = keys.bits(keys.fold_in(key, step), (self.batch,)) % (len(text) - self.length + 1)
+        return {"datum": first, "data": text[first[:, None] + torch.arange(self.length, device=text.device)]}
 
 
 @dataclass(frozen=True)

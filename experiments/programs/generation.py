@@ -14,6 +14,7 @@ from jensen.core.models.adversarial.gan import Gan
 from jensen.core.trees import Params, Tree
 from jensen.experiments.data.batches import Epochs
 from jensen.experiments.data.points import Points
+from jensen.experiments.programs.one_turn import OneTurn
 from jensen.experiments.report import points as report
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.program import Batch, Finding, Out, Schedule, Turn, Weights
@@ -93,7 +94,7 @@ class AdversarialProgram:
 
 
 @dataclass(frozen=True)
-class TransportProgram:
+class TransportProgram(OneTurn):
     """One turn over the field."""
 
     model: Transport
@@ -103,27 +104,8 @@ class TransportProgram:
     draw: Callable[[Params, Key, int], Tensor]
     findings: Callable[[Params, Points, Key], list[Finding]]  # what else the report says
 
-    @property
-    def turns(self) -> tuple[Turn, ...]:
-        return (Turn(self.loss, ("model",)),)
-
-    @property
-    def optimisers(self) -> Mapping[str, Optimiser]:
-        return {"model": self.optimiser}
-
-    @property
-    def schedules(self) -> Mapping[str, Schedule]:
-        return {}
-
-    @property
-    def epoch(self) -> int:
-        return self.batches.steps
-
     def init(self, key: Key, data: Tensor, /) -> tuple[Params, Tree]:
         return {"model": self.model.init(key, data.dtype)}, {}
-
-    def batch(self, data: Tensor, key: Key, step: int, /) -> Batch:
-        return self.batches.take(data, key, step)
 
     def loss(self, params: Params, state: Tree, batch: Batch, key: Key, weights: Weights) -> Out:
         """The mean squared error of the field."""

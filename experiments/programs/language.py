@@ -1,13 +1,11 @@
 """Autoregressive models of text as programs: log p of windows from random places of one long text.
 
-Data are rows (n, length) of the text, one after another; a window may begin anywhere in a row.
+Data are rows of the text, one after another.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from jensen.core import keys
@@ -17,40 +15,25 @@ from jensen.core.models.autoregressive.sequences import Autoregressive
 from jensen.core.trees import Params, Tree
 from jensen.experiments.data.batches import Windows
 from jensen.experiments.data.text import Text, decoded
+from jensen.experiments.programs.one_turn import OneTurn
 from jensen.experiments.report import text as report
 from jensen.experiments.run.optimisers import Optimiser
-from jensen.experiments.run.program import Batch, Finding, Out, Schedule, Turn, Weights
+from jensen.experiments.run.program import Batch, Finding, Out, Weights
 
 SAMPLE = 500  # symbols of the report's sample, or as many as the context holds
 
 
 @dataclass(frozen=True)
-class LanguageProgram:
+class LanguageProgram(OneTurn):
     """One turn over the model, without a state."""
 
     model: Autoregressive
-    windows: Windows
+    batches: Windows
     optimiser: Optimiser
-    epoch: int  # steps between scores
     title: str  # of the report
-
-    @property
-    def turns(self) -> tuple[Turn, ...]:
-        return (Turn(self.loss, ("model",)),)
-
-    @property
-    def optimisers(self) -> Mapping[str, Optimiser]:
-        return {"model": self.optimiser}
-
-    @property
-    def schedules(self) -> Mapping[str, Schedule]:
-        return {}
 
     def init(self, key: Key, data: Tensor, /) -> tuple[Params, Tree]:
         return {"model": self.model.init(key)}, {}
-
-    def batch(self, data: Tensor, key: Key, step: int, /) -> Batch:
-        return self.windows.take(data.flatten(), key, step)
 
     def loss(self, params: Params, state: Tree, batch: Batch, key: Key, weights: Weights) -> Out:
         """Minus the mean log p of a symbol."""
@@ -60,9 +43,6 @@ class LanguageProgram:
     def score(self, params: Params, state: Tree, batch: Tensor, key: Key, /) -> Tensor:
         """The mean log p of a symbol in each row."""
         return self.model.log_probs(params["model"], batch).mean(1)
-
-    def figures(self, params: Params, state: Tree, data: Text, key: Key, /) -> dict[str, Figure]:
-        return {}
 
     @torch.no_grad()
     def report(self, params: Params, state: Tree, data: Text, key: Key, /) -> list[Finding]:
@@ -74,6 +54,6 @@ class LanguageProgram:
 
         return [
             Finding("what", [], f"{self.title}\n"),
-            report.likelihoods(self.model, params["model"], data.train, data.test, self.windows.length),
+            report.likelihoods(self.model, params["model"], data.train, data.test, self.batches.length),
             report.sample(drawn, f"{length} symbols drawn:"),
         ]

@@ -98,12 +98,11 @@ class Lm:
                 raise InputError(
                     f"--context {self.context} exceeds the {len(part)} {name} bytes: shorten it, or give a longer text"
                 )
-        model, windows = self.model(), Windows(self.context, self.run.batch)
-        epoch = max(1, size // (self.run.batch * self.context))
-        total = self.run.total(epoch)
+        windows = Windows(size, self.context, self.run.batch)
+        total = self.run.total(windows.steps)
         title = f"{self.network} on {text.name}: {total} steps of {self.run.batch} windows of {self.context} bytes"
         train, held_out = (
             part[: len(part) // self.context * self.context].view(-1, self.context)
             for part in (text.train[:size], held_out)
         )
-        return Prepared(LanguageProgram(model, windows, self.optimiser, epoch, title), train, held_out, text)
+        return Prepared(LanguageProgram(self.model(), windows, self.optimiser, title), train, held_out, text)

@@ -24,7 +24,7 @@ SMALL = transformer.build(3, 8, 1, 2, 8, rate=0.1)
 
 def test_it_keeps_the_laws_of_programs():
     for model in (SMALL, recurrent.build(3, 8, 1, "gru")):
-        laws.check(LanguageProgram(model, Windows(8, 4), Optimiser(), 5, "text"), example=X[:48].view(6, 8))
+        laws.check(LanguageProgram(model, Windows(48, 8, 4), Optimiser(), "text"), example=X[:48].view(6, 8))
 
 
 @pytest.mark.parametrize(("length", "stride"), [(53, 8), (53, 4), (53, 3), (48, 8), (5, 8), (9, 1), (8, 4)])

@@ -1,7 +1,7 @@
-"""Train information bottlenecks over weights beta: how much of an image a code keeps, and what that says of its label.
+"""Train information bottlenecks over weights beta: how much of images their latents keep, and what that says of labels.
 
 Claim    as beta falls the bounds on I(Z; Y) from below and on I(X; Z) from above rise together, the first towards H(Y),
-         and never above the second; most of what there is to know of a label costs a fraction of what a code can keep,
+         and never above the second; most of what there is to know of a label costs a fraction of what latents can keep,
          and test accuracy is highest at a beta in between (Alemi et al., 2017)
 Command  python -m jensen.experiments.claims.bottleneck
 """
@@ -46,7 +46,7 @@ class Settings:
     betas: tuple[float, ...] = (1.0, 0.5, 0.2, 0.1, 0.03, 0.01, 0.001, 0.0001)
     """Weights, falling."""
     latent: int = 8
-    """Dimensions of codes."""
+    """Latent dimensions."""
     epochs: int = 100
     """Of each run."""
     compile: bool = False
@@ -110,11 +110,12 @@ def read(folder: Path, beta: float) -> list[Point] | None:
     rows = cast(Any, files.read_json(folder / REPORT, "train again"))["findings"]["information"]
     found = {(row["of"], row["name"]): row for row in rows}
     entropy = found["train", "H(Y)"]["mean"]
-    return [
-        Point(beta, of, *(found[of, name][part] for name in (BELOW, ABOVE) for part in ("mean", "error")),
-              found[of, "accuracy"]["mean"], entropy)
-        for of in ("train", "test")
-    ]  # fmt: skip
+    points = []
+    for of in ("train", "test"):
+        below, above, accuracy = (found[of, name] for name in (BELOW, ABOVE, "accuracy"))
+        bounds = below["mean"], below["error"], above["mean"], above["error"]
+        points.append(Point(beta, of, *bounds, accuracy["mean"], entropy))
+    return points
 
 
 def table(points: Sequence[Point]) -> str:
@@ -143,7 +144,7 @@ def verdict(points: Sequence[Point]) -> str:
 
 
 def drawing(points: Sequence[Point]) -> Figure:
-    """The information plane: I(Z; Y) against I(X; Z), with H(Y), and the diagonal that no code is above."""
+    """The information plane: I(Z; Y) against I(X; Z), with H(Y), and the diagonal that no latents are above."""
     figure, axes = panels(1, 1, 5.5, 4)
     axis = axes[0, 0]
     for style, of in enumerate(("train", "test")):

@@ -1,4 +1,4 @@
-"""Train a Poisson VAE with a linear decoder on whitened patches: sparse coding whose codes an encoder infers.
+"""Train a Poisson VAE with a linear decoder on whitened patches: sparse coding whose counts an encoder infers.
 
 Claim    its dictionary is one of localised, oriented filters: a Gabor function explains more than 0.6 of the variance
          of at least half of them, and of few of the patches' principal axes; most rates are below 0.1; and the loss
@@ -108,7 +108,7 @@ def run(settings: Settings) -> list[Row]:
 
 @torch.no_grad()
 def rows(outcome: Trained, done: Finished, model: PoissonVAE, settings: Settings) -> list[Row]:
-    """What the run came to, how sparse its codes are, and the two losses of the first test patches."""
+    """What the run came to, how sparse its counts are, and the two losses of the first test patches."""
     x, images = done.images.test[: settings.patches], done.images
     floor = -model.independent(images.train).log_prob(images.test).mean().item()
     sampled = reconstructions(model, done.params, x, settings.draws).mean(1)

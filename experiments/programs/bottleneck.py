@@ -39,11 +39,11 @@ class Bottleneck(LabelledSettings):
     beta: float = 0.01
     """What a nat of I(X;Z) costs in nats of I(Z;Y)."""
     latent: int = 8
-    """Dimensions of the code z."""
+    """Latent dimensions."""
     hidden: tuple[int, ...] = (128,)
     """Widths of the encoder's hidden layers."""
     classifier: tuple[int, ...] = ()
-    """Widths of the hidden layers of the classifier of codes; none makes it linear."""
+    """Widths of the hidden layers of the classifier of latents; none makes it linear."""
     activation: Literal["relu", "sigmoid", "tanh", "leaky_relu", "gelu"] = "relu"
     """Between hidden layers."""
     k: int = 1
@@ -70,8 +70,8 @@ class Bottleneck(LabelledSettings):
         held_out = trees.map(lambda leaf: leaf[size:], train) if size < len(train["x"]) else test
         train = trees.map(lambda leaf: leaf[:size], train)
         activation = getattr(F, self.activation)
-        codes = classifier.mlp(self.latent, self.classifier, CLASSES, activation)
-        model = bottleneck.build(math.prod(shape), self.hidden, codes, activation)
+        top = classifier.mlp(self.latent, self.classifier, CLASSES, activation)
+        model = bottleneck.build(math.prod(shape), self.hidden, top, activation)
         batches = Epochs(size, self.run.batch, self.run.keep_last)
         steps = self.run.total(batches.steps)
         title = f"bottleneck on {self.images.data}, {self.latent} dimensions, beta {self.beta:g}, {steps} steps"

@@ -15,7 +15,7 @@ from jensen.experiments.data.batches import Epochs
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.program import Batch, Finding, Out, Row, Schedule, Turn, Weights
 
-SAMPLES = 50  # of each code, in reports
+SAMPLES = 50  # of each datum, in reports
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from jensen.experiments.run.settings import HUGE, Run
 
 @dataclass(frozen=True)
 class Poisson(ImageSettings):
-    """Train a Poisson variational autoencoder, of linear networks a sparse coder, and report its bound and its code."""
+    """Train a Poisson variational autoencoder, of linear networks a sparse coder, and report its bound and rates."""
 
     images: Flat[ImageData] = ImageData(data="patches")
     likelihood: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(LIKELIHOODS) + "}")] = "gaussian"

@@ -1,6 +1,6 @@
-"""The variational information bottleneck (Alemi et al., 2017): a code z of x that keeps of x what the label y needs.
+"""The variational information bottleneck (Alemi et al., 2017): a latent z that keeps of x what its label y needs.
 
-q(z | x) is a diagonal normal, p(y | z) a classifier of codes, and r(z) = N(0, I). What is maximised,
+q(z | x) is a diagonal normal, p(y | z) a classifier of latents, and r(z) = N(0, I). What is maximised,
 E_q log p(y | z) - beta KL(q(z | x) || r(z)), is but for H(Y) the difference of two bounds, in nats:
 
     I(Z; Y) >= H(Y) + E log p(y | z)    I(X; Z) <= E KL(q(z | x) || r(z))
@@ -31,7 +31,7 @@ from jensen.core.trees import Params, check_keys
 
 
 class Terms(NamedTuple):
-    """What a datum's code says of its label, and what it costs, in nats: (n,) each."""
+    """What a datum's latents say of its label, and what they cost, in nats: (n,) each."""
 
     log_prob: Float[Tensor, " n"]  # E_q log p(y | z)
     kl: Float[Tensor, " n"]  # KL(q(z | x) || r(z))
@@ -39,7 +39,7 @@ class Terms(NamedTuple):
 
 @dataclass(frozen=True)
 class Bottleneck:
-    """An encoder of data and a classifier of codes; every method is a pure function of its parameters."""
+    """An encoder of data and a classifier of latents; every method is a pure function of its parameters."""
 
     data: int
     hidden: tuple[int, ...]  # of the encoder
@@ -48,7 +48,7 @@ class Bottleneck:
 
     @property
     def latent(self) -> int:
-        """The width d of codes."""
+        """The dimensions d of z."""
         return self.classifier.data
 
     def init(self, key: Key, dtype: torch.dtype = torch.float32, /) -> Params:
@@ -99,7 +99,7 @@ class Bottleneck:
     def correct(
         self, params: Params, x: Float[Tensor, "n D"], labels: Int[Tensor, " n"], noise: Float[Tensor, "s n d"], /
     ) -> Float[Tensor, " n"]:
-        """1 where the label has the largest mean probability over codes, else 0: its mean is the accuracy."""
+        """1 where the label has the largest mean probability over samples, else 0: its mean is the accuracy."""
         z = self.posterior(params, x).sample(noise)
         check_labels(labels, len(x), self.classifier.classes)
         logits = self.classifier.logits(_part(params, "classifier"), rearrange(z, "s n d -> (s n) d"))
@@ -108,11 +108,11 @@ class Bottleneck:
 
 
 def build(data: int, hidden: Sequence[int], classifier: Classifier, activation: Activation = torch.tanh) -> Bottleneck:
-    """data -> *hidden -> codes as wide as the classifier takes, such as classifier.mlp(2, (), classes)."""
+    """data -> *hidden -> latents, as many as the classifier takes, such as classifier.mlp(2, (), classes)."""
     initialiser(activation)
     if not isinstance(classifier, Classifier):
         raise TypeError(
-            f"expected classifier, such as classifier.mlp(2, (), 10), got {described(classifier)}: build one of codes"
+            f"expected classifier, such as classifier.mlp(2, (), 10), got {described(classifier)}: build one of latents"
         )
     return Bottleneck(check_count("data", data), check_sizes("hidden", hidden), classifier, activation)
 

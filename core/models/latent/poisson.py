@@ -5,8 +5,8 @@ p(x, z) = Poisson(z; r) p(x | decode(z)) and q(z | x) = Poisson(z; r dr(x)), wit
 
     KL(q || p) = sum_d r (1 - dr + dr log dr)
 
-charges for every unit that fires more than it does for the average datum: codes come out sparse. With a linear decoder
-of columns phi this is sparse coding (Olshausen and Field, 1996) whose codes an encoder infers, and under a Gaussian
+charges for every unit that fires more than it does for the average datum: counts come out sparse. With a linear decoder
+of columns phi this is sparse coding (Olshausen and Field, 1996) whose counts an encoder infers, and under a Gaussian
 likelihood the expected squared error is known without samples.
 
 Parameters are {"encoder": an mlp's, "decoder": an mlp's, "prior": {"log_rate": (d,)}, "likelihood": its own}.

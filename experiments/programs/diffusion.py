@@ -65,4 +65,6 @@ class Diffusion(PointSettings):
             return [means("bound", found, "nats")]
 
         title = f"diffusion of {self.noise_steps} {self.levels} levels on {self.points.data}, {steps} steps"
-        return TransportProgram(model, batches, self.optimiser, title, draw, terms)
+        return TransportProgram(
+            model=model, batches=batches, optimiser=self.optimiser, title=title, draw=draw, findings=terms
+        )

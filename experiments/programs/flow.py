@@ -52,4 +52,6 @@ class Flow(PointSettings):
             return [means("density", found, "nats, and squared distances")]
 
         title = f"flow matching on {self.points.data}, {steps} steps, drawn by {self.draw_steps} of {self.method}"
-        return TransportProgram(model, batches, self.optimiser, title, draw, densities)
+        return TransportProgram(
+            model=model, batches=batches, optimiser=self.optimiser, title=title, draw=draw, findings=densities
+        )

@@ -105,4 +105,9 @@ class Lm:
             part[: len(part) // self.context * self.context].view(-1, self.context)
             for part in (text.train[:size], held_out)
         )
-        return Prepared(LanguageProgram(self.model(), windows, self.optimiser, title), train, held_out, text)
+        return Prepared(
+            LanguageProgram(model=self.model(), batches=windows, optimiser=self.optimiser, title=title),
+            train,
+            held_out,
+            text,
+        )

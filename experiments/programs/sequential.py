@@ -15,9 +15,10 @@ from jensen.core.trees import Params, Tree
 from jensen.estimators.evidence import importance
 from jensen.experiments.data.batches import Epochs
 from jensen.experiments.data.irregular import Asked, irregular
+from jensen.experiments.programs.one_turn import OneTurn
 from jensen.experiments.report import series as report
 from jensen.experiments.run.optimisers import Optimiser
-from jensen.experiments.run.program import Batch, Finding, Out, Schedule, Turn, Weights
+from jensen.experiments.run.program import Batch, Finding, Out, Schedule, Weights
 from jensen.experiments.run.schedules import warmup
 
 SAMPLES = 100  # of the posterior, for predictions and bounds on test data
@@ -25,7 +26,7 @@ EVIDENCE = 200  # of importance sampling, for each test series
 
 
 @dataclass(frozen=True)
-class SeriesProgram:
+class SeriesProgram(OneTurn):
     """One turn over the model, without a state."""
 
     model: SeriesModel
@@ -37,26 +38,11 @@ class SeriesProgram:
     time: str = "time"  # the name of the figure's axis
 
     @property
-    def turns(self) -> tuple[Turn, ...]:
-        return (Turn(self.loss, ("model",)),)
-
-    @property
-    def optimisers(self) -> Mapping[str, Optimiser]:
-        return {"model": self.optimiser}
-
-    @property
     def schedules(self) -> Mapping[str, Schedule]:
         return {"kl": lambda step: warmup(step, 1.0, self.warmup)} if self.warmup else {}
 
-    @property
-    def epoch(self) -> int:
-        return self.batches.steps
-
     def init(self, key: Key, data: Series, /) -> tuple[Params, Tree]:
         return {"model": self.model.init(key, data)}, {}
-
-    def batch(self, data: Series, key: Key, step: int, /) -> Batch:
-        return self.batches.take(data, key, step)
 
     def loss(self, params: Params, state: Tree, batch: Batch, key: Key, weights: Weights) -> Out:
         """Minus the mean ELBO of a random share of each series' observations, so that q is learned for any of them."""

@@ -76,6 +76,13 @@ def test_random_vectors_have_fewer_codes_than_they_are():
     assert rows[2].computed == pytest.approx(151, abs=4)
 
 
+@pytest.mark.slow
+def test_a_start_at_k_means_and_restarts_each_help_where_vectors_are_given():
+    both, k_means, restarts, neither = (row.numbers for row in patches(1))
+    assert max(both["squared_error"], k_means["squared_error"]) < restarts["squared_error"] < neither["squared_error"]
+    assert min(both["used"], k_means["used"], restarts["used"]) > 90 > 80 > neither["used"]
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

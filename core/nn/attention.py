@@ -61,10 +61,10 @@ def extend(
     heads = check_count("heads", heads)
     if x.shape[-1] % heads:
         raise ValueError(f"expected heads that divide the {x.shape[-1]} features, got {heads}: each head has as many")
-    q, k, v = rearrange(linear.apply(params["inputs"], x), "... t (three h e) -> three ... h t e", three=3, h=heads)
     first = 0 if cache is None else cache.length
-    if rotary:
-        q, k = rotated(q, first), rotated(k, first)
+    parts = rearrange(linear.apply(params["inputs"], x), "... t (three h e) -> three ... h t e", three=3, h=heads)
+    q, k = rotated(parts[:2], first) if rotary else parts[:2]
+    v = parts[2]
     now = Cache(k, v) if cache is None else Cache(torch.cat([cache.keys, k], -2), torch.cat([cache.values, v], -2))
     y = F.scaled_dot_product_attention(q, *now, attn_mask=_mask(q, first), is_causal=first == 0)
     return linear.apply(params["output"], rearrange(y, "... h t e -> ... t (h e)")), now
@@ -72,7 +72,7 @@ def extend(
 
 def _mask(q: Tensor, first: int) -> Tensor | None:
     """Which of first + t keys each of t later queries sees; `is_causal` counts both from the first."""
-    if first == 0:
-        return None
     t = q.shape[-2]
+    if first == 0 or t == 1:
+        return None
     return torch.ones(t, first + t, dtype=torch.bool, device=q.device).tril(first)

@@ -24,6 +24,7 @@ from jensen.experiments.programs import Factor, Vae
 from jensen.experiments.programs.estimation import Estimation
 from jensen.experiments.run.command import command
 from jensen.experiments.run.errors import InputError
+from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.settings import Run
 
 COLUMNS = (
@@ -49,9 +50,11 @@ class Settings:
     """Latent dimensions, for five factors."""
     hidden: tuple[int, ...] = (128, 128)
     """Widths of hidden layers."""
+    lr: float = 2e-3
+    """The peak learning rate: at half of it axes are still turning when the steps end."""
     beta: float = 4.0
     """Weight of the KL, of all but the VAE."""
-    charge: float = 8.0
+    charge: float = 4.0
     """What a nat of total correlation costs beyond that."""
     compile: bool = True
     """Compile the step and the evaluation with torch.compile."""
@@ -97,7 +100,7 @@ def shared(settings: Settings, seed: int, out: Path, estimation: Estimation) -> 
     steps = settings.steps
     return {
         "images": ImageData(data="sprites", pixels="grey"), "likelihood": "soft-bernoulli", "hidden": settings.hidden,
-        "activation": "relu", "latent": settings.latent, "estimation": estimation, "evidence_k": 10,
+        "activation": "relu", "latent": settings.latent, "estimation": estimation, "optimiser": Optimiser(lr=settings.lr), "evidence_k": 10,
         "run": Run(steps=steps, batch=settings.batch, seed=seed, compile=settings.compile, checkpoint_every=steps,
                    out=out),
     }  # fmt: skip

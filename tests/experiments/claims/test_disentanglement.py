@@ -38,7 +38,7 @@ def test_each_objective_is_trained_with_each_seed(runs, tmp_path):
     assert runs == [
         (kind, objective, seed)
         for seed in (0, 1)
-        for kind, objective in (("vae", "elbo"), ("vae", "beta(4)"), ("vae", "beta-tc(12, 4, 4)"), ("factor", "elbo"))
+        for kind, objective in (("vae", "elbo"), ("vae", "beta(4)"), ("vae", "beta-tc(8, 4, 4)"), ("factor", "elbo"))
     ]
     assert rows[3].numbers == {
         "kl": 7.0, "k": 10.0, "mig": 0.5, "elbo": -20.0, "nll": 19.0, "error": 0.1, "training_s": 1.0

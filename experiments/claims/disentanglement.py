@@ -100,7 +100,8 @@ def shared(settings: Settings, seed: int, out: Path, estimation: Estimation) -> 
     steps = settings.steps
     return {
         "images": ImageData(data="sprites", pixels="grey"), "likelihood": "soft-bernoulli", "hidden": settings.hidden,
-        "activation": "relu", "latent": settings.latent, "estimation": estimation, "optimiser": Optimiser(lr=settings.lr), "evidence_k": 10,
+        "activation": "relu", "latent": settings.latent, "estimation": estimation,
+        "optimiser": Optimiser(lr=settings.lr), "evidence_k": 10,
         "run": Run(steps=steps, batch=settings.batch, seed=seed, compile=settings.compile, checkpoint_every=steps,
                    out=out),
     }  # fmt: skip

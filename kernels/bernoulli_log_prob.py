@@ -4,46 +4,79 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from jensen.kernels.launch import density, density_slopes, load_each, load_rows, places, rows_of_tile, store_each
+from jensen.kernels.launch import (
+    density,
+    density_slopes,
+    load_each,
+    load_rows,
+    own_rows,
+    places,
+    rows_of_tile,
+    store_each,
+)
+
+
+@triton.jit
+def _times(a, b):
+    return a * b
 
 
 @triton.jit
 def _forward(
-    x_ptr, logits_ptr, out_ptr, r, x_rows, logits_rows, d,
+    x_ptr, logits_ptr, out_ptr, n, repeats, span, x_rows, logits_rows, d,
+    WHOLE: tl.constexpr, OWN: tl.constexpr,
     ACC: tl.constexpr, ROW: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    row = rows_of_tile(ROW, BLOCK_R)
-    live = row < r
-    total = tl.zeros([BLOCK_R], ACC)
-    for start in range(0, d, BLOCK_D):
-        column = start + tl.arange(0, BLOCK_D)
-        mask = live[:, None] & (column < d)[None, :]
-        x = load_rows(x_ptr, row, x_rows, column, d, mask, ACC)
-        logits = load_rows(logits_ptr, row, logits_rows, column, d, mask, ACC)
-        infinite = tl.abs(logits) == float("inf")
-        certain = tl.where(tl.where(logits > 0, x == 1.0, x == 0.0), 0.0, float("-inf"))
-        logits = tl.where(infinite, 0.0, logits)
-        softplus = tl.where(logits > 0, logits, 0.0) + tl.log(1.0 + tl.exp(-tl.abs(logits)))
-        total += tl.sum(tl.where(mask, tl.where(infinite, certain, x * logits - softplus), 0.0), 1)
-    store_each(out_ptr, row, total, live)
+    """One logarithm for the product of 4 factors: log(1 + e^l) = max(l, 0) + log(1 + e^-|l|)."""
+    datum, live = rows_of_tile(n, ROW, BLOCK_R)
+    x_row, shared_row = own_rows(x_rows, ROW, BLOCK_R), own_rows(logits_rows, ROW, BLOCK_R)
+    column = tl.arange(0, BLOCK_D)
+    if WHOLE:
+        x = load_rows(x_ptr, x_row, column, d, live[:, None] & (column < d)[None, :], ACC)
+    certain: tl.constexpr = 4.4e307 if ACC == tl.float64 else 8.5e37  # a quarter of the largest number: infinite
+    epsilon: tl.constexpr = 2.3e-16 if ACC == tl.float64 else 1.2e-7
+    group: tl.constexpr = 4 if BLOCK_D >= 4 else BLOCK_D
+    first = tl.program_id(1).to(tl.int64) * span
+    for repeat in range(first, tl.minimum(first + span, repeats)):
+        row = repeat * n + datum
+        logits_row = row if OWN else shared_row
+        total = tl.zeros([BLOCK_R], ACC)
+        for start in range(0, BLOCK_D if WHOLE else d, BLOCK_D):
+            mask = live[:, None] & (start + column < d)[None, :]
+            if not WHOLE:
+                x = load_rows(x_ptr, x_row, start + column, d, mask, ACC)
+            logits = load_rows(logits_ptr, logits_row, start + column, d, mask, ACC, float("-inf"))  # x = 0: nothing
+            logits = tl.where(logits > certain, certain, tl.where(logits < -certain, -certain, logits))
+            terms = tl.reshape(x * logits - tl.where(logits > 0, logits, 0.0), [BLOCK_R, BLOCK_D // group, group])
+            factors = tl.reshape(1.0 + tl.exp(-tl.abs(logits)), [BLOCK_R, BLOCK_D // group, group])
+            total += tl.sum(tl.sum(terms, 2) - tl.log(tl.reduce(factors, 2, _times)), 1)
+        store_each(out_ptr, row, tl.where(tl.abs(total) > certain * epsilon / 2, float("-inf"), total), live)
 
 
 @triton.jit
 def _backward(
-    g_ptr, x_ptr, logits_ptr, out_ptr, r, g_rows, x_rows, logits_rows, d,
+    g_ptr, x_ptr, logits_ptr, out_ptr, n, repeats, span, x_rows, logits_rows, d,
+    WHOLE: tl.constexpr, OWN: tl.constexpr,
     ACC: tl.constexpr, ROW: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    row = rows_of_tile(ROW, BLOCK_R)
-    live = row < r
-    g = load_each(g_ptr, row, g_rows, live).to(ACC)[:, None]
-    for start in range(0, d, BLOCK_D):
-        column = start + tl.arange(0, BLOCK_D)
-        mask = live[:, None] & (column < d)[None, :]
-        x = load_rows(x_ptr, row, x_rows, column, d, mask, ACC)
-        logits = load_rows(logits_ptr, row, logits_rows, column, d, mask, ACC)
-        small = tl.exp(-tl.abs(logits))
-        sigmoid = tl.where(logits > 0, 1.0, small) / (1.0 + small)
-        tl.store(out_ptr + places(row, column, d), g * (x - sigmoid), mask=mask)
+    datum, live = rows_of_tile(n, ROW, BLOCK_R)
+    x_row, shared_row = own_rows(x_rows, ROW, BLOCK_R), own_rows(logits_rows, ROW, BLOCK_R)
+    column = tl.arange(0, BLOCK_D)
+    if WHOLE:
+        x = load_rows(x_ptr, x_row, column, d, live[:, None] & (column < d)[None, :], ACC)
+    first = tl.program_id(1).to(tl.int64) * span
+    for repeat in range(first, tl.minimum(first + span, repeats)):
+        row = repeat * n + datum
+        logits_row = row if OWN else shared_row
+        g = load_each(g_ptr, row, live).to(ACC)[:, None]
+        for start in range(0, BLOCK_D if WHOLE else d, BLOCK_D):
+            mask = live[:, None] & (start + column < d)[None, :]
+            if not WHOLE:
+                x = load_rows(x_ptr, x_row, start + column, d, mask, ACC)
+            logits = load_rows(logits_ptr, logits_row, start + column, d, mask, ACC)
+            small = tl.exp(-tl.abs(logits))
+            sigmoid = tl.where(logits > 0, 1.0, small) / (1.0 + small)
+            tl.store(out_ptr + places(row, start + column, d), g * (x - sigmoid), mask=mask)
 
 
 def forward(x: Tensor, logits: Tensor) -> Tensor:

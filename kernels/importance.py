@@ -1,56 +1,79 @@
-"""Bound, normalised weights and effective sample size of log_p - log_q, per column."""
+"""Bound, normalised weights and effective sample size of log_p - log_q, per column.
+
+The samples are split among programs: sums of each part above its own largest weight, then weights, each program
+combining the parts of its columns.
+"""
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from jensen.kernels.launch import accumulator, grid, on
+from jensen.kernels.launch import accumulator, on, places, split
 
-BLOCKS = {"BLOCK_S": 16, "BLOCK_N": 64}
+BLOCKS = {"BLOCK_S": 32, "BLOCK_N": 64}
+PARTS = 64  # at most: every program reads the sums of all
+
+
+@triton.jit
+def _log_weights(p_ptr, q_ptr, row, column, s, n, ACC: tl.constexpr):
+    """A tile of log_p - log_q, -inf beyond its ends, with its mask and offsets."""
+    mask = (row < s)[:, None] & (column < n)[None, :]
+    offsets = row.to(tl.int64)[:, None] * n + column[None, :]
+    log_p = tl.load(p_ptr + offsets, mask=mask, other=float("-inf")).to(ACC)
+    return log_p - tl.load(q_ptr + offsets, mask=mask, other=0.0).to(ACC), mask, offsets
+
+
+@triton.jit
+def _forward_sums(
+    p_ptr, q_ptr, sums_ptr, s, n, span,
+    ACC: tl.constexpr, BLOCK_S: tl.constexpr, BLOCK_N: tl.constexpr,
+):  # fmt: skip
+    """(3, parts, n): of a part's weights the largest log, and above it their sum and that of their squares."""
+    column = tl.program_id(0).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
+    peak = tl.full([BLOCK_N], float("-inf"), ACC)
+    total, squares = tl.zeros([BLOCK_N], ACC), tl.zeros([BLOCK_N], ACC)
+    first = tl.program_id(1).to(tl.int64) * span
+    for start in range(first, tl.minimum(first + span, s), BLOCK_S):
+        log_w, _, _ = _log_weights(p_ptr, q_ptr, start + tl.arange(0, BLOCK_S), column, s, n, ACC)
+        higher = tl.maximum(peak, tl.max(log_w, 0))
+        shift = tl.where(tl.abs(higher) == float("inf"), 0.0, higher)
+        decay, w = tl.exp(peak - shift), tl.exp(log_w - shift[None, :])
+        total = total * decay + tl.sum(w, 0)  # NaN where a weight is, which comparisons would hide
+        squares = squares * decay * decay + tl.sum(w * w, 0)
+        peak = higher
+    part, parts = tl.program_id(1), tl.num_programs(1)
+    tl.store(sums_ptr + (part.to(tl.int64) * n + column), peak, mask=column < n)
+    tl.store(sums_ptr + ((part + parts).to(tl.int64) * n + column), total, mask=column < n)
+    tl.store(sums_ptr + ((part + 2 * parts).to(tl.int64) * n + column), squares, mask=column < n)
 
 
 @triton.jit
 def _forward(
-    p_ptr, q_ptr, bound_ptr, weight_ptr, ess_ptr, s, n,
-    ACC: tl.constexpr, BLOCK_S: tl.constexpr, BLOCK_N: tl.constexpr,
+    p_ptr, q_ptr, sums_ptr, bound_ptr, weight_ptr, ess_ptr, s, n, span,
+    ACC: tl.constexpr, BLOCK_S: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_P: tl.constexpr,
 ):  # fmt: skip
     column = tl.program_id(0).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
-    live = column < n
-    peak = tl.full([BLOCK_N], float("-inf"), ACC)
-    total = tl.zeros([BLOCK_N], ACC)
-    squares = tl.zeros([BLOCK_N], ACC)
-    bad = tl.zeros([BLOCK_N], ACC)  # NaN for a column that holds one: comparisons would hide it
-    for start in range(0, s, BLOCK_S):
-        row = (start + tl.arange(0, BLOCK_S)).to(tl.int64)
-        mask = (row < s)[:, None] & live[None, :]
-        offsets = row[:, None] * n + column[None, :]
-        log_w = tl.load(p_ptr + offsets, mask=mask, other=0.0).to(ACC) - tl.load(
-            q_ptr + offsets, mask=mask, other=0.0
-        ).to(ACC)
-        bad += tl.sum(tl.where(mask & (log_w != log_w), log_w, 0.0), 0)
-        log_w = tl.where(mask, log_w, float("-inf"))
-        higher = tl.maximum(peak, tl.max(log_w, 0))
-        shift = tl.where(tl.abs(higher) == float("inf"), 0.0, higher)
-        decay, w = tl.exp(peak - shift), tl.exp(log_w - shift[None, :])
-        total = total * decay + tl.sum(w, 0)
-        squares = squares * decay * decay + tl.sum(w * w, 0)
-        peak = higher
+    part, parts = tl.arange(0, BLOCK_P), tl.num_programs(1)
+    mask = (part < parts)[:, None] & (column < n)[None, :]
+    peaks = tl.load(sums_ptr + places(part, column, n), mask=mask, other=float("-inf"))
+    totals = tl.load(sums_ptr + places(part + parts, column, n), mask=mask, other=0.0)
+    squares = tl.load(sums_ptr + places(part + 2 * parts, column, n), mask=mask, other=0.0)
+    peak = tl.max(peaks, 0)
     shift = tl.where(peak == float("-inf"), 0.0, peak)
+    decay = tl.where(tl.abs(peaks) == float("inf"), 1.0, tl.exp(peaks - shift[None, :]))  # infinite: sums above 0
+    total, square = tl.sum(totals * decay, 0), tl.sum(squares * decay * decay, 0)
     empty = total == 0.0
     safe = tl.where(empty, 1.0, total)
-    bound = tl.where(empty, float("-inf"), tl.log(safe) + shift - tl.log(tl.cast(s, ACC)))
-    tl.store(bound_ptr + column, bound + bad, mask=live)
-    tl.store(ess_ptr + column, tl.where(empty, 0.0, safe * safe / tl.where(empty, 1.0, squares)) + bad, mask=live)
-    for start in range(0, s, BLOCK_S):
-        row = (start + tl.arange(0, BLOCK_S)).to(tl.int64)
-        mask = (row < s)[:, None] & live[None, :]
-        offsets = row[:, None] * n + column[None, :]
-        log_w = tl.load(p_ptr + offsets, mask=mask, other=0.0).to(ACC) - tl.load(
-            q_ptr + offsets, mask=mask, other=0.0
-        ).to(ACC)
-        weight = tl.exp(tl.where(mask, log_w, float("-inf")) - shift[None, :]) / safe[None, :]
-        tl.store(weight_ptr + offsets, weight + bad[None, :], mask=mask)
+    if tl.program_id(1) == 0:
+        bound = tl.where(empty, float("-inf"), tl.log(safe) + shift - tl.log(tl.cast(s, ACC)))
+        tl.store(bound_ptr + column, bound, mask=column < n)
+        ess = tl.where(empty, 0.0, safe * safe / tl.where(empty, 1.0, square))
+        tl.store(ess_ptr + column, ess, mask=column < n)
+    first = tl.program_id(1).to(tl.int64) * span
+    for start in range(first, tl.minimum(first + span, s), BLOCK_S):
+        log_w, inside, offsets = _log_weights(p_ptr, q_ptr, start + tl.arange(0, BLOCK_S), column, s, n, ACC)
+        tl.store(weight_ptr + offsets, tl.exp(log_w - shift[None, :]) / safe[None, :], mask=inside)
 
 
 def forward(log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -62,7 +85,11 @@ def forward(log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     weight = torch.empty(*batch, s, n, dtype=dtype, device=log_p.device)
     if bound.numel():
         flat = [t.reshape(-1, *t.shape[len(batch) :]) for t in (log_p, log_q, bound, weight, ess)]
+        tiles = triton.cdiv(n, BLOCKS["BLOCK_N"])
+        span, parts = split(s, BLOCKS["BLOCK_S"], tiles, PARTS)
+        sums = torch.empty(3, parts, n, dtype=dtype, device=log_p.device)
         with on(log_p):
             for p, q, b, w, e in zip(*flat, strict=True):
-                _forward[grid(n, BLOCKS["BLOCK_N"])](p, q, b, w, e, s, n, ACC=acc, **BLOCKS)
+                _forward_sums[(tiles, parts)](p, q, sums, s, n, span, ACC=acc, **BLOCKS)
+                _forward[(tiles, parts)](p, q, sums, b, w, e, s, n, span, ACC=acc, BLOCK_P=PARTS, **BLOCKS)
     return bound, weight, ess

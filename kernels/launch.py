@@ -9,7 +9,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-TILE = 2048  # elements of one program's tile
+TILE = 1024  # elements of one program's tile
+WARPS = 4  # of a program that sums rows
+PROGRAMS = 1024  # of a grid, several for each processor
 
 
 def rows(t: Tensor, batch: Sequence[int], event: int) -> tuple[Tensor, int]:
@@ -45,9 +47,38 @@ def grid(count: int, block: int) -> tuple[int]:
     return (triton.cdiv(count, block),)
 
 
+def split(count: int, block: int, tiles: int, most: int = 2**30) -> tuple[int, int]:
+    """How many of `count`, whole blocks, each part has, and the number of parts that `tiles` need to fill a GPU."""
+    parts = min(most, triton.cdiv(PROGRAMS, tiles), triton.cdiv(count, block))
+    span = triton.cdiv(triton.cdiv(count, parts), block) * block
+    return span, triton.cdiv(count, span)
+
+
+def shared(
+    s: int, n: int, d: int, acc: tl.dtype, room: int, least: int = 1, lanes: int = 1
+) -> tuple[tuple[int, int, int], int, dict[str, int]]:
+    """For s particles of each of n data with columns d, whose parameters stay in registers over particles.
+
+    The grid (tiles of data, parts of the particles, tiles of columns), how many particles a part has, and the tile of
+    `room` elements: `least` columns at least, and `lanes` particles at once, or more where the data are few.
+    """
+    columns = min(max(least, triton.next_power_of_2(max(d, 1))), 1024)
+    room = max(1, (room // 2 if acc == tl.float64 else room) // columns)
+    data = min(triton.next_power_of_2(n), max(1, room // lanes))
+    particles = min(triton.next_power_of_2(s), room // data)
+    tiles, wide = triton.cdiv(n, data), triton.cdiv(max(d, 1), columns)
+    span, parts = split(s, particles, tiles * wide)
+    return (tiles, parts, wide), span, {"BLOCK_P": particles, "BLOCK_R": data, "BLOCK_D": columns}
+
+
 def on(t: Tensor) -> AbstractContextManager:
     """Makes the tensor's device the current one, as a launch needs."""
     return torch.cuda.device(t.device) if t.is_cuda else nullcontext()
+
+
+def is_hopper(t: Tensor) -> bool:
+    """Whether the tensor's device multiplies tiles that it reads from shared memory, and has 227 KiB of that."""
+    return t.is_cuda and torch.cuda.get_device_capability(t.device)[0] == 9
 
 
 def accumulator(*tensors: Tensor) -> tuple[torch.dtype, tl.dtype]:
@@ -70,11 +101,9 @@ def density(kernel: Any, x: Tensor, logits: Tensor, event: int = 1) -> Tensor:
     out = torch.empty(batch, dtype=dtype, device=logits.device)
     (x, x_rows), (logits, logits_rows) = rows(x, batch, event), rows(logits, batch, 1)
     if out.numel():
-        blocks = tile(out.numel(), d, acc)
+        grid, sizes, blocks = repeated(out.numel(), x_rows, logits_rows, d, acc)
         with on(logits):
-            kernel[grid(out.numel(), blocks["BLOCK_R"])](
-                x, logits, out, out.numel(), x_rows, logits_rows, d, ACC=acc, **blocks
-            )
+            kernel[grid](x, logits, out, *sizes, x_rows, logits_rows, d, ACC=acc, num_warps=WARPS, **blocks)
     return out
 
 
@@ -83,20 +112,47 @@ def density_slopes(kernel: Any, g: Tensor, x: Tensor, logits: Tensor, event: int
     batch, d = torch.broadcast_shapes(g.shape, x.shape[: x.ndim - event], logits.shape[:-1]), logits.shape[-1]
     dtype, acc = accumulator(g, x, logits)
     out = torch.empty(*batch, d, dtype=dtype, device=logits.device)
-    (g, g_rows), (x, x_rows), (logits, logits_rows) = rows(g, batch, 0), rows(x, batch, event), rows(logits, batch, 1)
+    g, (x, x_rows), (logits, logits_rows) = g.expand(batch).contiguous(), rows(x, batch, event), rows(logits, batch, 1)
     if out.numel():
-        blocks = tile(batch.numel(), d, acc)
+        grid, sizes, blocks = repeated(batch.numel(), x_rows, logits_rows, d, acc)
         with on(logits):
-            kernel[grid(batch.numel(), blocks["BLOCK_R"])](
-                g, x, logits, out, batch.numel(), g_rows, x_rows, logits_rows, d, ACC=acc, **blocks
-            )
+            kernel[grid](g, x, logits, out, *sizes, x_rows, logits_rows, d, ACC=acc, **blocks)
     return out
 
 
+def repeated(
+    r: int, x_rows: int, logits_rows: int, d: int, acc: tl.dtype
+) -> tuple[tuple[int, int], tuple[int, int, int], dict[str, Any]]:
+    """For r rows of logits whose data x repeat after x_rows, and stay in registers over the repeats.
+
+    The grid (tiles of data, parts of the repeats), the number of data, of repeats and of those in a part, and the tile.
+    WHOLE: it holds whole rows. OWN: each row has logits of its own; else nothing is said to repeat.
+    """
+    blocks = tile(r, d, acc)
+    own = logits_rows == r
+    n = x_rows if own and x_rows >= blocks["BLOCK_R"] else r
+    tiles, repeats = triton.cdiv(n, blocks["BLOCK_R"]), r // n
+    span, parts = split(repeats, 1, tiles)
+    return (tiles, parts), (n, repeats, span), {**blocks, "OWN": own, "WHOLE": d <= blocks["BLOCK_D"]}
+
+
 @triton.jit
-def rows_of_tile(ROW: tl.constexpr, BLOCK_R: tl.constexpr):
-    """The row numbers of this program's tile."""
-    return tl.program_id(0).to(ROW) * BLOCK_R + tl.arange(0, BLOCK_R)
+def rows_of_tile(r, ROW: tl.constexpr, BLOCK_R: tl.constexpr):
+    """The row numbers of this program's tile, and which of them are among the r rows."""
+    row = tl.program_id(0).to(ROW) * BLOCK_R + tl.arange(0, BLOCK_R)
+    return row, row < r
+
+
+@triton.jit
+def own_rows(size, ROW: tl.constexpr, BLOCK_R: tl.constexpr):
+    """The tile's rows % size, for an array of `size` rows: one remainder for all, unless the tile reaches its end."""
+    first = tl.program_id(0).to(ROW) * BLOCK_R
+    if first >= size:
+        first = first % size
+    row = first + tl.arange(0, BLOCK_R)
+    if first + BLOCK_R > size:
+        row = row % size
+    return row
 
 
 @triton.jit
@@ -106,15 +162,15 @@ def places(row, column, d):
 
 
 @triton.jit
-def load_rows(ptr, row, size, column, d, mask, ACC: tl.constexpr):
-    """A (rows, columns) tile of a row-major array whose row i is i % size, in the accumulator's type at once."""
-    return tl.load(ptr + places(row % size, column, d), mask=mask, other=0.0).to(ACC)
+def load_rows(ptr, row, column, d, mask, ACC: tl.constexpr, other: tl.constexpr = 0.0):
+    """A (rows, columns) tile of a row-major array in the accumulator's type at once; `other` where it ends."""
+    return tl.load(ptr + places(row, column, d), mask=mask, other=other).to(ACC)
 
 
 @triton.jit
-def load_each(ptr, row, size, live):
-    """An entry for each row, of an array whose entry i is i % size."""
-    return tl.load(ptr + (row % size).to(tl.int64), mask=live, other=0)
+def load_each(ptr, row, live):
+    """An entry for each row."""
+    return tl.load(ptr + row.to(tl.int64), mask=live, other=0)
 
 
 @triton.jit

@@ -12,6 +12,7 @@ from jensen.kernels.launch import (
     load_each,
     load_rows,
     on,
+    own_rows,
     places,
     rows,
     rows_of_tile,
@@ -41,17 +42,17 @@ def _forward(
     WIDTH: tl.constexpr, TERMS: tl.constexpr, ACC: tl.constexpr, ROW: tl.constexpr,
     BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    row = rows_of_tile(ROW, BLOCK_R)
-    live = row < r
+    row, live = rows_of_tile(r, ROW, BLOCK_R)
+    q_loc_row, q_scale_row = own_rows(q_loc_rows, ROW, BLOCK_R), own_rows(q_scale_rows, ROW, BLOCK_R)
+    p_loc_row, p_scale_row = own_rows(p_loc_rows, ROW, BLOCK_R), own_rows(p_scale_rows, ROW, BLOCK_R)
     total = tl.zeros([BLOCK_R], ACC)
     for start in range(0, d, BLOCK_D):
         column = start + tl.arange(0, BLOCK_D)
         mask = live[:, None] & (column < d)[None, :]
-        q_scale, _ = bounded(load_rows(q_scale_ptr, row, q_scale_rows, column, d, mask, ACC), q_limit, WIDTH)
-        p_scale, _ = bounded(load_rows(p_scale_ptr, row, p_scale_rows, column, d, mask, ACC), p_limit, WIDTH)
-        gap = load_rows(q_loc_ptr, row, q_loc_rows, column, d, mask, ACC) - load_rows(
-            p_loc_ptr, row, p_loc_rows, column, d, mask, ACC
-        )
+        q_scale, _ = bounded(load_rows(q_scale_ptr, q_scale_row, column, d, mask, ACC), q_limit, WIDTH)
+        p_scale, _ = bounded(load_rows(p_scale_ptr, p_scale_row, column, d, mask, ACC), p_limit, WIDTH)
+        gap = load_rows(q_loc_ptr, q_loc_row, column, d, mask, ACC)
+        gap -= load_rows(p_loc_ptr, p_loc_row, column, d, mask, ACC)
         u = gap * tl.exp(-p_scale)
         curve, _ = _less_tangent(2.0 * (q_scale - p_scale), TERMS)
         total += tl.sum(0.5 * (curve + u * u), 1)
@@ -66,17 +67,17 @@ def _backward(
     WIDTH: tl.constexpr, TERMS: tl.constexpr, ACC: tl.constexpr, ROW: tl.constexpr,
     BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    row = rows_of_tile(ROW, BLOCK_R)
-    live = row < r
-    g = load_each(g_ptr, row, g_rows, live).to(ACC)[:, None]
+    row, live = rows_of_tile(r, ROW, BLOCK_R)
+    q_loc_row, q_scale_row = own_rows(q_loc_rows, ROW, BLOCK_R), own_rows(q_scale_rows, ROW, BLOCK_R)
+    p_loc_row, p_scale_row = own_rows(p_loc_rows, ROW, BLOCK_R), own_rows(p_scale_rows, ROW, BLOCK_R)
+    g = load_each(g_ptr, own_rows(g_rows, ROW, BLOCK_R), live).to(ACC)[:, None]
     for start in range(0, d, BLOCK_D):
         column = start + tl.arange(0, BLOCK_D)
         mask = live[:, None] & (column < d)[None, :]
-        q_scale, q_slope = bounded(load_rows(q_scale_ptr, row, q_scale_rows, column, d, mask, ACC), q_limit, WIDTH)
-        p_scale, p_slope = bounded(load_rows(p_scale_ptr, row, p_scale_rows, column, d, mask, ACC), p_limit, WIDTH)
-        gap = load_rows(q_loc_ptr, row, q_loc_rows, column, d, mask, ACC) - load_rows(
-            p_loc_ptr, row, p_loc_rows, column, d, mask, ACC
-        )
+        q_scale, q_slope = bounded(load_rows(q_scale_ptr, q_scale_row, column, d, mask, ACC), q_limit, WIDTH)
+        p_scale, p_slope = bounded(load_rows(p_scale_ptr, p_scale_row, column, d, mask, ACC), p_limit, WIDTH)
+        gap = load_rows(q_loc_ptr, q_loc_row, column, d, mask, ACC)
+        gap -= load_rows(p_loc_ptr, p_loc_row, column, d, mask, ACC)
         inverse = tl.exp(-p_scale)
         u = gap * inverse
         _, grown = _less_tangent(2.0 * (q_scale - p_scale), TERMS)

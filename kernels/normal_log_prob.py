@@ -12,6 +12,7 @@ from jensen.kernels.launch import (
     load_each,
     load_rows,
     on,
+    own_rows,
     places,
     rows,
     rows_of_tile,
@@ -28,16 +29,15 @@ def _forward(
     z_ptr, loc_ptr, scale_ptr, out_ptr, r, z_rows, loc_rows, scale_rows, d, limit,
     WIDTH: tl.constexpr, ACC: tl.constexpr, ROW: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    row = rows_of_tile(ROW, BLOCK_R)
-    live = row < r
+    row, live = rows_of_tile(r, ROW, BLOCK_R)
+    z_row, loc_row = own_rows(z_rows, ROW, BLOCK_R), own_rows(loc_rows, ROW, BLOCK_R)
+    scale_row = own_rows(scale_rows, ROW, BLOCK_R)
     total = tl.zeros([BLOCK_R], ACC)
     for start in range(0, d, BLOCK_D):
         column = start + tl.arange(0, BLOCK_D)
         mask = live[:, None] & (column < d)[None, :]
-        log_scale, _ = bounded(load_rows(scale_ptr, row, scale_rows, column, d, mask, ACC), limit, WIDTH)
-        gap = load_rows(z_ptr, row, z_rows, column, d, mask, ACC) - load_rows(
-            loc_ptr, row, loc_rows, column, d, mask, ACC
-        )
+        log_scale, _ = bounded(load_rows(scale_ptr, scale_row, column, d, mask, ACC), limit, WIDTH)
+        gap = load_rows(z_ptr, z_row, column, d, mask, ACC) - load_rows(loc_ptr, loc_row, column, d, mask, ACC)
         u = gap * tl.exp(-log_scale)
         total -= tl.sum(tl.where(mask, 0.5 * u * u + log_scale + _HALF_LOG_2PI, 0.0), 1)
     store_each(out_ptr, row, total, live)
@@ -49,16 +49,15 @@ def _backward(
     NEED_Z: tl.constexpr, NEED_SCALE: tl.constexpr,
     WIDTH: tl.constexpr, ACC: tl.constexpr, ROW: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    row = rows_of_tile(ROW, BLOCK_R)
-    live = row < r
-    g = load_each(g_ptr, row, g_rows, live).to(ACC)[:, None]
+    row, live = rows_of_tile(r, ROW, BLOCK_R)
+    z_row, loc_row = own_rows(z_rows, ROW, BLOCK_R), own_rows(loc_rows, ROW, BLOCK_R)
+    scale_row = own_rows(scale_rows, ROW, BLOCK_R)
+    g = load_each(g_ptr, own_rows(g_rows, ROW, BLOCK_R), live).to(ACC)[:, None]
     for start in range(0, d, BLOCK_D):
         column = start + tl.arange(0, BLOCK_D)
         mask = live[:, None] & (column < d)[None, :]
-        log_scale, slope = bounded(load_rows(scale_ptr, row, scale_rows, column, d, mask, ACC), limit, WIDTH)
-        gap = load_rows(z_ptr, row, z_rows, column, d, mask, ACC) - load_rows(
-            loc_ptr, row, loc_rows, column, d, mask, ACC
-        )
+        log_scale, slope = bounded(load_rows(scale_ptr, scale_row, column, d, mask, ACC), limit, WIDTH)
+        gap = load_rows(z_ptr, z_row, column, d, mask, ACC) - load_rows(loc_ptr, loc_row, column, d, mask, ACC)
         inverse = tl.exp(-log_scale)
         u = gap * inverse
         offsets = places(row, column, d)

@@ -1,42 +1,32 @@
 """z = loc + scale eps and log q(z), with eps made from counters in the kernel, and made again in its backward."""
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from jensen.kernels.launch import (
-    accumulator,
-    bounded,
-    grid,
-    load_rows,
-    on,
-    places,
-    row_type,
-    rows_of_tile,
-    slopes_like,
-    store_each,
-    tile,
-)
+from jensen.kernels.launch import accumulator, bounded, load_rows, on, places, shared, slopes_like
 
+TILE = {"room": 512, "least": 4}  # a call of the generator gives four columns
 _HALF_LOG_2PI = tl.constexpr(0.9189385332046727)
 
 
 @triton.jit
-def _normals(key_ptr, particle, datum, start, ACC: tl.constexpr, BLOCK_D: tl.constexpr):
-    """The key's standard normals at (particle, datum) rows and BLOCK_D columns from `start`, a multiple of 4."""
+def _normals(
+    key_ptr, particle, datum, start, ACC: tl.constexpr,
+    BLOCK_P: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
+):  # fmt: skip
+    """The key's standard normals of particles, data and BLOCK_D columns from `start`, a multiple of 4."""
     seed = tl.load(key_ptr)
-    c0 = (start // 4 + tl.arange(0, BLOCK_D // 4)).to(tl.uint32)[None, :]
-    c1 = (tl.load(key_ptr + 1) + particle).to(tl.uint32)[:, None]
-    c2 = (tl.load(key_ptr + 2) + datum).to(tl.uint32)[:, None]
-    zero = (c0 * 0) + (c1 * 0)
+    c0 = (start // 4 + tl.arange(0, BLOCK_D // 4)).to(tl.uint32)[None, None, :]
+    c1 = (tl.load(key_ptr + 1) + particle).to(tl.uint32)[:, None, None]
+    c2 = (tl.load(key_ptr + 2) + datum).to(tl.uint32)[None, :, None]
+    zero = (c0 * 0) + (c1 * 0) + (c2 * 0)
     a, b, c, d = tl.philox(seed, c0 + zero, c1 + zero, c2 + zero, zero)
     first, second = _pair(a, b, ACC)
     third, fourth = _pair(c, d, ACC)
     quads = tl.join(tl.join(first, third), tl.join(second, fourth))
-    return tl.reshape(quads, [c1.shape[0], BLOCK_D])
+    return tl.reshape(quads, [BLOCK_P, BLOCK_R, BLOCK_D])
 
 
 @triton.jit
@@ -44,8 +34,26 @@ def _pair(a, b, ACC: tl.constexpr):
     """Box and Muller's two normals of two words."""
     u, v = _uniform(a, ACC), _uniform(b, ACC)
     radius = tl.sqrt(-2.0 * tl.log(tl.where(u > 1e-7, u, 1e-7)))
-    angle = 6.283185307179586 * v
-    return radius * tl.cos(angle), radius * tl.sin(angle)
+    cosine, sine = _turned(v, ACC)
+    return radius * cosine, radius * sine
+
+
+@triton.jit
+def _turned(v, ACC: tl.constexpr):
+    """cos(2 pi v) and sin(2 pi v) for v in [0, 1): in float32 by Cephes' polynomials within an eighth of a turn."""
+    if ACC == tl.float64:
+        return tl.cos(6.283185307179586 * v), tl.sin(6.283185307179586 * v)
+    quarter = (4.0 * v + 0.5).to(tl.int32)
+    x = 1.5707963267948966 * (4.0 * v - quarter.to(ACC))
+    square = x * x
+    sine = x + x * square * (-1.6666654611e-1 + square * (8.3321608736e-3 + square * -1.9515295891e-4))
+    cosine = 1.0 - 0.5 * square
+    cosine += (
+        square * square * (4.166664568298827e-2 + square * (-1.388731625493765e-3 + square * 2.443315711809948e-5))
+    )
+    odd = (quarter & 1) == 1
+    first, second = tl.where(odd, sine, cosine), tl.where(odd, cosine, sine)
+    return tl.where(((quarter + 1) & 2) == 2, -first, first), tl.where((quarter & 2) == 2, -second, second)
 
 
 @triton.jit
@@ -56,49 +64,65 @@ def _uniform(word, ACC: tl.constexpr):
 
 @triton.jit
 def _forward(
-    key_ptr, loc_ptr, scale_ptr, z_ptr, log_q_ptr, r, n, d, limit,
-    WIDTH: tl.constexpr, ACC: tl.constexpr, ROW: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
+    key_ptr, loc_ptr, scale_ptr, z_ptr, log_q_ptr, s, n, d, span, limit,
+    WIDTH: tl.constexpr, ACC: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    row = rows_of_tile(ROW, BLOCK_R)
-    live = row < r
-    log_q = tl.zeros([BLOCK_R], ACC)
-    for start in range(0, d, BLOCK_D):
-        column = start + tl.arange(0, BLOCK_D)
-        mask = live[:, None] & (column < d)[None, :]
-        log_scale, _ = bounded(load_rows(scale_ptr, row, n, column, d, mask, ACC), limit, WIDTH)
-        eps = _normals(key_ptr, row // n, row % n, start, ACC, BLOCK_D)
-        z = load_rows(loc_ptr, row, n, column, d, mask, ACC) + tl.exp(log_scale) * eps
-        tl.store(z_ptr + places(row, column, d), z, mask=mask)
-        log_q -= tl.sum(tl.where(mask, 0.5 * eps * eps + log_scale + _HALF_LOG_2PI, 0.0), 1)
-    store_each(log_q_ptr, row, log_q, live)
+    """log q (column tiles, s, n) is that of each tile's columns."""
+    datum = tl.program_id(0).to(tl.int64) * BLOCK_R + tl.arange(0, BLOCK_R)
+    start = tl.program_id(2) * BLOCK_D
+    column = start + tl.arange(0, BLOCK_D)
+    mask = (datum < n)[:, None] & (column < d)[None, :]
+    log_scale, _ = bounded(load_rows(scale_ptr, datum, column, d, mask, ACC), limit, WIDTH)
+    loc = load_rows(loc_ptr, datum, column, d, mask, ACC)[None, :, :]
+    scale = tl.exp(log_scale)[None, :, :]
+    fixed = tl.sum(tl.where(mask, log_scale + _HALF_LOG_2PI, 0.0), 1)[None, :]
+    first = tl.program_id(1).to(tl.int64) * span
+    for particles in range(first, tl.minimum(first + span, s), BLOCK_P):
+        particle = (particles + tl.arange(0, BLOCK_P)).to(tl.int64)
+        row = particle[:, None] * n + datum[None, :]
+        live = (particle < s)[:, None] & (datum < n)[None, :]
+        eps = _normals(key_ptr, particle, datum, start, ACC, BLOCK_P, BLOCK_R, BLOCK_D)
+        offsets = row[:, :, None] * d + column[None, None, :]
+        tl.store(z_ptr + offsets, loc + scale * eps, mask=live[:, :, None] & (column < d)[None, None, :])
+        squares = tl.sum(tl.where((column < d)[None, None, :], eps * eps, 0.0), 2)
+        place = tl.program_id(2).to(tl.int64) * s * n + row
+        tl.store(log_q_ptr + place, -0.5 * squares - fixed, mask=live)
 
 
 @triton.jit
 def _backward(
-    gz_ptr, gq_ptr, key_ptr, scale_ptr, dloc_ptr, dscale_ptr, s, n, d, limit,
+    gz_ptr, gq_ptr, key_ptr, scale_ptr, dloc_ptr, dscale_ptr, s, n, d, span, limit,
     NEED_LOC: tl.constexpr, NEED_SCALE: tl.constexpr,
-    WIDTH: tl.constexpr, ACC: tl.constexpr, ROW: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
+    WIDTH: tl.constexpr, ACC: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    datum = rows_of_tile(ROW, BLOCK_R)
-    live = datum < n
-    for start in range(0, d, BLOCK_D):
-        column = start + tl.arange(0, BLOCK_D)
-        mask = live[:, None] & (column < d)[None, :]
-        log_scale, slope = bounded(load_rows(scale_ptr, datum, n, column, d, mask, ACC), limit, WIDTH)
-        scale = tl.exp(log_scale)
-        dloc, dscale = tl.zeros_like(scale), tl.zeros_like(scale)
-        for particle in range(s):
-            row = datum + tl.cast(particle, tl.int64) * n
-            gz = tl.load(gz_ptr + places(row, column, d), mask=mask, other=0.0).to(ACC)
-            gq = tl.load(gq_ptr + row, mask=live, other=0.0).to(ACC)[:, None]
-            eps = _normals(key_ptr, datum * 0 + particle, datum, start, ACC, BLOCK_D)
-            dloc += gz
-            dscale += gz * eps * scale - gq
-        offsets = places(datum, column, d)
-        if NEED_LOC:
-            tl.store(dloc_ptr + offsets, dloc, mask=mask)
+    """(parts, n, d): the sums over each part of the particles."""
+    datum = tl.program_id(0).to(tl.int64) * BLOCK_R + tl.arange(0, BLOCK_R)
+    start = tl.program_id(2) * BLOCK_D
+    column = start + tl.arange(0, BLOCK_D)
+    mask = (datum < n)[:, None] & (column < d)[None, :]
+    log_scale, slope = bounded(
+        tl.load(scale_ptr + places(datum, column, d), mask=mask, other=0.0).to(ACC), limit, WIDTH
+    )
+    dloc = tl.zeros([BLOCK_P, BLOCK_R, BLOCK_D], ACC)
+    dscale = tl.zeros([BLOCK_P, BLOCK_R, BLOCK_D], ACC)
+    scale = tl.exp(log_scale)[None, :, :]
+    first = tl.program_id(1).to(tl.int64) * span
+    for particles in range(first, tl.minimum(first + span, s), BLOCK_P):
+        particle = (particles + tl.arange(0, BLOCK_P)).to(tl.int64)
+        row = particle[:, None] * n + datum[None, :]
+        live = (particle < s)[:, None] & (datum < n)[None, :]
+        offsets = row[:, :, None] * d + column[None, None, :]
+        gz = tl.load(gz_ptr + offsets, mask=live[:, :, None] & (column < d)[None, None, :], other=0.0).to(ACC)
+        dloc += gz
         if NEED_SCALE:
-            tl.store(dscale_ptr + offsets, dscale * slope, mask=mask)
+            gq = tl.load(gq_ptr + row, mask=live, other=0.0).to(ACC)[:, :, None]
+            eps = _normals(key_ptr, particle, datum, start, ACC, BLOCK_P, BLOCK_R, BLOCK_D)
+            dscale += gz * eps * scale - gq
+    place = places(tl.program_id(1).to(tl.int64) * n + datum, column, d)
+    if NEED_LOC:
+        tl.store(dloc_ptr + place, tl.sum(dloc, 0), mask=mask)
+    if NEED_SCALE:
+        tl.store(dscale_ptr + place, tl.sum(dscale, 0) * slope, mask=mask)
 
 
 def forward(key: Tensor, loc: Tensor, log_scale: Tensor, s: int, limit: float, width: float) -> tuple[Tensor, Tensor]:
@@ -106,15 +130,16 @@ def forward(key: Tensor, loc: Tensor, log_scale: Tensor, s: int, limit: float, w
     n, d = loc.shape
     dtype, acc = accumulator(loc, log_scale)
     z = torch.empty(s, n, d, dtype=loc.dtype, device=loc.device)
-    log_q = torch.empty(s, n, dtype=dtype, device=loc.device)
-    if log_q.numel():
-        blocks = sample_tile(s * n, d, acc)
-        with on(loc):
-            _forward[grid(s * n, blocks["BLOCK_R"])](
-                key.contiguous(), loc.contiguous(), log_scale.contiguous(), z, log_q, s * n, n, d, limit,
-                WIDTH=width, ACC=acc, **blocks,
-            )  # fmt: skip
-    return z, log_q
+    if not s * n:
+        return z, torch.empty(s, n, dtype=dtype, device=loc.device)
+    grid, span, blocks = shared(s, n, d, acc, **TILE)
+    log_q = torch.empty(grid[2], s, n, dtype=dtype, device=loc.device)
+    with on(loc):
+        _forward[grid](
+            key.contiguous(), loc.contiguous(), log_scale.contiguous(), z, log_q, s, n, d, span, limit,
+            WIDTH=width, ACC=acc, **blocks,
+        )  # fmt: skip
+    return z, log_q.sum(0) if len(log_q) > 1 else log_q[0]
 
 
 def backward(
@@ -132,18 +157,13 @@ def backward(
     """The gradients for loc and log_scale, (n, d) where needed."""
     n, d = log_scale.shape
     dtype, acc = accumulator(gz, gq, log_scale)
-    grads = slopes_like(log_scale, (n, d), dtype, need_loc, need_scale)
-    if n and d:
-        blocks = sample_tile(n, d, acc)
-        with on(loc):
-            _backward[grid(n, blocks["BLOCK_R"])](
-                gz.contiguous(), gq.contiguous(), key.contiguous(), log_scale.contiguous(), *grads,
-                s, n, d, limit, NEED_LOC=need_loc, NEED_SCALE=need_scale, WIDTH=width, ACC=acc, **blocks,
-            )  # fmt: skip
-    return grads
-
-
-def sample_tile(count: int, d: int, acc: tl.dtype) -> dict[str, Any]:
-    """At least the four columns of one generator call, in tiles small enough for its registers."""
-    columns = max(4, min(tile(count, d, acc)["BLOCK_D"], 64))
-    return {"BLOCK_R": max(1, min(256 // columns, 16)), "BLOCK_D": columns, "ROW": row_type(count)}
+    if not n * d:
+        return slopes_like(log_scale, (n, d), dtype, need_loc, need_scale)
+    grid, span, blocks = shared(s, n, d, acc, **TILE)
+    grads = slopes_like(log_scale, (grid[1], n, d), dtype, need_loc, need_scale)
+    with on(loc):
+        _backward[grid](
+            gz.contiguous(), gq.contiguous(), key.contiguous(), log_scale.contiguous(), *grads,
+            s, n, d, span, limit, NEED_LOC=need_loc, NEED_SCALE=need_scale, WIDTH=width, ACC=acc, **blocks,
+        )  # fmt: skip
+    return tuple(grad.sum(0) if len(grad) > 1 else grad[0] for grad in grads)

@@ -24,3 +24,7 @@ def _names(capability: type) -> tuple[str, ...]:
         for name in kind.__dict__
         if not name.startswith("_") or name == "__call__"
     )
+
+
+# what torch.compiler.assume_constant_result sets, which imports the compiler: not all versions trace a type's fields
+_names._dynamo_marked_constant = True  # pyright: ignore[reportFunctionMemberAccess]

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from jensen.core.concrete import is_concrete
 from jensen.core.numerics import at_least_float32
-from jensen.core.operation import check_last, uses_kernel
+from jensen.core.operation import check_last, deserves_kernel
 from jensen.core.ops._logits import of_logits
 
 LANES = 16  # columns whose products run side by side
@@ -21,7 +21,7 @@ def bernoulli_log_prob(x: Float[Tensor, "... d"], logits: Float[Tensor, "... d"]
     them, else -inf, with no gradient. Half precision is computed and returned in float32.
     """
     check_last(x=x, logits=logits)
-    return _op(x, logits) if uses_kernel(logits) else reference(x, logits)
+    return _op(x, logits) if deserves_kernel(logits, logits.numel()) else reference(x, logits)
 
 
 def reference(x: Tensor, logits: Tensor) -> Tensor:

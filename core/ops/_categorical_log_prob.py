@@ -5,7 +5,7 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 
 from jensen.core.numerics import at_least_float32
-from jensen.core.operation import check_last, uses_kernel
+from jensen.core.operation import check_last, deserves_kernel
 from jensen.core.ops._indexed_log_prob import are_indices, check_indices, indexed_log_prob
 from jensen.core.ops._logits import of_logits
 
@@ -26,7 +26,7 @@ def categorical_log_prob(
         check_indices("x", x, logits)
         return indexed_log_prob(x, logits)
     check_last(x=x, logits=logits)
-    return _op(x, logits) if uses_kernel(logits) else reference(x, logits)
+    return _op(x, logits) if deserves_kernel(logits, logits.numel()) else reference(x, logits)
 
 
 def reference(x: Tensor, logits: Tensor) -> Tensor:

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from jensen.core.checks import check_floating
 from jensen.core.numerics import at_least_float32, log_sum_exp
-from jensen.core.operation import differentiable, launch, uses_kernel
+from jensen.core.operation import deserves_kernel, differentiable, launch
 
-CHUNK = 2**22  # weights at once
+CHUNK, GPU_CHUNK = 2**22, 2**26  # weights at once
 
 
 def importance(
@@ -29,9 +29,9 @@ def importance(
             f"expected log_p and log_q (s, n) with s >= 1, got {tuple(log_p.shape)} and {tuple(log_q.shape)}: "
             "evaluate both at the same samples"
         )
-    if uses_kernel(log_p):
+    if deserves_kernel(log_p, log_p.numel()):
         return _op(log_p, log_q)
-    width = max(1, CHUNK // len(log_p))
+    width = max(1, (GPU_CHUNK if log_p.is_cuda else CHUNK) // len(log_p))
     if log_p.shape[1] <= width:
         return reference(log_p, log_q)
     parts = [reference(p, q) for p, q in zip(log_p.split(width, 1), log_q.split(width, 1), strict=True)]

@@ -8,7 +8,7 @@ from torch import Tensor
 from jensen.core.checks import check_floating
 from jensen.core.concrete import is_concrete
 from jensen.core.numerics import at_least_float32
-from jensen.core.operation import differentiable, fitted, launch, uses_kernel
+from jensen.core.operation import deserves_kernel, differentiable, fitted, launch
 
 
 def are_indices(x: object) -> TypeGuard[Tensor]:
@@ -40,7 +40,7 @@ def indexed_log_prob(x: Tensor, logits: Tensor) -> Tensor:
 
     Where x has more axes than there are rows, plain torch normalises each row once, and a kernel would once for each x.
     """
-    return _op(x, logits) if uses_kernel(logits) and x.ndim < logits.ndim else reference(x, logits)
+    return _op(x, logits) if deserves_kernel(logits, logits.numel()) and x.ndim < logits.ndim else reference(x, logits)
 
 
 def reference(x: Tensor, logits: Tensor) -> Tensor:

@@ -10,13 +10,13 @@ from jensen.core.numerics import at_least_float32, bounded, exp_less_tangent
 from jensen.core.numerics.scale import WIDTH, limit
 from jensen.core.operation import (
     check_last,
+    deserves_kernel,
     differentiable,
     fake_reduced,
     fake_slopes,
     fitted,
     launch,
     pullback,
-    uses_kernel,
 )
 
 
@@ -34,7 +34,7 @@ def normal_kl(
     """
     check_last(q_loc=q_loc, q_log_scale=q_log_scale, p_loc=p_loc, p_log_scale=p_log_scale)
     args = (q_loc, q_log_scale, p_loc, p_log_scale)
-    return _op(*args) if uses_kernel(q_loc) else reference(*args)
+    return _op(*args) if deserves_kernel(q_loc, q_loc.numel()) else reference(*args)
 
 
 def reference(q_loc: Tensor, q_log_scale: Tensor, p_loc: Tensor, p_log_scale: Tensor) -> Tensor:

@@ -11,16 +11,19 @@ from jensen.core.numerics import at_least_float32, bounded
 from jensen.core.numerics.scale import WIDTH, limit
 from jensen.core.operation import (
     check_last,
+    deserves_kernel,
     differentiable,
     fake_reduced,
     fake_slopes,
     fitted,
     launch,
+    over_batch,
     pullback,
-    uses_kernel,
 )
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+SHARED = 2**12  # parameters at least, for a kernel that sums their gradients over samples
+SHARED_EVENTS = (2, 3, 2, 2)  # event axes of a gradient (s, n), z (s, n, d), loc and log_scale (n, d)
 
 
 def normal_log_prob(
@@ -32,7 +35,7 @@ def normal_log_prob(
     computed and returned in float32.
     """
     check_last(z=z, loc=loc, log_scale=log_scale)
-    return _op(z, loc, log_scale) if uses_kernel(z) else reference(z, loc, log_scale)
+    return _op(z, loc, log_scale) if deserves_kernel(z, z.numel()) else reference(z, loc, log_scale)
 
 
 def reference(z: Tensor, loc: Tensor, log_scale: Tensor) -> Tensor:
@@ -41,9 +44,26 @@ def reference(z: Tensor, loc: Tensor, log_scale: Tensor) -> Tensor:
     return -(0.5 * u.square() + log_scale + HALF_LOG_2PI).sum(-1)
 
 
+def _shares(z: Tensor, loc: Tensor, log_scale: Tensor) -> bool:
+    """Whether samples z (*s, *n, d) share parameters (*n, d), which are many enough to fill a GPU's tiles."""
+    own = loc.shape
+    return own == log_scale.shape == z.shape[z.ndim - loc.ndim :] and 1 < loc.ndim < z.ndim and loc.numel() >= SHARED
+
+
+def _by_samples(z: Tensor, loc: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """As (s, n, d), (n, d) and (n, d)."""
+    loc, log_scale = loc.flatten(0, -2), log_scale.flatten(0, -2)
+    return z.reshape(-1, *loc.shape), loc, log_scale
+
+
 def _vjp(
     needs: tuple[bool, ...], gradients: tuple[Tensor], z: Tensor, loc: Tensor, log_scale: Tensor
 ) -> tuple[Tensor | None, ...]:
+    if _shares(z, loc, log_scale):
+        args = _by_samples(z, loc, log_scale)
+        slopes = _shared_slopes(gradients[0].reshape(args[0].shape[:-1]), *args, *needs)
+        like = zip(slopes, (z, loc, log_scale), needs, strict=True)
+        return tuple(fitted(slope.reshape(t.shape), t) if need else None for slope, t, need in like)
     dz, dscale = _slopes(gradients[0], z, loc, log_scale, needs[0] or needs[1], needs[2])
     return (
         fitted(dz, z) if needs[0] else None,
@@ -53,13 +73,53 @@ def _vjp(
 
 
 def _forward(*args: Tensor) -> Tensor:
-    return launch("normal_log_prob")(*args, limit(args[-1].dtype), WIDTH)
+    edge = limit(args[-1].dtype)
+    if _shares(*args):
+        return launch("shared_normal_log_prob")(*_by_samples(*args), edge, WIDTH).reshape(args[0].shape[:-1])
+    return launch("normal_log_prob")(*args, edge, WIDTH)
 
 
 def _backward(*args: Any) -> tuple[Tensor, Tensor]:
     return launch("normal_log_prob", "backward")(*args, limit(args[3].dtype), WIDTH)
 
 
+def _shared_backward(
+    g: Tensor, z: Tensor, loc: Tensor, log_scale: Tensor, *needs: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    kernel, edge = launch("shared_normal_log_prob", "backward"), limit(log_scale.dtype)
+    return over_batch(lambda *each: kernel(*each, *needs, edge, WIDTH), SHARED_EVENTS, g, z, loc, log_scale)
+
+
+def _shared_reference(g: Tensor, z: Tensor, loc: Tensor, log_scale: Tensor, *needs: bool) -> tuple[Tensor, ...]:
+    batch = torch.broadcast_shapes(g.shape[:-2], z.shape[:-3], loc.shape[:-2], log_scale.shape[:-2])
+    full = [
+        t.expand(*batch, *t.shape[t.ndim - e :]) for t, e in zip((z, loc, log_scale), SHARED_EVENTS[1:], strict=True)
+    ]
+    value, pull = torch.func.vjp(lambda z, m, a: reference(z, m.unsqueeze(-3), a.unsqueeze(-3)), *full)
+    slopes = pull(g.expand(value.shape).to(value.dtype))
+    wide = torch.promote_types(g.dtype, value.dtype)
+    return tuple((slope if need else slope[..., :0]).to(wide) for slope, need in zip(slopes, needs, strict=True))
+
+
+def _fake_shared(g: Tensor, z: Tensor, loc: Tensor, log_scale: Tensor, *needs: bool) -> tuple[Tensor, ...]:
+    batch = torch.broadcast_shapes(g.shape[:-2], z.shape[:-3], loc.shape[:-2], log_scale.shape[:-2])
+    double = any(t.dtype == torch.float64 for t in (g, z, loc, log_scale))
+    rows, columns = (z.shape[-3:-1], loc.shape[-2:-1], loc.shape[-2:-1]), z.shape[-1]
+    return tuple(
+        z.new_empty(*batch, *own, columns if need else 0, dtype=torch.float64 if double else torch.float32)
+        for own, need in zip(rows, needs, strict=True)
+    )
+
+
+_shared_slopes = differentiable(
+    "shared_normal_log_prob_slopes",
+    _shared_backward,
+    _shared_reference,
+    _fake_shared,
+    events=SHARED_EVENTS,
+    outputs=3,
+    static=("bool", "bool", "bool"),
+)
 _slopes = differentiable(
     "normal_log_prob_slopes",
     _backward,

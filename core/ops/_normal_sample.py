@@ -11,7 +11,7 @@ from jensen.core.checks import check_count, check_floating, check_key
 from jensen.core.contracts import Key
 from jensen.core.numerics import at_least_float32, bounded
 from jensen.core.numerics.scale import WIDTH, limit
-from jensen.core.operation import differentiable, fitted, launch, over_batch, uses_kernel
+from jensen.core.operation import deserves_kernel, differentiable, fitted, launch, over_batch
 from jensen.core.ops._normal_log_prob import HALF_LOG_2PI
 
 
@@ -33,7 +33,10 @@ def normal_sample(
             "expand the smaller"
         )
     s = check_count("s", s)
-    return _op(key, loc, log_scale, s) if uses_kernel(loc) else reference(key, loc, log_scale, s)
+    f = (
+        _op if deserves_kernel(loc, s * loc.numel(), eager=0, compiled=2**25) else reference
+    )  # noise costs the host most
+    return f(key, loc, log_scale, s)
 
 
 def reference(key: Tensor, loc: Tensor, log_scale: Tensor, s: int) -> tuple[Tensor, Tensor]:

@@ -11,9 +11,9 @@ from jensen.core.checks import check_choice, check_floating
 from jensen.core.numerics import at_least_float32
 from jensen.core.operation import differentiable, launch, over_batch, uses_kernel
 
-CHUNK = 2**20  # kernel values at once
+CHUNK, GPU_CHUNK = 2**20, 2**26  # kernel values at once
 EXACT = "donot_use_mm_for_euclid_dist"  # a difference of large squares would lose near pairs
-WIDEST = 1024  # bytes of a particle in a kernel, whose tiles do not fit on a processor beyond; products are fast there
+WIDEST = 64  # columns of a kernel's tile: beyond, its products are no faster than plain ones
 MEDIAN_OF = 2048  # particles at most, for the median heuristic
 
 
@@ -59,7 +59,14 @@ def median_bandwidth(particles: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
 
 
 def reference(particles: Tensor, scores: Tensor, bandwidth: Tensor, imq: bool) -> Tensor:
+    particles = _centred(particles)
     return _rows(particles, particles, scores, bandwidth, imq)
+
+
+def _centred(particles: Tensor) -> Tensor:
+    """About their mean: squared distances are differences of squares, which would be large far from the origin."""
+    particles = at_least_float32(particles)
+    return particles - particles.detach().mean(-2, keepdim=True)
 
 
 def _rows(some: Tensor, particles: Tensor, scores: Tensor, bandwidth: Tensor, imq: bool) -> Tensor:
@@ -78,16 +85,13 @@ def _rows(some: Tensor, particles: Tensor, scores: Tensor, bandwidth: Tensor, im
 def _forward(particles: Tensor, scores: Tensor, bandwidth: Tensor, imq: bool) -> Tensor:
     if particles.ndim > 2 or scores.ndim > 2 or bandwidth.ndim > 0:
         return over_batch(lambda x, g, h: _forward(x, g, h, imq), (2, 2, 0), particles, scores, bandwidth)
-    if uses_kernel(particles) and _fits(particles, scores):
+    if uses_kernel(particles) and particles.shape[1] <= WIDEST:
         return launch("stein_direction")(particles, scores, bandwidth, imq)
     if not len(particles):
         return at_least_float32(particles)
-    size = max(1, CHUNK // len(particles))
+    particles = _centred(particles)
+    size = max(1, (GPU_CHUNK if particles.is_cuda else CHUNK) // len(particles))
     return torch.cat([_rows(part, particles, scores, bandwidth, imq) for part in particles.split(size)])
-
-
-def _fits(*tensors: Tensor) -> bool:
-    return max(at_least_float32(t[:0]).itemsize for t in tensors) * tensors[0].shape[-1] <= WIDEST
 
 
 def _fake(particles: Tensor, scores: Tensor, bandwidth: Tensor, imq: bool) -> Tensor:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from jensen.core.checks import check_floating, check_tensor, shown
 from jensen.core.numerics import at_least_float32
-from jensen.core.operation import differentiable, fitted, launch, over_batch, uses_kernel
+from jensen.core.operation import deserves_kernel, differentiable, fitted, launch, over_batch, uses_kernel
 from jensen.core.ops._bernoulli_log_prob import reference as bernoulli_reference
 from jensen.core.ops._categorical_log_prob import log_softmax
 from jensen.core.ops._categorical_log_prob import reference as categorical_reference
@@ -18,8 +18,8 @@ from jensen.core.ops._indexed_log_prob import are_indices, check_range
 from jensen.core.ops._indexed_log_prob import reference as indexed_reference
 from jensen.core.ops._indexed_log_prob import residual as indexed_residual
 
-CHUNK = 2**19  # logits at once inside the operation: 2 MiB of float32
-INLINE = 2**22  # up to so many in all, plain torch is as small, and a compiler can fuse it
+CHUNK, GPU_CHUNK = 2**19, 2**25  # logits at once inside the operation: 2 MiB of float32, and 128 MiB on a GPU
+INLINE, GPU_INLINE = 2**22, 2**24  # up to so many in all, plain torch is as small, and a compiler can fuse it
 LAYER = (3, 2, 1)  # event axes of h (s, n, H), weight (D, H) and bias (D,)
 
 
@@ -148,7 +148,9 @@ def _define(
 
     def call(x: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         check(x, h, weight, bias, data)
-        if uses_kernel(h) or h.shape[0] * h.shape[1] * len(bias) > INLINE:
+        logits = h.shape[0] * h.shape[1] * len(bias)
+        inline = GPU_INLINE if h.is_cuda else INLINE
+        if deserves_kernel(h, logits, inline, inline) or logits > inline:
             return op(x, h, weight, bias)
         return density(x, F.linear(*(at_least_float32(t) for t in (h, weight, bias))))
 
@@ -158,8 +160,9 @@ def _define(
 def chunks(h: Tensor, outputs: int) -> Iterator[tuple[tuple[slice, slice], slice]]:
     """Places (samples, data) of h (s, n, H) whose logits fill a chunk, and their data."""
     s, n, _ = h.shape
-    data = max(1, min(n, CHUNK // max(1, outputs)))
-    samples = max(1, CHUNK // (data * max(1, outputs)))
+    size = (GPU_CHUNK if h.is_cuda else CHUNK) // max(1, outputs)
+    data = max(1, min(n, size))
+    samples = max(1, size // data)
     for u in range(0, n, data):
         for a in range(0, s, samples):
             where = slice(u, u + data)

@@ -5,6 +5,7 @@ starts nothing new after `--seconds`, and says what was left out.
 """
 
 import argparse
+import re
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -21,16 +22,16 @@ RACES = (iwae.step, steps.vae_step, steps.elbo, gradients.paths, gradients.score
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true", help="the kernels at sizes that show that everything runs")
-    parser.add_argument("--only", default="", help="benches whose name has this alone")
+    parser.add_argument("--only", default="", help="those alone whose name has this pattern")
     parser.add_argument("--seconds", type=float, default=200, help="after which nothing new is started")
-    parser.add_argument("--results", type=Path, default=record.RESULTS, help="the table that rows are added to")
+    parser.add_argument("--results", type=Path, default=record.ON_GPU, help="the table that rows are added to")
     parser.add_argument("--commit", help="what rows say of it, where there is no repository")
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     about = record.about(device) | ({"commit": options.commit} if options.commit else {})
     end, left = time.monotonic() + options.seconds, []
     for name, each in benches(device, options.small):
-        if options.only not in name:
+        if not re.search(options.only, name):
             continue
         if time.monotonic() > end:
             left.append(name)
@@ -50,14 +51,15 @@ def main() -> None:
 
 def benches(device: str, small: bool) -> Iterable[tuple[str, Callable[[], Iterable[Row]]]]:
     """Each by its name, and what gives its rows."""
+    if not small:
+        for build in RACES[:2]:
+            yield build.__name__, partial(timed, build, device)
     full = kernels.SMALL if small else kernels.Sizes()
     ceilings = kernels.Ceilings.measured(device, full)
     print(f"a copy moves {ceilings.copy:.0f} GB/s, a product of matrices computes {ceilings.product:.1f} TFLOP/s")
     for each in kernels.operations(device, full):
         yield each.name, partial(kernels.rows, each, ceilings)
     if not small:
-        for build in RACES[:2]:
-            yield build.__name__, partial(timed, build, device)
         for elements in sizes.ELEMENTS:
             yield f"{elements} elements", partial(sizes.rows, device, elements)
         for build in RACES[2:]:

@@ -19,7 +19,7 @@ from tests.bench.operations import SMALL, Operation, Sizes, noise, operations
 from tests.bench.race import Row, synchronise
 
 PLAIN, KERNEL, EAGER = "compiled reference", "kernel", "the operation, eager"
-PIECES = {"_importance": "CHUNK", "linear_log_prob": "INLINE"}
+PIECES = {"_importance": ("CHUNK", "GPU_CHUNK"), "linear_log_prob": ("INLINE", "GPU_INLINE")}
 
 __all__ = ["SMALL", "Ceilings", "Sizes", "operations", "plain", "rows"]
 
@@ -82,12 +82,31 @@ def row(operation: Operation, name: str, unit: str, value: float, ratio: float) 
 
 
 def milliseconds(call: Callable[[], object]) -> float:
-    """On the device, between events, with its cache emptied before every call; the median."""
+    """On the device, between events, with its cache emptied before every call; the median.
+
+    Of a captured graph, which has no launches by the host, where the call can be captured.
+    """
     if not torch.cuda.is_available():
         return waited(call)
     from triton.testing import do_bench
 
-    return do_bench(call, warmup=10, rep=60, return_mode="median")
+    return do_bench(captured(call), warmup=10, rep=60, return_mode="median")
+
+
+def captured(call: Callable[[], object]) -> Callable[[], object]:
+    """The replay of its graph, or the call."""
+    stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        call()  # what is compiled or chosen at the first call
+    torch.cuda.current_stream().wait_stream(stream)
+    try:
+        with torch.cuda.graph(graph):
+            call()
+    except RuntimeError:
+        synchronise()
+        return call
+    return graph.replay
 
 
 def waited(call: Callable[[], object], calls: int = 5, rounds: int = 5) -> float:
@@ -122,7 +141,8 @@ def peak(call: Callable[[], object]) -> float:
 def plain() -> Iterator[None]:
     """Inside, operations run plain torch in one piece, as a user would write them."""
     with ops.use("reference"), ExitStack() as stack:
-        for name, constant in PIECES.items():
+        for name, constants in PIECES.items():
             module = importlib.import_module(f"jensen.core.ops.{name}")
-            stack.enter_context(mock.patch.object(module, constant, 2**62))
+            for constant in constants:
+                stack.enter_context(mock.patch.object(module, constant, 2**62))
         yield

@@ -17,7 +17,7 @@ import torch
 from tests.bench.race import Row
 
 ROOT = Path(__file__).parents[2]
-RESULTS = Path(__file__).parent / "results.csv"
+RESULTS, ON_GPU = (Path(__file__).parent / name for name in ("results.csv", "gpu.csv"))
 MACHINE = ("device", "cpu", "threads", "torch", "triton", "python")  # rows with the same can be compared
 COLUMNS = (
     *("group", "name", "unit", "median", "iqr", "rounds", "ratio", "ratio_iqr"),

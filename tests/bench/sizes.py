@@ -11,7 +11,7 @@ from tests.bench.kernels import waited
 from tests.bench.operations import noise
 from tests.bench.race import Row
 
-ELEMENTS = (2**17, 2**20, 2**22, 2**24, 2**26)
+ELEMENTS = (2**18, 2**21, 2**24, 2**26)
 
 
 def densities(device: str, elements: int) -> Iterator[tuple[str, Callable[..., Tensor], tuple[Tensor, ...]]]:

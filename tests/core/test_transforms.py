@@ -76,6 +76,9 @@ def cases() -> dict[str, Case]:
         lambda m, a: sample(key, m, a, s),
         (noise(1, n, d), noise(2, n, d)),
     )
+    found["normal_log_prob of samples"] = Case(
+        ops.normal_log_prob, module("normal_log_prob").reference, (noise(1, s, n, d), noise(2, n, d), noise(3, n, d))
+    )
     found["nearest_code"] = Case(nearest, nearest_plain, (noise(1, 6, 2), noise(2, 4, 2)))
     found["stein_direction rbf"], found["stein_direction imq"] = stein_case(False), stein_case(True)
     for name, data in (("bernoulli", x), ("categorical", one_hot(d))):
@@ -230,7 +233,9 @@ BACKENDS = {name: "inductor" if name in INDUCTOR else "aot_eager" for name in CA
 def small_chunks(monkeypatch):
     """Chunks so small that the arguments here need several."""
     monkeypatch.setattr(linear_log_prob, "CHUNK", 10)
+    monkeypatch.setattr(linear_log_prob, "GPU_CHUNK", 10)
     monkeypatch.setattr(module("nearest_code"), "CHUNK", 8)
+    monkeypatch.setattr(module("normal_log_prob"), "SHARED", 0)
     monkeypatch.setattr(module("stein_direction"), "CHUNK", 8)
 
 

@@ -19,15 +19,19 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from jensen.kernels import launch, nearest_code, normal_sample, stein_direction
+from jensen.kernels import importance, launch, nearest_code, normal_sample, shared_normal_log_prob, stein_direction
 
 ARCHITECTURES = (80, 90, 100)
 FLOAT, DOUBLE = triton.language.float32, triton.language.float64
 TILE = launch.tile(2**20, 1024, FLOAT)  # the widest
+REPEATED = {"ACC": FLOAT, **launch.repeated(2**20, 2**10, 2**20, 784, FLOAT)[2]}
+LONG = {"ACC": FLOAT, **launch.repeated(2**20, 2**10, 2**20, 2048, FLOAT)[2]}
 ROWS = {"ACC": FLOAT, "WIDTH": 0.5}
 IN_DOUBLE = {"ACC": DOUBLE, **launch.tile(2**20, 1024, DOUBLE)}
 SAMPLE = {"NEED_LOC": True, "NEED_SCALE": True}
 KL = {"TERMS": 9, "NEED_LOC": True, "NEED_Q_SCALE": True, "NEED_P_SCALE": True}
+SHARED = {d: {**ROWS, **launch.shared(5000, 128, d, FLOAT, **normal_sample.TILE)[2]} for d in (2, 64, 1024)}
+SAMPLES = {**ROWS, **launch.shared(5000, 128, 64, FLOAT, **shared_normal_log_prob.TILE)[2]}
 
 
 class Kernel(NamedTuple):
@@ -36,10 +40,12 @@ class Kernel(NamedTuple):
     name: str
     types: str
     constants: dict
+    architectures: tuple[int, ...] = ARCHITECTURES
 
 
 TYPES = {"p": "*fp32", "h": "*bf16", "d": "*fp64", "k": "*i64", "i": "i32", "l": "i64", "f": "fp32"}
 ACC = {"ACC": FLOAT}
+OPTIONS = {"num_warps": 4, "num_stages": 3}  # of a launch, with their defaults
 KERNELS = [
     Kernel("normal_log_prob._forward", "hpppiiiiif", {**ROWS, **TILE}),
     Kernel("normal_log_prob._forward", "hpppllllif", {**ROWS, **TILE, "ROW": triton.language.int64}),
@@ -48,27 +54,42 @@ KERNELS = [
     Kernel("normal_kl._forward", "pppppiiiiiiff", {**ROWS, **TILE, "TERMS": 9}),
     Kernel("normal_kl._backward", "ppppppppiiiiiiiff", {**ROWS, **TILE, **KL}),
     Kernel("normal_kl._backward", "ddddddddiiiiiiiff", {**ROWS, **KL, **IN_DOUBLE, "TERMS": 14}),
-    Kernel("normal_sample._forward", "kppppiiif", {**ROWS, **normal_sample.sample_tile(2**20, 64, FLOAT)}),
-    Kernel("normal_sample._backward", "ppkpppiiif", {**ROWS, **SAMPLE, **normal_sample.sample_tile(2**20, 64, FLOAT)}),
-    Kernel("bernoulli_log_prob._forward", "hppiiii", {**ACC, **TILE}),
-    Kernel("bernoulli_log_prob._backward", "ppppiiiii", {**ACC, **TILE}),
-    Kernel("categorical_log_prob._forward", "hppiiii", {**ACC, **TILE}),
-    Kernel("categorical_log_prob._backward", "ppppiiiii", {**ACC, **TILE}),
-    Kernel("indexed_log_prob._forward", "khpiiii", {**ACC, **TILE}),
-    Kernel("indexed_log_prob._backward", "pkppiiiii", {**ACC, **TILE}),
-    Kernel("importance._forward", "pppppii", {**ACC, "BLOCK_S": 16, "BLOCK_N": 64}),
-    Kernel("nearest_code._forward", "ppkiii", {**ACC, **nearest_code.BLOCKS}),
+    *(Kernel("normal_sample._forward", "kppppiiiif", SHARED[d]) for d in SHARED),
+    *(Kernel("normal_sample._backward", "ppkpppiiiif", {**SHARED[d], **SAMPLE}) for d in SHARED),
+    Kernel("shared_normal_log_prob._forward", "ppppiiiif", SAMPLES),
+    Kernel("shared_normal_log_prob._backward", "pppppppiiiif", {**SAMPLES, **SAMPLE, "NEED_Z": True}),
     *(
-        Kernel("stein_direction._forward", types, {"ACC": acc, "IMQ": imq, **stein_direction.tile(d, acc)})
-        for types, acc, imq, d in (
-            ("ppppii", FLOAT, False, 16),
-            ("ppppii", FLOAT, True, 32),
-            ("ppppii", FLOAT, False, 64),
-            ("ppppii", FLOAT, True, 128),
-            ("ppppii", FLOAT, False, 256),
-            ("ddddii", DOUBLE, True, 16),
-            ("ddddii", DOUBLE, True, 64),
-            ("ddddii", DOUBLE, False, 128),
+        Kernel(name, types, constants)
+        for name, types in (
+            ("bernoulli_log_prob._forward", "hppiiiiii"),
+            ("bernoulli_log_prob._backward", "ppppiiiiii"),
+            ("categorical_log_prob._forward", "hppiiiiii"),
+            ("categorical_log_prob._backward", "ppppiiiiii"),
+            ("indexed_log_prob._forward", "khpiiiiii"),
+            ("indexed_log_prob._backward", "pkppiiiiii"),
+        )
+        for constants in (REPEATED, LONG)
+    ),
+    Kernel("importance._forward_sums", "pppiii", {**ACC, **importance.BLOCKS}),
+    Kernel("importance._forward", "ppppppiii", {**ACC, **importance.BLOCKS, "BLOCK_P": importance.PARTS}),
+    *(Kernel("nearest_code._forward", "pppkiii", {**ACC, **nearest_code.tile(d, FLOAT)}) for d in (16, 64, 256)),
+    *(
+        Kernel("nearest_code._forward", "pppkiii", {**ACC, **nearest_code.tile(d, FLOAT, True)}, (90,))
+        for d in (64, 256)
+    ),
+    Kernel("nearest_code._forward", "dddkiii", {"ACC": DOUBLE, **nearest_code.tile(64, DOUBLE)}),
+    *(
+        Kernel(
+            "stein_direction._forward",
+            types,
+            {"ACC": acc, "IMQ": imq, **stein_direction.tile(64, acc, imq, hopper)},
+            on,
+        )
+        for imq in (False, True)
+        for types, acc, hopper, on in (
+            ("ppppppiii", FLOAT, False, ARCHITECTURES),
+            ("ppppppiii", FLOAT, True, (90,)),
+            ("ddddddiii", DOUBLE, False, ARCHITECTURES),
         )
     ),
 ]
@@ -77,11 +98,11 @@ KERNELS = [
 def compiled(kernel: Kernel, architecture: int) -> triton.compiler.CompiledKernel:
     module, function = kernel.name.split(".")
     jitted = getattr(importlib.import_module(f"jensen.kernels.{module}"), function)
-    constants = {name: value for name, value in kernel.constants.items() if name != "num_warps"}
+    constants = {name: value for name, value in kernel.constants.items() if name not in OPTIONS}
     names = [name for name in jitted.arg_names if name not in constants]
     signature = dict(zip(names, (TYPES[t] for t in kernel.types), strict=True)) | dict.fromkeys(constants, "constexpr")
     source = ASTSource(jitted, signature, {(jitted.arg_names.index(name),): v for name, v in constants.items()})
-    options = {"num_warps": kernel.constants.get("num_warps", 4)}
+    options = {name: kernel.constants.get(name, default) for name, default in OPTIONS.items()}
     return triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=options)
 
 
@@ -116,15 +137,20 @@ def narrow_products(ir: str) -> list[str]:
     return found
 
 
+def sizes(kernel: Kernel) -> str:
+    """Of the tile, in words."""
+    blocks = "x".join(str(value) for name, value in kernel.constants.items() if name.startswith("BLOCK"))
+    return blocks + (" of int64 rows" if kernel.constants.get("ROW") == triton.language.int64 else "")
+
+
 def rows(architectures: Sequence[int]) -> list[dict]:
     found = []
     for kernel in KERNELS:
-        for architecture in architectures:
+        for architecture in sorted({*architectures} & {*kernel.architectures}):
             built = compiled(kernel, architecture)
-            sizes = "x".join(str(v) for name, v in kernel.constants.items() if name.startswith("BLOCK"))
             found.append({
                 "kernel": kernel.name,
-                "tile": sizes + (" of int64 rows" if kernel.constants.get("ROW") == triton.language.int64 else ""),
+                "tile": sizes(kernel),
                 "sm": architecture,
                 **usage(built.asm["ptx"], architecture),
                 "shared": built.metadata.shared,

@@ -17,6 +17,7 @@ from tests.kernels import aot
 HERE = Path(__file__).parent
 KERNELS = HERE.parents[1] / "kernels"
 OLDEST = min(aot.ARCHITECTURES)
+HOPPER = {(kernel.name, aot.sizes(kernel)) for kernel in aot.KERNELS if kernel.architectures == (90,)}
 
 
 def parsed(text):
@@ -46,7 +47,9 @@ def oldest():
 
 def check(rows):
     assert max(row["registers"] for row in rows) <= 255
-    assert max(row["shared"] for row in rows) <= 99 * 1024  # of the smallest architecture
+    for row in rows:
+        everywhere = (row["kernel"], row["tile"]) not in HOPPER
+        assert row["shared"] <= (99 if everywhere else 227) * 1024  # of the smallest processor of its kind
     assert [row for row in rows if row["narrow"]] == []  # beyond 2^31 elements an int32 offset wraps
 
 
@@ -65,7 +68,7 @@ def test_every_kernel_has_a_row_for_every_architecture(stored):
         if line.startswith(("def _forward", "def _backward"))
     }
     assert {kernel.name for kernel in aot.KERNELS} == launched
-    names = [(kernel.name, architecture) for kernel in aot.KERNELS for architecture in aot.ARCHITECTURES]
+    names = [(kernel.name, architecture) for kernel in aot.KERNELS for architecture in kernel.architectures]
     assert [(row["kernel"], row["sm"]) for row in stored[1]] == names
 
 

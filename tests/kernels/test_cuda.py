@@ -72,10 +72,10 @@ def test_samples(s, n, d):
     with ops.use("triton"):
         found = ops.normal_sample(key, loc, log_scale, s)
         slopes = grad(weighted(ops.normal_sample, torch.float32), (0, 1))(loc, log_scale)
-    expected = reference(key, *wide, s)
-    assert error(found[0], expected[0]) < 1e-6
-    assert error(found[1], expected[1]) < 2e-6
-    torch.testing.assert_close(found[0].double(), expected[0], rtol=3e-6, atol=1e-5)  # of each draw, in the tails too
+    for value, truth in zip(found, reference(key, *wide, s), strict=True):
+        assert error(value, truth) < 2e-6
+    same = reference(key, loc, log_scale, s)  # with uniform numbers rounded alike, of each draw, in the tails too
+    torch.testing.assert_close(found[0], same[0], rtol=2e-6, atol=5e-6)
     for slope, truth in zip(slopes, grad(weighted(reference, torch.float64), (0, 1))(*wide), strict=True):
         assert error(slope, truth) < 1e-5
 
@@ -114,7 +114,7 @@ def test_stein_directions(kernel, m, d, shift):
     expected = module("stein_direction").reference(x.double(), score.double(), h.double(), kernel == "imq")
     with ops.use("triton"):
         found = ops.stein_direction(x, score, h, kernel)
-    assert error(found, expected) < (1e-5 if shift == 0 else 1e-3)
+    assert error(found, expected) < 2e-5
 
 
 def test_more_than_two_billion_elements():

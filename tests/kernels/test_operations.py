@@ -90,15 +90,28 @@ def test_stein_direction_is_its_definition(kernel, m, d, path):
         torch.testing.assert_close(got.double(), expected, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize(("dtype", "widest"), [(torch.float16, 256), (torch.float32, 256), (torch.float64, 128)])
-def test_particles_too_wide_for_a_tile_take_plain_torch(dtype, widest, monkeypatch):
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_particles_too_wide_for_a_tile_take_plain_torch(dtype, monkeypatch):
     """`aot.KERNELS` has the widest tiles, which fit."""
     kernel, launched = importlib.import_module("jensen.kernels.stein_direction"), []
     monkeypatch.setattr(kernel, "forward", lambda x, *rest: launched.append(x.shape[-1]) or x.float().clone())
     with ops.use("triton"):
-        for d in (widest, widest + 1):
+        for d in (64, 65):
             ops.stein_direction(noise(1, 3, d).to(dtype), noise(2, 3, d).to(dtype))
-    assert launched == [widest]
+    assert launched == [64]
+
+
+@pytest.mark.parametrize("kernel", ["rbf", "imq"])
+@pytest.mark.parametrize(("m", "d"), [(40, 3), (20, 70)])
+@pytest.mark.parametrize("path", ["triton", "reference"])
+def test_stein_directions_do_not_depend_on_the_origin(kernel, m, d, path):
+    x, score = noise(1, m, d).float(), noise(2, m, d).float()
+    with ops.use(path):
+        near, far = (ops.stein_direction(x + shift, score, kernel=kernel) for shift in (0.0, 512.0))
+    exact = (x + 512.0).double() - 512.0  # that float32 moves particles is no error of the direction
+    expected = module("stein_direction").reference(exact, score.double(), ops.median_bandwidth(exact), kernel == "imq")
+    torch.testing.assert_close(far.double(), expected, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(near, far, rtol=1e-2, atol=1e-3)
 
 
 def test_the_median_bandwidth_is_the_median():
@@ -117,6 +130,7 @@ def test_the_median_bandwidth_is_the_median():
 def test_linear_likelihoods(name, dtype, monkeypatch):
     linear = importlib.import_module("jensen.core.ops.linear_log_prob")
     monkeypatch.setattr(linear, "CHUNK", 40)
+    monkeypatch.setattr(linear, "GPU_CHUNK", 40)
     s, n, d, hidden = 5, 3, 11, 7
     x = (noise(9, n, d) > 0).double() if name == "bernoulli" else one_hot(d)
     args = [a.to(dtype) for a in (x, noise(1, s, n, hidden), noise(2, d, hidden), noise(3, d))]

@@ -24,6 +24,9 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.contracts import Key
+from jensen.core.models.classifier import Classifier
+from jensen.core.models.latent.vae import VAE
+from jensen.core.trees import Params
 from jensen.estimators.evidence import draw
 from jensen.experiments.claims.checked import check_at_least, check_seed
 from jensen.experiments.claims.computed import mean_and_error, with_error
@@ -139,7 +142,9 @@ def between(start: Tensor, end: Tensor, points: int) -> Tensor:
 
 
 @torch.no_grad()
-def judge(x: Tensor, other: tuple, classifier: tuple, key: Key) -> tuple[Tensor, Tensor]:
+def judge(
+    x: Tensor, other: tuple[VAE, Params], classifier: tuple[Classifier, Params], key: Key
+) -> tuple[Tensor, Tensor]:
     """(points, pairs) each, of images (points, pairs, D): the largest class probability, and the other VAE's ELBO."""
     flat = rearrange(x, "t n d -> (t n) d")
     (judge_of_classes, weights), (model, params) = classifier, other

@@ -76,7 +76,7 @@ def operations(device: str, sizes: Sizes) -> Iterator[Operation]:
 def of_normals(device: str, s: int, n: int, d: int) -> Iterator[Operation]:
     z, loc, log_scale = (noise(i, *shape, device=device) for i, shape in enumerate([(s, n, d), (n, d), (n, d)]))
     g = noise(3, s, n, device=device)
-    log_prob, kl = kernel("normal_log_prob"), kernel("normal_kl")
+    log_prob, kl = kernel("shared_normal_log_prob"), kernel("normal_kl")
     yield Operation(
         "normal_log_prob",
         lambda: ops.normal_log_prob(z, loc, log_scale),

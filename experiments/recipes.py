@@ -3,6 +3,7 @@
 from jensen.experiments.data.images import ImageData
 from jensen.experiments.programs import (
     Bottleneck,
+    Cvae,
     Factor,
     Gp,
     Hvae,
@@ -114,7 +115,13 @@ def reptile_sinusoids() -> Reptile:
     return Reptile()
 
 
+def cvae_digits() -> Cvae:
+    """Digits given their labels, about half a minute; its floor are independent pixels."""
+    return Cvae(run=Run(epochs=150))
+
+
 RECIPES = {
+    "cvae-digits": cvae_digits,
     "semi-digits": semi_digits,
     "mnist-vae": mnist_vae,
     "mnist-iwae": mnist_iwae,

@@ -2,6 +2,7 @@
 
 from jensen.experiments.programs.bottleneck import Bottleneck
 from jensen.experiments.programs.classifier import Classifier
+from jensen.experiments.programs.cvae import Cvae
 from jensen.experiments.programs.diffusion import Diffusion
 from jensen.experiments.programs.factor import Factor
 from jensen.experiments.programs.flow import Flow
@@ -20,6 +21,7 @@ from jensen.experiments.programs.vq import Vq
 
 KINDS = {
     "vae": Vae,
+    "cvae": Cvae,
     "factor": Factor,
     "hvae": Hvae,
     "ode": Ode,
@@ -42,6 +44,7 @@ __all__ = [
     "KINDS",
     "Bottleneck",
     "Classifier",
+    "Cvae",
     "Diffusion",
     "Factor",
     "Flow",

@@ -38,12 +38,15 @@ class LabelledSettings:
 
     def read(self) -> Labelled:
         """Grey images with their labels on the run's device. InputError as for `ImageData.load`."""
-        folder = self.images.data_dir
-        if folder is not None and not folder.is_dir():
-            raise InputError(f"--data-dir {folder} is no folder")
-        if self.images.data == "digits":
-            data = labelled.digits()
-        else:
-            data = mnist.openml() if folder is None else mnist.files(folder)
+        data = labelled_images(self.images)
         train, test = (trees.map(lambda leaf: on_device(leaf, self.run), part) for part in (data.train, data.test))
         return Labelled(train, test, data.shape)
+
+
+def labelled_images(images: ImageData) -> Labelled:
+    """Digits or MNIST, as they are stored. InputError when files are missing or damaged, or nothing is downloaded."""
+    if images.data_dir is not None and not images.data_dir.is_dir():
+        raise InputError(f"--data-dir {images.data_dir} is no folder")
+    if images.data == "digits":
+        return labelled.digits()
+    return mnist.openml() if images.data_dir is None else mnist.files(images.data_dir)

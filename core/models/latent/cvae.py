@@ -109,7 +109,8 @@ class CVAE:
 
     def independent(self, x: Float[Tensor, "N e"]) -> Leading:
         """The likelihood fitted to each pixel of x alone, without the condition."""
-        return Leading(self.observation.independent(self.parts(x)[0]))
+        check_data(x, self.data + self.condition)
+        return Leading(self.observation.independent(x[:, : self.data]))
 
     def parts(self, x: Float[Tensor, "n e"], /) -> tuple[Float[Tensor, "n D"], Float[Tensor, "n C"]]:
         """x and c of rows. ValueError for rows of another width, and as for `posterior`."""

@@ -1,11 +1,15 @@
 """The latent ordinary differential equation on oscillations, as the command line has it."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from jensen.core.models.latent import ode
+import tyro
+
+from jensen.core.models.latent import ode, posteriors
 from jensen.core.models.latent.series import Series, SeriesModel
 from jensen.experiments.data.irregular import Asked
 from jensen.experiments.data.oscillations import OscillationData
+from jensen.experiments.programs.estimation import spelled
 from jensen.experiments.programs.images import Flat
 from jensen.experiments.programs.series import SeriesSettings
 from jensen.experiments.run.optimisers import Optimiser
@@ -28,6 +32,8 @@ class Ode(SeriesSettings):
     """Widths of the decoder's hidden layers."""
     encoder: tuple[int, ...] = (64, 64)
     """Widths of the encoder's, for each observation and, in reverse, for all of them."""
+    posterior: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(posteriors.POSTERIORS) + "}")] = "diag"
+    """The family of q(z(0) | x), with its sizes where others are wanted, as in "low-rank(5)"."""
     frequencies: int = 16
     """Of times in the encoder, up to half as many turns over the duration."""
     solver_steps: int = 16
@@ -43,6 +49,7 @@ class Ode(SeriesSettings):
         """Raises an InputError for the first setting that cannot work."""
         super().check()
         self.oscillations.check()
+        spelled(posteriors.parse, "posterior", self.posterior)
         widths = ((f"--{name}", size) for name in ("field", "decoder", "encoder") for size in getattr(self, name))
         sizes = (("--frequencies", self.frequencies), ("--solver-steps", self.solver_steps), ("--latent", self.latent))
         self.check_positive(*widths, *sizes)
@@ -53,7 +60,7 @@ class Ode(SeriesSettings):
     def model(self, train: Series) -> SeriesModel:
         return ode.build(
             train.values.shape[-1], self.latent, self.oscillations.duration, self.solver_steps, self.field,
-            self.decoder, self.encoder, self.frequencies,
+            self.decoder, self.encoder, self.frequencies, posteriors.parse(self.posterior),
         )  # fmt: skip
 
     def words(self) -> str:

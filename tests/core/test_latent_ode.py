@@ -14,6 +14,7 @@ from torch.func import grad, jacrev, jvp, vmap
 from jensen.core import keys, trees
 from jensen.core.distributions import FullNormal
 from jensen.core.models.latent import ode
+from jensen.core.models.latent.posteriors import POSTERIORS
 from jensen.core.models.latent.series import Series, SeriesModel, observed_log_prob
 from jensen.core.nn import deep_set, mlp
 from jensen.core.numerics import between_steps, rk4_step
@@ -159,6 +160,18 @@ def test_observations_make_a_set_and_what_is_not_observed_is_nothing():
     nothing = CURVED.posterior(params, X._replace(mask=torch.zeros_like(MASK)))
     assert nothing.loc.isfinite().all()
     torch.testing.assert_close(nothing.loc[0], nothing.loc[1])
+
+
+def test_the_divergence_of_every_family_is_that_of_its_densities():
+    for family in (POSTERIORS["full"], POSTERIORS["planar"]):
+        model = ode.build(2, 2, 2.0, steps=2, field=(5,), encoder=(5,), frequencies=3, posterior=family)
+        params = parameters(model)
+        q, p = model.posterior(params, X), model.prior(params, TIMES)
+        z = q.sample(q.noise(KEY, 4000))
+        gap = q.log_prob(z) - p.log_prob(z)
+        found = model.infer(params, X, KEY, 4000).kl
+        assert found.shape == (N, 1)
+        assert ((found[:, 0] - gap.mean(0)).abs() <= 5 * gap.std(0) / 4000**0.5).all()
 
 
 def test_transforms_go_through_the_equation():

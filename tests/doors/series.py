@@ -4,7 +4,7 @@ import torch
 
 from jensen.core import keys
 from jensen.core.distributions import DiagNormal
-from jensen.core.models.latent import gp, longitudinal, ode, series
+from jensen.core.models.latent import gp, longitudinal, ode, posteriors, series
 from jensen.core.models.latent.series import AtTimes, Series
 from jensen.core.nn import deep_set, initial
 from tests.doors.door import KEY, also, door, only
@@ -49,7 +49,7 @@ ROWS = {
     ),
     "ode.build": door(
         ode.build, channels=2, latent=D, duration=also(2.0, 0.0, -1.0), steps=2, field=WIDTHS, decoder=WIDTHS,
-        encoder=WIDTHS, frequencies=2,
+        encoder=WIDTHS, frequencies=2, posterior=only(posteriors.DIAG, "diag", type(posteriors.DIAG), None),
     ),
     "longitudinal.build": door(
         longitudinal.build, channels=2, latent=D, flows=1, transition=WIDTHS, decoder=WIDTHS,

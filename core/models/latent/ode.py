@@ -2,9 +2,9 @@
 
     z(0) ~ N(0, I)    dz / dt = field(z)    x(t) ~ N(decode(z(t)), exp(log_scale)^2)
 
-and q(z(0) | x) = N(encode(x)), with an encoder of the set of observations (t, x), which any number of them at any times
-make, in any order. Parameters are {"encoder": a deep set's, "field": a perceptron's, "decoder": a perceptron's,
-"likelihood": {"log_scale"}}.
+and q(z(0) | x) = family(encode(x)), with an encoder of the set of observations (t, x), which any number of them at any
+times make, in any order; the family is one of `posteriors`. Parameters are {"encoder": a deep set's, "field" and
+"decoder": perceptrons', "likelihood": {"log_scale"}, "posterior": the family's own}.
 
 The equation is solved by equal steps on a grid that all series share, with a cubic between them: a series' states, at
 times of its own, are the same alone as in a batch.
@@ -18,12 +18,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core import keys
+from jensen.core import keys, objectives
 from jensen.core.checks import check_count, check_dtype, check_floating, check_key, check_number, check_sizes
 from jensen.core.concrete import is_concrete
-from jensen.core.contracts import Key
+from jensen.core.contracts import Dimensional, Distribution, Key, can
 from jensen.core.distributions import DiagNormal
+from jensen.core.divergences import kl_per_dimension
 from jensen.core.models.latent.likelihoods import GAUSSIAN
+from jensen.core.models.latent.posteriors import DIAG, Posterior, check_posterior
 from jensen.core.models.latent.series import Inferred, Series, check_series, moments, observed_log_prob
 from jensen.core.nn import deep_set, mlp
 from jensen.core.numerics import between_steps, rk4_step
@@ -42,35 +44,42 @@ class LatentODE:
     decoder: tuple[int, ...]  # () is linear
     encoder: tuple[int, ...]
     frequencies: int  # of times' cosines and sines in the encoder, up to frequencies / 2 turns over the duration
+    family: Posterior
 
     def init(self, key: Key, x: Series, /) -> Params:
         """Parameters in x's dtype, with a decoder bias and a scale of training series x. ValueError as `moments`."""
         check_key(key)
         self._check_series(x)
         mean, log_scale = moments(x)
-        encoder_key, field_key, decoder_key = keys.split(key, 3)
+        encoder_key, field_key, decoder_key, posterior_key = keys.split(key, 4)
         elements, dtype = self.channels + 2 * self.frequencies * (1 + self.channels), x.values.dtype
+        outputs = 2 * self.latent + self.family.extra(self.latent)
+        encoder = deep_set.init(encoder_key, elements, self.encoder, outputs, dtype=dtype)
+        mlp.last(encoder["all"])["weight"][2 * self.latent :] = 0
         decoder = mlp.init(decoder_key, (self.latent, *self.decoder, self.channels), dtype=dtype)
         mlp.last(decoder)["bias"] = mean
         return {
-            "encoder": deep_set.init(encoder_key, elements, self.encoder, 2 * self.latent, dtype=dtype),
+            "encoder": encoder,
             "field": mlp.init(field_key, (self.latent, *self.field, self.latent), dtype=dtype),
             "decoder": decoder,
             "likelihood": {"log_scale": log_scale},
+            "posterior": self.family.init(posterior_key, self.latent, dtype),
         }
 
-    def posterior(self, params: Params, x: Series, /) -> DiagNormal:
-        """q(z(0) | x), fields (n, d), of the observations in x."""
+    def posterior(self, params: Params, x: Series, /) -> Distribution:
+        """q(z(0) | x), with rows for n series, of the observations in x."""
         self._check_series(x)
         _check(params)
-        return DiagNormal(*deep_set.apply(params["encoder"], self._elements(x), x.mask).chunk(2, -1))
+        outputs, d = deep_set.apply(params["encoder"], self._elements(x), x.mask), self.latent
+        loc, log_scale, extra = outputs.split([d, d, outputs.shape[-1] - 2 * d], -1)
+        return self.family(params["posterior"], DiagNormal(loc, log_scale), extra)
 
-    def prior(self, params: Params, times: Float[Tensor, "n m"], /) -> DiagNormal:
-        """N(0, I) with fields (n, d)."""
+    def prior(self, params: Params, times: Float[Tensor, "n m"], /) -> Distribution:
+        """N(0, I) with rows for n series."""
         _check(params)
         self._check_times(times)
         zeros = params["likelihood"]["log_scale"].new_zeros(()).expand(len(times), self.latent)
-        return DiagNormal(zeros, zeros)
+        return self.family.prior(DiagNormal(zeros, zeros))
 
     def states(
         self, params: Params, z: Float[Tensor, "s n d"], times: Float[Tensor, "n m"], /
@@ -100,10 +109,11 @@ class LatentODE:
         return log_prior + observed_log_prob(self.likelihood(params, z, x.times), x)
 
     def infer(self, params: Params, x: Series, key: Key, s: int, /) -> Inferred:
-        """p(x | z) of s samples of q(z | x) at all of x's times, and the KL by latent dimension, (n, d)."""
-        q = self.posterior(params, x)
-        p = self.likelihood(params, q.sample(q.noise(key, s)), x.times)
-        return Inferred(p, q.kl_per_dimension(self.prior(params, x.times)))
+        """p(x | z) of s samples of q(z | x) at all of x's times, and the KL, by dimension of a diagonal normal."""
+        q, prior = self.posterior(params, x), self.prior(params, x.times)
+        z = q.sample(q.noise(key, s))
+        kl = kl_per_dimension(q, prior) if can(q, Dimensional) else objectives.kl(q, prior, z)[:, None]
+        return Inferred(self.likelihood(params, z, x.times), kl)
 
     def _elements(self, x: Series) -> Tensor:
         """Each observation's value, its time's cosines and sines, and their products with it: as a Fourier sum's."""
@@ -134,8 +144,10 @@ def build(
     decoder: Sequence[int] = (),
     encoder: Sequence[int] = (64, 64),
     frequencies: int = 16,
+    posterior: Posterior = DIAG,
 ) -> LatentODE:
     """A latent ODE of series of that many channels at times from 0 to the duration."""
+    check_posterior(posterior)
     return LatentODE(
         check_count("channels", channels),
         check_count("latent", latent),
@@ -145,8 +157,9 @@ def build(
         check_sizes("decoder", decoder),
         check_sizes("encoder", encoder),
         check_count("frequencies", frequencies),
+        posterior,
     )
 
 
 def _check(params: Params) -> None:
-    check_keys(params, ("encoder", "field", "decoder", "likelihood"))
+    check_keys(params, ("encoder", "field", "decoder", "likelihood", "posterior"))

@@ -25,7 +25,6 @@ from jensen.core.checks import (
     check_function,
     check_key,
     check_sizes,
-    described,
 )
 from jensen.core.contracts import Distribution, Key
 from jensen.core.distributions import DiagNormal
@@ -33,7 +32,7 @@ from jensen.core.models.latent.data import check_data, check_training_data
 from jensen.core.models.latent.directed import Directed
 from jensen.core.models.latent.likelihoods import BERNOULLI, Likelihood, Linear, Outputs
 from jensen.core.models.latent.likelihoods.likelihood import check_likelihood
-from jensen.core.models.latent.posteriors import DIAG, Posterior
+from jensen.core.models.latent.posteriors import DIAG, Posterior, check_posterior
 from jensen.core.models.latent.priors import NORMAL, Prior
 from jensen.core.models.latent.priors.prior import check_prior
 from jensen.core.nn import convnet
@@ -140,7 +139,7 @@ def mlp(
     data, latent, hidden = check_count("data", data), check_count("latent", latent), check_sizes("hidden", hidden)
     weight = initialiser(activation)
     check_likelihood(likelihood)
-    _check_posterior(posterior)
+    check_posterior(posterior)
     check_prior(prior)
     outputs = _outputs(posterior, latent)
 
@@ -171,7 +170,7 @@ def conv(
     convnet.smallest(image, channels)
     latent, weight = check_count("latent", latent), initialiser(activation)
     check_likelihood(likelihood)
-    _check_posterior(posterior)
+    check_posterior(posterior)
     check_prior(prior)
     outputs = _outputs(posterior, latent)
 
@@ -214,11 +213,3 @@ def _first(params: Tree) -> Tensor:
 
 def _check(params: Params) -> None:
     check_keys(params, ("encoder", "decoder", "likelihood", "posterior", "prior"))
-
-
-def _check_posterior(posterior: Posterior) -> None:
-    if isinstance(posterior, type) or not isinstance(posterior, Posterior):
-        raise TypeError(
-            f"expected posterior, such as posteriors.DIAG, got {described(posterior)}: "
-            "pass a value, of POSTERIORS by its name"
-        )

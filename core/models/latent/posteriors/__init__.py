@@ -9,7 +9,7 @@ from jensen.core.models.latent.posteriors.flows import (
 )
 from jensen.core.models.latent.posteriors.mixtures import MixtureOfNormals
 from jensen.core.models.latent.posteriors.normals import DIAG, FULL, LowRank
-from jensen.core.models.latent.posteriors.posterior import Posterior
+from jensen.core.models.latent.posteriors.posterior import Posterior, check_posterior
 from jensen.core.models.latent.posteriors.table import NAMES, POSTERIORS, parse
 
 __all__ = [
@@ -25,5 +25,6 @@ __all__ = [
     "RealNvp",
     "Splines",
     "SylvesterFlows",
+    "check_posterior",
     "parse",
 ]

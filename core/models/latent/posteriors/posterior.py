@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from jensen.core.checks import described
 from jensen.core.contracts import Distribution, Key
 from jensen.core.distributions import DiagNormal
 from jensen.core.trees import Params
@@ -26,3 +27,12 @@ class Posterior(Protocol):
     def init(self, key: Key, d: int, dtype: torch.dtype, /) -> Params: ...
     def prior(self, p: DiagNormal, /) -> Distribution: ...
     def __call__(self, params: Params, q: DiagNormal, extra: Float[Tensor, "n e"], /) -> Distribution: ...
+
+
+def check_posterior(posterior: Posterior) -> None:
+    """TypeError for what is no posterior family, such as the name or the class of one."""
+    if isinstance(posterior, type) or not isinstance(posterior, Posterior):
+        raise TypeError(
+            f"expected posterior, such as posteriors.DIAG, got {described(posterior)}: "
+            "pass a value, of POSTERIORS by its name"
+        )

@@ -21,7 +21,20 @@ from jensen.core.flows import spectral
 from jensen.core.models import classifier, quantised
 from jensen.core.models.autoregressive import recurrent as recurrent_models
 from jensen.core.models.autoregressive import sampling, transformer
-from jensen.core.models.latent import bottleneck, gp, hvae, ladder, longitudinal, ode, poisson, reptile, sbn, series, vae
+from jensen.core.models.latent import (
+    bottleneck,
+    cvae,
+    gp,
+    hvae,
+    ladder,
+    longitudinal,
+    ode,
+    poisson,
+    reptile,
+    sbn,
+    series,
+    vae,
+)
 from jensen.core.models.latent.semi import m2
 from jensen.core.models.quantised import autoencoder, codebook, kmeans, paths, two_maps, usage
 from jensen.core.models.transport import diffusion, fields, flow_matching, noise_levels
@@ -65,7 +78,7 @@ PACKAGES = (
 )
 MODULES = (
     keys, trees, minibatch, spelling, linear, mlp, conditional, conv, convnet, pooling, windows, batch_norm,
-    layer_norm, rms_norm, group_norm, dropout, residual, initial, classifier, hvae, ladder, vae, sbn, m2,
+    layer_norm, rms_norm, group_norm, dropout, residual, initial, classifier, hvae, ladder, vae, sbn, m2, cvae,
     deep_set, series, ode, longitudinal, gp, bottleneck, poisson, reptile, codebook, kmeans,
     paths, usage, autoencoder, two_maps, baselines, catalogue,
     svgd, semi_amortised, iterative, spectral,

@@ -4,7 +4,7 @@ import torch
 
 from jensen.core import keys
 from jensen.core.models import classifier
-from jensen.core.models.latent import likelihoods, vae
+from jensen.core.models.latent import cvae, likelihoods, vae
 from jensen.core.models.latent.semi import M1, Stacked, m2
 from jensen.core.nn import conditional, initial
 from tests.doors.door import KEY, Free, also, door, only
@@ -26,6 +26,11 @@ EVENT = only(
     LATENTS, *WRONG_LATENTS, {**LATENTS, "y": LATENTS["y"][..., 0, :]}, {**LATENTS, "z": LATENTS["z"].double()}
 )
 ABOVE = {"features": torch.zeros(S, N, D), "y": LATENTS["y"], "z": torch.zeros(S, N, 1)}
+GIVEN = torch.cat([X, ONE_HOT], -1)
+CVAE = cvae.build(64, 3, (6,), D, learned=True)
+CVAE_PARAMS = only(CVAE.init(KEY, GIVEN), {}, 3, X)
+PAIRS = only(GIVEN, X, torch.cat([0.5 * X, ONE_HOT], -1), GIVEN[0], GIVEN.long(), GIVEN.numpy(), "x")
+Z = only(LATENTS["z"], LATENTS["z"][..., :1], LATENTS["z"].double(), LATENTS["z"].long(), "x", None)
 BINARY = only(X, X[:, :60], 0.5 * X, X[0], X.long(), X.numpy(), "x")
 
 ROWS = {
@@ -57,6 +62,19 @@ ROWS = {
     "m2.M2.log_prob": door(M2.log_prob, params=TREE, x=also(X, X[:, :60]), labels=CLASSES),
     "m2.M2.correct": door(M2.correct, params=TREE, x=also(X, X[:, :60]), labels=CLASSES),
     "m2.M2.independent": door(M2.independent, x=X),
+    "cvae.build": door(
+        cvae.build, data=64, condition=3, hidden=only((6,), (), 6, (0,), ("6",)), latent=D, learned=only(True, "p"),
+        activation=torch.tanh, likelihood=only(likelihoods.BERNOULLI, "bernoulli", type(likelihoods.BERNOULLI), None),
+    ),
+    "cvae.CVAE.init": door(CVAE.init, key=KEY, x=also(GIVEN, GIVEN.mean(0), GIVEN[:1], X)),
+    "cvae.CVAE.posterior": door(CVAE.posterior, params=CVAE_PARAMS, x=PAIRS),
+    "cvae.CVAE.prior": door(CVAE.prior, params=CVAE_PARAMS, n=N),
+    "cvae.CVAE.likelihood": door(CVAE.likelihood, params=CVAE_PARAMS, z=Z),
+    "cvae.CVAE.given": door(CVAE.given, params=CVAE_PARAMS, z=Z, c=only(ONE_HOT, ONE_HOT[:, :2], ONE_HOT.long(), "c")),
+    "cvae.CVAE.log_prior": door(CVAE.log_prior, params=CVAE_PARAMS, z=Z),
+    "cvae.CVAE.log_joint": door(CVAE.log_joint, params=CVAE_PARAMS, x=PAIRS, z=Z),
+    "cvae.CVAE.independent": door(CVAE.independent, x=also(GIVEN, X)),
+    "cvae.CVAE.parts": door(CVAE.parts, x=PAIRS),
     "semi.M1": door(
         M1, first=only(FIRST, CLASSIFIER, "vae", None), second=only(classifier.mlp(D, (6,), 3), CLASSIFIER, FIRST, None)
     ),

@@ -2,6 +2,7 @@
 
 from jensen.core.models.latent import (
     bottleneck,
+    cvae,
     gp,
     hvae,
     ladder,
@@ -21,6 +22,7 @@ from jensen.core.models.latent import (
 
 __all__ = [
     "bottleneck",
+    "cvae",
     "gp",
     "hvae",
     "ladder",

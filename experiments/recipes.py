@@ -106,7 +106,7 @@ def semi_digits() -> Semi:
     """M2 of digits of which three of each class have labels, about half a minute; its floor are these labels alone."""
     return Semi(
         model="m2", images=ImageData(pixels="grey"), likelihood="soft-bernoulli", labels=3, classifier=(100,),
-        hidden=(100,), latent=4, delay=400, warmup=300, optimiser=Optimiser(lr=2e-3), run=Run(steps=2500),
+        hidden=(100,), latent=4, run=Run(steps=2500),
     )  # fmt: skip
 
 

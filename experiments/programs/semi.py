@@ -58,24 +58,24 @@ class Semi(LabelledSettings):
     """Latents of the VAE of m1 and m1-m2."""
     feature_hidden: tuple[int, ...] = (300,)
     """Widths of its hidden layers."""
-    latent: int = 4
-    """Latents z of m2, beside the class."""
+    latent: int = 3
+    """Latents z of m2, beside the class: few, lest they say what the class is to say."""
     hidden: tuple[int, ...] = (200,)
     """Widths of m2's encoder, which its decoder has in reverse."""
     activation: Literal["relu", "sigmoid", "tanh", "leaky_relu", "gelu"] = "relu"
     """Between layers."""
     alpha: float = 1.0
     """Weight of the mean log probability of labels, beside mean bounds in nats per image."""
-    delay: int = 1000
-    """Steps in which labels alone train the classifier of m2 and m1-m2, and all images the rest."""
-    warmup: int = 1000
-    """Steps after that, over which the weight of the classifier's other gradient rises from 0 to 1."""
+    delay: float = 0.25
+    """The share of the steps in which labels alone train the classifier of m2 and m1-m2, and all images the rest."""
+    warmup: float = 0.1
+    """The share after that, over which the weight of the classifier's other gradient rises from 0 to 1."""
     unlabelled: Literal["exact", "score", "gumbel"] = "exact"
     """How the class of an image without a label is averaged over: all of its values; or samples, whose gradient is by
     score, with the mean of the others as baseline, or by a straight-through Gumbel-softmax, which is biased."""
     k: int = 1
     """Samples of each value, or in all; by score at least 2."""
-    optimiser: Flat[Optimiser] = Optimiser()
+    optimiser: Flat[Optimiser] = Optimiser(lr=2e-3)
     run: Flat[Run] = Run()
 
     def check(self) -> None:
@@ -89,9 +89,9 @@ class Semi(LabelledSettings):
             raise InputError("--hidden needs the width of one layer or more, where data and class meet")
         if not 0 <= self.alpha < math.inf:
             raise InputError(f"expected a non-negative --alpha, got {self.alpha}")
-        for option, steps in (("--delay", self.delay), ("--warmup", self.warmup)):
-            if steps < 0:
-                raise InputError(f"expected {option} of 0 steps or more, got {steps}")
+        if min(self.delay, self.warmup) < 0 or not self.delay + self.warmup <= 1:
+            given = f"--delay {self.delay:g} and --warmup {self.warmup:g}"
+            raise InputError(f"{given}: expected shares of the steps, of at most 1 together")
         least = 2 if self.unlabelled == "score" else 1
         if self.k < least:
             raise InputError(f"expected --k of at least {least} for --unlabelled {self.unlabelled}, got {self.k}")
@@ -104,12 +104,12 @@ class Semi(LabelledSettings):
         few = labelled.few(keys.fold_in(keys.key(self.run.seed, x.device), 2), kept, self.labels)
         images = Images(x, test["x"], test["labels"], shape)
         batches, size = Epochs(len(x), self.run.batch, self.run.keep_last), len(few["labels"])
-        how, rows = self.how()
+        (how, rows), total = self.how(), self.run.total(batches.steps)
         program = SemiProgram(
             model=self.built(images), alone=classifier.mlp(x.shape[1], self.classifier, CLASSES), batches=batches,
             few=Epochs(size * -(-self.run.batch // size), self.run.batch), share=size / len(x), alpha=self.alpha,
-            how=how, rows=rows, dynamic=self.images.treatment == "dynamic", warmup=self.warmup, delay=self.delay,
-            optimiser=self.optimiser, title=self.title(self.run.total(batches.steps), size, len(x)),
+            how=how, rows=rows, dynamic=self.images.treatment == "dynamic", warmup=int(self.warmup * total),
+            delay=int(self.delay * total), optimiser=self.optimiser, title=self.title(total, size, len(x)),
         )  # fmt: skip
         return Prepared(program, {"x": x, "few": few}, rest if len(rest["x"]) else test, images)
 

@@ -19,8 +19,10 @@ from jensen.experiments import evaluate, train
 from jensen.experiments.data import labelled
 from jensen.experiments.data.batches import Epochs
 from jensen.experiments.data.images import Images
+from jensen.experiments.programs.semi import Semi
 from jensen.experiments.programs.semi_supervised import SemiProgram
 from jensen.experiments.programs.semi_terms import terms
+from jensen.experiments.run.settings import Run
 from tests.experiments.process import run
 
 KEY = keys.key(0)
@@ -146,6 +148,12 @@ FAST = ["--no-compile", "--steps", 4, "--batch", 20, "--hidden", 4, "--classifie
         "--features", 3, "--feature-hidden", 4, "--checkpoint-every", 2]  # fmt: skip
 
 
+def test_labels_alone_train_the_classifier_until_its_weight_rises():
+    prepared = Semi(model="m2", delay=0.25, warmup=0.5, run=Run(steps=100, compile=False)).prepare()
+    weight = prepared.program.schedules["classifier"]
+    assert [weight(step) for step in (0, 24, 25, 50, 75, 99)] == [0, 0, 0, 0.5, 1, 1]
+
+
 @EACH
 def test_the_command_trains_and_resumes(name, tmp_path, refused):
     printed = run("semi", "--model", name, *FAST, "--held-out", 0.25, "--out", tmp_path / "run")
@@ -175,6 +183,10 @@ def test_the_recipe_knows_more_than_its_labels(tmp_path):
         (["--labels", "0"], "expected from 1 to 136 data of each class, got 0"),
         (["--hidden", "0"], "expected --hidden of at least 1, got 0"),
         (["--hidden"], "--hidden needs the width of one layer or more, where data and class meet"),
+        (
+            ["--delay", "0.9", "--warmup", "0.2"],
+            "--warmup 0.2: expected shares of the steps, of at most 1",
+        ),
         (["--alpha", "-1"], "expected a non-negative --alpha, got -1"),
         (["--unlabelled", "score"], "expected --k of at least 2 for --unlabelled score, got 1"),
         (["--data", "sprites"], "--data sprites has no training labels: use digits or mnist"),

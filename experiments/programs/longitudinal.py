@@ -8,6 +8,7 @@ from jensen.experiments.data.irregular import Asked
 from jensen.experiments.data.progression import ProgressionData
 from jensen.experiments.programs.images import Flat
 from jensen.experiments.programs.series import SeriesSettings
+from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.settings import Run
 
@@ -41,6 +42,8 @@ class Longitudinal(SeriesSettings):
         """Raises an InputError for the first setting that cannot work."""
         super().check()
         self.progression.check()
+        if not self.encoder:
+            raise InputError("--encoder needs the width of a layer or more, as in --encoder 64")
         widths = ((f"--{name}", size) for name in ("transition", "decoder", "encoder") for size in getattr(self, name))
         self.check_positive(*widths, ("--latent", self.latent), ("--flows", self.flows + 1))
 

@@ -12,6 +12,7 @@ from jensen.experiments.data.oscillations import OscillationData
 from jensen.experiments.programs.estimation import spelled
 from jensen.experiments.programs.images import Flat
 from jensen.experiments.programs.series import SeriesSettings
+from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.settings import Run
 
@@ -30,7 +31,7 @@ class Ode(SeriesSettings):
     """Widths of the hidden layers of dz / dt; none makes the equation linear."""
     decoder: tuple[int, ...] = ()
     """Widths of the decoder's hidden layers."""
-    encoder: tuple[int, ...] = (64, 64)
+    encoder: tuple[int, ...] = (128, 128)
     """Widths of the encoder's, for each observation and, in reverse, for all of them."""
     posterior: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(posteriors.POSTERIORS) + "}")] = "diag"
     """The family of q(z(0) | x), with its sizes where others are wanted, as in "low-rank(5)"."""
@@ -50,6 +51,8 @@ class Ode(SeriesSettings):
         super().check()
         self.oscillations.check()
         spelled(posteriors.parse, "posterior", self.posterior)
+        if not self.encoder:
+            raise InputError("--encoder needs the width of a layer or more, as in --encoder 64")
         widths = ((f"--{name}", size) for name in ("field", "decoder", "encoder") for size in getattr(self, name))
         sizes = (("--frequencies", self.frequencies), ("--solver-steps", self.solver_steps), ("--latent", self.latent))
         self.check_positive(*widths, *sizes)

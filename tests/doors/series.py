@@ -49,7 +49,8 @@ ROWS = {
     ),
     "ode.build": door(
         ode.build, channels=2, latent=D, duration=also(2.0, 0.0, -1.0), steps=2, field=WIDTHS, decoder=WIDTHS,
-        encoder=WIDTHS, frequencies=2, posterior=only(posteriors.DIAG, "diag", type(posteriors.DIAG), None),
+        encoder=only((4,), 4, (), (0,)), frequencies=2,
+        posterior=only(posteriors.DIAG, "diag", type(posteriors.DIAG), None),
     ),
     "longitudinal.build": door(
         longitudinal.build, channels=2, latent=D, flows=1, transition=WIDTHS, decoder=WIDTHS,

@@ -1,6 +1,6 @@
 """The longitudinal VAE: repeated measures of a subject, and a conditional flow from one visit to the next.
 
-After Chadebec and Allassonniere (2023), with noise at every step:
+After Chadebec and Allassonnière (2023), with noise at every step:
 
     z1 ~ N(0, I)    z_t = flow(u_t | z_t-1, elapsed)    u_t ~ N(loc_t, scale_t^2)
     x_t ~ N(decode(z_t), exp(log_scale)^2)
@@ -111,7 +111,7 @@ class Longitudinal:
         q, p = self.posterior(params, x), self.prior(params, x.times)
         n, visits = x.times.shape
         noise = keys.normal(key, (check_count("s", s), n, visits, self.latent), x.values.dtype)
-        z, kl = noise[..., :0, 0], []
+        z, kl = noise.new_zeros(s, n, 0), []
         for of_q, of_p, eps in zip(q.layers, p.layers, noise.unbind(-2), strict=True):
             (step, base), (_, prior) = _at(of_q, z), _at(of_p, z)
             kl.append(base.kl(prior).reshape(-1, n).mean(0))

@@ -148,6 +148,9 @@ def build(
 ) -> LatentODE:
     """A latent ODE of series of that many channels at times from 0 to the duration."""
     check_posterior(posterior)
+    encoder = check_sizes("encoder", encoder)
+    if not encoder:
+        raise ValueError("expected encoder of one width or more, got (): pass (64,)")
     return LatentODE(
         check_count("channels", channels),
         check_count("latent", latent),
@@ -155,7 +158,7 @@ def build(
         check_count("steps", steps),
         check_sizes("field", field),
         check_sizes("decoder", decoder),
-        check_sizes("encoder", encoder),
+        encoder,
         check_count("frequencies", frequencies),
         posterior,
     )

@@ -110,6 +110,8 @@ def test_a_run_that_goes_on_has_the_bits_of_one_that_never_stopped(tmp_path):
     [
         (["ode", "--field", "0"], "expected --field of at least 1, got 0"),
         (["ode", "--posterior", "fll"], "--posterior fll: unknown posterior 'fll' (the nearest is 'full')"),
+        (["ode", "--encoder"], "--encoder needs the width of a layer or more"),
+        (["longitudinal", "--encoder"], "--encoder needs the width of a layer or more"),
         (["ode", "--horizon", "1.5"], "expected --horizon in (0, 1), a share of the duration, got 1.5"),
         (["ode", "--series", "20"], "--batch 100 exceeds the 20 training series"),
         (["ode", "--kl-warmup", "-2"], "expected --kl-warmup of at least 0, got -2"),

@@ -28,6 +28,7 @@ with install_import_hook([*modules(jensen.core), *modules(jensen.estimators)], "
     from jensen.core.exponential.table import FAMILIES
     from jensen.core.models.latent import likelihoods, posteriors, priors, sbn, vae
     from jensen.core.models.latent import gp, longitudinal, ode
+    from jensen.core.models.latent import bottleneck, linear_normal, poisson, reptile
     from jensen.core.models.latent.series import AtTimes, Series
     from jensen.core.models import quantised
     from jensen.core.models import classifier
@@ -258,6 +259,24 @@ for model in (ode.build(2, 2, 1.0, 2), longitudinal.build(2, 2)):
     at_times.log_joint(params, seen.values.flatten(1), q.sample(q.noise(key, 4))), at_times.prior(params, 5)
 model = gp.build(2, 2, 1.0, 4)
 model.infer(model.init(key, seen), seen, key, 4)
+counts = poisson.build(64, 3)
+params = counts.init(key, x)
+q = counts.posterior(params, x)
+assert counts.reconstruction(params, x).shape == q.kl(counts.prior(params, 5)).shape == (5,)
+assert g.score(partial(counts.log_joint, params, x), q, q.noise(key, 4)).shape == (5,)
+assert counts.dictionary(params).shape == (3, 64)
+narrow, labels = bottleneck.build(64, (4,), classifier.mlp(2, (), 3)), torch.tensor([0, 1, 2, 0, 1])
+params = narrow.init(key)
+noise = narrow.posterior(params, x).noise(key, 4)
+for values in (*narrow.terms(params, x, labels, noise), narrow.log_prob(params, x, labels, noise),
+               narrow.correct(params, x, labels, noise)):
+    assert values.shape == (5,)
+assert bottleneck.label_entropy(labels, 3).shape == ()
+encoder, task = reptile.build(64, (4,), 2), linear_normal.LinearNormal(torch.ones(64, 2), torch.zeros(()))
+params = encoder.init(key)
+bound = lambda params, step: -task.elbo(encoder.posterior(params, x), x).mean()
+assert reptile.pull(params, reptile.adapted(bound, params, 2, 0.01)).shape == ()
+assert task.log_evidence(x).shape == (5,)
 for model in (classifier.mlp(64, (4,), 3), classifier.conv((1, 8, 8), (2,), (), 3)):
     params, labels = model.init(key), torch.zeros(5, dtype=torch.int64)
     model.log_prob(params, x, labels), model.loss(params, x, labels), model.correct(params, x, labels)

@@ -49,7 +49,7 @@ class Bottleneck(LabelledSettings):
     k: int = 1
     """Samples per datum and step."""
     optimiser: Flat[Optimiser] = Optimiser()
-    run: Flat[Run] = Run(epochs=100)
+    run: Flat[Run] = Run(epochs=100, log_every=14, compile=False)  # rows by epoch of digits, whose steps are short
 
     def check(self) -> None:
         """Raises an InputError for the first setting that cannot work."""

@@ -53,11 +53,17 @@ class BottleneckProgram:
         return self.batches.take(data, key, step)
 
     def loss(self, params: Params, state: Tree, batch: Batch, key: Key, weights: Weights) -> Out:
-        """Minus the mean of E log p(y | z) - beta KL; beside it the two bounds, in nats."""
+        """Minus the mean of E log p(y | z) - beta KL; beside it the two bounds in nats, with an epoch's errors."""
         relevance, rate = self.bounds(params, state, batch["data"], key, self.k)
         objective = relevance - state["label_entropy"] - self.beta * rate
-        informations = {"information/I(Z;Y) at least": relevance, "information/I(X;Z) at most": rate}
-        return Out(-objective.mean(), {"objective": objective, **informations}, state)
+        bounds = {"I(Z;Y) at least": relevance, "I(X;Z) at most": rate}
+        informations = {f"information/{name}": each for name, each in bounds.items()}
+        errors = {f"error/{name}": self.error(each) for name, each in bounds.items()}
+        return Out(-objective.mean(), {"objective": objective, **informations, **errors}, state)
+
+    def error(self, each: Tensor) -> Tensor:
+        """The standard error of a mean over an epoch whose data spread as these do: (n,), the same for all."""
+        return (each.detach().var(correction=0) / self.batches.size).sqrt().expand_as(each)
 
     def bounds(self, params: Params, state: Tree, data: Tree, key: Key, k: int) -> tuple[Tensor, Tensor]:
         """What each datum adds to the bound on I(Z; Y) from below and to that on I(X; Z) from above, (n,) each."""

@@ -48,7 +48,7 @@ class Reptile:
     activation: Literal["relu", "sigmoid", "tanh", "leaky_relu", "gelu"] = "tanh"
     """Between layers."""
     optimiser: Flat[Optimiser] = Optimiser(lr=3e-3)
-    run: Flat[Run] = Run(epochs=30, batch=20)
+    run: Flat[Run] = Run(epochs=30, batch=20, compile=False)  # compiling as many steps takes minutes
 
     def check(self) -> None:
         """Raises an InputError for the first setting that cannot work."""

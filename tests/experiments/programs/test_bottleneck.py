@@ -32,6 +32,8 @@ def test_the_objective_is_the_difference_of_the_bounds_it_records():
     torch.testing.assert_close(out.terms["objective"], relevance - state["label_entropy"] - 0.1 * rate)
     torch.testing.assert_close(state["label_entropy"], bottleneck.label_entropy(DATA["labels"], 10))
     torch.testing.assert_close(out.loss, -out.terms["objective"].mean())
+    error = out.terms["error/I(X;Z) at most"]
+    torch.testing.assert_close(error, (rate.std(correction=0) / 30**0.5).expand(10))
 
 
 def test_the_report_has_the_means_and_errors_of_its_data():

@@ -89,12 +89,12 @@ def films() -> Gp:
 def vq_digits() -> Vq:
     """512 codes at each of 8 positions of digits, about half a minute; its floors are the mean image and independent
     pixels."""
-    return Vq(run=Run(epochs=300))
+    return Vq(run=Run(epochs=300, compile=False))
 
 
 def fsq_digits() -> Vq:
     """The same with as many codes of finite scalar quantisation, which uses nearly all of them."""
-    return Vq(quantiser="fsq(8, 8, 8)", run=Run(epochs=300))
+    return Vq(quantiser="fsq(8, 8, 8)", run=Run(epochs=300, compile=False))
 
 
 def bottleneck_digits() -> Bottleneck:

@@ -167,7 +167,7 @@ def test_what_cannot_work_is_refused_with_the_fix(options, message, tmp_path, mo
 @pytest.mark.parametrize(("recipe", "number", "least"), [("vq-digits", "evenness", 0.8), ("fsq-digits", "used", 0.95)])
 def test_recipes_beat_their_floors_and_use_their_codes(recipe, number, least, tmp_path):
     """A fifth of the mean image's squared error, and a nat below independent pixels, within 90 s on two cores."""
-    run(recipe, "--no-compile", "--out", tmp_path / "run")
+    run(recipe, "--out", tmp_path / "run")
     (found,) = json.loads((tmp_path / "run" / "report.json").read_text())["findings"]["test"]
     print(found)
     assert found["squared_error"] < found["floor"] / 5

@@ -105,13 +105,13 @@ def run(settings: Settings) -> tuple[list[Accuracy], list[Gain]]:
 def measure(seed: int, settings: Settings) -> list[Accuracy]:
     """One classifier by each training set, all started alike."""
     data, digit = labelled.digits(), seed % CLASSES
-    choice, fill, fit_key = keys.split(keys.key(seed), 3)
+    choice, copy_key, generate_key, fit_key = keys.split(keys.key(seed), 4)
     train = imbalanced(labelled.few(choice, data.train, settings.each), digit, settings.rare)
     scarce, count = train["x"][train["labels"] == digit], settings.each - settings.rare
     added = {
         ALONE: scarce[:0],
-        COPIES: scarce[keys.bits(fill, (count,)) % len(scarce)],
-        GENERATED: generated(train["x"], scarce, count, settings, fill),
+        COPIES: scarce[keys.bits(copy_key, (count,)) % len(scarce)],
+        GENERATED: generated(train["x"], scarce, count, settings, generate_key),
     }
     rows = []
     for name, x in added.items():

@@ -98,9 +98,9 @@ def train(
     All weights start alike, and are trained side by side on the same batches, each of them new. The likelihood's scale
     stays at 1.
     """
-    init_key, step_key = keys.split(key)
+    init_key, data_key, step_key = keys.split(key, 3)
     model = linear_vae(len(source.variances), latent)
-    params = model.init(init_key, source.sample(init_key, 1000))
+    params = model.init(init_key, source.sample(data_key, 1000))
     free = {name: params.pop(name) for name in ("encoder", "decoder")}
     free = trees.map(lambda leaf: leaf.expand(len(betas), *leaf.shape).clone(), free)
     weights = torch.tensor(betas, dtype=DTYPE)

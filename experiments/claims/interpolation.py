@@ -1,7 +1,7 @@
 """Walk from one digit to another by a VAE's latents, and by mixing pixels.
 
-Claim    half way between two posterior means a decoded image is a digit to a classifier, and probable to another VAE,
-         more than a mixture of the same two images' pixels is
+Claim    half way between two posterior means a decoded image is more probable, to another VAE, than a mixture of the
+         same two images' pixels; a classifier is less sure of either than of their ends, and of the mixture least
 Command  python -m jensen.experiments.claims.interpolation
 """
 
@@ -51,8 +51,8 @@ class Settings:
 
     out: Path = Path("runs/interpolation")
     """Folder of rows.jsonl and the figures; what it holds of these is replaced."""
-    pairs: int = 100
-    """Of test images with different labels."""
+    pairs: int = 150
+    """Of test images with different labels, no image in two of them."""
     points: int = 11
     """Of each path, an odd number, so that one lies half way."""
     hidden: int = 200
@@ -102,14 +102,14 @@ def main(argv: list[str] | None = None) -> None:
 
 def run(settings: Settings) -> tuple[list[Step], list[Gain]]:
     """A row per path and place, and what latents gain half way; leaves rows and figures in the folder."""
-    files.make(settings.out)
     data, key = digits(), keys.key(settings.seed)
-    pair_key, own_key, other_key, classifier_key, judge_key = keys.split(key, 5)
+    pair_key, own_key, other_key, classifier_key, judge_key, pixel_key = keys.split(key, 6)
+    first, second = pairs(data.test["labels"], settings.pairs, pair_key)
+    files.make(settings.out)
     sizes = (settings.hidden, settings.latent, settings.steps)
     model, params = fitted_vae(data.train["x"], *sizes, own_key)
-    first, second = pairs(data.test["labels"], settings.pairs, pair_key)
     with torch.no_grad():
-        loc = posterior_means(model, params, binarise(pair_key, data.test["x"]))
+        loc = posterior_means(model, params, binarise(pixel_key, data.test["x"]))
         z = between(loc[first], loc[second], settings.points)
         decoded = expected(model, params, z)
     paths = {LATENTS: decoded, PIXELS: between(decoded[0], decoded[-1], settings.points)}
@@ -129,10 +129,15 @@ def run(settings: Settings) -> tuple[list[Step], list[Gain]]:
 
 
 def pairs(labels: Tensor, count: int, key: Key) -> tuple[Tensor, Tensor]:
-    """Indices of so many random pairs whose labels differ, (count,) each."""
-    one, other = keys.bits(key, (2, 20 * count)) % len(labels)
-    differ = (labels[one] != labels[other]).nonzero()[:count, 0]
-    return one[differ], other[differ]
+    """Indices of so many random pairs whose labels differ, (count,) each, and no datum in two of them.
+
+    InputError where there are not as many.
+    """
+    one, other = keys.permutation(key, len(labels))[: len(labels) // 2 * 2].chunk(2)
+    differ = (labels[one] != labels[other]).nonzero()[:, 0]
+    if len(differ) < count:
+        raise InputError(f"--pairs {count} exceeds the {len(differ)} pairs of different digits: ask for fewer")
+    return one[differ[:count]], other[differ[:count]]
 
 
 def between(start: Tensor, end: Tensor, points: int) -> Tensor:

@@ -179,10 +179,11 @@ def trajectory(
 
 def first_loss(one: Vae) -> float:
     """Of its first batch, before any step."""
-    prepared, key = one.prepare(), keys.key(one.run.seed)
-    params, state = prepared.program.init(key, prepared.train)
-    batch = prepared.program.batch(prepared.train, key, 0)
-    return prepared.program.loss(params, state, batch, key, {}).loss.item()
+    prepared = one.prepare()
+    init_key, batch_key, loss_key = keys.split(keys.key(one.run.seed), 3)
+    params, state = prepared.program.init(init_key, prepared.train)
+    batch = prepared.program.batch(prepared.train, batch_key, 0)
+    return prepared.program.loss(params, state, batch, loss_key, {}).loss.item()
 
 
 def steps(x: Tensor) -> int:

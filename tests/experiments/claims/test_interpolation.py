@@ -19,11 +19,11 @@ def test_a_path_is_straight():
     torch.testing.assert_close(path[[0, 2, 4]], torch.stack([start, (start + end) / 2, end]))
 
 
-def test_pairs_are_of_different_labels():
-    labels = torch.tensor([0] * 50 + [1, 2])
-    one, other = pairs(labels, 6, KEY)
-    assert len(one) == len(other) == 6
+def test_pairs_are_of_different_labels_and_disjoint():
+    labels = keys.bits(KEY, (100,)) % 3
+    one, other = pairs(labels, 25, KEY)
     assert (labels[one] != labels[other]).all()
+    assert len(torch.cat([one, other]).unique()) == 50
 
 
 def test_a_gain_is_half_way_and_by_pair():
@@ -61,6 +61,7 @@ def test_rows_figures_and_a_table(tmp_path, capsys):
     ("args", "message"),
     [
         (["--points", "4"], "expected --points of an odd number, got 4"),
+        (["--pairs", "181"], "--pairs 181 exceeds the "),
         (["--pairs", "1"], "expected --pairs of at least 2, got 1"),
         (["--seed", "-1"], "expected --seed in [0, 2^63)"),
     ],

@@ -9,7 +9,7 @@ from torch import Tensor
 from jensen.core import trees
 from jensen.core.bijections import Composed, Real
 from jensen.core.checks import check_floating
-from jensen.core.contracts import Bijection, Constrained, Distribution, Flow, Key, can
+from jensen.core.contracts import Bijection, Constrained, Distribution, Flow, Key, Noise, can
 from jensen.core.distributions._draw import draw, sample_and_log_prob, sample_and_score
 from jensen.core.distributions.support import beyond, moved_inside, some_value, zero_density
 from jensen.core.flows._push_score import push_score
@@ -33,36 +33,31 @@ class Pushforward(NamedTuple):
     def reparameterised(self) -> bool:
         return self.base.reparameterised
 
-    def noise(self, key: Key, s: int, /) -> Float[Tensor, "s n *m"]:
+    def noise(self, key: Key, s: int, /) -> Noise:
         """The base's noise."""
         return self.base.noise(key, s)
 
-    def sample(self, noise: Float[Tensor, "s n *m"], /) -> Float[Tensor, "s n *event"]:
+    def sample(self, noise: Noise, /) -> Float[Tensor, "s n *event"]:
         """The base's sample through the flows, differentiable in everything if the base's is."""
         self._check()
-        check_floating("noise", noise)
         z = self.base.sample(noise)
         for flow in self.flows:
             z, _ = flow.forward(z)
         return z
 
-    def sample_and_log_prob(
-        self, noise: Float[Tensor, "s n *m"], /
-    ) -> tuple[Float[Tensor, "s n *event"], Float[Tensor, "s n"]]:
+    def sample_and_log_prob(self, noise: Noise, /) -> tuple[Float[Tensor, "s n *event"], Float[Tensor, "s n"]]:
         """The sample of this noise and its log density, in nats per datum, without an inverse."""
         self._check()
-        check_floating("noise", noise)
         return self._pushed(*sample_and_log_prob(self.base, noise))
 
     def sample_and_score(
-        self, noise: Float[Tensor, "s n *m"], /
+        self, noise: Noise, /
     ) -> tuple[Float[Tensor, "s n *event"], Float[Tensor, "s n"], Float[Tensor, "s n *event"]]:
         """The sample of this noise, its log density in nats per datum, and the gradient of that in z, detached.
 
         Flow by flow, J^-T (score - grad log det) (Vaitl et al., 2022): without an inverse where that is dear.
         """
         self._check()
-        check_floating("noise", noise)
         z, log_q, score = sample_and_score(self.base, noise)
         for flow in self.flows:
             score = push_score(trees.stop(flow), z.detach(), score).detach()

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.func import grad
 
-from jensen.core import keys, trees
+from jensen.core import flows, keys, trees
 from jensen.core.bijections import Positive
 from jensen.core.distributions import (
     Bernoulli,
@@ -148,3 +148,16 @@ def test_wrong_sizes_raise():
         Hierarchical.of(Bernoulli(noise(N, D1)), 2)
     with pytest.raises(TypeError, match="nothing precedes it"):
         Hierarchical.of((q.layers[1], D2))
+
+
+def test_a_hierarchy_goes_through_flows():
+    """Its noise is a tuple: an evaluation asks what a flow on top of q is worth."""
+    q = Hierarchical.of(
+        (DiagNormal(torch.zeros(3, 2).double(), torch.zeros(3, 2).double()), 2),
+        (Given({}, lambda params, z: DiagNormal(z[..., :1], torch.zeros_like(z[..., :1]))), 1),
+    )
+    pushed = Pushforward(q, flows.real_nvp(keys.key(1), 3, n=3, dtype=torch.float64))
+    noise = pushed.noise(keys.key(2), 4)
+    z, log_q = pushed.sample_and_log_prob(noise)
+    torch.testing.assert_close(z, pushed.sample(noise))
+    torch.testing.assert_close(log_q, pushed.log_prob(z))

@@ -16,7 +16,7 @@ from functools import partial
 
 from torch import Tensor
 
-from jensen.core import keys, trees
+from jensen.core import keys, objectives, trees
 from jensen.core.contracts import Key
 from jensen.core.models.latent.semi import M1, M2, Stacked
 from jensen.core.models.latent.vae import VAE
@@ -47,13 +47,9 @@ def terms(
 def of_features(model: VAE, params: Params, x: Tensor, key: Key) -> tuple[Tensor, Tensor]:
     """The VAE's ELBO (n,), and a detached sample of its posterior (n, m)."""
     q = model.posterior(params, x)
-    noise = q.noise(key, 1)
-
-    def log_likelihood(z: Tensor) -> Tensor:
-        return model.likelihood(params, z).log_prob(x)
-
-    bound = gradients.analytic_kl(log_likelihood, q, noise, prior=model.prior(params, len(x)))
-    return bound, q.sample(noise)[0].detach()
+    z = q.sample(q.noise(key, 1))
+    bound = model.likelihood(params, z).log_prob(x)[0] - objectives.kl(q, model.prior(params, len(x)), z)
+    return bound, z[0].detach()
 
 
 def of_classes(

@@ -14,8 +14,8 @@ from jensen.experiments.report.images import Images, expected, grid
 def by_class(model: M2 | Stacked, params: Params, images: Images, key: Key, rows: int = 8) -> Figure:
     """Mean images of each class at the same draws of z."""
     above, own = (model, params) if isinstance(model, M2) else (model.second, params["second"])
-    z = above.prior(own, 1).latents["z"]
-    z = z.sample(z.noise(key, rows)).expand(-1, above.classes, -1)
+    p = above.prior(own, 1)
+    z = p.sample(p.noise(key, rows))["z"].expand(-1, above.classes, -1)
     y = F.one_hot(torch.arange(above.classes, device=z.device), above.classes).to(z)[:, None].expand(rows, -1, -1, -1)
     latents = {"y": y, "z": z}
     if not isinstance(model, M2):

@@ -61,11 +61,28 @@ class Conditioned(NamedTuple):
 
 
 class Leading(NamedTuple):
-    """A distribution of x over rows of x and c."""
+    """A distribution p of x, whatever its condition, over rows of x and c.
 
-    p: Any
+    Support       that of p, and any c, whose own density is no part of `log_prob`
+    Noise         p's
+    Closed forms  none
+    """
+
+    p: Any  # of a field (D,)
+
+    @property
+    def reparameterised(self) -> bool:
+        """Whether p is."""
+        return self.p.reparameterised
+
+    def noise(self, key: Key, s: int, /) -> Noise:
+        """p's noise."""
+        return self.p.noise(key, s)
+
+    def sample(self, noise: Noise, /) -> Tensor:
+        """x alone."""
+        return self.p.sample(noise)
 
     def log_prob(self, x: Float[Tensor, "n e"], /) -> Float[Tensor, " n"]:
-        """That of the first columns, as many as p has."""
-        size = self.p[0].shape[-1]
-        return self.p.log_prob(x[..., :size])
+        """log p of the first columns, as many as p has, in nats per datum."""
+        return self.p.log_prob(x[..., : self.p[0].shape[-1]])

@@ -1,7 +1,8 @@
 """Train a classifier on digits of which one class is rare, with and without images of it that a VAE generates.
 
-Claim    generated images between those of the rare class raise the balanced accuracy over the few images alone, and
-         over copies of them, which is the floor
+Claim    generated images between those of the rare class raise its recall well over what copies of its few images do,
+         which are the floor, and the balanced accuracy over the few images alone; over copies that gains little, for
+         others are taken for the rare digit more often
 Command  python -m jensen.experiments.claims.augmentation
 """
 

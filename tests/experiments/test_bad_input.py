@@ -10,7 +10,7 @@ from tests.experiments.process import contents, last, rewrite
 
 SBN = ["sbn"]
 WRONG = {
-    "unknown kind": (["gan", "--k", "5"], "expected what to train, one of vae, "),
+    "unknown kind": (["no-such-model", "--k", "5"], "expected what to train, one of vae, "),
     "k 0": (["--k", "0"], "expected --k of at least 1, got 0"),
     "no width": (["--hidden", "8", "0"], "expected --hidden of at least 1, got 0"),
     "no latents": (["--latent", "-3"], "expected --latent of at least 1, got -3"),

@@ -88,7 +88,7 @@ WRONG = {
 def test_bad_input_is_refused_with_the_fix(name, tmp_path, monkeypatch, refused):
     args, message = WRONG[name]
     monkeypatch.chdir(tmp_path)
-    kind, rest = (args[:1], args[1:]) if args[0] in ("sbn", "gan") else ([], args)
+    kind, rest = (args[:1], args[1:]) if args[0] in ("sbn", "no-such-model") else ([], args)
     assert message in refused(train.main, *kind, "--no-compile", *rest)
     assert not list(tmp_path.iterdir())  # nothing is begun before it can work
 

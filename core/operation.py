@@ -23,7 +23,7 @@ _path: Literal["reference", "triton", "auto"] = "auto"
 
 @contextmanager
 def use(path: Literal["reference", "triton", "auto"]) -> Iterator[None]:
-    """Within the context operations run in plain torch, in Triton kernels, or in kernels for CUDA tensors alone.
+    """Within the context operations run in plain torch, in Triton kernels, or in kernels for large CUDA tensors alone.
 
     For tests, benchmarks and debugging. On a CPU, "triton" needs TRITON_INTERPRET=1 in the environment before Python
     starts. A compiled function is compiled again for another path.
@@ -230,9 +230,9 @@ def pullback(reference: Callable[..., Tensor], keep: Sequence[int]) -> Callable[
         batch = torch.broadcast_shapes(g.shape, *(t.shape[:-1] for t in args))
         full = [t.expand(*batch, t.shape[-1]) for t in args]
         pull = torch.func.vjp(reference, *full)[1]
-        every = pull(g.expand(batch).to(_accumulated(*args)))
+        every = pull(g.expand(batch).to(accumulated(*args)))
         some = (every[i] if need else every[i][..., :0] for i, need in zip(keep, needs, strict=True))
-        kept = tuple(slope.to(_accumulated(g, *args)) for slope in some)
+        kept = tuple(slope.to(accumulated(g, *args)) for slope in some)
         return kept[0] if len(kept) == 1 else kept
 
     return slopes
@@ -241,7 +241,7 @@ def pullback(reference: Callable[..., Tensor], keep: Sequence[int]) -> Callable[
 def fake_reduced(*args: Tensor) -> Tensor:
     """The shape of an operation that reduces the last axis."""
     batch = torch.broadcast_shapes(*(t.shape[:-1] for t in args))
-    return args[0].new_empty(batch, dtype=_accumulated(*args))
+    return args[0].new_empty(batch, dtype=accumulated(*args))
 
 
 def fake_slopes(count: int) -> Callable[..., Any]:
@@ -249,7 +249,7 @@ def fake_slopes(count: int) -> Callable[..., Any]:
 
     def fake(g: Tensor, *given: Any) -> Any:
         args, needs = _split(given, count)
-        batch, dtype = torch.broadcast_shapes(g.shape, *(t.shape[:-1] for t in args)), _accumulated(g, *args)
+        batch, dtype = torch.broadcast_shapes(g.shape, *(t.shape[:-1] for t in args)), accumulated(g, *args)
         shapes = [args[0].new_empty(*batch, args[0].shape[-1] if need else 0, dtype=dtype) for need in needs]
         return shapes[0] if count == 1 else tuple(shapes)
 
@@ -261,5 +261,6 @@ def _split(given: Sequence[Any], count: int) -> tuple[Sequence[Tensor], Sequence
     return (given, (True,)) if count == 1 else (given[:-count], given[-count:])
 
 
-def _accumulated(*tensors: Tensor) -> torch.dtype:
+def accumulated(*tensors: Tensor) -> torch.dtype:
+    """What operations compute and return: float64 where an argument is, else float32."""
     return torch.float64 if any(t.dtype == torch.float64 for t in tensors) else torch.float32

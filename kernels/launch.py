@@ -10,7 +10,6 @@ import triton.language as tl
 from torch import Tensor
 
 TILE = 1024  # elements of one program's tile
-WARPS = 4  # of a program that sums rows
 PROGRAMS = 1024  # of a grid, several for each processor
 
 
@@ -94,7 +93,7 @@ def slopes_like(like: Tensor, shape: Sequence[int], dtype: torch.dtype, *needs: 
     return tuple(torch.empty(*batch, d if need else 0, dtype=dtype, device=like.device) for need in needs)
 
 
-def density(kernel: Any, x: Tensor, logits: Tensor, event: int = 1) -> Tensor:
+def density(kernel: Any, x: Tensor, logits: Tensor, event: int = 1, warps: int = 4) -> Tensor:
     """Launches a kernel that gives each row of x, or each x of no event axes, against its row of logits one value."""
     batch, d = torch.broadcast_shapes(x.shape[: x.ndim - event], logits.shape[:-1]), logits.shape[-1]
     dtype, acc = accumulator(x, logits)
@@ -103,7 +102,7 @@ def density(kernel: Any, x: Tensor, logits: Tensor, event: int = 1) -> Tensor:
     if out.numel():
         grid, sizes, blocks = repeated(out.numel(), x_rows, logits_rows, d, acc)
         with on(logits):
-            kernel[grid](x, logits, out, *sizes, x_rows, logits_rows, d, ACC=acc, num_warps=WARPS, **blocks)
+            kernel[grid](x, logits, out, *sizes, x_rows, logits_rows, d, ACC=acc, num_warps=warps, **blocks)
     return out
 
 

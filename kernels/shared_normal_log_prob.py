@@ -8,7 +8,7 @@ from torch import Tensor
 from jensen.kernels.launch import accumulator, bounded, load_rows, on, places, shared, slopes_like
 
 _HALF_LOG_2PI = tl.constexpr(0.9189385332046727)
-TILE = {"room": 1024, "lanes": 4}  # loads of four samples are under way together
+TILE = {"room": 512, "lanes": 4}  # loads of four samples are under way together
 
 
 @triton.jit

@@ -12,19 +12,19 @@ def can(value: object, capability: type[C]) -> TypeIs[C]:
 
     So it can be evaluated while torch.compile traces, where the value's fields do not exist yet.
     """
-    return all(hasattr(type(value), name) for name in _names(capability))
+    return _has(type(value), capability)
 
 
-def _names(capability: type) -> tuple[str, ...]:
-    """The methods and properties of a Protocol and of those it extends."""
-    return tuple(
-        name
-        for kind in capability.__mro__
-        if kind.__dict__.get("_is_protocol") and kind is not Protocol
-        for name in kind.__dict__
+def _has(kind: type, capability: type) -> bool:
+    """Whether a class has the methods and properties of a Protocol and of those that it extends."""
+    return all(
+        hasattr(kind, name)
+        for protocol in capability.__mro__
+        if protocol.__dict__.get("_is_protocol") and protocol is not Protocol
+        for name in protocol.__dict__
         if not name.startswith("_") or name == "__call__"
     )
 
 
-# what torch.compiler.assume_constant_result sets, which imports the compiler: not all versions trace a type's fields
-_names._dynamo_marked_constant = True  # pyright: ignore[reportFunctionMemberAccess]
+# what torch.compiler.assume_constant_result sets, which imports the compiler: torch 2.11 cannot trace it, and need not
+_has._dynamo_marked_constant = True  # pyright: ignore[reportFunctionMemberAccess]

@@ -1,6 +1,7 @@
 """Fused operations, each a pure function with the formula in its docstring.
 
-Each computes its reference in plain torch on a CPU and launches a Triton kernel on CUDA; `use` forces one.
+Each computes its reference in plain torch on a CPU, and launches a Triton kernel on CUDA from the size that repays it;
+`use` forces one.
 """
 
 from jensen.core.operation import use

@@ -10,6 +10,7 @@ from torch import Tensor
 from jensen.core.numerics import at_least_float32, bounded
 from jensen.core.numerics.scale import WIDTH, limit
 from jensen.core.operation import (
+    accumulated,
     check_last,
     deserves_kernel,
     differentiable,
@@ -91,24 +92,25 @@ def _shared_backward(
 
 
 def _shared_reference(g: Tensor, z: Tensor, loc: Tensor, log_scale: Tensor, *needs: bool) -> tuple[Tensor, ...]:
-    batch = torch.broadcast_shapes(g.shape[:-2], z.shape[:-3], loc.shape[:-2], log_scale.shape[:-2])
-    full = [
-        t.expand(*batch, *t.shape[t.ndim - e :]) for t, e in zip((z, loc, log_scale), SHARED_EVENTS[1:], strict=True)
-    ]
-    value, pull = torch.func.vjp(lambda z, m, a: reference(z, m.unsqueeze(-3), a.unsqueeze(-3)), *full)
-    slopes = pull(g.expand(value.shape).to(value.dtype))
-    wide = torch.promote_types(g.dtype, value.dtype)
-    return tuple((slope if need else slope[..., :0]).to(wide) for slope, need in zip(slopes, needs, strict=True))
+    args, batch = (z, loc, log_scale), _batch(g, z, loc, log_scale)
+    full = (t.expand(*batch, *t.shape[t.ndim - event :]) for t, event in zip(args, SHARED_EVENTS[1:], strict=True))
+    pull = torch.func.vjp(lambda z, m, a: reference(z, m.unsqueeze(-3), a.unsqueeze(-3)), *full)[1]
+    every = pull(g.expand(*batch, *g.shape[-2:]).to(accumulated(*args)))
+    some = (slope if need else slope[..., :0] for slope, need in zip(every, needs, strict=True))
+    return tuple(slope.to(accumulated(g, *args)) for slope in some)
 
 
 def _fake_shared(g: Tensor, z: Tensor, loc: Tensor, log_scale: Tensor, *needs: bool) -> tuple[Tensor, ...]:
-    batch = torch.broadcast_shapes(g.shape[:-2], z.shape[:-3], loc.shape[:-2], log_scale.shape[:-2])
-    double = any(t.dtype == torch.float64 for t in (g, z, loc, log_scale))
-    rows, columns = (z.shape[-3:-1], loc.shape[-2:-1], loc.shape[-2:-1]), z.shape[-1]
+    batch, dtype = _batch(g, z, loc, log_scale), accumulated(g, z, loc, log_scale)
+    shapes = [t.shape[-event:] for t, event in zip((z, loc, log_scale), SHARED_EVENTS[1:], strict=True)]
     return tuple(
-        z.new_empty(*batch, *own, columns if need else 0, dtype=torch.float64 if double else torch.float32)
-        for own, need in zip(rows, needs, strict=True)
+        z.new_empty(*batch, *rows, d if need else 0, dtype=dtype)
+        for (*rows, d), need in zip(shapes, needs, strict=True)
     )
+
+
+def _batch(*args: Tensor) -> torch.Size:
+    return torch.broadcast_shapes(*(t.shape[: t.ndim - event] for t, event in zip(args, SHARED_EVENTS, strict=True)))
 
 
 _shared_slopes = differentiable(

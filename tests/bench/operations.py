@@ -84,7 +84,12 @@ def of_normals(device: str, s: int, n: int, d: int) -> Iterator[Operation]:
         z.nbytes,
     )
     slopes = grad(lambda z, loc, log_scale: (g * ops.normal_log_prob(z, loc, log_scale)).sum(), (0, 1, 2))
-    yield Operation("normal_log_prob, gradient", lambda: slopes(z, loc, log_scale), moved=2 * z.nbytes)
+    yield Operation(
+        "normal_log_prob, gradient",
+        lambda: slopes(z, loc, log_scale),
+        lambda: log_prob.backward(g, z, loc, log_scale, True, True, True, LIMIT, WIDTH),
+        2 * z.nbytes,
+    )
     each = [noise(i, s * n, d, device=device) for i in range(4)]
     yield Operation(
         "normal_kl",

@@ -19,7 +19,15 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from jensen.kernels import importance, launch, nearest_code, normal_sample, shared_normal_log_prob, stein_direction
+from jensen.kernels import (
+    categorical_log_prob,
+    importance,
+    launch,
+    nearest_code,
+    normal_sample,
+    shared_normal_log_prob,
+    stein_direction,
+)
 
 ARCHITECTURES = (80, 90, 100)
 FLOAT, DOUBLE = triton.language.float32, triton.language.float64
@@ -59,14 +67,14 @@ KERNELS = [
     Kernel("shared_normal_log_prob._forward", "ppppiiiif", SAMPLES),
     Kernel("shared_normal_log_prob._backward", "pppppppiiiif", {**SAMPLES, **SAMPLE, "NEED_Z": True}),
     *(
-        Kernel(name, types, constants)
-        for name, types in (
-            ("bernoulli_log_prob._forward", "hppiiiiii"),
-            ("bernoulli_log_prob._backward", "ppppiiiiii"),
-            ("categorical_log_prob._forward", "hppiiiiii"),
-            ("categorical_log_prob._backward", "ppppiiiiii"),
-            ("indexed_log_prob._forward", "khpiiiiii"),
-            ("indexed_log_prob._backward", "pkppiiiiii"),
+        Kernel(name, types, {**constants, "num_warps": warps})
+        for name, types, warps in (
+            ("bernoulli_log_prob._forward", "hppiiiiii", 4),
+            ("bernoulli_log_prob._backward", "ppppiiiiii", 4),
+            ("categorical_log_prob._forward", "hppiiiiii", categorical_log_prob.WARPS),
+            ("categorical_log_prob._backward", "ppppiiiiii", 4),
+            ("indexed_log_prob._forward", "khpiiiiii", categorical_log_prob.WARPS),
+            ("indexed_log_prob._backward", "pkppiiiiii", 4),
         )
         for constants in (REPEATED, LONG)
     ),

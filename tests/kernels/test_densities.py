@@ -1,5 +1,6 @@
 """Kernels against the float64 reference: types, layouts, sizes and extremes, on a GPU or under the interpreter."""
 
+import importlib
 import math
 
 import mpmath
@@ -57,10 +58,24 @@ def test_types(name, dtype):
     check(name, densities(3, 5, 37)[name], dtype)
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 1), (1, 1, 1025), (3, 0, 4), (0, 2, 4), (2, 33, 5)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1), (2, 3, 1), (1, 1, 1025), (3, 0, 4), (0, 2, 4), (2, 33, 5), (60, 3, 4), (3, 260, 4)], ids=str
+)
 @pytest.mark.parametrize("name", densities(1, 1, 1))
 def test_sizes(name, shape):
     check(name, densities(*shape)[name], torch.float32)
+
+
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+@pytest.mark.parametrize("shape", [(3, 5, 37), (70, 1, 3), (2, 40, 1), (2, 2, 1030)], ids=str)
+def test_samples_that_share_parameters(shape, dtype, monkeypatch):
+    """In a kernel of their own, which sums the parameters' gradients."""
+    kernel, launched = importlib.import_module("jensen.kernels.shared_normal_log_prob"), []
+    monkeypatch.setattr(module("normal_log_prob"), "SHARED", 0)
+    backward = kernel.backward
+    monkeypatch.setattr(kernel, "backward", lambda *args: launched.append(args) or backward(*args))
+    check("normal_log_prob", (noise(1, *shape), noise(2, *shape[1:]), noise(3, *shape[1:])), dtype)
+    assert len(launched) == 1
 
 
 @pytest.mark.parametrize(

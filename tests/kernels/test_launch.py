@@ -8,7 +8,7 @@ import torch
 import triton.language as tl
 from torch.func import grad
 
-from jensen.core import keys, ops
+from jensen.core import keys, operation, ops
 from tests.core.test_transforms import DEVICE
 from tests.kernels.support import noise
 from tests.kernels.test_densities import check, densities
@@ -33,6 +33,33 @@ def test_a_tile_has_several_rows_whatever_their_length(launch, d):
     assert single["BLOCK_D"] == double["BLOCK_D"] >= d
     assert single["BLOCK_R"] == min(256, launch.TILE // single["BLOCK_D"]) >= 4
     assert double["BLOCK_R"] == min(256, launch.TILE // 2 // double["BLOCK_D"]) >= 2
+
+
+@pytest.mark.parametrize(("s", "n", "d"), [(1, 1, 1), (50, 128, 784), (5000, 128, 2), (3, 5, 1025), (7, 300, 64)])
+@pytest.mark.parametrize("own", [True, False])
+def test_each_row_is_in_one_tile_of_one_part(launch, s, n, d, own):
+    (tiles, parts), (data, repeats, span), blocks = launch.repeated(s * n, n, s * n if own else n, d, tl.float32)
+    assert data * repeats == s * n
+    assert data % n == 0  # x's rows are these, modulo n
+    assert (tiles - 1) * blocks["BLOCK_R"] < data <= tiles * blocks["BLOCK_R"]
+    assert (parts - 1) * span < repeats <= parts * span
+    (tiles, parts, wide), span, blocks = launch.shared(s, n, d, tl.float32, room=512, lanes=4)
+    assert (tiles - 1) * blocks["BLOCK_R"] < n <= tiles * blocks["BLOCK_R"]
+    assert (parts - 1) * span < s <= parts * span
+    assert (wide - 1) * blocks["BLOCK_D"] < d <= wide * blocks["BLOCK_D"]
+
+
+@pytest.mark.parametrize("compiling", [True, False])
+def test_a_kernel_runs_from_the_size_that_repays_it(compiling, monkeypatch):
+    zero, least = torch.zeros(1), operation.SMALL * (4 if compiling else 1)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: compiling)
+    monkeypatch.setattr(operation, "uses_kernel", lambda t: True)
+    assert operation.deserves_kernel(zero, least)
+    assert not operation.deserves_kernel(zero, least - 1)
+    with ops.use("triton"):
+        assert operation.deserves_kernel(zero, 1)
+    monkeypatch.setattr(operation, "uses_kernel", lambda t: False)
+    assert not operation.deserves_kernel(zero, least)
 
 
 @pytest.mark.parametrize("name", densities(1, 1, 1))

@@ -23,6 +23,7 @@ from jensen.experiments.programs.semi import Semi
 from jensen.experiments.programs.semi_supervised import SemiProgram
 from jensen.experiments.programs.semi_terms import terms
 from jensen.experiments.run.settings import Run
+from jensen.experiments.run.step import unclipped
 from tests.experiments.process import run
 
 KEY = keys.key(0)
@@ -111,6 +112,24 @@ def test_each_term_reaches_its_own_parameters(name, how):
         for path, slope in slopes.items():
             share = 0.5 if term == "unlabelled" and "classifier" in path else 1.0
             torch.testing.assert_close(halved[path], share * slope)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "unlabelled"),
+    [("m1", "exact"), ("m2", "exact"), ("m2", "score"), ("m2", "gumbel"), ("m1-m2", "exact")],
+)
+def test_every_choice_compiles_in_one_graph(name, unlabelled):
+    settings = Semi(model=name, labels=1, unlabelled=unlabelled, k=3, hidden=(4,), classifier=(4,), feature_hidden=(4,),
+                    features=3, run=Run(steps=4, batch=10, compile=False))  # fmt: skip
+    prepared = settings.prepare()
+    made = prepared.program
+    params, state = made.init(KEY, prepared.train)
+    batch, weights = made.batch(prepared.train, KEY, 0), {name: torch.tensor(0.5) for name in made.schedules}
+    step = unclipped(made.turns[0])
+    compiled = torch.compile(step, fullgraph=True, dynamic=False, backend="aot_eager")
+    expected = step(params, state, batch, KEY, weights)
+    torch.testing.assert_close(compiled(params, state, batch, KEY, weights), expected)
 
 
 def test_the_report_has_the_means_and_errors_of_its_data():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.bench import compare, kernels, race, record
+from tests.bench import compare, gpu, kernels, race, record
 from tests.bench.race import Race
 from tests.bench.races import RACES
 
@@ -66,6 +66,23 @@ def test_compare_counts_no_noise(tmp_path):
 
 def test_compare_needs_two_commits(tmp_path):
     assert "one commit is recorded" in compare.report(written(tmp_path / "r.csv", rows("old", slow=2.0)))
+
+
+def test_rows_of_a_gpu_are_kept_as_they_are_found(tmp_path, monkeypatch, capsys):
+    """One that fails takes no other with it, and the commit is told where there is no repository."""
+
+    def fail():
+        raise RuntimeError("out of luck")
+
+    found = rows("", good=1.0)
+    work = [("first", lambda: found), ("second", fail), ("third", lambda: found), ("elsewhere", fail)]
+    monkeypatch.setattr(gpu, "benches", lambda device, small: work)
+    monkeypatch.setenv("PATH", "")  # no git
+    monkeypatch.setattr("sys.argv", ["gpu", "--results", str(tmp_path / "r.csv"), "--commit", "abc", "--only", "ir|nd$"])
+    gpu.main()
+    with (tmp_path / "r.csv").open(newline="") as file:
+        assert [(row["name"], row["commit"]) for row in csv.DictReader(file)] == [("good", "abc")] * 2
+    assert "second: RuntimeError: out of luck" in capsys.readouterr().out
 
 
 class Namespaces(TorchDispatchMode):

@@ -76,9 +76,13 @@ def _rows(some: Tensor, particles: Tensor, scores: Tensor, bandwidth: Tensor, im
     inner = some @ particles.mT
     squares = some.square().sum(-1)[..., :, None] + particles.square().sum(-1)[..., None, :] - 2 * inner
     ratio = squares.clamp_min(0) / h
-    k = torch.rsqrt(1 + ratio) if imq else torch.exp(-ratio)
-    weight = k**3 / h if imq else 2 * k / h
-    drift = k @ scores - weight @ particles + weight.sum(-1, keepdim=True) * some
+    if imq:
+        k = torch.rsqrt(1 + ratio)
+        weight = k**3 / h
+        drift = k @ scores - weight @ particles + weight.sum(-1, keepdim=True) * some
+    else:
+        k = torch.exp(-ratio)  # whose gradient is a multiple of it, so that both products are one
+        drift = k @ (scores - 2 * particles / h) + 2 * k.sum(-1, keepdim=True) / h * some
     return drift / particles.shape[-2]
 
 

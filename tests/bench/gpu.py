@@ -1,7 +1,7 @@
 """python -m tests.bench.gpu [--small]: `make gpu-bench`, which needs no test framework.
 
-The kernels first, then the training steps. Rows are kept as they are found, and what fails is reported and left out. It
-starts nothing new after `--seconds`, and says what was left out.
+Two training steps first, then the kernels, the sizes from which they pay, and other races. Rows are kept as they are
+found, and what fails is reported. It starts nothing new after `--seconds`, and says what was left out.
 """
 
 import argparse

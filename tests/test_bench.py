@@ -78,7 +78,9 @@ def test_rows_of_a_gpu_are_kept_as_they_are_found(tmp_path, monkeypatch, capsys)
     work = [("first", lambda: found), ("second", fail), ("third", lambda: found), ("elsewhere", fail)]
     monkeypatch.setattr(gpu, "benches", lambda device, small: work)
     monkeypatch.setenv("PATH", "")  # no git
-    monkeypatch.setattr("sys.argv", ["gpu", "--results", str(tmp_path / "r.csv"), "--commit", "abc", "--only", "ir|nd$"])
+    monkeypatch.setattr(
+        "sys.argv", ["gpu", "--results", str(tmp_path / "r.csv"), "--commit", "abc", "--only", "ir|nd$"]
+    )
     gpu.main()
     with (tmp_path / "r.csv").open(newline="") as file:
         assert [(row["name"], row["commit"]) for row in csv.DictReader(file)] == [("good", "abc")] * 2

@@ -20,7 +20,7 @@ from jensen.experiments.run.program import Finding
 
 ELBO_SAMPLES = 10
 PARTICLES = 50  # of each datum, evaluated at once
-NEGLIGIBLE = 0.05  # nats of KL per unit, below which a posterior is said to have collapsed
+NEGLIGIBLE = 1.0  # nats of KL, below which a posterior is said to have collapsed
 
 
 @runtime_checkable
@@ -70,7 +70,7 @@ class Evaluation(NamedTuple):
         ]
         if not math.isnan(self.floor) and not (self.nll - 2 * self.error <= self.floor):  # nor is NaN below it
             lines.append("worse than independent pixels: train longer, or look at figures/training.png for the cause")
-        if self.kl < NEGLIGIBLE * self.units:
+        if self.kl < NEGLIGIBLE:
             lines.append(
                 f"the posterior has collapsed: {self.kl:.2f} nats in {self.units} units; try --kl-warmup, --objective "
                 "'free-bits(0.5)' or --inner-steps 5"

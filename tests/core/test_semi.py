@@ -108,9 +108,9 @@ def check_evidence(model):
     at_labels = truth.gather(0, LABELS[None])[0]
     q_few = model.encoded(params, X, LABELS)
     prior = model.prior(params, 4)
-    near(importance(partial(model.labelled, params, X, LABELS), prior.latents["z"], KEY, 20_000), at_labels)
-    near(importance(partial(model.log_joint, params, X), prior, KEY, 20_000), truth.logsumexp(0))
-    z = q_few.sample(q_few.noise(KEY, 20_000))
+    near(importance(partial(model.labelled, params, X, LABELS), prior.latents["z"], KEY, 5000), at_labels)
+    near(importance(partial(model.log_joint, params, X), prior, KEY, 5000), truth.logsumexp(0))
+    z = q_few.sample(q_few.noise(KEY, 5000))
     draws = model.labelled(params, X, LABELS, z) - q_few.log_prob(z)
     bound = by_class(params).gather(0, LABELS[None])[0]
     laws.mean_is(draws, bound)
@@ -217,7 +217,7 @@ def test_the_evidence_of_a_stack_is_that_of_its_marginals():
         weight = (WEIGHT[:, None] * WEIGHT).log().reshape(-1, 1) - np.log(3)
         found.append(torch.logsumexp(log_p + weight, 0))
     truth = torch.stack(found).logsumexp(0)
-    near(importance(partial(STACKED.log_joint, params, X), STACKED.prior(params, 4), KEY, 50_000), truth)
+    near(importance(partial(STACKED.log_joint, params, X), STACKED.prior(params, 4), KEY, 10_000), truth)
 
 
 def test_features_are_detached_means_and_a_classifier_reads_them():

@@ -87,9 +87,11 @@ def films() -> Gp:
 
 
 def vq_digits() -> Vq:
-    """512 codes at each of 8 positions of digits, about half a minute; its floors are the mean image and independent
-    pixels."""
-    return Vq(run=Run(epochs=300, compile=False))
+    """512 codes at each of 8 positions of digits, which restart below 0.3 of an equal share, about half a minute.
+
+    Its floors are the mean image and independent pixels, as those of fsq-digits.
+    """
+    return Vq(quantiser="vq(512, least=0.3)", run=Run(epochs=300, compile=False))
 
 
 def fsq_digits() -> Vq:

@@ -37,10 +37,10 @@ from jensen.experiments.run.settings import Run
 
 WIDTH = 8  # components of a position's vector
 QUANTISERS = {
-    "VQ": "vq(512)",
-    "VQ by rotation": "vq(512, path=rotation)",
+    "VQ": "vq(512, least=0.3)",
+    "VQ by rotation": "vq(512, least=0.3, path=rotation)",
     "VQ without restarts": "vq(512, least=0)",
-    "VQ from drawn vectors": "vq(512, start=draw)",
+    "VQ from drawn vectors": "vq(512, least=0.3, start=draw)",
     "VQ with neither": "vq(512, least=0, start=draw)",
     "FSQ": "fsq(8, 8, 8)",
     "LFQ": "lfq(9, commitment=0.05, entropy=0)",

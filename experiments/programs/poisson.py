@@ -39,7 +39,8 @@ class Poisson(ImageSettings):
     """Between hidden layers."""
     path: Path = "exact"
     """Of the gradient of E log p(x | z): exact, without samples, for a linear decoder under a gaussian likelihood;
-    relaxed, through counts of arrivals softened by --relaxation, biased; score, of any decoder and bound, unbiased."""
+    relaxed, through counts of arrivals softened by --relaxation, biased; score, of any decoder and bound, unbiased,
+    for --no-compile."""
     relaxation: float = 0.1
     """The temperature of relaxed counts."""
     arrivals: int = 20
@@ -67,9 +68,14 @@ class Poisson(ImageSettings):
                 "--path exact is for a linear decoder under a gaussian likelihood: leave out --decoder and "
                 "--likelihood, or choose --path score or relaxed"
             )
-        for name in ("objective", "estimator") if self.path == "score" else ("bound", "estimator", "baseline"):
+        if self.path == "score" and self.run.compile:
+            raise InputError(
+                "--path score draws each count by 44 halvings when compiled, for minutes: add --no-compile"
+            )
+        others = {"exact": ("bound", "baseline", "k"), "relaxed": ("bound", "baseline"), "score": ()}[self.path]
+        for name in ("estimator", *others):
             asked = getattr(self.estimation, name)
-            if asked != getattr(Estimation, name) and not (name == "objective" and asked.startswith("beta(")):
+            if asked != getattr(Estimation, name):
                 raise InputError(f"--path {self.path} has no {option(name)} {asked}: leave it out")
         if self.estimation.weighs_terms and not self.estimation.objective.startswith("beta("):
             raise InputError(f"expected --objective elbo or beta(weight), got {self.estimation.objective}")

@@ -74,6 +74,12 @@ def test_the_command_trains_resumes_and_is_evaluated(tmp_path):
     assert (folder / "evaluation" / "report.txt").is_file()
 
 
+def test_the_score_is_not_compiled(refused):
+    assert "--path score draws each count by 44 halvings when compiled" in refused(
+        train.main, "poisson", "--path", "score"
+    )
+
+
 def test_digits_take_other_decoders_and_paths(tmp_path):
     options = ["--data", "digits", "--likelihood", "bernoulli", "--decoder", 4, "--path", "relaxed"]
     printed = run("poisson", *SHORT, *options, "--steps", 2, "--out", tmp_path / "run")

@@ -66,9 +66,11 @@ class M2:
         up, down = (self.data, *self.hidden, 2 * self.latent), (self.latent, *self.hidden[::-1], self.data)
         decoder = conditional.init(decoder_key, down, self.classes, weight, x.dtype)
         conditional.last(decoder)["bias"] = bias.clone()
+        encoder = conditional.init(encoder_key, up, self.classes, weight, x.dtype)
+        conditional.last(encoder)["weight"] *= 0.1  # near N(0, I): x may be of any scale, as features are
         return {
             "classifier": self.classifier.init(classifier_key, x.dtype),
-            "encoder": conditional.init(encoder_key, up, self.classes, weight, x.dtype),
+            "encoder": encoder,
             "decoder": decoder,
             "likelihood": likelihood,
         }

@@ -81,7 +81,7 @@ def test_samples_that_share_parameters(shape, dtype, monkeypatch):
 @pytest.mark.parametrize(
     "name",
     [
-        name if DEVICE == "cuda" or name == "bernoulli_log_prob" else pytest.param(name, marks=pytest.mark.slow)
+        name if DEVICE == "cuda" or name == "indexed_log_prob" else pytest.param(name, marks=pytest.mark.slow)
         for name in densities(1, 1, 1)
     ],
 )

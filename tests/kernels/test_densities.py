@@ -25,6 +25,7 @@ def densities(s, n, d):
     }
 
 
+NAMES = list(densities(1, 1, 1))
 PUBLIC = {"indexed_log_prob": ops.categorical_log_prob}
 
 
@@ -53,7 +54,7 @@ def check(name, args, dtype):
 
 
 @pytest.mark.parametrize("dtype", TYPES, ids=str)
-@pytest.mark.parametrize("name", densities(1, 1, 1))
+@pytest.mark.parametrize("name", NAMES)
 def test_types(name, dtype):
     check(name, densities(3, 5, 37)[name], dtype)
 
@@ -61,7 +62,7 @@ def test_types(name, dtype):
 @pytest.mark.parametrize(
     "shape", [(1, 1, 1), (2, 3, 1), (1, 1, 1025), (3, 0, 4), (0, 2, 4), (2, 33, 5), (60, 3, 4), (3, 260, 4)], ids=str
 )
-@pytest.mark.parametrize("name", densities(1, 1, 1))
+@pytest.mark.parametrize("name", NAMES)
 def test_sizes(name, shape):
     check(name, densities(*shape)[name], torch.float32)
 
@@ -78,19 +79,13 @@ def test_samples_that_share_parameters(shape, dtype, monkeypatch):
     assert len(launched) == 1
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        name if DEVICE == "cuda" or name == "indexed_log_prob" else pytest.param(name, marks=pytest.mark.slow)
-        for name in densities(1, 1, 1)
-    ],
-)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if DEVICE == "cuda" else pytest.mark.slow) for n in NAMES])
 def test_more_rows_than_a_grid_axis_holds(name):
-    """The interpreter has no such limit and takes seconds: there one launcher of all is enough."""
+    """The interpreter has no such limit, and takes long."""
     check(name, densities(1, 65_537, 2)[name], torch.float32)
 
 
-@pytest.mark.parametrize("name", [name for name in densities(1, 1, 1) if name not in PUBLIC])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in PUBLIC])
 def test_layouts(name):
     """Transposed, expanded, sliced and stepped arguments."""
     args = densities(4, 6, 8)[name]

@@ -1,22 +1,21 @@
 """Classifiers as programs: log p(label | x) of labelled data, {"x": (n, D), "labels": (n,)}."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from jensen.core.contracts import Key
 from jensen.core.models.classifier import Classifier
 from jensen.core.trees import Params, Tree
 from jensen.experiments.data.batches import Epochs
+from jensen.experiments.programs.one_turn import OneTurn
 from jensen.experiments.run.optimisers import Optimiser
-from jensen.experiments.run.program import Batch, Finding, Out, Schedule, Turn, Weights
+from jensen.experiments.run.program import Batch, Finding, Out, Weights
 
 
 @dataclass(frozen=True)
-class ClassifierProgram:
+class ClassifierProgram(OneTurn):
     """One turn over the model, without a state."""
 
     model: Classifier
@@ -24,27 +23,8 @@ class ClassifierProgram:
     optimiser: Optimiser = Optimiser()
     title: str = "classifier"  # of the report
 
-    @property
-    def turns(self) -> tuple[Turn, ...]:
-        return (Turn(self.loss, ("model",)),)
-
-    @property
-    def optimisers(self) -> Mapping[str, Optimiser]:
-        return {"model": self.optimiser}
-
-    @property
-    def schedules(self) -> Mapping[str, Schedule]:
-        return {}
-
-    @property
-    def epoch(self) -> int:
-        return self.batches.steps
-
     def init(self, key: Key, data: Tree, /) -> tuple[Params, Tree]:
         return {"model": self.model.init(key, data["x"].dtype)}, {}
-
-    def batch(self, data: Tree, key: Key, step: int, /) -> Batch:
-        return self.batches.take(data, key, step)
 
     def loss(self, params: Params, state: Tree, batch: Batch, key: Key, weights: Weights) -> Out:
         """Minus the mean log probability of the labels."""
@@ -54,9 +34,6 @@ class ClassifierProgram:
     def score(self, params: Params, state: Tree, batch: Tree, key: Key, /) -> Tensor:
         """The log probability of each datum's label."""
         return self.model.log_prob(params["model"], batch["x"], batch["labels"])
-
-    def figures(self, params: Params, state: Tree, data: Tree, key: Key, /) -> dict[str, Figure]:
-        return {}
 
     @torch.no_grad()
     def report(self, params: Params, state: Tree, data: Tree, key: Key, /) -> list[Finding]:

@@ -78,4 +78,5 @@ class Classifier:
             raise InputError(f"--channels {' '.join(map(str, self.channels))} on images {shape}: {error}") from error
         batches = Epochs(size, self.run.batch, self.run.keep_last)
         title = f"classifier on {self.data}, {self.run.total(batches.steps)} steps on {size} labels"
-        return Prepared(ClassifierProgram(model, batches, self.optimiser, title), train, held_out, test)
+        program = ClassifierProgram(model=model, batches=batches, optimiser=self.optimiser, title=title)
+        return Prepared(program, train, held_out, test)

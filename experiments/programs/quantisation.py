@@ -16,13 +16,14 @@ from jensen.core.trees import Params, Tree
 from jensen.experiments.data.batches import Epochs
 from jensen.experiments.data.images import Images
 from jensen.experiments.data.pixels import binarise
+from jensen.experiments.programs.one_turn import OneTurn
 from jensen.experiments.report.codes import evaluate_codes, reconstructions
 from jensen.experiments.run.optimisers import Optimiser
-from jensen.experiments.run.program import Batch, Finding, Out, Schedule, Turn, Weights
+from jensen.experiments.run.program import Batch, Finding, Out, Schedule, Weights
 
 
 @dataclass(frozen=True)
-class QuantisationProgram:
+class QuantisationProgram(OneTurn):
     """One turn over the model; the state is {"model": its own, "use": a `usage.Use` of each map}."""
 
     model: CodedModel
@@ -33,27 +34,12 @@ class QuantisationProgram:
     title: str = ""  # of the report
 
     @property
-    def turns(self) -> tuple[Turn, ...]:
-        return (Turn(self.loss, ("model",)),)
-
-    @property
-    def optimisers(self) -> Mapping[str, Optimiser]:
-        return {"model": self.optimiser}
-
-    @property
     def schedules(self) -> Mapping[str, Schedule]:
         return {} if self.temperature is None else {"temperature": self.temperature}
-
-    @property
-    def epoch(self) -> int:
-        return self.batches.steps
 
     def init(self, key: Key, data: Tensor, /) -> tuple[Params, Tree]:
         params, state = self.model.init(key, data)
         return {"model": params}, {"model": state, "use": tuple(usage.start(of, data.device) for of in self.model.maps)}
-
-    def batch(self, data: Tensor, key: Key, step: int, /) -> Batch:
-        return self.batches.take(data, key, step)
 
     def loss(self, params: Params, state: Tree, batch: Batch, key: Key, weights: Weights) -> Out:
         """Minus the mean objective: reconstruction, less KL and what the quantisers add."""

@@ -107,7 +107,7 @@ def bottleneck_digits() -> Bottleneck:
 def semi_digits() -> Semi:
     """M2 of digits of which three of each class have labels, about half a minute; its floor are these labels alone."""
     return Semi(
-        model="m2", images=ImageData(pixels="grey"), likelihood="soft-bernoulli", labels=3, classifier=(100,),
+        images=ImageData(pixels="grey"), likelihood="soft-bernoulli", labels=3, classifier=(100,),
         hidden=(100,), latent=4, run=Run(steps=2500),
     )  # fmt: skip
 

@@ -45,7 +45,7 @@ class Prepared(NamedTuple):
 class Semi(LabelledSettings):
     """Train a semi-supervised model on images of which few have labels, and report its accuracy on test images."""
 
-    model: Literal["m1", "m2", "m1-m2"] = "m1-m2"
+    model: Literal["m1", "m2", "m1-m2"] = "m2"
     """m1: a classifier of a VAE's latents; m2: the class as a latent; m1-m2: m2 of m1's latents."""
     images: Flat[ImageData] = ImageData()
     labels: int = 10

@@ -32,6 +32,9 @@ with install_import_hook([*modules(jensen.core), *modules(jensen.estimators)], "
     from jensen.core.models.latent.series import AtTimes, Series
     from jensen.core.models import quantised
     from jensen.core.models import classifier
+    from jensen.core.models.adversarial import gan
+    from jensen.core.models.autoregressive import recurrent, sampling, transformer
+    from jensen.core.models.transport import diffusion, fields, flow_matching, noise_levels
     from jensen.core.nn import batch_norm, conv, convnet, dropout, group_norm, layer_norm, pooling, residual, rms_norm
     from jensen.core.nn import windows
     from jensen.estimators import diagnostics, evidence, inference
@@ -280,6 +283,19 @@ assert task.log_evidence(x).shape == (5,)
 for model in (classifier.mlp(64, (4,), 3), classifier.conv((1, 8, 8), (2,), (), 3)):
     params, labels = model.init(key), torch.zeros(5, dtype=torch.int64)
     model.log_prob(params, x, labels), model.loss(params, x, labels), model.correct(params, x, labels)
+texts = torch.zeros(2, 4, dtype=torch.int64)
+cells = [recurrent.build(3, 4, 1, cell) for cell in ("rnn", "gru", "gru-before", "lstm")]
+for model in (transformer.build(3, 8, 1, 2, 9), *cells):
+    params = model.init(key)
+    model.log_prob(params, texts, key), sampling.draw(model, params, key, 2, 3, texts)
+plane, field = keys.normal(key, (1, 5, 2))[0], fields.mlp(2, (4,))
+noising, flow = diffusion.build(field, noise_levels.cosine(3)), flow_matching.build(field)
+params = field.init(key)
+noising.bound(params, plane, key).elbo, noising.loss(params, plane, key), noising.sample(params, key, 3)
+flow.loss(params, plane, key, plane), flow.log_prob(params, plane, 2), flow.straightness(params, plane, 2)
+adversary = gan.mlp(2, 3, (4,))
+params, state = adversary.init(key)
+adversary.critic_loss(params, state, plane, key), adversary.generator_loss(params, state, plane, key)
 chosen = torch.zeros(5, dtype=torch.uint8)
 ops.categorical_log_prob(chosen, torch.zeros(2, 5, 3))
 Categorical(torch.zeros(5, 2, 3)).log_prob(chosen[:, None].expand(4, 5, 2))

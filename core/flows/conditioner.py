@@ -54,17 +54,20 @@ class Conditioner(NamedTuple):
     def theta(
         self,
         z: Float[Tensor, "*s n i"],
-        context: Float[Tensor, "n c"] | None = None,
+        context: Float[Tensor, "... c"] | None = None,
         masks: Sequence[Tensor] | None = None,
     ) -> Float[Tensor, "*s n o"]:
-        """The outputs; masks (o, i), one for each weight, say which of its entries are not 0."""
+        """The outputs; masks (o, i), one for each weight, say which of its entries are not 0.
+
+        A context (*s, n, c) is of each datum, or of each sample of it.
+        """
         weights = self._masked(masks)
         return linear(weights[-1], self.biases[-1], self._hidden(z, context, weights)[-1])
 
     def pulled(
         self,
         z: Float[Tensor, "*s n i"],
-        context: Float[Tensor, "n c"] | None,
+        context: Float[Tensor, "... c"] | None,
         masks: Sequence[Tensor] | None,
         slopes: Float[Tensor, "*s n p d"],
     ) -> Float[Tensor, "*s n d i"]:

@@ -76,7 +76,7 @@ class Diffusion:
         return self.field.init(key, dtype)
 
     def noised(
-        self, x: Float[Tensor, "*s n d"], t: Int[Tensor, "*s n"], noise: Float[Tensor, "*s n d"]
+        self, x: Float[Tensor, "... n d"], t: Int[Tensor, "*s n"], noise: Float[Tensor, "*s n d"]
     ) -> Float[Tensor, "*s n d"]:
         """x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) noise, for steps t from 1 to T."""
         kept = self._at(self.table.kept, t, x)

@@ -75,5 +75,7 @@ class Bottleneck(LabelledSettings):
         batches = Epochs(size, self.run.batch, self.run.keep_last)
         steps = self.run.total(batches.steps)
         title = f"bottleneck on {self.images.data}, {self.latent} dimensions, beta {self.beta:g}, {steps} steps"
-        program = BottleneckProgram(model, batches, self.beta, self.k, self.optimiser, title)
+        program = BottleneckProgram(
+            model=model, batches=batches, beta=self.beta, k=self.k, optimiser=self.optimiser, title=title
+        )
         return Prepared(program, train, held_out, {"train": train, "test": test})

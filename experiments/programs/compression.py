@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from jensen.core import keys
@@ -12,14 +11,15 @@ from jensen.core.contracts import Key
 from jensen.core.models.latent.bottleneck import Bottleneck, label_entropy
 from jensen.core.trees import Params, Tree
 from jensen.experiments.data.batches import Epochs
+from jensen.experiments.programs.one_turn import OneTurn
 from jensen.experiments.run.optimisers import Optimiser
-from jensen.experiments.run.program import Batch, Finding, Out, Row, Schedule, Turn, Weights
+from jensen.experiments.run.program import Batch, Finding, Out, Row, Weights
 
 SAMPLES = 50  # of each datum, in reports
 
 
 @dataclass(frozen=True)
-class BottleneckProgram:
+class BottleneckProgram(OneTurn):
     """One turn over the model; the state is H(Y) of the training labels, a constant."""
 
     model: Bottleneck
@@ -29,28 +29,9 @@ class BottleneckProgram:
     optimiser: Optimiser = Optimiser()
     title: str = "bottleneck"  # of the report
 
-    @property
-    def turns(self) -> tuple[Turn, ...]:
-        return (Turn(self.loss, ("model",)),)
-
-    @property
-    def optimisers(self) -> Mapping[str, Optimiser]:
-        return {"model": self.optimiser}
-
-    @property
-    def schedules(self) -> Mapping[str, Schedule]:
-        return {}
-
-    @property
-    def epoch(self) -> int:
-        return self.batches.steps
-
     def init(self, key: Key, data: Tree, /) -> tuple[Params, Tree]:
         entropy = label_entropy(data["labels"], self.model.classifier.classes)
         return {"model": self.model.init(key, data["x"].dtype)}, {"label_entropy": entropy}
-
-    def batch(self, data: Tree, key: Key, step: int, /) -> Batch:
-        return self.batches.take(data, key, step)
 
     def loss(self, params: Params, state: Tree, batch: Batch, key: Key, weights: Weights) -> Out:
         """Minus the mean of E log p(y | z) - beta KL; beside it the two bounds in nats, with an epoch's errors."""
@@ -76,9 +57,6 @@ class BottleneckProgram:
         """The objective."""
         relevance, rate = self.bounds(params, state, batch, key, self.k)
         return relevance - state["label_entropy"] - self.beta * rate
-
-    def figures(self, params: Params, state: Tree, data: Tree, key: Key, /) -> dict[str, Figure]:
-        return {}
 
     @torch.no_grad()
     def report(self, params: Params, state: Tree, data: Mapping[str, Tree], key: Key, /) -> list[Finding]:

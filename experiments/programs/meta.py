@@ -1,6 +1,6 @@
 """An encoder for tasks as a program: a datum is a task, {"weight", "log_scale", "x"}, and a step many steps in each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,14 +13,17 @@ from jensen.core.models.latent.linear_normal import LinearNormal
 from jensen.core.models.latent.reptile import Encoder, adapted, pull
 from jensen.core.trees import Params, Tree
 from jensen.experiments.data.batches import Epochs
+from jensen.experiments.programs.one_turn import OneTurn
 from jensen.experiments.report.drawing import line, panels
 from jensen.experiments.run.optimisers import Optimiser
-from jensen.experiments.run.program import Batch, Finding, Out, Row, Schedule, Turn, Weights
+from jensen.experiments.run.program import Batch, Finding, Out, Row, Weights
 
 
 @dataclass(frozen=True)
-class MetaProgram:
+class MetaProgram(OneTurn):
     """One turn over the encoder, by Reptile's update; the last data of each task are left to judge by."""
+
+    group = "encoder"
 
     model: Encoder
     batches: Epochs  # of tasks
@@ -32,27 +35,8 @@ class MetaProgram:
     optimiser: Optimiser = Optimiser()
     title: str = "reptile"  # of the report
 
-    @property
-    def turns(self) -> tuple[Turn, ...]:
-        return (Turn(self.loss, ("encoder",)),)
-
-    @property
-    def optimisers(self) -> Mapping[str, Optimiser]:
-        return {"encoder": self.optimiser}
-
-    @property
-    def schedules(self) -> Mapping[str, Schedule]:
-        return {}
-
-    @property
-    def epoch(self) -> int:
-        return self.batches.steps
-
     def init(self, key: Key, data: Tree, /) -> tuple[Params, Tree]:
         return {"encoder": self.model.init(key, data["x"].dtype)}, {}
-
-    def batch(self, data: Tree, key: Key, step: int, /) -> Batch:
-        return self.batches.take(data, key, step)
 
     def loss(self, params: Params, state: Tree, batch: Batch, key: Key, weights: Weights) -> Out:
         """Minus the mean bound after the steps, with Reptile's update, in units of a step, for its gradient."""

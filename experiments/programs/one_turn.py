@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from matplotlib.figure import Figure
 
@@ -16,8 +16,9 @@ from jensen.experiments.run.program import Batch, Data, Out, Schedule, Turn, Wei
 
 @dataclass(frozen=True)
 class OneTurn(ABC):
-    """A program of the group "model"; each has these fields in an order of its own."""
+    """A program of one group of parameters; each has these fields in an order of its own."""
 
+    group: ClassVar[str] = "model"
     if TYPE_CHECKING:
         batches: Epochs | Windows
         optimiser: Optimiser
@@ -28,11 +29,11 @@ class OneTurn(ABC):
 
     @property
     def turns(self) -> tuple[Turn, ...]:
-        return (Turn(self.loss, ("model",)),)
+        return (Turn(self.loss, (self.group,)),)
 
     @property
     def optimisers(self) -> Mapping[str, Optimiser]:
-        return {"model": self.optimiser}
+        return {self.group: self.optimiser}
 
     @property
     def schedules(self) -> Mapping[str, Schedule]:

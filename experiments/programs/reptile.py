@@ -84,7 +84,7 @@ class Reptile:
             f"{self.run.total(batches.steps)} updates: {TEST_TASKS} new tasks"
         )
         program = MetaProgram(
-            model, batches, self.inner_steps, self.inner_lr, self.inner_batch, JUDGED,
-            optimiser=self.optimiser, title=title,
+            model=model, batches=batches, steps=self.inner_steps, step_size=self.inner_lr, rows=self.inner_batch,
+            judged=JUDGED, optimiser=self.optimiser, title=title,
         )  # fmt: skip
         return Prepared(program, trees.map(lambda leaf: leaf[:size], train), held_out, test)

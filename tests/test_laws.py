@@ -96,7 +96,10 @@ def test_estimators(value, law):
     law(value)
 
 
-SLOWLY_COMPILED = {*(f"vae, {part}" for part in (*POSTERIORS, "vamp")), "ladder", "cvae", "m2", "m1-m2", "poisson"}
+SLOWLY_COMPILED = {
+    *(f"vae, {part}" for part in (*POSTERIORS, "vamp")), "ladder", "cvae", "m2", "m1-m2", "poisson",
+    *(name for name in TABLES["model"] if name.startswith("multimodal")),
+}  # fmt: skip
 
 
 @mostly_slow(of("model"), {*TABLES["model"]} - SLOWLY_COMPILED, "models_compile")

@@ -28,6 +28,7 @@ from jensen.core.models.latent import (
     hvae,
     ladder,
     longitudinal,
+    multimodal,
     ode,
     poisson,
     reptile,
@@ -79,6 +80,7 @@ PACKAGES = (
 MODULES = (
     keys, trees, minibatch, spelling, linear, mlp, conditional, conv, convnet, pooling, windows, batch_norm,
     layer_norm, rms_norm, group_norm, dropout, residual, initial, classifier, hvae, ladder, vae, sbn, m2, cvae,
+    multimodal,
     deep_set, series, ode, longitudinal, gp, bottleneck, poisson, reptile, codebook, kmeans,
     paths, usage, autoencoder, two_maps, baselines, catalogue,
     svgd, semi_amortised, iterative, spectral,

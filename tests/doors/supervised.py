@@ -4,7 +4,7 @@ import torch
 
 from jensen.core import keys
 from jensen.core.models import classifier
-from jensen.core.models.latent import cvae, likelihoods, vae
+from jensen.core.models.latent import cvae, likelihoods, multimodal, vae
 from jensen.core.models.latent.semi import M1, Stacked, m2
 from jensen.core.nn import conditional, initial
 from tests.doors.door import KEY, Free, also, door, only
@@ -30,6 +30,8 @@ GIVEN = torch.cat([X, ONE_HOT], -1)
 CVAE = cvae.build(64, 3, (6,), D, learned=True)
 CVAE_PARAMS = only(CVAE.init(KEY, GIVEN), {}, 3, X)
 PAIRS = only(GIVEN, X, torch.cat([0.5 * X, ONE_HOT], -1), GIVEN[0], GIVEN.long(), GIVEN.numpy(), "x")
+MODAL = multimodal.build((64, 3), (6,), D)
+MODAL_PARAMS = only(MODAL.init(KEY, GIVEN), {}, 3, X)
 Z = only(LATENTS["z"], LATENTS["z"][..., :1], LATENTS["z"].double(), LATENTS["z"].long(), "x", None)
 BINARY = only(X, X[:, :60], 0.5 * X, X[0], X.long(), X.numpy(), "x")
 
@@ -75,6 +77,29 @@ ROWS = {
     "cvae.CVAE.log_joint": door(CVAE.log_joint, params=CVAE_PARAMS, x=PAIRS, z=Z),
     "cvae.CVAE.independent": door(CVAE.independent, x=also(GIVEN, X)),
     "cvae.CVAE.parts": door(CVAE.parts, x=PAIRS),
+    "multimodal.build": door(
+        multimodal.build, data=only((64, 3), (64,), 64, (0, 3), ("64", 3)), hidden=only((6,), 6, (0,), ("6",)),
+        latent=D, experts=only("product", "sum", None), activation=torch.tanh,
+        likelihoods=only(likelihoods.BERNOULLI, "bernoulli", [likelihoods.BERNOULLI], None),
+    ),
+    "multimodal.product": door(
+        multimodal.product, experts=only([MODAL.prior(MODAL_PARAMS.value, N)], [], None, [X], MODAL)
+    ),
+    "multimodal.Multimodal.init": door(MODAL.init, key=KEY, x=also(GIVEN, GIVEN.mean(0), GIVEN[:1], X)),
+    "multimodal.Multimodal.posterior": door(MODAL.posterior, params=MODAL_PARAMS, x=PAIRS),
+    "multimodal.Multimodal.given": door(
+        MODAL.given, params=MODAL_PARAMS,
+        parts=only((X, None), (None, None), (X,), X, None, (X[:, :60], None), (X, ONE_HOT[1:]), "x"),
+    ),
+    "multimodal.Multimodal.prior": door(MODAL.prior, params=MODAL_PARAMS, n=N),
+    "multimodal.Multimodal.likelihood": door(MODAL.likelihood, params=MODAL_PARAMS, z=Z),
+    "multimodal.Multimodal.decode": door(
+        MODAL.decode, params=MODAL_PARAMS, z=Z, modality=only(1, 2, -1, 0.5, "1", None)
+    ),
+    "multimodal.Multimodal.log_prior": door(MODAL.log_prior, params=MODAL_PARAMS, z=Z),
+    "multimodal.Multimodal.log_joint": door(MODAL.log_joint, params=MODAL_PARAMS, x=PAIRS, z=Z),
+    "multimodal.Multimodal.independent": door(MODAL.independent, x=also(GIVEN, X)),
+    "multimodal.Multimodal.parts": door(MODAL.parts, x=also(GIVEN, X)),
     "semi.M1": door(
         M1, first=only(FIRST, CLASSIFIER, "vae", None), second=only(classifier.mlp(D, (6,), 3), CLASSIFIER, FIRST, None)
     ),

@@ -60,7 +60,7 @@ from jensen.core.flows import (
     Sylvester,
 )
 from jensen.core.models import classifier, quantised
-from jensen.core.models.latent import cvae, hvae, ladder, likelihoods, longitudinal, ode, poisson, sbn, vae
+from jensen.core.models.latent import cvae, hvae, ladder, likelihoods, longitudinal, multimodal, ode, poisson, sbn, vae
 from jensen.core.models.latent.posteriors import POSTERIORS
 from jensen.core.models.latent.priors import MixtureOfPosteriors
 from jensen.core.models.latent.semi import Stacked, m2
@@ -273,6 +273,9 @@ MODELS: dict[str, LatentModel] = {
     "ode": AtTimes(ode.build(2, 2, 2.0, 1, (4,), (), (4,), 2, POSTERIORS["full"]), (0.3, 0.9, 2.0)),
     "longitudinal": AtTimes(longitudinal.build(3, 2, 1, (4,), (), (4,)), (0.3, 0.9)),
     "cvae": cvae.build(4, 2, (5,), 2, learned=True),
+    "multimodal": multimodal.build((4, 2), (5,), 2),
+    "multimodal, mixture": multimodal.build((4, 2), (5,), 2, "mixture"),
+    "multimodal, joint": multimodal.build((4, 2), (5,), 2, "joint"),
     "m2": m2.build(classifier.mlp(6, (4,), 3), (4,), 2),
     "m1-m2": Stacked(
         vae.mlp(6, (4,), 2), m2.build(classifier.mlp(2, (4,), 3), (4,), 1, likelihood=likelihoods.GAUSSIAN)

@@ -3,6 +3,8 @@ import math
 import pytest
 import torch
 
+collect_ignore = [] if torch.cuda.is_available() else ["test_cuda.py"]  # at sizes that an interpreter takes hours for
+
 
 @pytest.fixture(autouse=True)
 def poisoned_outputs(monkeypatch):

@@ -10,8 +10,6 @@ from torch.func import grad
 from jensen.core import keys, ops
 from tests.core.test_transforms import DEVICE, module
 
-pytestmark = pytest.mark.skipif(DEVICE != "cuda", reason="needs a CUDA device")
-
 
 def noise(seed, *shape, dtype=torch.float32):
     return torch.randn(shape, generator=torch.Generator(DEVICE).manual_seed(seed), device=DEVICE, dtype=dtype)

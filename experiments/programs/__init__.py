@@ -11,6 +11,7 @@ from jensen.experiments.programs.gp import Gp
 from jensen.experiments.programs.hvae import Hvae
 from jensen.experiments.programs.lm import Lm
 from jensen.experiments.programs.longitudinal import Longitudinal
+from jensen.experiments.programs.multimodal import Multimodal
 from jensen.experiments.programs.ode import Ode
 from jensen.experiments.programs.poisson import Poisson
 from jensen.experiments.programs.reptile import Reptile
@@ -22,6 +23,7 @@ from jensen.experiments.programs.vq import Vq
 KINDS = {
     "vae": Vae,
     "cvae": Cvae,
+    "multimodal": Multimodal,
     "factor": Factor,
     "hvae": Hvae,
     "ode": Ode,
@@ -53,6 +55,7 @@ __all__ = [
     "Hvae",
     "Lm",
     "Longitudinal",
+    "Multimodal",
     "Ode",
     "Poisson",
     "Reptile",

@@ -28,7 +28,7 @@ with install_import_hook([*modules(jensen.core), *modules(jensen.estimators)], "
     from jensen.core.exponential.table import FAMILIES
     from jensen.core.models.latent import likelihoods, posteriors, priors, sbn, vae
     from jensen.core.models.latent import gp, longitudinal, ode
-    from jensen.core.models.latent import bottleneck, linear_normal, poisson, reptile
+    from jensen.core.models.latent import bottleneck, linear_normal, multimodal, poisson, reptile
     from jensen.core.models.latent.series import AtTimes, Series
     from jensen.core.models import quantised
     from jensen.core.models import classifier
@@ -268,6 +268,12 @@ q = counts.posterior(params, x)
 assert counts.reconstruction(params, x).shape == q.kl(counts.prior(params, 5)).shape == (5,)
 assert g.score(partial(counts.log_joint, params, x), q, q.noise(key, 4)).shape == (5,)
 assert counts.dictionary(params).shape == (3, 64)
+for experts in multimodal.EXPERTS:
+    model = multimodal.build((60, 4), (4,), 2, experts)
+    params = model.init(key, x)
+    q = model.given(params, [x[:, :60], None])
+    z = q.sample(q.noise(key, 4))
+    assert model.decode(params, z, 1).log_prob(x[:, 60:]).shape == model.log_joint(params, x, z).shape == (4, 5)
 narrow, labels = bottleneck.build(64, (4,), classifier.mlp(2, (), 3)), torch.tensor([0, 1, 2, 0, 1])
 params = narrow.init(key)
 noise = narrow.posterior(params, x).noise(key, 4)

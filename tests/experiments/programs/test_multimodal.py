@@ -20,6 +20,7 @@ from jensen.experiments.programs.modalities import MultimodalProgram
 from jensen.experiments.programs.multimodal import Multimodal
 from jensen.experiments.report.modalities import Direction, ranks, retrieval
 from jensen.experiments.run.settings import Run
+from jensen.experiments.run.step import unclipped
 from jensen.laws.oracles import bernoulli_log_density
 from tests.experiments.process import FEW, run
 
@@ -128,6 +129,20 @@ def test_the_command_trains_and_resumes(tmp_path):
     assert [row["found"] for row in rows] == ["lower", "upper"]
     assert "completions.png" in {path.name for path in (tmp_path / "run" / "figures").iterdir()}
     assert "8 steps" in run("--resume", tmp_path / "run", "--steps", 8)
+
+
+@pytest.mark.slow
+@EACH
+def test_every_choice_of_experts_compiles_in_one_graph(experts):
+    prepared = settings(experts, estimation=Estimation(kl_warmup=10)).prepare()
+    program = prepared.program
+    params, state = program.init(KEY, prepared.train)
+    batch, weights = program.batch(prepared.train, KEY, 0), {"kl": torch.tensor(0.5)}
+    step = unclipped(program.turns[0])
+    compiled = torch.compile(step, fullgraph=True, dynamic=False, backend="aot_eager")
+    torch.testing.assert_close(
+        compiled(params, state, batch, KEY, weights), step(params, state, batch, KEY, weights), rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.slow

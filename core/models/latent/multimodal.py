@@ -8,8 +8,9 @@ Data are rows of all modalities side by side, (n, D), D the sum of their sizes. 
     mixture   the mean of q_i(z | x_i) over S (Shi et al., 2019)
     joint     one network of all modalities, 0 where one is missing, and of indicators of those in S
 
-Trained on whole rows alone, the first and the last learn nothing of q given less: add the ELBO of each modality alone,
-as Wu and Goodman do. The bound of a mixture asks each q_i for all modalities.
+Whole rows ask the first for the product alone, not for each factor, and show the last no missing modality: to train q
+given less, add the ELBO of each modality alone, as Wu and Goodman do. The bound of a mixture asks each q_i for all
+modalities.
 
 Parameters are {"encoder": {"0", "1", ...}, of each modality, or {"joint"}, "decoder": {"0", "1", ...}, "likelihood":
 {"0", "1", ...}, each likelihood's own}.

@@ -12,7 +12,7 @@ COUNTS = ("step", "epoch", "skipped")
 FIRST = ("objective", "score", "loss", "reconstruction", "kl", "penalty")  # then other terms
 NATS = ("objective", "reconstruction", "kl", "penalty")
 LAST = ("norm", "weight", "lr")  # of prefixes, without a unit
-TITLES = {"kl": "KL", "norm": "gradient norm", "lr": "learning rate"}
+TITLES = {"kl": "KL", "norm": "norm of gradients, and of the state", "lr": "learning rate"}
 COLUMNS = 3
 Series = dict[str, tuple[list[float], list[float]]]  # by name: steps and values
 

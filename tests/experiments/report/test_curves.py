@@ -38,18 +38,31 @@ def test_the_held_out_curve_is_beside_the_training_curve_at_each_epoch():
 
 def test_each_term_has_its_own_axis_and_groups_share_one():
     drawn = axes(training(rows()))
-    assert set(drawn) == {"objective", "reconstruction", "KL", "gradient norm", "learning rate: model"}
+    assert set(drawn) == {
+        "objective",
+        "reconstruction",
+        "KL",
+        "norm of gradients, and of the state",
+        "learning rate: model",
+    }
     low, high = drawn["KL"].get_ylim()
     assert (low, high) == pytest.approx((3.0, 4.0), abs=0.1)
-    assert set(lines(drawn["gradient norm"])) == {"model", "baseline"}
-    assert {text.get_text() for text in drawn["gradient norm"].texts} == {"model", "baseline"}
+    assert set(lines(drawn["norm of gradients, and of the state"])) == {"model", "baseline"}
+    assert {text.get_text() for text in drawn["norm of gradients, and of the state"].texts} == {"model", "baseline"}
 
 
 def test_an_objective_with_a_penalty_is_drawn_beside_the_elbo():
     """Held-out scores are ELBOs: beside an objective that charges more for the KL they would look too good."""
     weighted = [row | {"penalty": 2.0} if row["kind"] == "train" else row for row in rows(shift=-2.0)]
     drawn = axes(training(weighted))
-    assert list(drawn) == ["objective", "reconstruction", "KL", "penalty", "gradient norm", "learning rate: model"]
+    assert list(drawn) == [
+        "objective",
+        "reconstruction",
+        "KL",
+        "penalty",
+        "norm of gradients, and of the state",
+        "learning rate: model",
+    ]
     elbo = lines(drawn["objective"])["training ELBO"]
     assert list(elbo.get_ydata()) == pytest.approx([row["objective"] for row in rows()[:100]])
     assert "training ELBO" not in lines(axes(training(rows()))["objective"])

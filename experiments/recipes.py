@@ -41,14 +41,14 @@ def delta_vae() -> Vae:
 
 
 def vamp_digits() -> Vae:
-    """A VAE of digits with the VampPrior of 50 pseudo-inputs (Tomczak and Welling, 2018), half a minute; its floor are
+    """A VAE of digits with the VampPrior of 50 pseudo-inputs (Tomczak and Welling, 2018), about a minute; its floor are
     independent pixels."""
-    return Vae(prior="vamp(50)", run=Run(steps=3000))
+    return Vae(prior="vamp(50)", run=Run(steps=2000))
 
 
 def ladder_digits() -> Hvae:
-    """A ladder of two layers on digits (Sønderby et al., 2016), half a minute; its floor are independent pixels."""
-    return Hvae(direction="top-down", estimation=Estimation(kl_warmup=1000), run=Run(steps=3000))
+    """A ladder of two layers on digits (Sønderby et al., 2016), about a minute; its floor are independent pixels."""
+    return Hvae(direction="top-down", estimation=Estimation(kl_warmup=500), run=Run(steps=1500))
 
 
 def factor_sprites() -> Factor:
@@ -119,8 +119,8 @@ def reptile_sinusoids() -> Reptile:
 
 
 def cvae_digits() -> Cvae:
-    """Digits given their labels, about half a minute; its floor are independent pixels."""
-    return Cvae(run=Run(epochs=150))
+    """Digits given their labels, about a minute; its floor are independent pixels."""
+    return Cvae(run=Run(epochs=100))
 
 
 def multimodal_digits() -> Multimodal:

@@ -53,7 +53,7 @@ def recurrence(
         return h if states == 1 else (h, *(each.new_empty(*batch, *each.shape[-2:]) for each in given[1:states]))
 
     def run(*args: Tensor) -> Any:
-        return over_batch(forward, events, *args)
+        return _in_order(over_batch(forward, events, *args))
 
     def batched(info: Any, in_dims: tuple[int | None, ...], *args: Tensor) -> tuple[Any, Any]:
         rows = [t.unsqueeze(0) if dim is None else t.movedim(dim, 0) for t, dim in zip(args, in_dims, strict=True)]
@@ -73,7 +73,7 @@ def recurrence(
         return tuple(t.new_empty(*batch, *t.shape[t.ndim - event :]) for t, event in pairs)
 
     def run_back(*args: Tensor) -> Any:
-        return over_batch(fast or backward, (*results, *results, *events), *args)
+        return _in_order(over_batch(fast or backward, (*results, *results, *events), *args))
 
     slopes = differentiable(
         f"{name}_slopes", run_back, again, fake_slopes, (*results, *results, *events), outputs=len(events)
@@ -145,6 +145,11 @@ def to_weights(
         by_inputs.sum(0),
         by_hidden.sum(0),
     )
+
+
+def _in_order(outputs: Any) -> Any:
+    """Contiguous outputs, as a compiler is told that they are."""
+    return outputs.contiguous() if isinstance(outputs, Tensor) else tuple(t.contiguous() for t in outputs)
 
 
 def _batch(events: Sequence[int], *args: Tensor) -> torch.Size:

@@ -104,6 +104,19 @@ def test_transforms(cell):
     torch.testing.assert_close(torch.compile(at_x, fullgraph=True, backend="aot_eager")(x), at_x(x))
 
 
+def test_compiled_code_may_rely_on_the_outputs_strides():
+    """Of every cell in one graph by the compiler's own backend, which checks them."""
+    cases = {cell: case(cell, torch.float32) for cell in recurrent.CELLS}
+
+    def total(params):
+        return sum(loss(cell, params[cell], *given[1:]) for cell, given in cases.items())
+
+    params = {cell: given[0] for cell, given in cases.items()}
+    found = torch.compile(grad(total), fullgraph=True)(params)
+    for ours, eager in zip(pytree.tree_leaves(found), pytree.tree_leaves(grad(total)(params)), strict=True):
+        torch.testing.assert_close(ours, eager, rtol=1e-4, atol=1e-3)
+
+
 @pytest.mark.parametrize("cell", recurrent.CELLS)
 def test_parts_are_the_whole(cell):
     params, x, state = case(cell)

@@ -47,8 +47,10 @@ def vamp_digits() -> Vae:
 
 
 def ladder_digits() -> Hvae:
-    """A ladder of two layers on digits (Sønderby et al., 2016), about a minute; its floor are independent pixels."""
-    return Hvae(direction="top-down", estimation=Estimation(kl_warmup=500), run=Run(steps=1500))
+    """A ladder of two layers on digits (Sønderby et al., 2016), half a minute; its floor are independent pixels."""
+    return Hvae(
+        direction="top-down", estimation=Estimation(kl_warmup=500), run=Run(steps=1500, compile=False), evidence_k=200
+    )
 
 
 def factor_sprites() -> Factor:

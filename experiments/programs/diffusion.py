@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from jensen.core import keys
@@ -52,11 +53,12 @@ class Diffusion(PointSettings):
     def program(self, batches: Epochs, data: int, steps: int) -> TransportProgram:
         levels = {"linear": noise_levels.linear, "cosine": noise_levels.cosine}[self.levels](self.noise_steps)
         model = diffusion.build(fields.mlp(data, self.hidden), levels, self.variance)
+        dtype = getattr(torch, self.run.dtype)
 
         def draw(params: Params, key: Key, n: int) -> Tensor:
             if self.draw_steps is None:
-                return model.sample(params, key, n)
-            return model.implicit(params, key, n, self.draw_steps)
+                return model.sample(params, key, n, dtype)
+            return model.implicit(params, key, n, self.draw_steps, dtype=dtype)
 
         def terms(params: Params, points: Points, key: Key) -> list[Finding]:
             bound = model.bound(params, points.test[:BOUNDED], keys.fold_in(key, 1))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from jensen.core.contracts import Key
@@ -41,10 +42,10 @@ class Flow(PointSettings):
         self.check_positive(("--draw-steps", self.draw_steps))
 
     def program(self, batches: Epochs, data: int, steps: int) -> TransportProgram:
-        model = flow_matching.build(fields.mlp(data, self.hidden))
+        model, dtype = flow_matching.build(fields.mlp(data, self.hidden)), getattr(torch, self.run.dtype)
 
         def draw(params: Params, key: Key, n: int) -> Tensor:
-            return model.sample(params, key, n, self.draw_steps, self.method)
+            return model.sample(params, key, n, self.draw_steps, self.method, dtype)
 
         def densities(params: Params, points: Points, key: Key) -> list[Finding]:
             x = points.test[:SCORED]

@@ -37,6 +37,8 @@ class PointSettings:
         self.run.check()
         self.optimiser.check()
         self.points.check()
+        if self.run.dtype == "bfloat16":
+            raise InputError("distances of points need more digits than --dtype bfloat16 has: use float32 or float64")
         self.check_positive(*(("--hidden", size) for size in self.hidden))
 
     def check_positive(self, *sizes: tuple[str, int]) -> None:

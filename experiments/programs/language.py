@@ -31,9 +31,10 @@ class LanguageProgram(OneTurn):
     batches: Windows
     optimiser: Optimiser
     title: str  # of the report
+    dtype: torch.dtype = torch.float32  # of parameters
 
     def init(self, key: Key, data: Tensor, /) -> tuple[Params, Tree]:
-        return {"model": self.model.init(key)}, {}
+        return {"model": self.model.init(key, self.dtype)}, {}
 
     def loss(self, params: Params, state: Tree, batch: Batch, key: Key, weights: Weights) -> Out:
         """Minus the mean log p of a symbol."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -105,9 +106,8 @@ class Lm:
             part[: len(part) // self.context * self.context].view(-1, self.context)
             for part in (text.train[:size], held_out)
         )
-        return Prepared(
-            LanguageProgram(model=self.model(), batches=windows, optimiser=self.optimiser, title=title),
-            train,
-            held_out,
-            text,
-        )
+        program = LanguageProgram(
+            model=self.model(), batches=windows, optimiser=self.optimiser, title=title,
+            dtype=getattr(torch, self.run.dtype),
+        )  # fmt: skip
+        return Prepared(program, train, held_out, text)

@@ -107,9 +107,15 @@ def few(monkeypatch):
     ("kind", "said"),
     [
         (["gan", "--smooth", "spectral", "--critics", 2], "gan on ring: wasserstein game, spectral critic, 6 steps"),
-        (["diffusion", "--noise-steps", 5], "diffusion of 5 linear levels on moons, 6 steps"),
-        (["diffusion", "--noise-steps", 9, "--draw-steps", 3, "--data", "grid"], "of 9 linear levels on grid"),
-        (["flow", "--draw-steps", 2, "--data", "digits"], "flow matching on digits, 6 steps, drawn by 2 of rk4"),
+        (["diffusion", "--noise-steps", 5, "--dtype", "float64"], "diffusion of 5 linear levels on moons, 6 steps"),
+        (
+            ["diffusion", "--noise-steps", 9, "--draw-steps", 3, "--data", "grid", "--dtype", "float64"],
+            "of 9 linear levels on grid",
+        ),
+        (
+            ["flow", "--draw-steps", 2, "--data", "digits", "--dtype", "float64"],
+            "flow matching on digits, 6 steps, drawn by 2 of rk4",
+        ),
     ],
 )
 def test_commands_train_and_resume_to_the_same_bits(kind, said, tmp_path, refused, few):
@@ -133,6 +139,7 @@ def test_commands_train_and_resume_to_the_same_bits(kind, said, tmp_path, refuse
         (["diffusion", "--noise-steps", 1], "expected --noise-steps of at least 2, got 1"),
         (["diffusion", "--draw-steps", 300], "expected --draw-steps from 1 to 200, got 300"),
         (["flow", "--draw-steps", 0], "expected --draw-steps of at least 1, got 0"),
+        (["flow", "--dtype", "bfloat16"], "distances of points need more digits than --dtype bfloat16 has"),
         (["flow", "--points", 10], "--batch 256 exceeds the 10 training points"),
     ],
 )

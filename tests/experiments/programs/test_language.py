@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from jensen import laws
-from jensen.core import keys
+from jensen.core import keys, trees
 from jensen.core.models.autoregressive import recurrent, transformer
 from jensen.experiments import evaluate, train
 from jensen.experiments.data import text as texts
@@ -35,6 +35,15 @@ def test_every_symbol_is_scored_once_in_the_first_window_that_has_it(length, str
         start = next(s for s in range(0, length, stride) if s + 8 > t)
         expected[t] = SMALL.log_probs(params, x[start : t + 1][None])[0, -1]
     torch.testing.assert_close(report.scored(SMALL, params, x, 8, stride), expected)
+
+
+def test_parameters_are_of_the_runs_dtype():
+    for name in ("bfloat16", "float64"):
+        program = LanguageProgram(SMALL, Windows(48, 8, 4), Optimiser(), "text", getattr(torch, name))
+        params, state = program.init(KEY, X[:48].view(6, 8))
+        assert {leaf.dtype for leaf in trees.leaves(params)} == {getattr(torch, name)}
+        out = program.loss(params, state, program.batch(X[:48].view(6, 8), KEY, 0), KEY, {})
+        assert out.loss.isfinite()
 
 
 def test_tables_of_counts_by_hand():

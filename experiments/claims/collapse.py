@@ -1,9 +1,9 @@
 """Give a VAE a decoder so strong that it leaves z unused, and bring the latents back in six ways.
 
 Claim    with pixels that also depend on those before them the posterior is close to the prior; warm-up of the KL
-         (Bowman et al., 2016), free bits (Kingma et al., 2016), the committed rate of the delta-VAE (Razavi et al.,
-         2019), GECO (Rezende and Viola, 2018), cyclical weights (Fu et al., 2019) and an encoder that does not lag (He
-         et al., 2019) bring latents back
+         (Bowman et al., 2016) and cyclical weights (Fu et al., 2019) bring some latents back, free bits (Kingma et al.,
+         2016), the committed rate of the delta-VAE (Razavi et al., 2019) and GECO (Rezende and Viola, 2018) all of
+         them, GECO beyond its target; an encoder that does not lag (He et al., 2019) hardly any in as many steps
 Command  python -m jensen.experiments.claims.collapse
 """
 

@@ -148,7 +148,7 @@ def to_weights(
 
 
 def _in_order(outputs: Any) -> Any:
-    """Contiguous outputs, as a compiler is told that they are."""
+    """Contiguous outputs, as `fake` says that they are."""
     return outputs.contiguous() if isinstance(outputs, Tensor) else tuple(t.contiguous() for t in outputs)
 
 

@@ -56,7 +56,9 @@ class FactorProgram(LatentProgram):
         tc = logits(trees.stop(network), z).mean(0)
         terms = objectives.factor(reconstruction, kl, tc, self.gamma, self.beta * weights.get("kl", 1.0))
         z = z.detach()
-        discrimination = objectives.discrimination(logits(network, z), logits(network, objectives.permuted(order_key, z)))
+        discrimination = objectives.discrimination(
+            logits(network, z), logits(network, objectives.permuted(order_key, z))
+        )
         named = {"objective": terms.objective, "reconstruction": terms.reconstruction, "kl": terms.kl}
         loss = discrimination.mean() - terms.objective.mean()
         return Out(loss, {**named, "penalty": terms.penalty, **terms.parts, "discrimination": discrimination}, state)

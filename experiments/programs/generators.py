@@ -1,5 +1,6 @@
 """What kinds of generators share: their settings' checks, their points and their batches."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -8,6 +9,7 @@ from torch import Tensor
 from jensen.experiments.data.batches import Epochs
 from jensen.experiments.data.images import on_device
 from jensen.experiments.data.points import PointData, Points
+from jensen.experiments.programs.sized import Sized
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.settings import Run
@@ -23,7 +25,7 @@ class Prepared(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PointSettings:
+class PointSettings(Sized, ABC):
     """The part that kinds share; each has these fields in an order of its own."""
 
     if TYPE_CHECKING:
@@ -41,15 +43,9 @@ class PointSettings:
             raise InputError("distances of points need more digits than --dtype bfloat16 has: use float32 or float64")
         self.check_positive(*(("--hidden", size) for size in self.hidden))
 
-    def check_positive(self, *sizes: tuple[str, int]) -> None:
-        """InputError for the first option whose size is below 1."""
-        for option, size in sizes:
-            if size < 1:
-                raise InputError(f"expected {option} of at least 1, got {size}: leave it out for the default")
-
+    @abstractmethod
     def program(self, batches: Epochs, data: int, steps: int) -> Any:
         """What is trained, of points in so many dimensions."""
-        raise NotImplementedError
 
     def prepare(self) -> Prepared:
         """Loads the points and builds the program. InputError for what does not go together."""

@@ -1,5 +1,6 @@
 """What every kind of latent-variable model of images shares: its settings' checks, its data and its program."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
 
@@ -14,6 +15,7 @@ from jensen.experiments.data.images import ImageData, Images, split
 from jensen.experiments.programs.adapted import ImageModel
 from jensen.experiments.programs.estimation import Estimation
 from jensen.experiments.programs.latent import LatentProgram
+from jensen.experiments.programs.sized import Sized
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.settings import Run
@@ -32,7 +34,7 @@ class Prepared(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ImageSettings:
+class ImageSettings(Sized, ABC):
     """The part that kinds share; each has these fields in an order of its own."""
 
     if TYPE_CHECKING:
@@ -48,14 +50,9 @@ class ImageSettings:
         if not 2 <= self.evidence_k < 2**31:
             raise InputError(f"expected --evidence-k of at least 2, got {self.evidence_k}")
 
-    def check_positive(self, *sizes: tuple[str, int]) -> None:
-        """InputError for the first option whose size is below 1."""
-        for option, size in sizes:
-            if size < 1:
-                raise InputError(f"expected {option} of at least 1, got {size}: leave it out for the default")
-
+    @abstractmethod
     def model(self, images: Images) -> ImageModel:
-        raise NotImplementedError
+        """InputError for images that it does not fit."""
 
     def prepare(self) -> Prepared:
         """Loads the data and builds the program. InputError for what does not go together."""

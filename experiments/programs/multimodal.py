@@ -28,7 +28,7 @@ class Multimodal(ImageSettings):
     images: Flat[ImageData] = ImageData()
     experts: Literal["product", "mixture", "joint"] = "product"
     """How q(z) comes from those halves that are there: a product of their experts and the prior, a mixture of their
-    experts, or one network of both, told which are missing."""
+    experts, or one network of both that also reads which are missing."""
     likelihood: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(LIKELIHOODS) + "}")] = "bernoulli"
     """p(x_i | z) of each half; soft-bernoulli is the cross-entropy to grey pixels, which is no density."""
     hidden: tuple[int, ...] = (200,)

@@ -1,5 +1,6 @@
 """What every kind of model of series shares: its settings' checks, its data and its program."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,6 +10,7 @@ from jensen.experiments.data.batches import Epochs
 from jensen.experiments.data.images import on_device
 from jensen.experiments.data.irregular import Asked
 from jensen.experiments.programs.sequential import SeriesProgram
+from jensen.experiments.programs.sized import Sized
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.settings import Run
@@ -24,7 +26,7 @@ class Prepared(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SeriesSettings:
+class SeriesSettings(Sized, ABC):
     """The part that kinds share; each has these fields in an order of its own."""
 
     if TYPE_CHECKING:
@@ -41,22 +43,17 @@ class SeriesSettings:
         if self.kl_warmup < 0:
             raise InputError(f"expected --kl-warmup of at least 0, got {self.kl_warmup}")
 
-    def check_positive(self, *sizes: tuple[str, int]) -> None:
-        """InputError for the first option whose size is below 1."""
-        for option, size in sizes:
-            if size < 1:
-                raise InputError(f"expected {option} of at least 1, got {size}: leave it out for the default")
-
+    @abstractmethod
     def load(self) -> tuple[Series, Asked]:
         """Training series, and test series with what is asked of them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def model(self, train: Series) -> SeriesModel:
-        raise NotImplementedError
+        """Of series with as many channels as these."""
 
+    @abstractmethod
     def words(self) -> str:
         """What the report's title says of the model and the data."""
-        raise NotImplementedError
 
     @property
     def time(self) -> str:

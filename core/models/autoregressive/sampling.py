@@ -80,7 +80,7 @@ def stream(
     """
     check_key(key)
     n, length = check_count("n", n), check_count("length", length)
-    if not isinstance(model, Autoregressive):
+    if isinstance(model, type) or not all(hasattr(model, name) for name in ("begin", "extend", "check", "longest")):
         raise TypeError(f"expected model, such as transformer.build(symbols=256), got {described(model)}: pass a value")
     if not isinstance(choice, Choice):
         raise TypeError(f"expected choice, such as Choice(temperature=0.8), got {described(choice)}: pass a value")

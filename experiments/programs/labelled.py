@@ -7,13 +7,14 @@ from jensen.core import trees
 from jensen.experiments.data import labelled, mnist
 from jensen.experiments.data.images import ImageData, on_device
 from jensen.experiments.data.labelled import Labelled
+from jensen.experiments.programs.sized import Sized
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.settings import Run
 
 
 @dataclass(frozen=True)
-class LabelledSettings:
+class LabelledSettings(Sized):
     """The part that kinds share; each has these fields in an order of its own."""
 
     if TYPE_CHECKING:
@@ -29,12 +30,6 @@ class LabelledSettings:
             raise InputError(f"--data {self.images.data} has no training labels: use digits or mnist")
         if self.images.treatment == "static":
             raise InputError("--pixels static is for models without labels: use dynamic or grey")
-
-    def check_positive(self, *sizes: tuple[str, int]) -> None:
-        """InputError for the first option whose size is below 1."""
-        for option, size in sizes:
-            if size < 1:
-                raise InputError(f"expected {option} of at least 1, got {size}: leave it out for the default")
 
     def read(self) -> Labelled:
         """Grey images with their labels on the run's device. InputError as for `ImageData.load`."""

@@ -74,23 +74,24 @@ class AdversarialProgram:
         average = trees.map(lambda a, p: a.lerp(p.detach(), 1 - self.average), state["average"], params["generator"])
         return Out(loss.mean(), {"generator": loss}, {**state, "average": average})
 
+    def sample(self, params: Params, state: Tree, key: Key, n: int) -> Tensor:
+        """(n, D), in the data's own units, of the generator that is judged: its average where there is one."""
+        generator = state["average"] if self.average else params["generator"]
+        return self.model.sample({**params, "generator": generator}, key, n)
+
     def score(self, params: Params, state: Tree, batch: Tensor, key: Key, /) -> Tensor:
-        return energy_score(self._drawn(params, state, key, len(batch)), batch)
+        return energy_score(self.sample(params, state, key, len(batch)), batch)
 
     @torch.no_grad()
     def figures(self, params: Params, state: Tree, data: Points, key: Key, /) -> dict[str, Figure]:
-        return {"points": report.figure(self._drawn(params, state, key, DRAWN), data.test)}
+        return {"points": report.figure(self.sample(params, state, key, DRAWN), data.test)}
 
     @torch.no_grad()
     def report(self, params: Params, state: Tree, data: Points, key: Key, /) -> list[Finding]:
-        drawn = self._drawn(params, state, key, DRAWN)
+        drawn = self.sample(params, state, key, DRAWN)
         return [
             Finding("what", [], f"{self.title}\n"), report.judged(drawn, data.test, data.centres, keys.fold_in(key, 1))
         ]  # fmt: skip
-
-    def _drawn(self, params: Params, state: Tree, key: Key, n: int) -> Tensor:
-        generator = state["average"] if self.average else params["generator"]
-        return self.model.sample({**params, "generator": generator}, key, n)
 
 
 @dataclass(frozen=True)
@@ -112,16 +113,20 @@ class TransportProgram(OneTurn):
         loss = self.model.loss(params["model"], batch["data"], key)
         return Out(loss.mean(), {"error": loss}, state)
 
+    def sample(self, params: Params, state: Tree, key: Key, n: int) -> Tensor:
+        """(n, D), in the data's own units."""
+        return self.draw(params["model"], key, n)
+
     def score(self, params: Params, state: Tree, batch: Tensor, key: Key, /) -> Tensor:
         return -self.model.loss(params["model"], batch, key)
 
     @torch.no_grad()
     def figures(self, params: Params, state: Tree, data: Points, key: Key, /) -> dict[str, Figure]:
-        return {"points": report.figure(self.draw(params["model"], key, DRAWN), data.test)}
+        return {"points": report.figure(self.sample(params, state, key, DRAWN), data.test)}
 
     @torch.no_grad()
     def report(self, params: Params, state: Tree, data: Points, key: Key, /) -> list[Finding]:
-        drawn = self.draw(params["model"], key, DRAWN)
+        drawn = self.sample(params, state, key, DRAWN)
         return [
             Finding("what", [], f"{self.title}\n"), report.judged(drawn, data.test, data.centres, keys.fold_in(key, 1)),
             *self.findings(params["model"], data, keys.fold_in(key, 2)),

@@ -45,7 +45,7 @@ def test_the_average_follows_the_generator_and_is_what_is_judged():
     out = program.generator(moved, state, {"data": X[:4]}, KEY, {})
     before, after = (tree["generator"]["0"]["weight"] for tree in (params, moved))
     torch.testing.assert_close(out.state["average"]["0"]["weight"], 0.75 * before + 0.25 * after)
-    drawn = program._drawn(moved, out.state, KEY, 3)
+    drawn = program.sample(moved, out.state, KEY, 3)
     assert torch.equal(drawn, model.sample({**moved, "generator": out.state["average"]}, KEY, 3))
 
 

@@ -1,7 +1,7 @@
-"""Causal multi-head self-attention (Vaswani et al., 2017), over whole sequences and over one part after another.
+"""Multi-head self-attention (Vaswani et al., 2017), causal over whole sequences and over one part after another.
 
 y_t = sum_{u <= t} softmax_u(q_t . k_u / sqrt(e)) v_u in each head of e = features / heads, and a linear layer over
-the heads side by side.
+the heads side by side. `bidirectional` sums over all u.
 """
 
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from jensen.core import keys
 from jensen.core.checks import check_count, check_floating, check_key
@@ -49,6 +50,18 @@ def apply(params: Params, x: Float[Tensor, "... t d"], heads: int, rotary: bool 
     return extend(params, x, None, heads, rotary)[0]
 
 
+def bidirectional(params: Params, x: Float[Tensor, "... t d"], heads: int) -> Float[Tensor, "... t d"]:
+    """x (..., t, features) -> y of its shape, of positions in no order: each sees all of them.
+
+    It has second derivatives and forward ones, as densities along a flow need them, which torch's fused attention has
+    not.
+    """
+    heads = _check(params, x, heads)
+    q, k, v = _parts(params, x, heads)
+    with sdpa_kernel(SDPBackend.MATH):
+        return _joined(params, F.scaled_dot_product_attention(q, k, v))
+
+
 def extend(
     params: Params, x: Float[Tensor, "... t d"], cache: Cache | None, heads: int, rotary: bool = False
 ) -> tuple[Float[Tensor, "... t d"], Cache]:
@@ -56,18 +69,32 @@ def extend(
 
     The parts' outputs are those of the whole sequence. ValueError where heads do not divide the features.
     """
+    heads = _check(params, x, heads)
+    first = 0 if cache is None else cache.length
+    parts = _parts(params, x, heads)
+    q, k = rotated(parts[:2], first) if rotary else parts[:2]
+    v = parts[2]
+    now = Cache(k, v) if cache is None else Cache(torch.cat([cache.keys, k], -2), torch.cat([cache.values, v], -2))
+    y = F.scaled_dot_product_attention(q, *now, attn_mask=_mask(q, first), is_causal=first == 0)
+    return _joined(params, y), now
+
+
+def _parts(params: Params, x: Tensor, heads: int) -> Tensor:
+    """Queries, keys and values, (3, ..., heads, t, e)."""
+    return rearrange(linear.apply(params["inputs"], x), "... t (three h e) -> three ... h t e", three=3, h=heads)
+
+
+def _joined(params: Params, y: Tensor) -> Tensor:
+    return linear.apply(params["output"], rearrange(y, "... h t e -> ... t (h e)"))
+
+
+def _check(params: Params, x: Tensor, heads: int) -> int:
     check_keys(params, ("inputs", "output"))
     check_floating("x", x, "... t d", "positions, then features")
     heads = check_count("heads", heads)
     if x.shape[-1] % heads:
         raise ValueError(f"expected heads that divide the {x.shape[-1]} features, got {heads}: each head has as many")
-    first = 0 if cache is None else cache.length
-    parts = rearrange(linear.apply(params["inputs"], x), "... t (three h e) -> three ... h t e", three=3, h=heads)
-    q, k = rotated(parts[:2], first) if rotary else parts[:2]
-    v = parts[2]
-    now = Cache(k, v) if cache is None else Cache(torch.cat([cache.keys, k], -2), torch.cat([cache.values, v], -2))
-    y = F.scaled_dot_product_attention(q, *now, attn_mask=_mask(q, first), is_causal=first == 0)
-    return linear.apply(params["output"], rearrange(y, "... h t e -> ... t (h e)")), now
+    return heads
 
 
 def _mask(q: Tensor, first: int) -> Tensor | None:

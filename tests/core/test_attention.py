@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from torch import nn
-from torch.func import grad, jacrev
+from torch.func import grad, hessian, jacrev
 from torch.nn import functional as F
 
 from jensen.core import keys
@@ -51,6 +51,23 @@ def test_values_and_gradients_are_torchs(params):
     torch.testing.assert_close(by_x, x.grad)
     torch.testing.assert_close(by_params["inputs"]["weight"], module.in_proj_weight.grad)
     torch.testing.assert_close(by_params["output"]["bias"], module.out_proj.bias.grad)
+
+
+def test_attention_both_ways_is_torchs_without_a_mask(params):
+    module = module_of(params)
+    expected = module(X, X, X, need_weights=False)[0].detach()
+    torch.testing.assert_close(attention.bidirectional(params, X, HEADS), expected)
+    assert (attention.apply(params, X, HEADS) - expected).abs().max() > 0.01  # what a mask would do
+    order = torch.tensor([3, 0, 5, 1, 4, 2])
+    torch.testing.assert_close(attention.bidirectional(params, X[:, order], HEADS), expected[:, order])
+
+
+def test_attention_both_ways_has_second_and_forward_derivatives(params):
+    """The Hessian by forward over reverse mode, as the score of a density along a flow has it, is symmetric."""
+    curvature = hessian(lambda x: attention.bidirectional(params, x[None], HEADS).square().sum())(X[0, :3])
+    flat = curvature.reshape(3 * FEATURES, 3 * FEATURES)
+    torch.testing.assert_close(flat, flat.T)
+    assert flat.norm() > 1
 
 
 @pytest.mark.parametrize("rotary", [False, True])
@@ -132,6 +149,7 @@ def test_dropout_is_keyed_and_has_the_mean_of_none():
     ("call", "message"),
     [
         (lambda p: attention.apply(p, X, 3), "expected heads that divide the 8 features, got 3"),
+        (lambda p: attention.bidirectional(p, X, 3), "expected heads that divide the 8 features, got 3"),
         (lambda p: attention.apply(p, X.long(), 2), "expected x in floating point"),
         (lambda p: attention.apply(p, X, 8, rotary=True), r"expected x \(..., t, e\) of an even e, got 1"),
         (lambda p: Block(8, 3, 16), "expected heads that divide the 8 features, got 3"),

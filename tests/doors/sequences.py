@@ -47,6 +47,9 @@ ROWS = {
     "attention.apply": door(
         attention.apply, params=only(ATTENTION, {}, 3), x=Free(torch.zeros(N, T, 8)), heads=also(2, 3), rotary=True
     ),
+    "attention.bidirectional": door(
+        attention.bidirectional, params=only(ATTENTION, {}, 3), x=Free(torch.zeros(N, T, 8)), heads=also(2, 3)
+    ),
     "attention.extend": door(
         attention.extend,
         params=only(ATTENTION, {}, 3),

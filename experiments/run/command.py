@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import NoReturn, TextIO
 
-from jensen.experiments.run.errors import InputError, InterruptError
+from jensen.experiments.run.errors import InputError, InterruptError, LostRankError
 from jensen.experiments.run.machine import bounded_memory, lacking
 from jensen.experiments.run.signals import raised
 
@@ -36,6 +36,8 @@ def command(onwards: str, sizes: str) -> Iterator[None]:
             leave(2, f"error: {error}")
         except InterruptError as stop:
             leave(stop.exit_code, f"{stop}; {onwards}")
+        except LostRankError as error:
+            leave(1, f"error: {error}; {onwards}")
         except KeyboardInterrupt:
             leave(128 + signal.SIGINT, f"interrupted; {onwards}")
         except (ImportError, MemoryError, OSError, OverflowError, RuntimeError) as error:

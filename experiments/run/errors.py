@@ -9,6 +9,10 @@ class NonFiniteError(InputError):
     """A step's loss or gradient is not finite; parameters and state are as they were before it."""
 
 
+class LostRankError(RuntimeError):
+    """A process of this run has ended, or does not answer; the message names it."""
+
+
 class InterruptError(KeyboardInterrupt):
     """A signal has asked the command to stop; the message says where it stands."""
 

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from signal import SIGTERM
 from typing import NamedTuple
 
 import torch
@@ -14,9 +15,10 @@ from jensen.experiments.run import checkpoints, state
 from jensen.experiments.run.compilation import compiled
 from jensen.experiments.run.errors import InputError, InterruptError, NonFiniteError
 from jensen.experiments.run.folder import RunFolder
-from jensen.experiments.run.metrics import Metrics
+from jensen.experiments.run.metrics import Followed, Metrics
 from jensen.experiments.run.nonfinite import explain, not_finite
 from jensen.experiments.run.program import Batch, Data, Program, Row, Turn, Weights
+from jensen.experiments.run.ranks import Ranks
 from jensen.experiments.run.settings import Run
 from jensen.experiments.run.signals import interrupts
 from jensen.experiments.run.state import Progress
@@ -42,26 +44,31 @@ class Watch(NamedTuple):
 
 
 def fit(
-    program: Program, run: Run, train: Data, held_out: Data, folder: RunFolder, watch: Watch | None = None
-) -> Fitted:
+    program: Program, run: Run, train: Data, held_out: Data, folder: RunFolder, watch: Watch | None = None,
+    ranks: Ranks | None = None,
+) -> Fitted:  # fmt: skip
     """Trains from the folder's last checkpoint, where there is one.
 
-    NonFiniteError leaves parameters as they were; InterruptError follows a signal, with a checkpoint saved.
+    NonFiniteError leaves parameters as they were; InterruptError follows a signal, with a checkpoint saved. Of several
+    ranks each calls it with the same arguments, and the first alone writes and watches.
     """
-    return Loop(program, run, train, held_out, folder, watch or Watch()).fit()
+    return Loop(program, run, train, held_out, folder, watch or Watch(), ranks or Ranks()).fit()
 
 
 class Loop:
     """A run in progress."""
 
-    def __init__(self, program: Program, run: Run, train: Data, held_out: Data, folder: RunFolder, watch: Watch):
+    def __init__(
+        self, program: Program, run: Run, train: Data, held_out: Data, folder: RunFolder, watch: Watch, ranks: Ranks
+    ):
         self.program, self.run, self.train, self.held_out = program, run, train, held_out
-        self.folder, self.watch, self.total = folder, watch, run.total(program.epoch)
+        self.folder, self.watch, self.ranks, self.total = folder, watch, ranks, run.total(program.epoch)
         device = trees.leaves(train)[0].device
         init_key, self.data_key, self.step_key, self.score_key = keys.split(keys.key(run.seed, device), 4)
         params, initial = program.init(init_key, train)
         self.stand = state.start(params, initial, program.optimisers, run.average is not None)
         self.progress = self.resume()
+        ranks.same((self.stand.params, self.stand.state))  # machines of two kinds round differently
         wrap = compiled if run.compile else lambda f: f
         if run.compile:
             torch.compiler.reset()  # the compiler allows one function few closures: a sweep would run out
@@ -70,17 +77,20 @@ class Loop:
         self.score = wrap(program.score)
         self.peaks = {group: setting.lr for group, setting in program.optimisers.items()}
         self.leaves = {group: trees.leaves(leaves) for group, leaves in self.stand.params.items()}
-        self.metrics = Metrics(folder.path, self.progress.step, self.progress.rows, folder.onwards)
+        rows = Metrics if ranks.first else Followed
+        self.metrics = rows(folder.path, self.progress.step, self.progress.rows, folder.onwards)
 
     def gradient(self, turn: Turn, wrap: Callable) -> Callable:
-        if self.run.accumulate > 1:
-            return accumulated(turn, self.run.clip, self.run.accumulate, wrap)
+        if self.run.accumulate > 1 or self.ranks.size > 1:
+            return accumulated(turn, self.run.clip, self.run.accumulate, self.ranks, wrap)
         return wrap(gradient(turn, self.run.clip))
 
     def fit(self) -> Fitted:
         row, spoken = {}, 0.0
-        self.folder.begin(self.run.keep)
+        if self.ranks.first:
+            self.folder.begin(self.run.keep)
         with self.metrics, interrupts() as caught:
+            self.ranks.caught = caught
             while self.progress.step < self.total and not self.progress.stopped:
                 self.step()
                 step = self.progress.step
@@ -89,15 +99,17 @@ class Loop:
                 ended = step == self.total or self.progress.stopped
                 if step % self.run.log_every == 0 or ended:
                     row = self.flush()
-                if step % self.run.checkpoint_every == 0 or ended or caught:
+                stopping = self.ranks.stopping
+                if step % self.run.checkpoint_every == 0 or ended or stopping:
                     self.save()
-                    if not (ended or caught):
+                    if not (ended or stopping):
                         self.watch.checkpoint(*self.stand.now)
+                        self.ranks.wait()
                 if time.monotonic() - spoken > 0.5:
                     spoken = time.monotonic()
                     self.watch.row(step, self.total, row)
-                if caught:
-                    raise InterruptError(caught[0], f"stopped at step {step} with a checkpoint saved")
+                if stopping:
+                    raise InterruptError([*caught, SIGTERM][0], f"stopped at step {step} with a checkpoint saved")
         self.watch.row(self.progress.step, self.total, row)
         return self.fitted()
 
@@ -137,7 +149,10 @@ class Loop:
             trees.map(lambda a, p: a.lerp_(p, 1 - decay), self.stand.average, self.stand.params)
 
     def refuse(self, turn: Turn, batch: Batch, weights: Weights) -> None:
-        where = explain(turn, self.stand.params, self.stand.state, batch, self.step_key, self.progress.step, weights)
+        where = f"step {self.progress.step}"
+        if self.ranks.first:
+            stand = self.stand
+            where = explain(turn, stand.params, stand.state, batch, self.step_key, self.progress.step, weights)
         self.save()
         raise NonFiniteError(f"{where}; parameters are unchanged; --on-nan skip leaves such steps out")
 
@@ -158,11 +173,14 @@ class Loop:
         held_out, judged = next(chunks(self.held_out, SCORED))[1], self.stand.now
         size, values = min(self.run.batch, length(held_out)), []
         with torch.no_grad():
-            for first, rows in chunks(held_out, size):
+            for i, (first, rows) in enumerate(chunks(held_out, size)):
+                if i % self.ranks.size != self.ranks.rank:
+                    continue
                 filled = trees.map(lambda t: torch.cat([t, t[:1].expand(size - len(t), *t.shape[1:])]), rows)
                 score = self.score(*judged, filled, keys.at(self.score_key, datum=first))
-                values.append(score[: length(rows)])
-        return torch.cat(values).double().mean().item()
+                values.append(score[: length(rows)].double().sum())
+        total = torch.stack(values).sum() if values else torch.zeros((), dtype=torch.float64)
+        return self.ranks.sum(total).item() / length(held_out)
 
     def flush(self) -> Row:
         """Records the mean of the steps since the last row, of those that were not skipped."""
@@ -184,9 +202,10 @@ class Loop:
             raise NonFiniteError(
                 f"step {self.progress.step}: {spoiled} after an update: start anew with a lower --lr, or --clip"
             )
-        self.progress.rows = self.metrics.digest
-        tensors = state.tensors(self.stand)
-        self.folder.save(self.progress.step, tensors, self.progress.as_json(), self.run.keep)
+        if self.ranks.first:
+            self.progress.rows = self.metrics.digest
+            tensors = state.tensors(self.stand)
+            self.folder.save(self.progress.step, tensors, self.progress.as_json(), self.run.keep)
 
     def resume(self) -> Progress:
         """Fills `stand` from the folder's last checkpoint; a fresh Progress where there is none."""

@@ -52,6 +52,19 @@ class Metrics:
             self._file.close()
 
 
+class Followed(Metrics):
+    """The rows of a run whose first process writes them: this one reads what was there, and appends nothing."""
+
+    def append(self, row: Mapping[str, Json]) -> None:
+        pass
+
+    def __enter__(self) -> "Metrics":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
 def read(folder: Path) -> list[dict[str, Json]]:
     """The rows of a run; a last line that a kill cut short is left out. InputError for any other damage."""
     path = folder / NAME

@@ -1,5 +1,6 @@
 """A run from its settings to its report: whatever is trained, the folder, the progress bar and the report are these."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,10 +19,11 @@ from jensen.experiments.report.curves import training
 from jensen.experiments.report.drawing import png
 from jensen.experiments.run import checkpoints, files, folder, metrics
 from jensen.experiments.run.command import echo
-from jensen.experiments.run.errors import InputError
+from jensen.experiments.run.errors import InputError, InterruptError, NonFiniteError
 from jensen.experiments.run.folder import FIGURES, RunFolder
-from jensen.experiments.run.loop import Loop, Watch
+from jensen.experiments.run.loop import Loop, Watch, fit
 from jensen.experiments.run.program import Data, Finding, Program, Row
+from jensen.experiments.run.ranks import Ranks, joined
 from jensen.experiments.run.settings import Run
 
 SHARE = 0.1  # of the time that drawing at checkpoints may take
@@ -52,18 +54,44 @@ class Settings(Protocol):
 
 
 def start(kind: str, settings: Settings) -> list[Finding]:
-    """A new run, in a folder of its own."""
-    prepared = settings.prepare()
-    path = settings.run.out or folder.default(kind)
-    with folder.created(path, settings, digest(prepared)) as run_folder:
-        return _carried_out(settings, prepared, run_folder)
+    """A new run, in a folder of its own. Of several ranks the first alone makes it, writes and finds something."""
+    with joined(settings.run.device) as ranks:
+        prepared = settings.prepare()
+        out = settings.run.out
+        if ranks.restarts and out is not None and (out / folder.CONFIG).is_file():
+            return _resumed(out, settings, prepared, ranks)
+        if not ranks.first:
+            return _followed(Path(ranks.text(str)), settings, prepared, ranks)
+        path = out or folder.default(kind)
+        with folder.created(path, settings, digest(prepared)) as run_folder:
+            ranks.text(lambda: str(path))
+            return _carried_out(settings, prepared, run_folder, ranks)
 
 
 def go_on(path: Path, settings: Settings) -> list[Finding]:
-    """A run that a folder holds, under settings that may differ in what is free to change."""
-    prepared = settings.prepare()
+    """A run that a folder holds, under settings that may differ in what is free to change; on any number of ranks."""
+    with joined(settings.run.device) as ranks:
+        return _resumed(path, settings, settings.prepare(), ranks)
+
+
+def _resumed(path: Path, settings: Settings, prepared: Prepared, ranks: Ranks) -> list[Finding]:
+    if not ranks.first:
+        return _followed(Path(ranks.text(str)), settings, prepared, ranks)
     with folder.resumed(path, settings, digest(prepared)) as run_folder:
-        return _carried_out(settings, prepared, run_folder)
+        ranks.text(lambda: str(path))
+        return _carried_out(settings, prepared, run_folder, ranks)
+
+
+def _followed(path: Path, settings: Settings, prepared: Prepared, ranks: Ranks) -> list[Finding]:
+    """A rank's share of a run that the first one speaks for."""
+    where = RunFolder(path, settings, digest(prepared))
+    try:
+        fit(prepared.program, settings.run, prepared.train, prepared.held_out, where, ranks=ranks)
+    except InterruptError as stop:
+        sys.exit(stop.exit_code)
+    except NonFiniteError:
+        sys.exit(2)
+    return []
 
 
 def digest(prepared: Prepared) -> str:
@@ -72,7 +100,7 @@ def digest(prepared: Prepared) -> str:
     return checkpoints.digest({"train": prepared.train, "held_out": prepared.held_out, "data": data})
 
 
-def _carried_out(settings: Settings, prepared: Prepared, where: RunFolder) -> list[Finding]:
+def _carried_out(settings: Settings, prepared: Prepared, where: RunFolder, ranks: Ranks) -> list[Finding]:
     console = Console(highlight=False, markup=False)
     echo(f"run folder {where.path}")
     program, run, target = prepared.program, settings.run, where.path / FIGURES
@@ -96,7 +124,7 @@ def _carried_out(settings: Settings, prepared: Prepared, where: RunFolder) -> li
             bar.refresh()
 
         bar.refresh()
-        loop = Loop(program, run, prepared.train, prepared.held_out, where, Watch(show, watched))
+        loop = Loop(program, run, prepared.train, prepared.held_out, where, Watch(show, watched), ranks)
         with _timed(where, "training_s"):
             fitted = loop.fit()
     with console.status("evaluating"), _timed(where, "evaluation_s"):

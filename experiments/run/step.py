@@ -13,6 +13,7 @@ from jensen.core.contracts import Key
 from jensen.core.trees import Params, Tree
 from jensen.experiments.data.batches import chunks, length
 from jensen.experiments.run.program import Batch, Out, Turn, Weights
+from jensen.experiments.run.ranks import Ranks
 
 Gradient = Callable[..., tuple[Params, Tree, tuple[str, ...], Tensor]]
 """(params, state, batch, key, step, weights) -> gradients by group, new state, names of the numbers, numbers"""
@@ -31,8 +32,10 @@ def gradient(turn: Turn, clip: float | None) -> Gradient:
     return step
 
 
-def accumulated(turn: Turn, clip: float | None, parts: int, compiled: Callable[[Callable], Callable]) -> Gradient:
-    """The same, by `parts` gradients of a part of the batch each: memory is a part's, and draws are the whole's.
+def accumulated(
+    turn: Turn, clip: float | None, parts: int, ranks: Ranks, compiled: Callable[[Callable], Callable]
+) -> Gradient:
+    """The same, by each rank's part of the batch, in `parts` gradients of a part of that: draws are the whole's.
 
     Data of different parts do not meet. Every part finds the state that the step began with, and what they leave is
     averaged: exactly the whole batch's state where that is linear in means over data, such as a running average.
@@ -43,12 +46,15 @@ def accumulated(turn: Turn, clip: float | None, parts: int, compiled: Callable[[
         params: Params, state: Tree, batch: Batch, key: Key, step: Tensor, weights: Weights
     ) -> tuple[Params, Tree, tuple[str, ...], Tensor]:
         key, n = keys.fold_in(key, step), length(batch)
+        start, stop = ranks.part(n)
+        weight = 1.0 if stop > start else 0.0  # a rank without data computes those of a datum, which count for nothing
+        own = trees.map(lambda t: t[start : max(stop, start + 1)], batch)
         total = None
-        for first, part in chunks(batch, -(-n // parts)):
-            found = each(params, state, part, keys.at(key, datum=first), weights)
-            own = trees.map(partial(_share, length(part) / n), found)
-            total = own if total is None else trees.map(_sum, total, own)
-        return finish(*cast(Any, total), clip)
+        for first, part in chunks(own, -(-length(own) // parts)):
+            found = each(params, state, part, keys.at(key, datum=start + first), weights)
+            share = trees.map(partial(_share, weight * length(part) / n), found)
+            total = share if total is None else trees.map(_sum, total, share)
+        return finish(*cast(Any, ranks.sum(total)), clip)
 
     return step
 

@@ -1,0 +1,45 @@
+"""How far each rank is, for the others to see: what names the one that a collective waits for in vain."""
+
+import threading
+from datetime import timedelta
+
+import torch.distributed as dist
+
+BEAT = 1.0  # s between two reports of a rank
+
+
+class Pulse:
+    """Reports this rank's count of collectives from a thread of its own, which a killed or stopped process has not."""
+
+    def __init__(self, store: dist.Store, rank: int, size: int):
+        self.rank, self.size, self.count = rank, size, 0
+        self.store = dist.PrefixStore("run", store)
+        self._ended = threading.Event()
+        threading.Thread(target=self._report, daemon=True).start()
+
+    def end(self) -> None:
+        self._ended.set()
+
+    def behind(self) -> list[int]:
+        """The ranks that have not come as far as this one, once all that live have reported."""
+        self._ended.wait(2.5 * BEAT)
+        counts = {rank: self._count(rank) for rank in range(self.size) if rank != self.rank}
+        return [rank for rank, count in counts.items() if count < self.count]
+
+    def _count(self, rank: int) -> int:
+        """-1 for a rank that has not reported yet."""
+        name = f"count {rank}"
+        return int(self.store.get(name)) if self.store.check([name]) else -1
+
+    def _report(self) -> None:
+        try:
+            while not self._ended.is_set():
+                self.store.set(f"count {self.rank}", str(self.count))
+                self._ended.wait(BEAT)
+        except RuntimeError:
+            return  # the store has ended, and its run with it
+
+
+def rendezvous(patience: timedelta) -> tuple[dist.Store, int, int]:
+    """The store that torchrun's processes share, this one's rank, and their number."""
+    return next(dist.rendezvous("env://", timeout=patience))

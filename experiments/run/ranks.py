@@ -1,0 +1,108 @@
+"""The processes of one run: each has all the data and its part of every batch, and after each sum the same bits.
+
+    with joined("cpu") as ranks:         # those that torchrun started, or this process alone
+        total = ranks.sum(own)           # a tree of each rank's, in one collective
+
+A rank that does not come to a sum within PATIENCE ends the run, with an error that names it.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from jensen.core import trees
+from jensen.core.trees import Tree
+from jensen.experiments.run.errors import LostRankError, reason
+from jensen.experiments.run.pulse import Pulse, rendezvous
+
+PATIENCE = timedelta(seconds=40)  # with a sum: ranks compile at the same time, and come to it nearly together
+WAIT = timedelta(minutes=30)  # for what the first rank does alone
+
+
+class Ranks:
+    """This process among those of its run."""
+
+    def __init__(self, rank: int = 0, size: int = 1, restarts: int = 0, pulse: Pulse | None = None):
+        self.rank, self.size, self.restarts, self._pulse = rank, size, restarts, pulse
+        self.caught: Sequence[int] = ()  # signals that this process has had
+        self._brisk = dist.new_group(timeout=PATIENCE) if size > 1 else None
+        self._signalled = False
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes the files and speaks."""
+        return self.rank == 0
+
+    def part(self, n: int) -> tuple[int, int]:
+        """Where this rank's part of n data begins and ends; parts differ by one datum at most, and may be empty."""
+        return n * self.rank // self.size, n * (self.rank + 1) // self.size
+
+    def sum(self, tree: Tree) -> Tree:
+        """The ranks' trees added up, in float32 at least; whole numbers are this rank's."""
+        if self.size == 1:
+            return tree
+        leaves = [t for t in trees.leaves(tree) if t.is_floating_point()]
+        wide = max((t.dtype for t in leaves), key=lambda dtype: torch.finfo(dtype).bits, default=torch.float32)
+        wide = torch.promote_types(wide, torch.float32)
+        flag = torch.tensor([float(bool(self.caught))], dtype=wide, device=leaves[0].device if leaves else None)
+        flat = torch.cat([t.reshape(-1).to(wide) for t in leaves] + [flag])
+        self._met(lambda: dist.all_reduce(flat, group=self._brisk))
+        *parts, flag = flat.split([t.numel() for t in leaves] + [1])
+        self._signalled = bool(flag.item())
+        sums = iter(parts)
+        return trees.map(lambda t: next(sums).reshape(t.shape).to(t.dtype) if t.is_floating_point() else t, tree)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether any rank had had a signal at the last sum: the same at every rank."""
+        return self._signalled if self.size > 1 else bool(self.caught)
+
+    def same(self, tree: Tree) -> None:
+        """Fills every rank's tensors with the first one's."""
+        for leaf in trees.leaves(tree) if self.size > 1 else ():
+            self._met(lambda leaf=leaf: dist.broadcast(leaf, 0))
+
+    def text(self, of_first: Callable[[], str]) -> str:
+        """What the first rank's function gives."""
+        if self._pulse is None:
+            return of_first()
+        if self.first:
+            self._pulse.store.set("text", of_first())
+        return self._pulse.store.get("text").decode()
+
+    def wait(self) -> None:
+        """For what the first rank does alone, which waits for nobody."""
+        self.same(torch.zeros(1))
+
+    def _met(self, collective: Callable[[], object]) -> None:
+        """LostRankError where it fails: gloo says that a connection was closed, or that it has waited in vain."""
+        assert self._pulse is not None
+        self._pulse.count += 1
+        try:
+            collective()
+        except RuntimeError as error:
+            who = " and ".join(map(str, self._pulse.behind())) or "another"
+            raise LostRankError(f"rank {self.rank} waits in vain for rank {who} ({reason(error)})") from error
+
+
+@contextmanager
+def joined(device: str) -> Iterator[Ranks]:
+    """The ranks that torchrun started, or this process alone."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
+        yield Ranks()
+        return
+    store, rank, size = rendezvous(WAIT)
+    backend = "nccl" if device.startswith("cuda") else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=WAIT)
+    pulse = Pulse(store, rank, size)
+    try:
+        yield Ranks(rank, size, int(os.environ["TORCHELASTIC_RESTART_COUNT"]), pulse)
+    finally:
+        pulse.end()
+        with suppress(RuntimeError):  # of a run that a rank has left
+            dist.destroy_process_group()

@@ -34,7 +34,8 @@ with install_import_hook([*modules(jensen.core), *modules(jensen.estimators)], "
     from jensen.core.models import classifier
     from jensen.core.models.adversarial import gan
     from jensen.core.models.autoregressive import recurrent, sampling, transformer
-    from jensen.core.models.transport import diffusion, fields, flow_matching, noise_levels
+    from jensen.core.models.transport import diffusion, energies, fields, flow_matching, langevin, noise_levels
+    from jensen.core.models.transport import score_matching
     from jensen.core.nn import batch_norm, conv, convnet, dropout, group_norm, layer_norm, pooling, residual, rms_norm
     from jensen.core.nn import windows
     from jensen.estimators import diagnostics, evidence, inference
@@ -223,6 +224,9 @@ codes, factors = keys.normal(key, (60, 4)), torch.randint(0, 3, (60, 2))
 for score in (diagnostics.mig, diagnostics.sap, diagnostics.dci):
     score(codes, factors).verdict()
 diagnostics.two_sample(codes[:30], codes[30:], key).verdict()
+for compare in (diagnostics.frechet, diagnostics.kernel_distance, diagnostics.precision_recall):
+    compare(codes[:30], codes[30:]).verdict()
+diagnostics.inception_score(codes.log_softmax(-1)).verdict()
 diagnostics.predictive_check(lambda x: x.mean(), codes, codes.expand(40, 60, 4)).verdict()
 divergences.f_divergence(divergences.generators.hellinger, Bernoulli(torch.zeros(5, 3)), Bernoulli(torch.zeros(5, 3)))
 context = torch.zeros(5, 2)

@@ -24,8 +24,8 @@ from jensen.core.checks import check_count, check_floating, check_function, chec
 from jensen.core.contracts import Key
 from jensen.core.models.labels import check_labels
 from jensen.core.nn import conv as convs
+from jensen.core.nn import linear, pooling
 from jensen.core.nn import mlp as mlps
-from jensen.core.nn import pooling
 from jensen.core.nn.convnet import Image
 from jensen.core.nn.initial import he
 from jensen.core.nn.windows import Window, output_size
@@ -41,7 +41,8 @@ class Classifier:
     """A network of logits; every method is a pure function of its parameters."""
 
     init_network: Callable[[Key, torch.dtype], Params]
-    network: Callable[[Params, Tensor], Tensor]  # x (n, D) -> (n, classes)
+    hidden: Callable[[Params, Tensor], Tensor]  # x (n, D) -> (n, h)
+    last: Callable[[Params], Params]  # the linear layer above
     data: int
     classes: int
 
@@ -52,8 +53,13 @@ class Classifier:
 
     def logits(self, params: Params, x: Float[Tensor, "n D"], /) -> Float[Tensor, "n c"]:
         """Unnormalised log p(label | x) of each class."""
-        check_floating("x", x, f"n {self.data}", "flatten the pixels of each datum, and add a batch axis with x[None]")
-        return self.network(params, x)
+        features = self.features(params, x)
+        return linear.apply(self.last(params), features)
+
+    def features(self, params: Params, x: Float[Tensor, "n D"], /) -> Float[Tensor, "n h"]:
+        """What the last layer reads: the last hidden units after their activation, or what there is without any."""
+        self._check_data(x)
+        return self.hidden(params, x)
 
     def log_prob(self, params: Params, x: Float[Tensor, "n D"], labels: Int[Tensor, " n"], /) -> Float[Tensor, " n"]:
         """log p(label | x) in nats per datum. ValueError for labels out of range, while torch runs eagerly."""
@@ -71,8 +77,11 @@ class Classifier:
         return (self.logits(params, x).argmax(-1) == labels).to(x.dtype)
 
     def _check(self, x: Tensor, labels: Tensor) -> None:
-        check_floating("x", x, f"n {self.data}", "flatten the pixels of each datum, and add a batch axis with x[None]")
+        self._check_data(x)
         check_labels(labels, len(x), self.classes)
+
+    def _check_data(self, x: Tensor) -> None:
+        check_floating("x", x, f"n {self.data}", "flatten the pixels of each datum, and add a batch axis with x[None]")
 
 
 def mlp(data: int, hidden: Sequence[int], classes: int, activation: Callable[[Tensor], Tensor] = F.relu) -> Classifier:
@@ -83,7 +92,7 @@ def mlp(data: int, hidden: Sequence[int], classes: int, activation: Callable[[Te
     def init(key: Key, dtype: torch.dtype) -> Params:
         return mlps.init(key, (data, *hidden, classes), he, dtype)
 
-    return Classifier(init, partial(mlps.apply, activation=activation), data, classes)
+    return Classifier(init, partial(mlps.features, activation=activation), mlps.last, data, classes)
 
 
 def conv(
@@ -118,12 +127,14 @@ def conv(
         }
         return {"levels": levels, "head": mlps.init(head, (left, *hidden, classes), he, dtype)}
 
-    def network(params: Params, x: Float[Tensor, "n D"]) -> Float[Tensor, "n c"]:
+    def features(params: Params, x: Float[Tensor, "n D"]) -> Float[Tensor, "n h"]:
         check_keys(params, ("levels", "head"))
         h = rearrange(x, "n (c h w) -> n c h w", c=depth, h=height)
         for i in range(len(channels)):
             level = convs.apply(params["levels"][str(i)], h, padding=KERNEL // 2)
             h = pooling.max_pool(activation(level), POOL)
-        return mlps.apply(params["head"], rearrange(h, "n c h w -> n (c h w)"), activation)
+        return mlps.features(params["head"], rearrange(h, "n c h w -> n (c h w)"), activation)
 
-    return Classifier(init, network, math.prod((depth, height, width)), classes)
+    return Classifier(
+        init, features, lambda params: mlps.last(params["head"]), math.prod((depth, height, width)), classes
+    )

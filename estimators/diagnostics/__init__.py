@@ -10,6 +10,10 @@ from jensen.estimators.diagnostics._calibration import (
     simulation_based_calibration,
 )
 from jensen.estimators.diagnostics._dci import Dci, dci
+from jensen.estimators.diagnostics._frechet import Frechet, frechet
+from jensen.estimators.diagnostics._inception_score import InceptionScore, inception_score
+from jensen.estimators.diagnostics._kernel_distance import KernelDistance, kernel_distance
+from jensen.estimators.diagnostics._precision_recall import PrecisionRecall, precision_recall
 from jensen.estimators.diagnostics._stopping import Stop, stopping
 from jensen.estimators.diagnostics._two_sample import PredictiveCheck, TwoSample, predictive_check, two_sample
 from jensen.estimators.diagnostics.activity import ActiveUnits, Collapse, active_units, collapse
@@ -26,9 +30,13 @@ __all__ = [
     "Collapse",
     "Coverage",
     "Dci",
+    "Frechet",
     "Gaps",
+    "InceptionScore",
     "Information",
+    "KernelDistance",
     "Mig",
+    "PrecisionRecall",
     "PredictiveCheck",
     "Psis",
     "Quality",
@@ -45,9 +53,13 @@ __all__ = [
     "dci",
     "ess",
     "fit_each",
+    "frechet",
+    "inception_score",
     "inference_gaps",
     "k_hat_threshold",
+    "kernel_distance",
     "mig",
+    "precision_recall",
     "predictive_check",
     "psis",
     "quality",

@@ -38,6 +38,19 @@ def check_finite(name: str, value: Tensor) -> None:
         )
 
 
+def check_samples(name: str, x: Tensor, other: str, y: Tensor, least: int = 2) -> None:
+    """Finite samples (n, d) and (m, d) of at least so many rows each, in the same coordinates."""
+    check_tensor(name, x, "n d", f"a row for each draw; add a missing axis with {name}[:, None]")
+    check_tensor(other, y, "m d", f"a row for each draw; add a missing axis with {other}[:, None]")
+    if x.shape[1] != y.shape[1] or min(len(x), len(y)) < least or x.shape[1] < 1:
+        raise ValueError(
+            f"expected samples {name} (n, d) and {other} (m, d) of {least} rows or more each, got {tuple(x.shape)} and "
+            f"{tuple(y.shape)}: they must have the same coordinates"
+        )
+    check_finite(name, x)
+    check_finite(other, y)
+
+
 def check_prior(q: Distribution, p: Distribution) -> None:
     """Distributions of one family, the prior's fields having q's shapes, or one row for all data."""
     check_distribution("q", q)

@@ -24,7 +24,7 @@ from torch.func import vmap
 from jensen.core import keys
 from jensen.core.checks import check_count, check_function, check_key, check_tensor
 from jensen.core.contracts import Key
-from jensen.estimators.diagnostics._checks import check_filled, check_finite
+from jensen.estimators.diagnostics._checks import check_filled, check_samples
 from jensen.estimators.wording import counted, listed, no_verdict
 
 LEVEL = 0.05
@@ -87,17 +87,9 @@ def two_sample(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], key: Key, permu
     The median is over distances above 0, since samples of counts have many equal points. p = (1 + the number of
     permutations with an MMD^2 at least as large) / (1 + permutations). ValueError for NaN or infinite data.
     """
-    check_tensor("x", x, "n d", "a row for each draw; add a missing axis with x[:, None]")
-    check_tensor("y", y, "m d", "a row for each draw; add a missing axis with y[:, None]")
+    check_samples("x", x, "y", y)
     check_key(key)
     permutations = check_count("permutations", permutations)
-    if x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2 or x.shape[1] < 1:
-        raise ValueError(
-            f"expected samples x (n, d) and y (m, d), two or more each, got {tuple(x.shape)} and {tuple(y.shape)}: "
-            "they must have the same coordinates"
-        )
-    check_finite("x", x)
-    check_finite("y", y)
     both = torch.cat([x, y]).double()
     distance = torch.cdist(both, both, compute_mode="donot_use_mm_for_euclid_dist")  # products lose far points' digits
     apart = torch.triu_indices(len(both), len(both), 1, device=both.device)

@@ -39,6 +39,18 @@ def test_levels_convolve_activate_and_pool():
     torch.testing.assert_close(CONV.logits(params, X[:5]), h)
 
 
+def test_features_are_the_last_hidden_units():
+    for model in (CONV, classifier.mlp(64, (12,), 10)):
+        params = model.init(KEY)
+        features = model.features(params, X[:5])
+        assert features.shape == (5, 12)
+        assert features.min() == 0  # after relu
+        layer = params.get("head", params)["1"]
+        torch.testing.assert_close(F.linear(features, layer["weight"], layer["bias"]), model.logits(params, X[:5]))
+    bare = classifier.mlp(64, (), 10)
+    assert torch.equal(bare.features(bare.init(KEY), X[:5]), X[:5])
+
+
 def test_each_datum_is_classified_by_itself_and_all_compiles():
     params, x, labels = CONV.init(KEY), X[:4], LABELS[:4]
     each = vmap(lambda x, label: CONV.log_prob(params, x[None], label[None])[0])(x, labels)

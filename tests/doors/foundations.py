@@ -219,6 +219,9 @@ ROWS = {
     "classifier.Classifier.logits": door(
         CLASSIFIER.logits, params=only(CLASSIFIER_PARAMS, {}, 3), x=also(X, X[:, :60]),
     ),
+    "classifier.Classifier.features": door(
+        CLASSIFIER.features, params=only(CLASSIFIER_PARAMS, {}, 3), x=also(X, X[:, :60]),
+    ),
     "classifier.Classifier.log_prob": door(
         CLASSIFIER.log_prob, params=only(CLASSIFIER_PARAMS, {}, 3), x=also(X, X[:, :60]),
         labels=also(CLASSES, CLASSES + 3, CLASSES - 1, CLASSES[1:]),

@@ -23,6 +23,9 @@ Q, P = DiagNormal(CODES, torch.zeros(N, D)), DiagNormal(torch.zeros(N, D), torch
 FEW = DiagNormal(CODES[:5], torch.zeros(5, D))
 NAN = CODES + torch.where(torch.arange(N) == 7, math.nan, 0.0)[:, None]
 FULL = also(CODES, NAN, CODES[:0], CODES[:, :1], FACTORS)
+DRAWN = only(CODES, CODES.numpy(), CODES[0], CODES[:, :2], CODES[:3], NAN, "x", KEY, None)
+DATA = only(CODES + 1, CODES.numpy(), CODES[0], CODES[:, :2], CODES[:3], NAN, 3, None)
+LOG_P = CODES.log_softmax(-1)
 CLASSES = also(FACTORS, FACTORS - 1, FACTORS * 0, FACTORS[:5], FACTORS[:, :0], CODES)
 CHUNK = only(None, 0, -1, 2.5, "3", True)
 
@@ -72,6 +75,13 @@ ROWS = {
         diagnostics.two_sample, x=only(CODES, CODES.numpy(), CODES[0], CODES[:, :2], CODES[:1], NAN, "x", KEY, None),
         y=only(CODES + 1, CODES.numpy(), CODES[0], CODES[:, :2], CODES[:1], NAN, 3, None), key=KEY,
         permutations=also(19, 0),
+    ),
+    "frechet": door(diagnostics.frechet, drawn=DRAWN, data=DATA),
+    "kernel_distance": door(diagnostics.kernel_distance, drawn=DRAWN, data=DATA),
+    "precision_recall": door(diagnostics.precision_recall, drawn=DRAWN, data=DATA, k=also(5, 0, 50)),
+    "inception_score": door(
+        diagnostics.inception_score,
+        log_p=only(LOG_P, LOG_P.numpy(), LOG_P[0], LOG_P[:, :1], LOG_P[:10], CODES, NAN, "x", None), splits=also(10, 1),
     ),
     "predictive_check": door(
         diagnostics.predictive_check,

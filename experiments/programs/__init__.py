@@ -14,6 +14,7 @@ from jensen.experiments.programs.longitudinal import Longitudinal
 from jensen.experiments.programs.multimodal import Multimodal
 from jensen.experiments.programs.ode import Ode
 from jensen.experiments.programs.poisson import Poisson
+from jensen.experiments.programs.prior import Prior
 from jensen.experiments.programs.reptile import Reptile
 from jensen.experiments.programs.sbn import Sbn
 from jensen.experiments.programs.semi import Semi
@@ -36,6 +37,7 @@ KINDS = {
     "bottleneck": Bottleneck,
     "reptile": Reptile,
     "vq": Vq,
+    "prior": Prior,
     "lm": Lm,
     "gan": Gan,
     "diffusion": Diffusion,
@@ -58,6 +60,7 @@ __all__ = [
     "Multimodal",
     "Ode",
     "Poisson",
+    "Prior",
     "Reptile",
     "Sbn",
     "Semi",

@@ -46,6 +46,7 @@ from jensen.core.contracts.flows import (
 )
 from jensen.core.contracts.models import (
     Amortised,
+    DensityModel,
     LatentModel,
 )
 from jensen.core.contracts.types import (
@@ -64,6 +65,7 @@ __all__ = [
     "Chernoff",
     "ClosedForm",
     "Constrained",
+    "DensityModel",
     "Derivatives",
     "Dimensional",
     "Discrete",

@@ -1,4 +1,4 @@
-"""Protocols of latent-variable models."""
+"""Protocols of models: of latent variables, and of densities."""
 
 from typing import Protocol, runtime_checkable
 
@@ -37,3 +37,16 @@ class Amortised(LatentModel, Protocol):
     def encoded(self, params: Params, x: Tensor, /) -> Tensor: ...
     def posterior_of(self, params: Params, outputs: Tensor, /) -> Distribution: ...
     def units(self, outputs: Tensor, /) -> Tensor: ...
+
+
+@runtime_checkable
+class DensityModel(Protocol):
+    """p(x) itself, whose values and draws are exact, as functions of one tree of parameters.
+
+    `init` takes training data x (N, *event), whose statistics may decide where the parameters start. `log_prob` is in
+    nats per datum, (n,); the i-th draw of `sample` is the one that keys.at(key, datum=i) gives alone.
+    """
+
+    def init(self, key: Key, x: Tensor, /) -> Params: ...
+    def log_prob(self, params: Params, x: Tensor, /) -> Tensor: ...
+    def sample(self, params: Params, key: Key, n: int, /) -> Tensor: ...

@@ -16,6 +16,7 @@ from jensen.core.flows.conditioner import Conditioner, unmoved
 from jensen.core.flows.inverse import Inverse
 from jensen.core.flows.permutation import reversed_between
 from jensen.core.flows.transform import Transform
+from jensen.core.nn import masking
 from jensen.core.trees import Static
 
 
@@ -83,17 +84,11 @@ class Autoregressive(NamedTuple):
         return self.network.theta(z, context, masks).unflatten(-1, (self.transform.value.parameters, z.shape[-1]))
 
     def _masks(self, z: Tensor) -> list[Tensor]:
-        """Which entries of each weight are not 0: a unit of degree k sees z_1 … z_k, and theta_i degrees below i."""
+        """Which entries of each weight are not 0."""
         d = self.network.weights[0].shape[-1]
         check_floating("z", z, f"... {d}", f"the flow is of {d} components")
-        degrees = torch.arange(1, d + 1, device=z.device)
-        seen, masks = degrees, []
-        for bias in self.network.biases[:-1]:
-            units = bias.shape[-1]
-            unit = torch.arange(units, device=z.device) * d // units  # 0 … d - 1, as many of each
-            masks.append(unit[:, None] >= seen)
-            seen = unit
-        return [*masks, degrees.repeat(self.transform.value.parameters)[:, None] > seen]
+        hidden = [bias.shape[-1] for bias in self.network.biases[:-1]]
+        return masking.perceptron(d, hidden, self.transform.value.parameters, z.device)
 
 
 def iaf(

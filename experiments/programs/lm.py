@@ -1,4 +1,4 @@
-"""The language model of bytes, as the command line has it."""
+"""The language model of a text's bytes or tokens, as the command line has it."""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -12,7 +12,7 @@ from jensen.core.models.autoregressive.sequences import Autoregressive
 from jensen.core.nn.recurrent import CELLS
 from jensen.experiments.data.batches import Windows
 from jensen.experiments.data.images import on_device
-from jensen.experiments.data.text import SYMBOLS, Text, TextData
+from jensen.experiments.data.text import Text, TextData
 from jensen.experiments.programs.images import Flat
 from jensen.experiments.programs.language import LanguageProgram
 from jensen.experiments.run.errors import InputError
@@ -33,19 +33,19 @@ class Prepared(NamedTuple):
 
 @dataclass(frozen=True)
 class Lm:
-    """Train a language model of a text's bytes, and report its bits per byte on the last tenth of the text."""
+    """Train a language model of a text's bytes or tokens, and report its bits per byte on the last tenth of the text."""
 
     data: Flat[TextData] = TextData()
     network: Literal["transformer", "rnn", "gru", "gru-before", "lstm"] = "transformer"
-    """What reads the bytes."""
+    """What reads the text."""
     width: int = 128
-    """Features of a byte."""
+    """Features of a symbol."""
     layers: int = 4
     """Blocks of the transformer, or recurrent layers."""
     heads: int = 4
     """Of attention."""
     context: int = 128
-    """Bytes of a window; the transformer reads no more."""
+    """Symbols of a window; the transformer reads no more."""
     positions: Literal["rotary", "learned", "sinusoidal"] = "rotary"
     """Of the transformer."""
     order: Literal["pre", "post"] = "pre"
@@ -63,8 +63,8 @@ class Lm:
 
     def check(self) -> None:
         """Raises an InputError for the first setting that cannot work."""
-        self.run.check()
-        self.optimiser.check()
+        for part in (self.data, self.optimiser, self.run):
+            part.check()
         for name in ("width", "layers", "heads"):
             if getattr(self, name) < 1:
                 raise InputError(f"expected --{name} of at least 1, got {getattr(self, name)}: leave it out")
@@ -80,34 +80,35 @@ class Lm:
             even = " into an even number" if self.positions == "rotary" else ""
             raise InputError(f"--heads {self.heads} does not divide --width {self.width}{even}: choose another")
 
-    def model(self) -> Autoregressive:
+    def model(self, symbols: int) -> Autoregressive:
         if self.network != "transformer":
-            return recurrent.build(SYMBOLS, self.width, self.layers, self.network, self.dropout, self.tied)
+            return recurrent.build(symbols, self.width, self.layers, self.network, self.dropout, self.tied)
         return transformer.build(
-            SYMBOLS, self.width, self.layers, self.heads, self.context, None, self.positions, self.order, self.norm,
+            symbols, self.width, self.layers, self.heads, self.context, None, self.positions, self.order, self.norm,
             {"gelu": F.gelu, "relu": F.relu}[self.activation], self.dropout, self.tied,
         )  # fmt: skip
 
     def prepare(self) -> Prepared:
         """Loads the text and builds the program. InputError for what does not go together."""
-        text = self.data.load()
-        text = text._replace(train=on_device(text.train, self.run), test=on_device(text.test, self.run))
-        size = len(text.train) - int(self.run.share_held_out * len(text.train))
-        held_out = text.train[size:] if size < len(text.train) else text.test
-        for name, part in (("training", text.train[:size]), ("held-out", held_out)):
+        text = self.data.load(self.run.share_held_out)
+        text = text._replace(
+            **{name: on_device(getattr(text, name), self.run) for name in ("train", "held_out", "test")}
+        )
+        unit = text.alphabet.unit
+        for name, part in (("training", text.train), ("held-out", text.held_out)):
             if len(part) < self.context:
                 raise InputError(
-                    f"--context {self.context} exceeds the {len(part)} {name} bytes: shorten it, or give a longer text"
+                    f"--context {self.context} exceeds the {len(part)} {name} {unit}: shorten it, or give a longer text"
                 )
-        windows = Windows(size, self.context, self.run.batch)
+        windows = Windows(len(text.train), self.context, self.run.batch)
         total = self.run.total(windows.steps)
-        title = f"{self.network} on {text.name}: {total} steps of {self.run.batch} windows of {self.context} bytes"
+        title = f"{self.network} on {text.name}: {total} steps of {self.run.batch} windows of {self.context} {unit}"
         train, held_out = (
             part[: len(part) // self.context * self.context].view(-1, self.context)
-            for part in (text.train[:size], held_out)
+            for part in (text.train, text.held_out)
         )
         program = LanguageProgram(
-            model=self.model(), batches=windows, optimiser=self.optimiser, title=title,
-            dtype=getattr(torch, self.run.dtype),
+            model=self.model(len(text.alphabet.words())), batches=windows, optimiser=self.optimiser, title=title,
+            alphabet=text.alphabet, dtype=getattr(torch, self.run.dtype),
         )  # fmt: skip
         return Prepared(program, train, held_out, text)

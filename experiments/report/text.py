@@ -8,6 +8,7 @@ from torch import Tensor
 
 from jensen.core.models.autoregressive.sequences import Autoregressive
 from jensen.core.trees import Params
+from jensen.experiments.data.text import Text
 from jensen.experiments.run.program import Finding, Row
 
 ROWS = 64  # windows at once
@@ -37,41 +38,54 @@ def scored(model: Autoregressive, params: Params, x: Tensor, context: int, strid
     return torch.cat(parts)
 
 
-def likelihoods(model: Autoregressive, params: Params, train: Tensor, x: Tensor, context: int) -> Finding:
-    """Bits per symbol of the whole of x, windows alone and overlapping, beside counts of symbols and of pairs."""
+def likelihoods(model: Autoregressive, params: Params, data: Text, context: int) -> Finding:
+    """Bits per byte of the whole test text, windows alone and overlapping, beside counts of symbols and of pairs.
+
+    Perplexity is of a symbol: nats of all symbols over bytes, or over symbols, are the same nats.
+    """
+    train, x, size = data.train, data.test, len(data.alphabet.decode(data.test))
     found = {
         f"windows of {context} alone": scored(model, params, x, context, context),
         f"at least {context - context // 2} before each": scored(model, params, x, context, context // 2),
-        "symbols by their frequency": frequencies(train, x, model.symbols),
-        "symbols given the one before": pairs(train, x, model.symbols),
+        f"{data.alphabet.unit} by their frequency": frequencies(train, x, model.symbols),
+        f"{data.alphabet.unit} given the one before": pairs(train, x, model.symbols),
     }
     rows: list[Row] = []
-    nats = {name: -log_p.double().mean().item() for name, log_p in found.items()}
-    lines = [f"{f'test, all {len(x):,} symbols':<40}{'bits/symbol':>12}{'perplexity':>12}"]
-    for name, each in nats.items():
-        rows.append({"name": name, "nats": each, "bits": each / math.log(2), "perplexity": math.exp(each)})
-        lines.append(f"{name:<40}{each / math.log(2):>12.3f}{math.exp(each):>12.2f}")
-    alone, _, by_frequency, _ = nats.values()
-    if not alone < by_frequency:
+    of = f"test, all {size:,} bytes" + (f" in {len(x):,} {data.alphabet.unit}" if len(x) < size else "")
+    lines = [f"{of:<40}{'bits/byte':>12}{'perplexity':>12}"]
+    for name, log_p in found.items():
+        nats = -log_p.double().sum().item()
+        row = {"bits": nats / math.log(2) / size, "nats": nats / len(x), "perplexity": math.exp(nats / len(x))}
+        rows.append({"name": name, **row})
+        lines.append(f"{name:<40}{row['bits']:>12.3f}{row['perplexity']:>12.2f}")
+    alone, _, by_frequency, _ = (log_p.double().mean() for log_p in found.values())
+    if not alone > by_frequency:
         lines.append("no better than the symbols' frequencies: train longer, or look at figures/training.png")
     return Finding("test", rows, "\n".join(lines) + "\n")
 
 
 def frequencies(train: Tensor, x: Tensor, symbols: int) -> Tensor:
     """log p of each symbol of x by the counts of train, each increased by 1."""
-    counts = torch.bincount(train, minlength=symbols).double() + 1
-    return (counts / counts.sum()).log()[x]
+    return _masses(train, symbols).log()[x]
 
 
 def pairs(train: Tensor, x: Tensor, symbols: int) -> Tensor:
     """The same given the symbol before, by a mixture of pairs' counts with the symbols' own; the first by its own."""
-    alone = torch.bincount(train, minlength=symbols).double() + 1
-    alone = alone / alone.sum()
-    counts = torch.bincount(train[:-1] * symbols + train[1:], minlength=symbols**2).double().view(symbols, symbols)
-    table = (counts + alone) / (counts.sum(1, keepdim=True) + 1)  # one symbol's worth of the prior
-    return torch.cat([alone[x[:1]], table[x[:-1], x[1:]]]).log()
+    alone = _masses(train, symbols)
+    kinds, counts = torch.unique(train[:-1] * symbols + train[1:], return_counts=True)
+    wanted = x[:-1] * symbols + x[1:]
+    at = torch.searchsorted(kinds, wanted).clamp_max(len(kinds) - 1)
+    count = torch.where(kinds[at] == wanted, counts[at], 0)
+    before = torch.bincount(train[:-1], minlength=symbols)[x[:-1]]
+    given = (count + alone[x[1:]]) / (before + 1)  # one symbol's worth of the prior
+    return torch.cat([alone[x[:1]], given]).log()
 
 
 def sample(text: Callable[[], str], title: str) -> Finding:
     """A drawn text."""
     return Finding("sample", [], f"{title}\n{text()}\n")
+
+
+def _masses(train: Tensor, symbols: int) -> Tensor:
+    counts = torch.bincount(train, minlength=symbols).double() + 1
+    return counts / counts.sum()

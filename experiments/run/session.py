@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import Field
 from pathlib import Path
@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from jensen.core import keys, trees
+from jensen.core.contracts import can
 from jensen.core.trees import Params, Tree
 from jensen.experiments.report.curves import training
 from jensen.experiments.report.drawing import png
@@ -40,6 +41,14 @@ class Prepared(Protocol):
     def held_out(self) -> Data: ...
     @property
     def data(self) -> Data: ...
+
+
+class Filed(Protocol):
+    """A program that leaves texts of its own in the run's folder, such as a tokenizer."""
+
+    def files(self) -> Mapping[str, str]:
+        """By their names."""
+        ...
 
 
 class Settings(Protocol):
@@ -125,6 +134,8 @@ def _carried_out(settings: Settings, prepared: Prepared, where: RunFolder, ranks
 
         bar.refresh()
         loop = Loop(program, run, prepared.train, prepared.held_out, where, Watch(show, watched), ranks)
+        for name, content in program.files().items() if can(program, Filed) else ():
+            files.write_atomically(where.path / name, content.encode(), where.onwards)
         with _timed(where, "training_s"):
             fitted = loop.fit()
     with console.status("evaluating"), _timed(where, "evaluation_s"):

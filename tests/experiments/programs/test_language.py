@@ -11,6 +11,7 @@ from jensen.core import keys, trees
 from jensen.core.models.autoregressive import recurrent, transformer
 from jensen.experiments import evaluate, train
 from jensen.experiments.data import text as texts
+from jensen.experiments.data.alphabets import Bytes
 from jensen.experiments.data.batches import Windows
 from jensen.experiments.programs.language import LanguageProgram
 from jensen.experiments.report import text as report
@@ -24,7 +25,7 @@ SMALL = transformer.build(3, 8, 1, 2, 8, rate=0.1)
 
 def test_it_keeps_the_laws_of_programs():
     for model in (SMALL, recurrent.build(3, 8, 1, "gru")):
-        laws.check(LanguageProgram(model, Windows(48, 8, 4), Optimiser(), "text"), example=X[:48].view(6, 8))
+        laws.check(LanguageProgram(model, Windows(48, 8, 4), Optimiser(), "text", Bytes()), example=X[:48].view(6, 8))
 
 
 @pytest.mark.parametrize(("length", "stride"), [(53, 8), (53, 4), (53, 3), (48, 8), (5, 8), (9, 1), (8, 4)])
@@ -39,7 +40,7 @@ def test_every_symbol_is_scored_once_in_the_first_window_that_has_it(length, str
 
 def test_parameters_are_of_the_runs_dtype():
     for name in ("bfloat16", "float64"):
-        program = LanguageProgram(SMALL, Windows(48, 8, 4), Optimiser(), "text", getattr(torch, name))
+        program = LanguageProgram(SMALL, Windows(48, 8, 4), Optimiser(), "text", Bytes(), getattr(torch, name))
         params, state = program.init(KEY, X[:48].view(6, 8))
         assert {leaf.dtype for leaf in trees.leaves(params)} == {getattr(torch, name)}
         out = program.loss(params, state, program.batch(X[:48].view(6, 8), KEY, 0), KEY, {})
@@ -58,7 +59,7 @@ def test_the_report_has_the_bits_of_its_text():
     model = recurrent.build(3, 4, 1, "gru")
     params = model.init(KEY)
     params["embedding"], params["output"] = 0 * params["embedding"], {k: 0 * t for k, t in params["output"].items()}
-    found = report.likelihoods(model, params, X, X, 8)
+    found = report.likelihoods(model, params, texts.Text(X, X, X, Bytes(), "text"), 8)
     assert [row["bits"] for row in found.rows[:2]] == pytest.approx([math.log2(3)] * 2, rel=1e-6)
     assert found.rows[0]["perplexity"] == pytest.approx(3, rel=1e-6)
     assert "no better than the symbols' frequencies" in found.summary
@@ -70,7 +71,6 @@ def test_the_embedded_text_is_whole_and_divided_at_its_last_tenth():
     assert bytes(torch.cat([text.train, text.test]).tolist()) == content
     assert len(text.test) == len(content) // 10
     assert f"{len(content):,} bytes" in text.name
-    assert texts.decoded(torch.tensor([104, 255, 105])) == "h\N{REPLACEMENT CHARACTER}i"
 
 
 FAST = [
@@ -98,8 +98,7 @@ def test_the_command_trains_resumes_and_is_not_taken_for_a_latent_model(tmp_path
     options = [*FAST, "--text", path, "--dropout", 0.1, "--checkpoint-every", 3, "--steps", 6]
     printed = run("lm", *options, "--out", tmp_path / "run")
     assert "transformer on words.txt (630 bytes, sha256 " in printed
-    assert "test, all 63 symbols" in printed
-    assert "63 symbols" in printed
+    assert "test, all 63 bytes" in printed
     longer = run("--resume", tmp_path / "run", "--steps", 8)
     again = run("lm", *options[:-1], 8, "--out", tmp_path / "whole")
     numbers = [json.loads((tmp_path / name / "report.json").read_text())["findings"] for name in ("run", "whole")]

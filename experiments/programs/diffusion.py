@@ -40,7 +40,7 @@ class Diffusion(PointSettings):
     hidden: tuple[int, ...] = (128, 128, 128)
     """Widths of the hidden layers of the field of noise."""
     optimiser: Flat[Optimiser] = Optimiser(lr=2e-3)
-    run: Flat[Run] = Run(steps=6000, batch=256)
+    run: Flat[Run] = Run(steps=6000, batch=256, average=0.999, lr_final=0.01)
 
     def check(self) -> None:
         """Raises an InputError for the first setting that cannot work."""

@@ -38,7 +38,18 @@ from jensen.core.models.latent import (
 )
 from jensen.core.models.latent.semi import m2
 from jensen.core.models.quantised import autoencoder, codebook, kmeans, paths, two_maps, usage
-from jensen.core.models.transport import diffusion, fields, flow_matching, noise_levels
+from jensen.core.models.transport import (
+    diffusion,
+    dit,
+    energies,
+    fields,
+    flow_matching,
+    langevin,
+    mixed,
+    noise_levels,
+    pixels,
+    score_matching,
+)
 from jensen.core.nn import (
     attention,
     batch_norm,
@@ -85,7 +96,7 @@ MODULES = (
     paths, usage, autoencoder, two_maps, baselines, catalogue,
     svgd, semi_amortised, iterative, spectral,
     attention, positions, recurrent, recurrent_models, transformer, sampling, diffusion, fields, flow_matching,
-    noise_levels,
+    noise_levels, energies, langevin, score_matching, dit, mixed, pixels, latent_diffusion,
 )  # fmt: skip
 RECORDS = (
     "Annealed", "BayesFactor", "Bridge", "Evidence", "Harmonic", "Laplace", "Mode", "Probabilities", "Sandwich", "Smc",

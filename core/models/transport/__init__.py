@@ -1,5 +1,29 @@
-"""Models that carry noise to data over a time: diffusions, and flows along a velocity."""
+"""Models that carry noise to data over a time: diffusions, and flows along a velocity; what learns a score alone."""
 
-from jensen.core.models.transport import diffusion, fields, flow_matching, noise_levels
+from jensen.core.models.transport import (
+    diffusion,
+    dit,
+    energies,
+    fields,
+    flow_matching,
+    langevin,
+    latent,
+    mixed,
+    noise_levels,
+    pixels,
+    score_matching,
+)
 
-__all__ = ["diffusion", "fields", "flow_matching", "noise_levels"]
+__all__ = [
+    "diffusion",
+    "dit",
+    "energies",
+    "fields",
+    "flow_matching",
+    "langevin",
+    "latent",
+    "mixed",
+    "noise_levels",
+    "pixels",
+    "score_matching",
+]

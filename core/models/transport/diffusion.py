@@ -14,7 +14,6 @@ they lose half a nat or more for each coordinate at the first levels, however ma
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -61,7 +60,7 @@ class Diffusion:
     levels: NoiseLevels
     variance: Literal["small", "large"]
 
-    @cached_property
+    @property
     def table(self) -> Levels:
         """What the steps are made of."""
         kept = self.levels.kept()

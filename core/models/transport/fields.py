@@ -39,29 +39,37 @@ class Mlp:
     data: int
     hidden: tuple[int, ...]
     activation: Callable[[Tensor], Tensor]
+    outputs: int
 
     def init(self, key: Key, dtype: torch.dtype = torch.float32, /) -> Params:
         """The perceptron's parameters."""
         check_key(key)
-        params = mlps.init(key, (self.data + 2 * FREQUENCIES, *self.hidden, self.data), he, dtype)
+        params = mlps.init(key, (self.data + 2 * FREQUENCIES, *self.hidden, self.outputs), he, dtype)
         mlps.last(params)["weight"] = torch.zeros_like(mlps.last(params)["weight"])
         return params
 
-    def __call__(self, params: Params, x: Float[Tensor, "... d"], t: Float[Tensor, "..."], /) -> Float[Tensor, "... d"]:
+    def __call__(self, params: Params, x: Float[Tensor, "... d"], t: Float[Tensor, "..."], /) -> Float[Tensor, "... k"]:
         """The field at x and times t in [0, 1], one for each point."""
         check_floating("x", x, f"... {self.data}", "the last axis holds the coordinates")
         check_floating("t", t)
-        given = torch.cat([x, _waves(t.expand(x.shape[:-1]))], -1)
+        given = torch.cat([x, waves(t.expand(x.shape[:-1]))], -1)
         return mlps.apply(params, given, self.activation)
 
 
-def mlp(data: int, hidden: Sequence[int] = (128, 128, 128), activation: Callable[[Tensor], Tensor] = F.silu) -> Mlp:
-    """data + time -> *hidden -> data."""
+def mlp(
+    data: int,
+    hidden: Sequence[int] = (128, 128, 128),
+    activation: Callable[[Tensor], Tensor] = F.silu,
+    outputs: int | None = None,
+) -> Mlp:
+    """data + time -> *hidden -> outputs, as many as data unless given."""
     check_function("activation", activation, "torch.nn.functional.silu")
-    return Mlp(check_count("data", data), check_sizes("hidden", hidden), activation)
+    data = check_count("data", data)
+    size = data if outputs is None else check_count("outputs", outputs)
+    return Mlp(data, check_sizes("hidden", hidden), activation, size)
 
 
-def _waves(t: Float[Tensor, "..."]) -> Float[Tensor, "... f"]:
+def waves(t: Float[Tensor, "..."]) -> Float[Tensor, "... f"]:
     """sin and cos of t pi 2^i, i = 0, ..., FREQUENCIES - 1: (..., 2 FREQUENCIES)."""
     angles = t[..., None] * (math.pi * 2.0 ** torch.arange(FREQUENCIES, dtype=t.dtype, device=t.device))
     return torch.cat([angles.sin(), angles.cos()], -1)

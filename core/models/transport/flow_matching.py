@@ -18,6 +18,7 @@ from jensen.core import keys
 from jensen.core.checks import check_choice, check_count, check_floating, check_key, described
 from jensen.core.contracts import Key
 from jensen.core.distributions import DiagNormal
+from jensen.core.models.transport import traces
 from jensen.core.models.transport.fields import Field
 from jensen.core.numerics import rk4_step
 from jensen.core.trees import Params
@@ -105,12 +106,7 @@ class FlowMatching:
         def velocity(x: Tensor) -> Tensor:
             return self.field(params, x, times)
 
-        def diagonal(direction: Tensor) -> Tensor:
-            change = torch.func.jvp(velocity, (x,), (direction.expand_as(x).contiguous(),))[1]
-            return (change * direction).sum(-1)
-
-        axes = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
-        return velocity(x), torch.func.vmap(diagonal)(axes).sum(0)
+        return velocity(x), traces.exact(velocity, x)
 
     def _check(self, name: str, x: Tensor, n: int | None = None) -> None:
         check_floating(name, x, f"{'n' if n is None else n} {self.field.data}", "one row per datum")

@@ -33,6 +33,7 @@ Weights = Mapping[str, Tensor]
 class Objective(Protocol):
     """An objective to maximise; equal where its settings are.
 
+    coupled    whether data of a minibatch meet in it: of parts of the minibatch it is then another objective
     start      the state before the first step, on the device of `like`
     posterior  the q that the objective is of, q itself for most
     __call__   the terms, (n,) each, and the next state, from a reconstruction (n,), E_q log p(x | z); q and the prior
@@ -40,6 +41,8 @@ class Objective(Protocol):
                q that lacks what the objective needs.
     """
 
+    @property
+    def coupled(self) -> bool: ...
     def start(self, like: Tensor, /) -> Tree: ...
     def posterior(self, q: Distribution, /) -> Distribution: ...
     def __call__(

@@ -16,7 +16,11 @@ from jensen.core.trees import Tree
 
 
 class Stateless:
-    """An objective without a state, of q itself."""
+    """An objective without a state, of q itself, in which data do not meet."""
+
+    @property
+    def coupled(self) -> bool:
+        return False
 
     def start(self, like: Tensor, /) -> Tree:
         return {}
@@ -73,6 +77,10 @@ class FreeBits(Stateless):
         if self.groups is not None:
             object.__setattr__(self, "groups", check_sizes("groups", self.groups))
 
+    @property
+    def coupled(self) -> bool:
+        return not self.per_datum
+
     def __call__(
         self, reconstruction: Float[Tensor, " n"], q: Distribution, prior: Distribution, z: Tensor, /, *,
         data: int, weights: Weights, state: Tree,
@@ -95,6 +103,10 @@ class Geco:
         check_scalar("target", self.target, 0)
         check_number("rate", self.rate, "[0, inf)")
         check_number("decay", self.decay, "[0, 1)", "at 1 no step would change the average")
+
+    @property
+    def coupled(self) -> bool:
+        return False
 
     def start(self, like: Tensor, /) -> Multiplier:
         return Multiplier.start(like)
@@ -140,6 +152,10 @@ class BetaTc(Stateless):
     def __post_init__(self) -> None:
         for name in ("beta", "alpha", "gamma"):
             check_scalar(name, getattr(self, name), 0, 0.0)
+
+    @property
+    def coupled(self) -> bool:
+        return True
 
     def __call__(
         self, reconstruction: Float[Tensor, " n"], q: Distribution, prior: Distribution, z: Tensor, /, *,

@@ -28,6 +28,10 @@ class FactorProgram(LatentProgram):
     discriminator: Optimiser
 
     @property
+    def coupling(self) -> str:
+        return "the discriminator permutes latents among a batch"
+
+    @property
     def learned(self) -> str:
         return "discriminator"
 

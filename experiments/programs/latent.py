@@ -23,6 +23,7 @@ from jensen.experiments.programs.adapted import ImageModel, adapted
 from jensen.experiments.programs.density import Joint, Reconstruction
 from jensen.experiments.programs.estimation import Estimation
 from jensen.experiments.report.drawn import drawn
+from jensen.experiments.report.images import prior_means
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.program import Batch, Finding, Out, Schedule, Turn, Weights
 
@@ -51,6 +52,11 @@ class LatentProgram:
         if self.name == "relax":
             return "control"
         return "baseline" if self.name == "score" and self.estimation.the_baseline == "nvil" else None
+
+    @property
+    def coupling(self) -> str | None:
+        of = self.estimation
+        return f"data of a batch meet in --objective {of.objective}" if of.the_objective.coupled else None
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -170,6 +176,11 @@ class LatentProgram:
             prior = self.model.prior(params["model"], len(batch))
             return self.model.likelihood(params["model"], z).log_prob(batch).mean(0) - objectives.kl(at, prior, z)
         return bounds.iwae(self.model.log_joint(params["model"], batch, z) - at.log_prob(z))
+
+    @torch.no_grad()
+    def sample(self, params: Params, state: Tree, key: Key, n: int) -> Tensor:
+        """(n, D), in the data's own units: the means of p(x | z) at draws z of the prior."""
+        return prior_means(self.adapted, params["model"], key, n)
 
     def figures(self, params: Params, state: Tree, data: Images, key: Key, /) -> dict[str, Figure]:
         return report.latent_figures(self.adapted, params["model"], data)

@@ -34,6 +34,10 @@ class QuantisationProgram(OneTurn):
     title: str = ""  # of the report
 
     @property
+    def coupling(self) -> str:
+        return "a codebook and the counts of its use follow a batch as a whole"
+
+    @property
     def schedules(self) -> Mapping[str, Schedule]:
         return {} if self.temperature is None else {"temperature": self.temperature}
 

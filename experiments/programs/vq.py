@@ -80,10 +80,6 @@ class Vq:
         for name, networks in of.items():
             if self.network not in networks and getattr(self, name) != getattr(Vq, name):
                 raise InputError(f"--network {self.network} has no --{name}: leave it out")
-        if self.run.accumulate > 1:
-            raise InputError(
-                "--accumulate averages what its parts leave, and a codebook with restarts is no average: leave it out"
-            )
         size = self.the_quantiser.size
         if size > MOST:
             raise InputError(f"--quantiser {self.quantiser} has {size} codes: expected {MOST} or fewer, for their use "

@@ -17,7 +17,7 @@ from jensen.experiments.run.errors import InputError, InterruptError, NonFiniteE
 from jensen.experiments.run.folder import RunFolder
 from jensen.experiments.run.metrics import Followed, Metrics
 from jensen.experiments.run.nonfinite import explain, not_finite
-from jensen.experiments.run.program import Batch, Data, Program, Row, Turn, Weights
+from jensen.experiments.run.program import Batch, Coupled, Data, Program, Row, Turn, Weights
 from jensen.experiments.run.ranks import Ranks
 from jensen.experiments.run.settings import Run
 from jensen.experiments.run.signals import interrupts
@@ -52,15 +52,17 @@ def fit(
     NonFiniteError leaves parameters as they were; InterruptError follows a signal, with a checkpoint saved. Of several
     ranks each calls it with the same arguments, and the first alone writes and watches.
     """
-    return Loop(program, run, train, held_out, folder, watch or Watch(), ranks or Ranks()).fit()
+    return Loop(program, run, train, held_out, folder, watch or Watch(), ranks).fit()
 
 
 class Loop:
     """A run in progress."""
 
     def __init__(
-        self, program: Program, run: Run, train: Data, held_out: Data, folder: RunFolder, watch: Watch, ranks: Ranks
-    ):
+        self, program: Program, run: Run, train: Data, held_out: Data, folder: RunFolder, watch: Watch,
+        ranks: Ranks | None = None,
+    ):  # fmt: skip
+        ranks = ranks or Ranks()
         self.program, self.run, self.train, self.held_out = program, run, train, held_out
         self.folder, self.watch, self.ranks, self.total = folder, watch, ranks, run.total(program.epoch)
         device = trees.leaves(train)[0].device
@@ -82,6 +84,11 @@ class Loop:
 
     def gradient(self, turn: Turn, wrap: Callable) -> Callable:
         if self.run.accumulate > 1 or self.ranks.size > 1:
+            if isinstance(self.program, Coupled) and self.program.coupling is not None:
+                raise InputError(
+                    f"{self.program.coupling}, and parts of a batch do not add up to that: leave out --accumulate, and "
+                    "train in one process"
+                )
             return accumulated(turn, self.run.clip, self.run.accumulate, self.ranks, wrap)
         return wrap(gradient(turn, self.run.clip))
 

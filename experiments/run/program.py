@@ -11,7 +11,7 @@ What is learned without a gradient (an EMA codebook, a power iteration, a Lagran
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -49,6 +49,16 @@ class Finding(NamedTuple):
     rows: list[Row]
     summary: str
     figure: Figure | None = None
+
+
+@runtime_checkable
+class Coupled(Protocol):
+    """A program that may need its batches whole."""
+
+    @property
+    def coupling(self) -> str | None:
+        """Where data of a batch meet, or a state follows more than their mean, in words; None where neither does."""
+        ...
 
 
 class Program(Protocol):

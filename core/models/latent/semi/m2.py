@@ -83,7 +83,7 @@ class M2:
     def classify(self, params: Params, x: Float[Tensor, "*s n D"], /) -> Categorical:
         """q(y | x), logits (*s, n, 1, classes)."""
         check_keys(params, PARTS)
-        logits = self.classifier.network(params["classifier"], x.reshape(-1, self.data))
+        logits = self.classifier.logits(params["classifier"], x.reshape(-1, self.data))
         return Categorical(logits.reshape(*x.shape[:-1], 1, self.classes))
 
     def encoded(self, params: Params, x: Float[Tensor, "n D"], labels: Int[Tensor, " n"], /) -> DiagNormal:

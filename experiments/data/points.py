@@ -4,10 +4,12 @@
 "grid"    25 normals at the whole numbers from -2 to 2, of deviation 0.05
 "moons"   two half circles that reach into each other, with noise of deviation 0.1
 "digits"  scikit-learn's images of 8 x 8 grey pixels, in [-1, 1]
+"mnist"   images of 28 x 28 grey pixels, in [-1, 1]
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
@@ -15,7 +17,8 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.contracts import Key
-from jensen.experiments.data import labelled
+from jensen.experiments.data.images import ImageData
+from jensen.experiments.run.config import FREE
 from jensen.experiments.run.errors import InputError
 
 DEVIATION, NOISE = 0.05, 0.1
@@ -34,8 +37,11 @@ class Points(NamedTuple):
 class PointData:
     """Which points, and how many."""
 
-    data: Literal["ring", "grid", "moons", "digits"] = "ring"
-    """Eight normals on a circle, 25 on a grid, two moons, or images of digits."""
+    data: Literal["ring", "grid", "moons", "digits", "mnist"] = "ring"
+    """Eight normals on a circle, 25 on a grid, two moons, or images of digits; mnist is downloaded, or read from
+    --data-dir."""
+    data_dir: Path | None = field(default=None, metadata=FREE)
+    """Folder of the four MNIST idx files, plain or .gz."""
     points: int = 20_000
     """To train on, in the plane."""
 
@@ -43,12 +49,21 @@ class PointData:
         """Raises an InputError for what cannot work."""
         if self.points < 1:
             raise InputError(f"expected --points of at least 1, got {self.points}: leave it out")
+        if self.images and self.points != PointData.points:
+            raise InputError(f"--points is for points in the plane, and {self.data} are images: leave it out")
+        if self.data != "mnist" and self.data_dir is not None:
+            raise InputError(f"--data-dir holds MNIST's files and {self.data} needs none: use --data mnist, or drop it")
+
+    @property
+    def images(self) -> bool:
+        """Whether points are images, of pixels in [-1, 1]."""
+        return self.data in ("digits", "mnist")
 
     def load(self, seed: int) -> Points:
         """Training points follow the seed; those of the test do not, so that runs compare."""
-        if self.data == "digits":
-            digits = labelled.digits()
-            return Points(2 * digits.train["x"] - 1, 2 * digits.test["x"] - 1, torch.zeros(0, 2))
+        if self.data in ("digits", "mnist"):
+            grey = ImageData(data=self.data, data_dir=self.data_dir, pixels="grey").read()
+            return Points(2 * grey.train - 1, 2 * grey.test - 1, torch.zeros(0, 2))
         train_key, test_key = keys.fold_in(keys.key(seed), 3), keys.key(1)
         if self.data == "moons":
             return Points(moons(train_key, self.points), moons(test_key, TEST), torch.zeros(0, 2))

@@ -1,9 +1,12 @@
-"""The generative adversarial network of points, as the command line has it."""
+"""The generative adversarial network of points and images, as the command line has it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
-import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from jensen.core.models.adversarial import gan
 from jensen.core.models.adversarial.smoothness import SMOOTHNESS, Smoothness
@@ -15,6 +18,8 @@ from jensen.experiments.programs.images import Flat
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.settings import Run
+
+Activation = Literal["relu", "leaky_relu", "silu", "tanh"]
 
 
 @dataclass(frozen=True)
@@ -28,10 +33,16 @@ class Gan(PointSettings):
     """What keeps the critic smooth."""
     strength: float | None = None
     """The penalty's weight, or the limit of clipped weights; the literature's unless given."""
-    latent: int = 8
+    latent: int = 2
     """Dimensions of the generator's noise."""
     hidden: tuple[int, ...] = (128, 128, 128)
     """Widths of the generator's hidden layers, and, in reverse, of the critic's."""
+    activation: Activation = "leaky_relu"
+    """Between layers."""
+    critic_activation: Activation | None = None
+    """The same of the critic; the generator's unless given."""
+    leak: float = 0.2
+    """Slope of leaky_relu below 0."""
     critics: int = 5
     """Steps of the critic for each of the generator."""
     generator_average: float = 0.99
@@ -45,6 +56,10 @@ class Gan(PointSettings):
         self.check_positive(("--latent", self.latent), ("--critics", self.critics))
         if not 0 <= self.generator_average < 1:
             raise InputError(f"expected --generator-average in [0, 1), got {self.generator_average}")
+        if not 0 <= self.leak <= 1:
+            raise InputError(f"expected --leak in [0, 1], got {self.leak}")
+        if self.leak != Gan.leak and "leaky_relu" not in (self.activation, self.critic_activation):
+            raise InputError("--leak is for --activation or --critic-activation leaky_relu: leave it out")
         if self.strength is not None and self.smooth in ("free", "spectral"):
             raise InputError(f"--smooth {self.smooth} has no --strength: leave it out")
         self.smoothness()
@@ -57,7 +72,15 @@ class Gan(PointSettings):
             raise InputError(f"--strength: {error}") from error
 
     def program(self, batches: Epochs, data: int, steps: int) -> AdversarialProgram:
-        output = torch.tanh if self.points.data == "digits" else None
-        model = gan.mlp(data, self.latent, self.hidden, self.game, self.smoothness(), output=output)
+        model = gan.mlp(
+            data, self.latent, self.hidden, self.game, self.smoothness(), self.function(self.activation),
+            critic_activation=self.function(self.critic_activation or self.activation), bounded=self.points.images,
+        )  # fmt: skip
         title = f"gan on {self.points.data}: {self.game} game, {self.smooth} critic, {steps} steps"
         return AdversarialProgram(model, batches, self.critics, self.generator_average, self.optimiser, title)
+
+    def function(self, activation: Activation) -> Callable[[Tensor], Tensor]:
+        """By its name."""
+        if activation == "leaky_relu":
+            return partial(F.leaky_relu, negative_slope=self.leak)
+        return getattr(F, activation)

@@ -158,6 +158,10 @@ def test_the_best_critic_of_two_points_has_the_slope_that_the_penalty_leaves_it(
         (lambda: gan.mlp(2, 0), "expected latent, a whole number >= 1, got 0"),
         (lambda: gan.mlp(2, 2).sample({"generator": {}}, KEY, 3), "parameters do not fit: missing 'critic'"),
         (lambda: (m := gan.mlp(2, 2)).value(*m.init(KEY), X), r"expected x \(n, 2\), got \(6, 3\)"),
+        (
+            lambda: (m := gan.mlp(3, 2, bounded=True)).value(*m.init(KEY, DOUBLE), 255 * X.abs() / X.abs().max()),
+            r"expected x in \[-1, 1\], as what is generated is, got [0-9.]+ to 255: rescale it",
+        ),
     ],
 )
 def test_refusals(call, message):

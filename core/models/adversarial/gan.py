@@ -27,6 +27,7 @@ from jensen.core.checks import (
     check_sizes,
     described,
 )
+from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
 from jensen.core.models.adversarial.games import GAMES
 from jensen.core.models.adversarial.smoothness import GradientPenalty, Smoothness
@@ -46,6 +47,7 @@ class Gan:
     latent: int
     game: str
     smooth: Smoothness
+    bounded: bool = False  # whether what is generated, and so the data, is in [-1, 1]
 
     def init(self, key: Key, dtype: torch.dtype = torch.float32, /) -> tuple[Params, Tree]:
         """Parameters, and the constraint's state."""
@@ -90,6 +92,9 @@ class Gan:
     def _check(self, params: Params, x: Tensor) -> None:
         check_keys(params, ("generator", "critic"))
         check_floating("x", x, f"n {self.data}", "one row per datum")
+        if self.bounded and is_concrete(x) and (x.abs() > 1).any():
+            low, high = x.min().item(), x.max().item()
+            raise ValueError(f"expected x in [-1, 1], as what is generated is, got {low:g} to {high:g}: rescale it")
 
 
 def mlp(
@@ -99,19 +104,20 @@ def mlp(
     game: str = "wasserstein",
     smooth: Smoothness = GradientPenalty(),
     activation: Callable[[Tensor], Tensor] = F.leaky_relu,
-    output: Callable[[Tensor], Tensor] | None = None,
     critic: Sequence[int] | None = None,
+    critic_activation: Callable[[Tensor], Tensor] | None = None,
+    bounded: bool = False,
 ) -> Gan:
-    """latent -> *hidden -> data, then `output`, such as torch.tanh for pixels in [-1, 1]; data -> *critic -> 1.
+    """latent -> *hidden -> data, and by tanh to [-1, 1] where that is bounded; data -> *critic -> 1.
 
-    The critic's hidden widths are the generator's reversed unless given.
+    The critic's hidden widths are the generator's reversed, and its activation the generator's, unless given.
     """
     data, latent, hidden = check_count("data", data), check_count("latent", latent), check_sizes("hidden", hidden)
     widths = hidden[::-1] if critic is None else check_sizes("critic", critic)
     check_choice("game", game, tuple(GAMES))
     check_function("activation", activation, "torch.relu")
-    if output is not None:
-        check_function("output", output, "torch.tanh")
+    critic_activation = activation if critic_activation is None else critic_activation
+    check_function("critic_activation", critic_activation, "torch.relu")
     if isinstance(smooth, type) or not isinstance(smooth, Smoothness):
         raise TypeError(f"expected smooth, such as GradientPenalty(10.0), got {described(smooth)}: pass a value")
 
@@ -124,9 +130,9 @@ def mlp(
 
     def generate(params: Params, z: Float[Tensor, "n l"]) -> Float[Tensor, "n D"]:
         x = mlps.apply(params, z, activation)
-        return x if output is None else output(x)
+        return x.tanh() if bounded else x
 
     def criticise(params: Params, x: Float[Tensor, "n D"]) -> Float[Tensor, " n"]:
-        return mlps.apply(params, x, activation).squeeze(-1)
+        return mlps.apply(params, x, critic_activation).squeeze(-1)
 
-    return Gan(init, generate, criticise, data, latent, game, smooth)
+    return Gan(init, generate, criticise, data, latent, game, smooth, bounded)

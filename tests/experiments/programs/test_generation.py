@@ -92,7 +92,7 @@ def test_the_energy_score_is_best_for_the_datas_own_distribution():
         assert lost.mean() > 4 * lost.std() / len(x) ** 0.5
 
 
-FAST = ["--no-compile", "--steps", 6, "--batch", 8, "--hidden", 4, "--points", 40, "--checkpoint-every", 4]
+FAST = ["--no-compile", "--steps", 6, "--batch", 8, "--hidden", 4, "--checkpoint-every", 4]
 FAST += ["--lr-final", 1]
 
 

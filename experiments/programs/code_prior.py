@@ -27,6 +27,11 @@ class Coded(NamedTuple):
     images: Images
     coder: Coder
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of an image."""
+        return self.images.shape
+
 
 @dataclass(frozen=True)
 class CodePriorProgram(OneTurn):

@@ -1,8 +1,10 @@
-"""Models of codes, and how their codes are used."""
+"""Models of codes, how their codes are used, and their priors."""
 
 from torch.nn import functional as F
 
 from jensen.core import keys
+from jensen.core.models.autoregressive import codes
+from jensen.core.models.autoregressive.sampling import Choice
 from jensen.core.models.latent import likelihoods
 from jensen.core.models.quantised import CodeMap, Fsq, Vq, autoencoder, two_maps, usage
 from tests.doors.door import KEY, also, door, only
@@ -15,6 +17,8 @@ CODES = MODEL.codes(PARAMS, STATE, X)
 TWO = two_maps.conv(IMAGE, (2,), (3,), 2, Vq(4), Fsq((3, 4)))
 TWO_PARAMS, TWO_STATE = TWO.init(KEY, X)
 TWO_CODES = TWO.codes(TWO_PARAMS, TWO_STATE, X)
+PRIOR = codes.build(TWO.maps, 8, 1, 2)
+PRIOR_PARAMS, SYMBOLS = PRIOR.init(KEY), PRIOR.sequences(TWO_CODES)
 MAP, USE = MODEL.maps[0], usage.start(MODEL.maps[0])
 QUANTISER = only(Vq(4), Vq, 4, "vq(4)", None)
 LIKELIHOOD = only(likelihoods.SQUARED_ERROR, "gaussian", likelihoods.SquaredErrorLikelihood, None)
@@ -63,4 +67,17 @@ ROWS = {
         codes=only(CODES, *WRONG_CODES), steps=5,
     ),
     "usage.Use.used": door(USE.used, steps=5),
+    "codes.build": door(
+        codes.build, maps=only(TWO.maps, (), MAP, (4,), 3, None), features=also(8, 7), layers=1, heads=also(2, 3),
+        rate=also(0.5, 1.0, -0.1),
+    ),
+    "codes.CodePrior.sequences": door(
+        PRIOR.sequences, codes=only(TWO_CODES, TWO_CODES.top, TWO_CODES[::-1], *WRONG_CODES),
+    ),
+    "codes.CodePrior.codes": door(
+        PRIOR.codes, x=only(SYMBOLS, SYMBOLS + 90, SYMBOLS[:, 1:], SYMBOLS[0], SYMBOLS.float(), SYMBOLS.numpy(), None),
+    ),
+    "codes.CodePrior.sample": door(
+        PRIOR.sample, params=only(PRIOR_PARAMS, {}, 3), key=KEY, n=3, choice=only(Choice(), 3, "x"),
+    ),
 }  # fmt: skip

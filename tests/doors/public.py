@@ -19,8 +19,8 @@ from jensen.core import (
 )
 from jensen.core.flows import spectral
 from jensen.core.models import classifier, quantised
+from jensen.core.models.autoregressive import codes, sampling, transformer
 from jensen.core.models.autoregressive import recurrent as recurrent_models
-from jensen.core.models.autoregressive import sampling, transformer
 from jensen.core.models.latent import (
     bottleneck,
     cvae,
@@ -45,9 +45,10 @@ from jensen.core.models.transport import (
     fields,
     flow_matching,
     langevin,
+    latent_diffusion,
     mixed,
     noise_levels,
-    pixels,
+    pixel_diffusion,
     score_matching,
 )
 from jensen.core.nn import (
@@ -95,8 +96,8 @@ MODULES = (
     deep_set, series, ode, longitudinal, gp, bottleneck, poisson, reptile, codebook, kmeans,
     paths, usage, autoencoder, two_maps, baselines, catalogue,
     svgd, semi_amortised, iterative, spectral,
-    attention, positions, recurrent, recurrent_models, transformer, sampling, diffusion, fields, flow_matching,
-    noise_levels, energies, langevin, score_matching, dit, mixed, pixels, latent_diffusion,
+    attention, positions, recurrent, recurrent_models, transformer, sampling, codes, diffusion, fields, flow_matching,
+    noise_levels, energies, langevin, score_matching, dit, mixed, pixel_diffusion, latent_diffusion,
 )  # fmt: skip
 RECORDS = (
     "Annealed", "BayesFactor", "Bridge", "Evidence", "Harmonic", "Laplace", "Mode", "Probabilities", "Sandwich", "Smc",
@@ -140,6 +141,7 @@ WITHOUT = {  # public names without a door
         f"codebook.check_{name}": "a check, of the doors that call it"
         for name in ("codebook", "decay", "least", "start")
     },
+    "pixel_diffusion.check_shades": "a check, of the doors that call it",
     "m2.check_latents": "a check, of the doors that call it",
     "paths.check_path": "a check, of the doors that call it",
     "series.check_series": "a check, of the doors that call it",

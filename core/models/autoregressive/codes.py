@@ -109,7 +109,7 @@ def build(
         check_code_map("maps", of)
     symbols, context = (sum(count(of) for of in maps) for count in (_symbols, _places))
     block = Block(check_count("features", features), heads, 4 * features, "pre", "layer", F.gelu, False, rate)
-    layers, symbols = check_count("layers", layers), check_count("maps with so many codes", symbols, 2)
+    layers, symbols = check_count("layers", layers), check_count("symbols of the maps", symbols, 2)
     return CodePrior(symbols, layers, context, block, "learned", True, tuple(maps))
 
 

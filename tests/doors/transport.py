@@ -3,25 +3,37 @@
 import torch
 from torch.nn import functional as F
 
+from jensen.core.models.latent import vae
 from jensen.core.models.transport import (
     diffusion,
+    dit,
     energies,
     fields,
     flow_matching,
     langevin,
+    latent_diffusion,
+    mixed,
     noise_levels,
+    pixel_diffusion,
     score_matching,
 )
-from tests.doors.door import KEY, also, door, only
+from tests.doors.door import KEY, Free, also, door, only
 
 N, D = 3, 2
 FIELD, LEVELS = fields.mlp(D, (4,)), noise_levels.linear(5)
+SIZES = {"width": also(4, 3), "layers": 1, "heads": also(2, 3)}  # of a transformer
 DIFFUSION, FLOW = diffusion.build(FIELD, LEVELS), flow_matching.build(FIELD)
+PIXELS = pixel_diffusion.build(FIELD, LEVELS, 3)
+VAE = vae.mlp(D, (4,), D)
+LATENT = latent_diffusion.build(VAE, DIFFUSION)
 PARAMS = FIELD.init(KEY)
 X = torch.zeros(N, D)
 ROWS_OF_X = only(X, X[:, :1], X[0], X.long(), X.numpy(), "x", None)
 ROWS_OF_ANY_X = only(X, X[0], X.long(), X.numpy(), "x", None)
+PIXELS_OF_X = only(X, X + 0.1, X + 2, X[:, :1], X[0], X.long(), X.numpy(), "x", None)
 STEPS = also(2, 9)
+STAGE = VAE.init(KEY, torch.eye(D))
+FIRST = latent_diffusion.First(STAGE, X[0], X[0])
 
 
 def height(x):
@@ -30,6 +42,7 @@ def height(x):
 
 ROWS = {
     "fields.mlp": door(fields.mlp, data=D, hidden=only((4,), 4, (0,), ("4",)), activation=F.silu, outputs=1),
+    "fields.waves": door(fields.waves, t=Free(torch.zeros(N))),
     "noise_levels.linear": door(noise_levels.linear, steps=also(5, 1), first=also(0.1, 0.5), last=also(0.2, 1.0)),
     "noise_levels.cosine": door(noise_levels.cosine, steps=also(5, 1), offset=also(0.1, 1.0)),
     "diffusion.build": door(
@@ -39,6 +52,31 @@ ROWS = {
     "diffusion.bound": door(DIFFUSION.bound, params=only(PARAMS, {}, 3), x=ROWS_OF_X, key=KEY),
     "diffusion.sample": door(DIFFUSION.sample, params=only(PARAMS, {}, 3), key=KEY, n=N),
     "diffusion.implicit": door(DIFFUSION.implicit, params=only(PARAMS, {}, 3), key=KEY, n=N, steps=STEPS, eta=0.5),
+    "dit.image": door(dit.image, shape=only((1, 4, 4), (4, 4), 4, (1, 4, 0), None), patch=also(2, 3), **SIZES),
+    "dit.vector": door(dit.vector, data=6, tokens=also(3, 4), **SIZES),
+    "mixed.build": door(mixed.build, field=only(FIELD, 3, fields.Mlp), levels=only(LEVELS, 5, noise_levels.Linear)),
+    "pixel_diffusion.build": door(
+        pixel_diffusion.build,
+        field=only(FIELD, 3, fields.Mlp),
+        levels=only(LEVELS, 5),
+        shades=also(3, 1),
+        variance="small",
+    ),
+    "pixel_diffusion.log_mass": door(
+        pixel_diffusion.log_mass,
+        x=only(X, X + 0.1, X + 2, X.long(), X.numpy(), "x", None),
+        loc=only(X, X.long(), X.numpy(), "x", None),
+        scale=only(0.1, 0.0, "1", None),
+        shades=also(3, 1, 4),
+    ),
+    "pixel_diffusion.bound": door(PIXELS.bound, params=only(PARAMS, {}, 3), x=PIXELS_OF_X, key=KEY),
+    "latent_diffusion.build": door(
+        latent_diffusion.build, model=only(VAE, 3, type(VAE)), prior=only(DIFFUSION, FIELD, diffusion.Diffusion)
+    ),
+    "latent_diffusion.first": door(LATENT.first, params=only(STAGE, {}, 3), x=ROWS_OF_X, key=KEY),
+    "latent_diffusion.loss": door(LATENT.loss, params=only(PARAMS, {}, 3), first=only(FIRST), x=ROWS_OF_X, key=KEY),
+    "latent_diffusion.bound": door(LATENT.bound, params=only(PARAMS, {}, 3), first=only(FIRST), x=ROWS_OF_X, key=KEY),
+    "latent_diffusion.sample": door(LATENT.sample, params=only(PARAMS, {}, 3), first=only(FIRST), key=KEY, n=N),
     "flow_matching.build": door(flow_matching.build, field=only(FIELD, 3, fields.Mlp)),
     "flow_matching.loss": door(FLOW.loss, params=only(PARAMS, {}, 3), x=ROWS_OF_X, key=KEY),
     "flow_matching.transported": door(

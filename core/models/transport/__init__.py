@@ -7,10 +7,10 @@ from jensen.core.models.transport import (
     fields,
     flow_matching,
     langevin,
-    latent,
+    latent_diffusion,
     mixed,
     noise_levels,
-    pixels,
+    pixel_diffusion,
     score_matching,
 )
 
@@ -21,9 +21,9 @@ __all__ = [
     "fields",
     "flow_matching",
     "langevin",
-    "latent",
+    "latent_diffusion",
     "mixed",
     "noise_levels",
-    "pixels",
+    "pixel_diffusion",
     "score_matching",
 ]

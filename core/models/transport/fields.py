@@ -71,5 +71,6 @@ def mlp(
 
 def waves(t: Float[Tensor, "..."]) -> Float[Tensor, "... f"]:
     """sin and cos of t pi 2^i, i = 0, ..., FREQUENCIES - 1: (..., 2 FREQUENCIES)."""
+    check_floating("t", t)
     angles = t[..., None] * (math.pi * 2.0 ** torch.arange(FREQUENCIES, dtype=t.dtype, device=t.device))
     return torch.cat([angles.sin(), angles.cos()], -1)

@@ -12,6 +12,7 @@ from jensen.core import keys, trees
 from jensen.core.contracts import Key
 from jensen.core.trees import Params, Tree
 from jensen.experiments.data.batches import chunks, length
+from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.program import Batch, Out, Turn, Weights
 from jensen.experiments.run.ranks import Ranks
 
@@ -45,7 +46,7 @@ def accumulated(
     def step(
         params: Params, state: Tree, batch: Batch, key: Key, step: Tensor, weights: Weights
     ) -> tuple[Params, Tree, tuple[str, ...], Tensor]:
-        key, n = keys.fold_in(key, step), length(batch)
+        key, n = keys.fold_in(key, step), _one_length(batch)
         start, stop = ranks.part(n)
         weight = 1.0 if stop > start else 0.0  # a rank without data computes those of a datum, which count for nothing
         own = trees.map(lambda t: t[start : max(stop, start + 1)], batch)
@@ -91,6 +92,17 @@ def clipped(
     if moved:
         numbers["norm/state"] = trees.norm(moved)
     return slopes, new, tuple(numbers), torch.stack([t.to(torch.float64) for t in numbers.values()])
+
+
+def _one_length(batch: Batch) -> int:
+    """InputError for sources that have not as many data, whose parts would weigh them anew."""
+    lengths = sorted({len(t) for t in trees.leaves(batch)})
+    if len(lengths) > 1:
+        raise InputError(
+            f"a batch of sources of {' and '.join(map(str, lengths))} data is not cut into parts: leave out "
+            "--accumulate, and train in one process"
+        )
+    return lengths[0]
 
 
 def _share(share: float, t: Tensor) -> Tensor:

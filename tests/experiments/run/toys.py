@@ -87,12 +87,12 @@ class Gan(Regression):
 
     def init(self, key, data):
         one, two = keys.split(key)
-        generator = {"net": mlp.init(one, (3, 8, data.shape[1]))}
-        params = {"generator": generator, "critic": {"net": mlp.init(two, (data.shape[1], 8, 1))}}
+        generator = {"net": mlp.init(one, (3, 8, data.shape[1]), dtype=data.dtype)}
+        params = {"generator": generator, "critic": {"net": mlp.init(two, (data.shape[1], 8, 1), dtype=data.dtype)}}
         return params, {"average": trees.map(torch.clone, generator)}
 
     def made(self, params, key, n):
-        return mlp.apply(params["net"], keys.normal(key, (1, n, 3))[0])
+        return mlp.apply(params["net"], keys.normal(key, (1, n, 3), mlp.last(params["net"])["bias"].dtype)[0])
 
     def judged(self, params, x):
         return mlp.apply(params["net"], x).squeeze(-1)
@@ -100,7 +100,7 @@ class Gan(Regression):
     def critic(self, params, state, batch, key, weights):
         noise_key, place_key = keys.split(key)
         x = batch["data"]
-        fake, t = self.made(params["generator"], noise_key, len(x)), keys.uniform(place_key, (1, len(x), 1))[0]
+        fake, t = self.made(params["generator"], noise_key, len(x)), keys.uniform(place_key, (1, len(x), 1), x.dtype)[0]
         slope = grad(lambda x: self.judged(params["critic"], x).sum())(t * x + (1 - t) * fake)
         gap = self.judged(params["critic"], fake) - self.judged(params["critic"], x)
         penalty = ((slope.square().sum(-1) + 1e-12).sqrt() - 1).square()

@@ -35,7 +35,7 @@ with install_import_hook([*modules(jensen.core), *modules(jensen.estimators)], "
     from jensen.core.models.adversarial import gan
     from jensen.core.models.autoregressive import recurrent, sampling, transformer
     from jensen.core.models.transport import diffusion, energies, fields, flow_matching, langevin, noise_levels
-    from jensen.core.models.transport import score_matching
+    from jensen.core.models.transport import probability_flow, score_matching
     from jensen.core.nn import batch_norm, conv, convnet, dropout, group_norm, layer_norm, pooling, residual, rms_norm
     from jensen.core.nn import windows
     from jensen.estimators import diagnostics, evidence, inference
@@ -303,6 +303,7 @@ noising, flow = diffusion.build(field, noise_levels.cosine(3)), flow_matching.bu
 params = field.init(key)
 noising.bound(params, plane, key).elbo, noising.loss(params, plane, key), noising.sample(params, key, 3)
 flow.loss(params, plane, key, plane), flow.log_prob(params, plane, 2), flow.straightness(params, plane, 2)
+probability_flow.build(noising).log_prob(params, plane, 2)
 score_matching.implicit(torch.neg, plane), score_matching.sliced(torch.neg, plane, key, 3)
 score_matching.denoising(torch.neg, plane, key, 0.5)
 slope = energies.mlp(2, (4,))

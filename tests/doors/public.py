@@ -49,6 +49,7 @@ from jensen.core.models.transport import (
     mixed,
     noise_levels,
     pixel_diffusion,
+    probability_flow,
     score_matching,
 )
 from jensen.core.nn import (
@@ -97,7 +98,7 @@ MODULES = (
     paths, usage, autoencoder, two_maps, baselines, catalogue,
     svgd, semi_amortised, iterative, spectral,
     attention, positions, recurrent, recurrent_models, transformer, sampling, codes, diffusion, fields, flow_matching,
-    noise_levels, energies, langevin, score_matching, dit, mixed, pixel_diffusion, latent_diffusion,
+    noise_levels, energies, langevin, score_matching, probability_flow, dit, mixed, pixel_diffusion, latent_diffusion,
 )  # fmt: skip
 RECORDS = (
     "Annealed", "BayesFactor", "Bridge", "Evidence", "Harmonic", "Laplace", "Mode", "Probabilities", "Sandwich", "Smc",

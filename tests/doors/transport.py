@@ -15,6 +15,7 @@ from jensen.core.models.transport import (
     mixed,
     noise_levels,
     pixel_diffusion,
+    probability_flow,
     score_matching,
 )
 from tests.doors.door import KEY, Free, also, door, only
@@ -26,6 +27,7 @@ DIFFUSION, FLOW = diffusion.build(FIELD, LEVELS), flow_matching.build(FIELD)
 PIXELS = pixel_diffusion.build(FIELD, LEVELS, 3)
 VAE = vae.mlp(D, (4,), D)
 LATENT = latent_diffusion.build(VAE, DIFFUSION)
+ODE = probability_flow.build(DIFFUSION)
 PARAMS = FIELD.init(KEY)
 X = torch.zeros(N, D)
 ROWS_OF_X = only(X, X[:, :1], X[0], X.long(), X.numpy(), "x", None)
@@ -84,6 +86,10 @@ ROWS = {
     ),
     "flow_matching.sample": door(FLOW.sample, params=only(PARAMS, {}, 3), key=KEY, n=N, steps=2, method="rk4"),
     "flow_matching.log_prob": door(FLOW.log_prob, params=only(PARAMS, {}, 3), x=ROWS_OF_X, steps=2),
+    "probability_flow.build": door(probability_flow.build, diffusion=only(DIFFUSION, FIELD, diffusion.Diffusion)),
+    "probability_flow.encoded": door(ODE.encoded, params=only(PARAMS, {}, 3), x=ROWS_OF_X, steps=2),
+    "probability_flow.decoded": door(ODE.decoded, params=only(PARAMS, {}, 3), z=ROWS_OF_X, steps=2),
+    "probability_flow.log_prob": door(ODE.log_prob, params=only(PARAMS, {}, 3), x=ROWS_OF_X, steps=2),
     "score_matching.implicit": door(score_matching.implicit, score=torch.neg, x=ROWS_OF_ANY_X),
     "score_matching.sliced": door(score_matching.sliced, score=torch.neg, x=ROWS_OF_ANY_X, key=KEY, probes=2),
     "score_matching.denoising": door(score_matching.denoising, score=torch.neg, x=ROWS_OF_ANY_X, key=KEY, scale=0.5),

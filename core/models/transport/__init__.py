@@ -11,6 +11,7 @@ from jensen.core.models.transport import (
     mixed,
     noise_levels,
     pixel_diffusion,
+    probability_flow,
     score_matching,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "mixed",
     "noise_levels",
     "pixel_diffusion",
+    "probability_flow",
     "score_matching",
 ]

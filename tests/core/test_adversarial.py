@@ -8,6 +8,7 @@ from torch.func import grad
 from torch.utils import _pytree as pytree
 
 from jensen.core import keys
+from jensen.core.flows import spectral
 from jensen.core.models.adversarial import gan
 from jensen.core.models.adversarial.games import GAMES
 from jensen.core.models.adversarial.smoothness import R1R2, Clipped, Free, GradientPenalty, Spectral
@@ -29,14 +30,30 @@ def size(tree):
     return max(t.abs().max().item() for t in pytree.tree_leaves(tree))
 
 
-def test_slopes_of_a_quadratic_critic_by_hand():
+def by_hand(weight=3.0):
+    """The penalty of a quadratic critic, between X and FAKE."""
     t = keys.uniform(KEY, (1, 6, 1), DOUBLE)[0]
-    between = ((t * X + (1 - t) * FAKE) @ A).norm(dim=-1)
-    torch.testing.assert_close(GradientPenalty(3.0).penalty(quadratic, X, FAKE, KEY), 3 * (between - 1).square())
+    return weight * (((t * X + (1 - t) * FAKE) @ A).norm(dim=-1) - 1).square()
+
+
+def test_slopes_of_a_quadratic_critic_by_hand():
+    torch.testing.assert_close(GradientPenalty(3.0).penalty(quadratic, X, FAKE, KEY), by_hand())
     ends = (X @ A).square().sum(-1) + (FAKE @ A).square().sum(-1)
     torch.testing.assert_close(R1R2(3.0).penalty(quadratic, X, FAKE, KEY), 1.5 * ends)
-    of_the_mean = grad(lambda x: quadratic(x).mean())(X).square().sum(-1)
-    assert (R1R2(2.0).penalty(quadratic, X, 0 * FAKE, KEY) - of_the_mean).abs().max() > 0.1  # a planted mean
+
+
+@pytest.mark.parametrize(
+    ("place", "reduce"),
+    [
+        (keys.uniform(KEY, (1, 6, 1), DOUBLE)[0], torch.mean),
+        (keys.uniform(KEY, (1, 6, 3), DOUBLE)[0], torch.sum),
+        (torch.ones(6, 1, dtype=DOUBLE), torch.sum),
+    ],
+    ids=["slope of the mean", "one t for each pixel", "at the data"],
+)
+def test_planted_penalties_are_not_those_by_hand(place, reduce):
+    slope = grad(lambda x: reduce(quadratic(x)))(place * X + (1 - place) * FAKE)
+    assert (3 * (slope.norm(dim=-1) - 1).square() - by_hand()).abs().max() > 0.1
 
 
 @pytest.mark.parametrize("smooth", [GradientPenalty(), R1R2()])
@@ -61,13 +78,33 @@ def test_a_penaltys_gradient_is_that_of_differences(smooth, compiled):
             assert found[layer]["weight"][place].item() == pytest.approx((ends[0] - ends[1]).item() / 2e-6, rel=1e-5)
 
 
-def test_a_slope_of_0_has_a_finite_gradient():
-    """Of |slope|, whose own slope is infinite there."""
+def test_a_slope_of_0_has_a_finite_gradient(monkeypatch):
+    """Of |slope|, whose own slope is infinite there; without what is added under the root it is not finite."""
 
     def loss(a):
         return GradientPenalty().penalty(lambda x: (a * x).sum(-1), X, FAKE, KEY).mean()
 
-    assert grad(loss)(torch.zeros(3, dtype=DOUBLE)).isfinite().all()
+    flat = torch.zeros(3, dtype=DOUBLE)
+    assert grad(loss)(flat).isfinite().all()
+    monkeypatch.setattr("jensen.core.models.adversarial.smoothness.TINY", 0.0)
+    assert not grad(loss)(flat).isfinite().all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("smooth", SMOOTH, ids=lambda s: type(s).__name__)
+def test_a_critics_gradient_compiled_is_the_eager_one(smooth):
+    """Derivatives of second order among it, as the trainer compiles them."""
+    model = gan.mlp(3, 2, (5,), smooth=smooth)
+    params, state = model.init(KEY, DOUBLE)
+
+    def loss(critic, x, key):
+        terms, _ = model.critic_loss({**params, "critic": critic}, state, x, key)
+        return sum(term.mean() for term in terms.values())
+
+    found = torch.compile(grad(loss), fullgraph=True, dynamic=False)(params["critic"], X, KEY)
+    expected = grad(loss)(params["critic"], X, KEY)
+    for ours, theirs in zip(pytree.tree_leaves(found), pytree.tree_leaves(expected), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("game", GAMES)
@@ -80,6 +117,14 @@ def test_each_loss_reaches_its_own_network(game, smooth):
     assert size(by_critic["critic"]) > 1e-4
     by_generator = grad(lambda p: model.generator_loss(p, state, X, KEY).mean())(params)
     assert size(by_generator["generator"]) > 1e-8
+
+
+def test_a_forgotten_detach_is_seen(monkeypatch):
+    model = gan.mlp(3, 2, (5,), smooth=Free())
+    params, state = model.init(KEY, DOUBLE)
+    monkeypatch.setattr(torch.Tensor, "detach", lambda t: t)
+    by_critic = grad(lambda p: model.critic_loss(p, state, X, KEY)[0]["game"].mean())(params)
+    assert size(by_critic["generator"]) > 1e-4
 
 
 def test_games_by_hand():
@@ -111,6 +156,22 @@ def test_spectral_norms_are_1_once_the_iteration_has_converged_and_the_state_goe
     ends = torch.stack([X[0], X[0] + 1e-3])
     slope = (model.value(params, state, ends).diff() / (ends[1] - ends[0]).norm()).abs()
     assert slope.item() <= 1 + 1e-6
+
+
+def test_a_loss_of_normalised_weights_does_not_change_along_them(monkeypatch):
+    """<gradient, W> = 0, since W / sigma is the same for every multiple of W; not with sigma detached."""
+    model = gan.mlp(3, 2, (7, 5), smooth=Spectral())
+    params, state = model.init(KEY, DOUBLE)
+
+    def along():
+        slopes = grad(lambda p: model.value({**params, "critic": p}, state, X).sum())(params["critic"])
+        return max((slopes[layer]["weight"] * params["critic"][layer]["weight"]).sum().abs() for layer in slopes)
+
+    assert along() < 1e-12
+    norm = spectral.norm
+    planted = lambda w, u: (norm(w, u)[0].detach(), norm(w, u)[1])  # noqa: E731
+    monkeypatch.setattr("jensen.core.models.adversarial.smoothness.spectral.norm", planted)
+    assert along() > 0.1
 
 
 def test_clipped_weights_are_clipped_and_followed():

@@ -13,6 +13,7 @@ import torch
 
 from jensen.core.distributions import DiagNormal
 from tests.doors import (
+    adversarial,
     coded,
     distributions,
     evidence,
@@ -33,7 +34,7 @@ from tests.doors.faults import faults
 
 TABLES = (
     coded, foundations, flows, distributions, exponential, objectives, gradients, evidence, latent, supervised,
-    sequences, series, transport)  # fmt: skip
+    adversarial, sequences, series, transport)  # fmt: skip
 ROWS = {name: row for table in TABLES for name, row in table.ROWS.items()}
 
 

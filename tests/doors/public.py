@@ -19,6 +19,7 @@ from jensen.core import (
 )
 from jensen.core.flows import spectral
 from jensen.core.models import classifier, quantised
+from jensen.core.models.adversarial import duality, gan
 from jensen.core.models.autoregressive import codes, sampling, transformer
 from jensen.core.models.autoregressive import recurrent as recurrent_models
 from jensen.core.models.latent import (
@@ -97,6 +98,7 @@ MODULES = (
     deep_set, series, ode, longitudinal, gp, bottleneck, poisson, reptile, codebook, kmeans,
     paths, usage, autoencoder, two_maps, baselines, catalogue,
     svgd, semi_amortised, iterative, spectral,
+    duality, gan,
     attention, positions, recurrent, recurrent_models, transformer, sampling, codes, diffusion, fields, flow_matching,
     noise_levels, energies, langevin, score_matching, probability_flow, dit, mixed, pixel_diffusion, latent_diffusion,
 )  # fmt: skip

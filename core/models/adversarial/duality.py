@@ -36,6 +36,6 @@ def steepest(value: Value, x: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
 
 
 def lower_bound(value: Value, x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
-    """`difference` over `steepest` of all points: at most W1 of the samples; 0 for a critic that is constant on them."""
+    """`difference` over `steepest` of all points: at most W1 of the samples; 0 for a constant critic."""
     apart, slope = difference(value, x, y), steepest(value, torch.cat([x, y]))
     return torch.where(slope > 0, apart / torch.where(slope > 0, slope, 1.0), 0.0)

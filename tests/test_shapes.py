@@ -32,7 +32,7 @@ with install_import_hook([*modules(jensen.core), *modules(jensen.estimators)], "
     from jensen.core.models.latent.series import AtTimes, Series
     from jensen.core.models import quantised
     from jensen.core.models import classifier
-    from jensen.core.models.adversarial import gan
+    from jensen.core.models.adversarial import duality, gan
     from jensen.core.models.autoregressive import recurrent, sampling, transformer
     from jensen.core.models.transport import diffusion, energies, fields, flow_matching, langevin, noise_levels
     from jensen.core.models.transport import probability_flow, score_matching
@@ -312,6 +312,7 @@ langevin.unadjusted(torch.neg, plane, key, 2, 0.1), langevin.adjusted(lambda x: 
 adversary = gan.mlp(2, 3, (4,))
 params, state = adversary.init(key)
 adversary.critic_loss(params, state, plane, key), adversary.generator_loss(params, state, plane, key)
+duality.lower_bound(lambda x: adversary.value(params, state, x), plane, adversary.sample(params, key, 4))
 chosen = torch.zeros(5, dtype=torch.uint8)
 ops.categorical_log_prob(chosen, torch.zeros(2, 5, 3))
 Categorical(torch.zeros(5, 2, 3)).log_prob(chosen[:, None].expand(4, 5, 2))

@@ -9,9 +9,11 @@ from jensen.experiments.programs.flow import Flow
 from jensen.experiments.programs.gan import Gan
 from jensen.experiments.programs.gp import Gp
 from jensen.experiments.programs.hvae import Hvae
+from jensen.experiments.programs.ldm import Ldm
 from jensen.experiments.programs.lm import Lm
 from jensen.experiments.programs.longitudinal import Longitudinal
 from jensen.experiments.programs.multimodal import Multimodal
+from jensen.experiments.programs.normalising import Normalising
 from jensen.experiments.programs.ode import Ode
 from jensen.experiments.programs.poisson import Poisson
 from jensen.experiments.programs.prior import Prior
@@ -20,6 +22,7 @@ from jensen.experiments.programs.sbn import Sbn
 from jensen.experiments.programs.semi import Semi
 from jensen.experiments.programs.vae import Vae
 from jensen.experiments.programs.vq import Vq
+from jensen.experiments.programs.vqgan import VqGan
 
 KINDS = {
     "vae": Vae,
@@ -37,11 +40,14 @@ KINDS = {
     "bottleneck": Bottleneck,
     "reptile": Reptile,
     "vq": Vq,
+    "vqgan": VqGan,
     "prior": Prior,
     "lm": Lm,
     "gan": Gan,
     "diffusion": Diffusion,
     "flow": Flow,
+    "ldm": Ldm,
+    "normalising": Normalising,
 }
 
 __all__ = [
@@ -55,9 +61,11 @@ __all__ = [
     "Gan",
     "Gp",
     "Hvae",
+    "Ldm",
     "Lm",
     "Longitudinal",
     "Multimodal",
+    "Normalising",
     "Ode",
     "Poisson",
     "Prior",
@@ -66,4 +74,5 @@ __all__ = [
     "Semi",
     "Vae",
     "Vq",
+    "VqGan",
 ]

@@ -1,5 +1,6 @@
-"""The denoising diffusion of points, as the command line has it."""
+"""The denoising diffusion of points or of images' pixels, as the command line has it."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,13 +9,16 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.contracts import Key
-from jensen.core.models.transport import diffusion, fields, noise_levels
+from jensen.core.models.latent.likelihoods import DiscretisedLogisticLikelihood
+from jensen.core.models.transport import diffusion, dit, fields, noise_levels, pixel_diffusion
+from jensen.core.models.transport.fields import Field
 from jensen.core.trees import Params
 from jensen.experiments.data.batches import Epochs
 from jensen.experiments.data.points import PointData, Points
 from jensen.experiments.programs.generation import TransportProgram
 from jensen.experiments.programs.generators import PointSettings
 from jensen.experiments.programs.images import Flat
+from jensen.experiments.report.chunks import ROWS, Rows, over_data
 from jensen.experiments.report.series import means
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
@@ -22,11 +26,14 @@ from jensen.experiments.run.program import Finding
 from jensen.experiments.run.settings import Run
 
 BOUNDED = 200  # test points whose every term is evaluated
+TERMS = ["ELBO", "reconstruction", "transitions", "prior"]
+LEVELS = {"linear": noise_levels.linear, "cosine": noise_levels.cosine}
+SHADES = {"digits": 17, "mnist": 256}  # of images' pixels, whose last step back is a mass
 
 
 @dataclass(frozen=True)
 class Diffusion(PointSettings):
-    """Train a denoising diffusion, and report its ELBO term by term and what it draws."""
+    """Train a denoising diffusion, and report its ELBO term by term and what it draws; of images in bits/dim too."""
 
     points: Flat[PointData] = PointData(data="moons")
     levels: Literal["linear", "cosine"] = "linear"
@@ -37,8 +44,18 @@ class Diffusion(PointSettings):
     """Of each step back."""
     draw_steps: int | None = None
     """Steps of an implicit (DDIM) sampler; every step, ancestrally, unless given."""
+    network: Literal["mlp", "dit"] = "mlp"
+    """The field of noise; dit is a transformer of an image's patches."""
     hidden: tuple[int, ...] = (128, 128, 128)
-    """Widths of the hidden layers of the field of noise."""
+    """Widths of the mlp's hidden layers."""
+    patch: int = 2
+    """Pixels of a side of the dit's patches."""
+    width: int = 64
+    """Features of a patch."""
+    layers: int = 3
+    """Blocks of the dit."""
+    heads: int = 4
+    """Of its attention."""
     optimiser: Flat[Optimiser] = Optimiser(lr=2e-3)
     run: Flat[Run] = Run(steps=6000, batch=256, average=0.999, lr_final=0.01)
 
@@ -49,10 +66,31 @@ class Diffusion(PointSettings):
             raise InputError(f"expected --noise-steps of at least 2, got {self.noise_steps}")
         if self.draw_steps is not None and not 1 <= self.draw_steps <= self.noise_steps:
             raise InputError(f"expected --draw-steps from 1 to {self.noise_steps}, got {self.draw_steps}")
+        for name, network in {"hidden": "mlp", "patch": "dit", "width": "dit", "layers": "dit", "heads": "dit"}.items():
+            if self.network != network and getattr(self, name) != getattr(Diffusion, name):
+                raise InputError(f"--network {self.network} has no --{name}: leave it out")
+        self.check_positive(*((f"--{name}", getattr(self, name)) for name in ("patch", "width", "layers", "heads")))
+        if self.network == "dit" and not self.points.images:
+            raise InputError(f"--network dit is for images, and {self.points.data} are points: use --network mlp")
+
+    def field(self, data: int) -> Field:
+        """InputError for images that the patches do not fit."""
+        if self.network == "mlp":
+            return fields.mlp(data, self.hidden)
+        side = math.isqrt(data)
+        try:
+            return dit.image((1, side, side), self.patch, self.width, self.layers, self.heads)
+        except ValueError as error:
+            raise InputError(f"--network dit: {error}") from error
 
     def program(self, batches: Epochs, data: int, steps: int) -> TransportProgram:
-        levels = {"linear": noise_levels.linear, "cosine": noise_levels.cosine}[self.levels](self.noise_steps)
-        model = diffusion.build(fields.mlp(data, self.hidden), levels, self.variance)
+        levels, shades = LEVELS[self.levels](self.noise_steps), SHADES.get(self.points.data)
+        parts = self.field(data), levels
+        model = (
+            diffusion.build(*parts, self.variance)
+            if shades is None
+            else pixel_diffusion.build(*parts, shades, self.variance)
+        )
         dtype = getattr(torch, self.run.dtype)
 
         def draw(params: Params, key: Key, n: int) -> Tensor:
@@ -61,12 +99,24 @@ class Diffusion(PointSettings):
             return model.implicit(params, key, n, self.draw_steps, dtype=dtype)
 
         def terms(params: Params, points: Points, key: Key) -> list[Finding]:
-            bound = model.bound(params, points.test[:BOUNDED], keys.fold_in(key, 1))
-            found = {"ELBO": bound.elbo, "reconstruction": bound.reconstruction,
-                     "transitions": bound.transitions.sum(-1), "prior": bound.prior}  # fmt: skip
-            return [means("bound", found, "nats")]
+            def of(x: Tensor, key: Key) -> Rows:
+                bound = model.bound(params, x, key)
+                return bound.elbo, bound.reconstruction, bound.transitions.sum(-1), bound.prior
+
+            x = points.test[:BOUNDED]
+            each = over_data(of, x, keys.fold_in(key, 1), max(1, ROWS // self.noise_steps))
+            found = dict(zip(TERMS, each, strict=True))
+            in_nats = means("bound", found, "nats")
+            return [in_nats] if shades is None else [in_nats, _bits(found["ELBO"], points.train, x, shades)]
 
         title = f"diffusion of {self.noise_steps} {self.levels} levels on {self.points.data}, {steps} steps"
         return TransportProgram(
             model=model, batches=batches, optimiser=self.optimiser, title=title, draw=draw, findings=terms
         )
+
+
+def _bits(elbo: Tensor, train: Tensor, x: Tensor, shades: int) -> Finding:
+    """Of a pixel, beside those of independent pixels."""
+    grey = DiscretisedLogisticLikelihood(shades).independent((train + 1) / 2)
+    found = {"bits/dim are at most": elbo, "bits/dim of independent pixels": grey.log_prob((x + 1) / 2)}
+    return means("bits", {name: -nats / x.shape[1] / math.log(2) for name, nats in found.items()}, "bits")

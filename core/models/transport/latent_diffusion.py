@@ -40,15 +40,16 @@ class Bound(NamedTuple):
     reconstruction: Tensor  # log p(x | z)
     entropy: Tensor  # -log q(z | x)
     log_prior: Tensor  # the diffusion's bound on log p(z)
+    own_log_prior: Tensor  # log p(z) of the model's own prior
 
     @property
     def elbo(self) -> Tensor:
         return self.reconstruction + self.entropy + self.log_prior
 
     @property
-    def rate(self) -> Tensor:
-        """What takes the place of the KL from the model's own prior."""
-        return -self.entropy - self.log_prior
+    def own_elbo(self) -> Tensor:
+        """The model's, at the same draw."""
+        return self.reconstruction + self.entropy + self.own_log_prior
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ class LatentDiffusion:
         draw_key, bound_key = keys.split(key)
         z, log_q = self._drawn(first.params, x, draw_key)
         log_prior = self.prior.bound(params, self._standardised(first, z), bound_key).elbo - first.log_scale.sum()
-        return Bound(self.model.likelihood(first.params, z[None]).log_prob(x)[0], -log_q, log_prior)
+        own_log_prior = self.model.log_prior(first.params, z[None])[0]
+        return Bound(self.model.likelihood(first.params, z[None]).log_prob(x)[0], -log_q, log_prior, own_log_prior)
 
     def sample(self, params: Params, first: First, key: Key, n: int) -> Float[Tensor, "n d"]:
         """z by the diffusion's every step; model.likelihood(first.params, z[None]) is what it is decoded to."""

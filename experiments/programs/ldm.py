@@ -1,0 +1,129 @@
+"""The diffusion in a trained model's latents, as the command line has it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from jensen.core import keys, trees
+from jensen.core.contracts import LatentModel
+from jensen.core.models.transport import diffusion, dit, latent_diffusion, mixed
+from jensen.core.models.transport.latent_diffusion import LatentDiffusion
+from jensen.experiments.data.batches import Epochs
+from jensen.experiments.data.images import placed, split
+from jensen.experiments.programs.diffusion import LEVELS
+from jensen.experiments.programs.images import Flat
+from jensen.experiments.programs.latent_diffusion import Encoded, LatentDiffusionProgram
+from jensen.experiments.programs.sized import Sized
+from jensen.experiments.run import checkpoints
+from jensen.experiments.run.config import FREE
+from jensen.experiments.run.errors import InputError
+from jensen.experiments.run.optimisers import Optimiser
+from jensen.experiments.run.settings import Run
+
+if TYPE_CHECKING:
+    from jensen.experiments.programs.finished import Finished
+
+TOKENS = 8  # at most, unless asked otherwise
+
+
+class Prepared(NamedTuple):
+    """A program with its images: what it trains on, what it is scored on at each epoch, and what it is judged by."""
+
+    program: LatentDiffusionProgram
+    train: Tensor
+    held_out: Tensor
+    data: Encoded
+
+
+@dataclass(frozen=True)
+class Ldm(Sized):
+    """Train a diffusion transformer in the latents of a finished run of vae, and report the ELBO with it as the prior
+    beside the model's own; draw images."""
+
+    vae: Path | None = field(default=None, metadata=FREE)
+    """Folder of the finished run of vae, or of another kind with real latents. A run that goes on may find it
+    elsewhere, but not another in its place."""
+    levels: Literal["linear", "cosine"] = "linear"
+    """How the noise grows."""
+    noise_steps: int = 200
+    """Steps from latents to noise."""
+    tokens: int | None = None
+    """Runs of latents that the transformer reads; as many as divide them, and 8 at most, unless given."""
+    width: int = 64
+    """Features of a token."""
+    layers: int = 2
+    """Blocks."""
+    heads: int = 4
+    """Of attention."""
+    optimiser: Flat[Optimiser] = Optimiser(lr=2e-3)
+    run: Flat[Run] = Run(steps=3000, batch=128, average=0.995, lr_final=0.01)
+
+    def check(self) -> None:
+        """Raises an InputError for the first setting that cannot work."""
+        self.run.check()
+        self.optimiser.check()
+        if self.vae is None:
+            raise InputError(
+                "expected --vae, the folder of a finished run of vae: train one with "
+                "python -m jensen.experiments.train vae --out FOLDER, then pass --vae FOLDER"
+            )
+        if self.run.dtype == "bfloat16":
+            raise InputError("bounds of latents need more digits than --dtype bfloat16 has: use float32 or float64")
+        if self.noise_steps < 2:
+            raise InputError(f"expected --noise-steps of at least 2, got {self.noise_steps}")
+        self.check_positive(("--width", self.width), ("--layers", self.layers), ("--heads", self.heads))
+        if self.tokens is not None:
+            self.check_positive(("--tokens", self.tokens))
+        if self.width % self.heads:
+            raise InputError(f"--heads {self.heads} does not divide --width {self.width}: choose another")
+
+    def model(self, of: LatentModel, latents: int) -> LatentDiffusion:
+        """InputError for latents that the tokens do not divide."""
+        tokens = self.tokens or max(n for n in range(1, TOKENS + 1) if latents % n == 0)
+        if latents % tokens:
+            raise InputError(
+                f"--tokens {tokens} does not divide the {latents} latents: choose another, or leave it out"
+            )
+        levels = LEVELS[self.levels](self.noise_steps)
+        noise = mixed.build(dit.vector(latents, tokens, self.width, self.layers, self.heads), levels)
+        return latent_diffusion.build(of, diffusion.build(noise, levels))
+
+    def prepare(self) -> Prepared:
+        """Reads the run and builds the program. InputError for what does not go together."""
+        from jensen.experiments.programs.finished import read_finished  # which reads every kind, this one too
+
+        assert self.vae is not None
+        done = read_finished(self.vae, self.run.device)
+        images = placed(done.images, self.run)
+        params = trees.map(lambda t: t.to(getattr(torch, self.run.dtype)), done.params)
+        train, held_out = split(images.train, self.run, done.settings.images.treatment)
+        batches = Epochs(len(train), self.run.batch, self.run.keep_last)
+        model = self.model(done.model, _latents(done))
+        program = LatentDiffusionProgram(
+            model=model, params=params, dynamic=done.settings.images.treatment == "dynamic", batches=batches,
+            optimiser=self.optimiser, title=self.title(done, model, self.run.total(batches.steps)),
+            source=({"run": str(done.folder.absolute()), "digest": checkpoints.digest(params)},),
+        )  # fmt: skip
+        return Prepared(program, train, images.test if held_out is None else held_out, Encoded(images, params))
+
+    def title(self, done: "Finished", model: LatentDiffusion, steps: int) -> str:
+        """What was trained on what, and what the numbers are not: a line each, where there is one."""
+        kind, data = type(done.settings).__name__.lower(), done.settings.images.data
+        of = f"diffusion of {self.noise_steps} {self.levels} levels in the {model.prior.field.data} latents of a {kind}"
+        return "\n".join(filter(None, (f"{of} on {data}, {steps} steps", done.settings.caution()))) + "\n"
+
+
+def _latents(done: "Finished") -> int:
+    """How many real latents the model has. InputError where they are something else."""
+    x = done.settings.example(done.images.train)
+    q = done.model.posterior(done.params, x)
+    z = q.sample(q.noise(keys.key(0, x.device), 1))
+    if not (q.reparameterised and isinstance(z, Tensor) and z.ndim == 3):
+        raise InputError(
+            f"--vae {done.folder} holds a {type(done.settings).__name__.lower()}, whose latents are no real vectors: "
+            "pass a run of vae"
+        )
+    return z.shape[-1]

@@ -70,8 +70,10 @@ class PointData:
         centres = self._centres()
         place_key, noise_key = keys.split(train_key)
         places = keys.bits(place_key, (1, self.points))[0] % len(centres)
-        evenly = torch.arange(TEST) % len(centres)  # so that a distance from them has less noise of its own
-        return Points(around(centres, places, noise_key), around(centres, evenly, test_key), centres)
+        evenly = torch.arange(TEST // 2) % len(centres)  # so that a distance from them has less noise of its own
+        by_chance = keys.bits(keys.fold_in(test_key, 1), (1, TEST // 2))[0] % len(centres)  # as a generator has them
+        test = around(centres, torch.cat([evenly, by_chance]), test_key)
+        return Points(around(centres, places, noise_key), test, centres)
 
     def _centres(self) -> Tensor:
         if self.data == "grid":

@@ -15,6 +15,7 @@ from jensen.experiments.programs.longitudinal import Longitudinal
 from jensen.experiments.programs.multimodal import Multimodal
 from jensen.experiments.programs.normalising import Normalising
 from jensen.experiments.programs.ode import Ode
+from jensen.experiments.programs.pixels import Pixels
 from jensen.experiments.programs.poisson import Poisson
 from jensen.experiments.programs.prior import Prior
 from jensen.experiments.programs.reptile import Reptile
@@ -48,6 +49,7 @@ KINDS = {
     "flow": Flow,
     "ldm": Ldm,
     "normalising": Normalising,
+    "pixels": Pixels,
 }
 
 __all__ = [
@@ -67,6 +69,7 @@ __all__ = [
     "Multimodal",
     "Normalising",
     "Ode",
+    "Pixels",
     "Poisson",
     "Prior",
     "Reptile",

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from jensen.core import keys, trees
 from jensen.core.contracts import Key
-from jensen.core.models.quantised import Autoencoder, CodedModel, GumbelVq, SoftVq, usage
+from jensen.core.models.quantised import Autoencoder, CodedModel, GumbelVq, SoftVq, Step, usage
 from jensen.core.trees import Params, Tree
 from jensen.experiments.data.batches import Epochs
 from jensen.experiments.data.images import Images
@@ -48,12 +48,20 @@ class QuantisationProgram(OneTurn):
     def loss(self, params: Params, state: Tree, batch: Batch, key: Key, weights: Weights) -> Out:
         """Minus the mean objective: reconstruction, less KL and what the quantisers add."""
         pixel_key, step_key = keys.split(key)
-        x = binarise(pixel_key, batch["data"]) if self.dynamic else batch["data"]
+        x = self.pixels(batch, pixel_key)
         step = self.at(weights).step(params["model"], state["model"], x, step_key)
+        return self.out(-step.terms.objective, step, state)
+
+    def pixels(self, batch: Batch, key: Key) -> Tensor:
+        """The batch's data as the model gets them."""
+        return binarise(key, batch["data"]) if self.dynamic else batch["data"]
+
+    def out(self, loss: Tensor, step: Step, state: Tree) -> Out:
+        """The mean of a step's loss (n,), its terms, and how its codes are used."""
         use, numbers = self.followed(state["use"], step.codes)
         named = {name: getattr(step.terms, name) for name in ("objective", "reconstruction", "kl", "penalty")}
-        named |= step.penalties | {name: number.expand(len(x)) for name, number in numbers.items()}
-        return Out(-step.terms.objective.mean(), named, {"model": step.state, "use": use})
+        named |= step.penalties | {name: number.expand(len(loss)) for name, number in numbers.items()}
+        return Out(loss.mean(), named, {"model": step.state, "use": use})
 
     def followed(self, use: tuple[usage.Use, ...], codes: Tree) -> tuple[tuple[usage.Use, ...], dict[str, Tensor]]:
         """The next use of each map's codes, and over about the last epoch its perplexity and the share that is used."""

@@ -19,6 +19,7 @@ from jensen.experiments.programs.estimation import spelled
 from jensen.experiments.programs.images import Flat
 from jensen.experiments.programs.likelihoods import CAUTIONS, check_likelihood, likelihood_of
 from jensen.experiments.programs.quantisation import QuantisationProgram
+from jensen.experiments.report.images import Images as Judged
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.program import Schedule
@@ -34,7 +35,7 @@ class Prepared(NamedTuple):
     program: QuantisationProgram
     train: Tensor
     held_out: Tensor
-    data: Images
+    data: Judged
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,8 @@ class Vq:
     def title(self, model: CodedModel, images: Images, steps: int) -> str:
         """What was trained on what, and what the numbers are not: a line each, where there is one."""
         n, pixels = images.test.shape
-        of = f"vq on {self.images.data}: {n} test images of {pixels} {self.images.treatment} pixels"
+        kind = type(self).__name__.lower()
+        of = f"{kind} on {self.images.data}: {n} test images of {pixels} {self.images.treatment} pixels"
         shapes = " and ".join(" × ".join(map(str, each.shape)) for each in model.maps)
         what = f"{of}, {self.likelihood} likelihood, {shapes} codes of {self.quantiser}, {steps} steps"
         caution = CAUTIONS[self.likelihood] if self.likelihood == "soft-bernoulli" else ""

@@ -3,10 +3,11 @@
 from torch.nn import functional as F
 
 from jensen.core import keys
+from jensen.core.models.adversarial.patches import Patches
 from jensen.core.models.autoregressive import codes
 from jensen.core.models.autoregressive.sampling import Choice
 from jensen.core.models.latent import likelihoods
-from jensen.core.models.quantised import CodeMap, Fsq, Vq, autoencoder, two_maps, usage
+from jensen.core.models.quantised import Autoencoder, CodeMap, Fsq, Vq, VqGan, autoencoder, two_maps, usage, vqgan
 from tests.doors.door import KEY, also, door, only
 
 X = keys.uniform(KEY, (6, 64))
@@ -19,6 +20,9 @@ TWO_PARAMS, TWO_STATE = TWO.init(KEY, X)
 TWO_CODES = TWO.codes(TWO_PARAMS, TWO_STATE, X)
 PRIOR = codes.build(TWO.maps, 8, 1, 2)
 PRIOR_PARAMS, SYMBOLS = PRIOR.init(KEY), PRIOR.sequences(TWO_CODES)
+SMALL = autoencoder.conv(IMAGE, (2,), 3, Vq(4))
+GAN = VqGan(SMALL, Patches(IMAGE, (2,)))
+GAN_PARAMS, GAN_STATE = GAN.init(KEY, X)
 MAP, USE = MODEL.maps[0], usage.start(MODEL.maps[0])
 QUANTISER = only(Vq(4), Vq, 4, "vq(4)", None)
 LIKELIHOOD = only(likelihoods.SQUARED_ERROR, "gaussian", likelihoods.SquaredErrorLikelihood, None)
@@ -67,6 +71,24 @@ ROWS = {
         codes=only(CODES, *WRONG_CODES), steps=5,
     ),
     "usage.Use.used": door(USE.used, steps=5),
+    "quantised.VqGan": door(
+        VqGan, coder=only(SMALL, TWO, MODEL.quantiser, Autoencoder, None),
+        critic=only(Patches(IMAGE, (2,)), Patches((1, 4, 4), (2,)), Patches, 3, None),
+        features=only(None, 3, "x"), perceptual=also(1.0, -1.0),
+    ),
+    "vqgan.VqGan.coder_step": door(
+        GAN.coder_step, params=only(GAN_PARAMS, {}, 3, X), state=only(GAN_STATE), x=also(X, X[:, :60]), key=KEY,
+    ),
+    "vqgan.VqGan.critic_loss": door(
+        GAN.critic_loss, params=only(GAN_PARAMS, {}, 3, X), state=only(GAN_STATE), x=also(X, X[:, :60]),
+    ),
+    "vqgan.ratio": door(
+        vqgan.ratio, losses=only(lambda w: (w.sum(), w.sum()), 3, None), weight=only(X, X.numpy(), 3, "x", None),
+    ),
+    "patches.Patches": door(
+        Patches, image=only(IMAGE, (1, 8), (1, 7, 8), 8), channels=only((2,), (), (2, 2, 2, 2), (0,), 2),
+    ),
+    "patches.Patches.call": door(GAN.critic, params=only(GAN_PARAMS["critic"], {}, 3), x=also(X, X[:, :60])),
     "codes.build": door(
         codes.build, maps=only(TWO.maps, (), MAP, (4,), 3, None), features=also(8, 7), layers=1, heads=also(2, 3),
         rate=also(0.5, 1.0, -0.1),

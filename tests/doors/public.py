@@ -38,7 +38,7 @@ from jensen.core.models.latent import (
     vae,
 )
 from jensen.core.models.latent.semi import m2
-from jensen.core.models.quantised import autoencoder, codebook, kmeans, paths, two_maps, usage
+from jensen.core.models.quantised import autoencoder, codebook, kmeans, paths, two_maps, usage, vqgan
 from jensen.core.models.transport import (
     diffusion,
     dit,
@@ -96,7 +96,7 @@ MODULES = (
     layer_norm, rms_norm, group_norm, dropout, residual, initial, classifier, hvae, ladder, vae, sbn, m2, cvae,
     multimodal,
     deep_set, series, ode, longitudinal, gp, bottleneck, poisson, reptile, codebook, kmeans,
-    paths, usage, autoencoder, two_maps, baselines, catalogue,
+    paths, usage, autoencoder, two_maps, vqgan, baselines, catalogue,
     svgd, semi_amortised, iterative, spectral,
     duality, gan,
     attention, positions, recurrent, recurrent_models, transformer, sampling, codes, diffusion, fields, flow_matching,
@@ -138,7 +138,7 @@ WITHOUT = {  # public names without a door
     "quantised.TwoMaps": "what `two_maps.conv` makes",
     **{
         f"quantised.{name}": "a module, with rows of its own"
-        for name in ("autoencoder", "codebook", "kmeans", "paths", "two_maps", "usage")
+        for name in ("autoencoder", "codebook", "kmeans", "paths", "two_maps", "usage", "vqgan")
     },
     **{
         f"codebook.check_{name}": "a check, of the doors that call it"

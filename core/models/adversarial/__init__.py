@@ -2,4 +2,4 @@
 
 from jensen.core.models.adversarial import duality, games, gan, smoothness
 
-__all__ = ["duality", "games", "gan", "smoothness"]
+__all__ = ["duality", "games", "gan", "patches", "smoothness"]

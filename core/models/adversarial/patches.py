@@ -4,13 +4,12 @@
     params = critic.init(key)
     values = critic(params, x)           # x (n, D) -> (n, h, w), one for each patch
 
-A level halves the sides, and a convolution of kernel 3 over the last one gives the values. Neighbouring patches overlap.
+A level halves the sides, and a convolution of kernel 3 over the last one gives the values; neighbouring patches
+overlap.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from einops import rearrange
@@ -19,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import keys
-from jensen.core.checks import check_floating, check_function, check_key, check_sizes
+from jensen.core.checks import check_floating, check_key, check_sizes
 from jensen.core.contracts import Key
 from jensen.core.nn import conv
 from jensen.core.nn.convnet import KERNEL, PADDING, STRIDE, Image, smallest
@@ -27,6 +26,7 @@ from jensen.core.nn.initial import he
 from jensen.core.trees import Params, check_keys
 
 HEAD = 3  # the last convolution's kernel
+SLOPE = 0.2  # of the units below 0
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,9 @@ class Patches:
 
     image: Image
     channels: tuple[int, ...]
-    activation: Callable[[Tensor], Tensor] = partial(F.leaky_relu, negative_slope=0.2)
 
     def __post_init__(self) -> None:
         smallest(self.image, check_sizes("channels", self.channels))
-        check_function("activation", self.activation, "torch.relu")
 
     @property
     def side(self) -> int:
@@ -66,5 +64,5 @@ class Patches:
         channels, height, _ = self.image
         h = rearrange(x, "n (c h w) -> n c h w", c=channels, h=height)
         for i in range(len(self.channels)):
-            h = self.activation(conv.apply(params["levels"][str(i)], h, stride=STRIDE, padding=PADDING))
+            h = F.leaky_relu(conv.apply(params["levels"][str(i)], h, stride=STRIDE, padding=PADDING), SLOPE)
         return conv.apply(params["head"], h, padding=HEAD // 2).squeeze(1)

@@ -3,7 +3,7 @@
 One file each, and a quantiser is one row in the laws' table of instances.
 """
 
-from jensen.core.models.quantised import autoencoder, codebook, kmeans, paths, two_maps, usage
+from jensen.core.models.quantised import autoencoder, codebook, kmeans, paths, two_maps, usage, vqgan
 from jensen.core.models.quantised.autoencoder import Autoencoder
 from jensen.core.models.quantised.codebook import Codebook
 from jensen.core.models.quantised.coded import CodedModel, CodeMap, Step
@@ -18,6 +18,7 @@ from jensen.core.models.quantised.soft import SoftVq
 from jensen.core.models.quantised.table import NAMES, parse
 from jensen.core.models.quantised.two_maps import TwoMaps
 from jensen.core.models.quantised.vq import Vq
+from jensen.core.models.quantised.vqgan import VqGan
 
 __all__ = [
     "NAMES",
@@ -37,6 +38,7 @@ __all__ = [
     "Step",
     "TwoMaps",
     "Vq",
+    "VqGan",
     "autoencoder",
     "codebook",
     "kmeans",
@@ -44,4 +46,5 @@ __all__ = [
     "paths",
     "two_maps",
     "usage",
+    "vqgan",
 ]

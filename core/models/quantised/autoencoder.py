@@ -24,8 +24,8 @@ from jensen.core.models.latent.likelihoods import SQUARED_ERROR, Likelihood, Lin
 from jensen.core.models.latent.likelihoods.likelihood import check_likelihood
 from jensen.core.models.latent.vae import initialiser
 from jensen.core.models.quantised import _grids
-from jensen.core.models.quantised.coded import CodeMap, Step, check_map, check_quantiser, map_of, mean_of
-from jensen.core.models.quantised.quantiser import Quantiser
+from jensen.core.models.quantised.coded import CodeMap, Step, check_map, check_quantiser, map_of, mean_of, step_of
+from jensen.core.models.quantised.quantiser import Quantised, Quantiser
 from jensen.core.nn import convnet
 from jensen.core.nn import mlp as mlps
 from jensen.core.trees import Params, Tree, check_keys, leaves
@@ -45,6 +45,7 @@ class Autoencoder:
     grid: tuple[int, ...]
     quantiser: Quantiser
     observation: Likelihood
+    last: str  # the path of the decoder's last weight
 
     @property
     def maps(self) -> tuple[CodeMap, ...]:
@@ -65,11 +66,18 @@ class Autoencoder:
 
     def step(self, params: Params, state: Tree, x: Float[Tensor, "n D"], key: Key, /) -> Step:
         """log p(x | codes) less the quantiser's kl and terms. ValueError for grey x where it must be binary."""
+        q = self.quantised(params, state, x, key)
+        return step_of(q, self.given(params, q.z), x)
+
+    def quantised(self, params: Params, state: Tree, x: Float[Tensor, "n D"], key: Key, /) -> Quantised:
+        """The encoder's vectors, replaced by those of their codes. ValueError as for `step`."""
         check_key(key)
         z = self._vectors(params, x)
-        q = self.quantiser.quantise(params["quantiser"], state, z, key)
-        terms = q.objective(self._given(params, q.z).log_prob(x))
-        return Step(terms, q.terms, q.codes, q.state)
+        return self.quantiser.quantise(params["quantiser"], state, z, key)
+
+    def given(self, params: Params, z: Float[Tensor, "n *positions d"], /) -> Distribution:
+        """p(x | codes) of vectors z, fields (n, D)."""
+        return self.observation(params["likelihood"], self.decode(params["decoder"], z))
 
     def codes(self, params: Params, state: Tree, x: Float[Tensor, "n D"], /) -> Int[Tensor, "n *positions"]:
         """Those that `encode` of the quantiser gives: (n, *maps[0].shape)."""
@@ -81,7 +89,7 @@ class Autoencoder:
         check_map(codes, self.maps[0])
         _check(params)
         z = self.quantiser.decode(params["quantiser"], state, codes)
-        return self._given(params, z.to(leaves(params["decoder"])[0].dtype))
+        return self.given(params, z.to(leaves(params["decoder"])[0].dtype))
 
     def decode_codes(self, params: Params, state: Tree, codes: Int[Tensor, "n *positions"], /) -> Float[Tensor, "n D"]:
         """The mean of p(x | codes)."""
@@ -96,9 +104,6 @@ class Autoencoder:
         check_data(x, self.data, self.observation.binary)
         _check(params)
         return self.encode(params["encoder"], x)
-
-    def _given(self, params: Params, z: Tensor) -> Distribution:
-        return self.observation(params["likelihood"], self.decode(params["decoder"], z))
 
 
 def mlp(
@@ -129,7 +134,8 @@ def mlp(
     def decode(params: Params, z: Tensor) -> Linear:
         return Linear(mlps.features(params, rearrange(z, "n p d -> n (p d)"), activation), **mlps.last(params))
 
-    return Autoencoder(init, encode, decode, data, (positions,), quantiser, likelihood)
+    last = f"{len(hidden)}.weight"
+    return Autoencoder(init, encode, decode, data, (positions,), quantiser, likelihood, last)
 
 
 def conv(
@@ -162,7 +168,8 @@ def conv(
         pictures = _grids.up(params["up"], rearrange(z, "n h w d -> n d h w"), activation)
         return rearrange(pictures, "n c h w -> n (c h w)") + params["bias"]
 
-    return Autoencoder(init, encode, decode, math.prod(image), grid, quantiser, likelihood)
+    last = f"up.levels.{len(channels) - 1}.weight"
+    return Autoencoder(init, encode, decode, math.prod(image), grid, quantiser, likelihood, last)
 
 
 def _check(params: Params) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from jensen.core.checks import check_tensor, described
 from jensen.core.contracts import Distribution, Key, can
-from jensen.core.models.quantised.quantiser import Quantiser
+from jensen.core.models.quantised.quantiser import Quantised, Quantiser
 from jensen.core.objectives import Terms
 from jensen.core.trees import Params, Tree
 
@@ -85,6 +85,11 @@ def mean_of(p: Distribution) -> Tensor:
     if not can(p, Averaged):
         raise TypeError(f"expected p(x | codes) with a mean, got {type(p).__name__}: give it mean(), or sample it")
     return p.mean()
+
+
+def step_of(q: Quantised, p: Distribution, x: Float[Tensor, "n D"]) -> Step:
+    """A step's terms, of q and of p(x | codes) with q.z for the codes' vectors."""
+    return Step(q.objective(p.log_prob(x)), q.terms, q.codes, q.state)
 
 
 def map_of(quantiser: Quantiser, positions: tuple[int, ...]) -> CodeMap:

@@ -1,10 +1,12 @@
 """Named recipes: functions that return the settings of a whole run, which the command line takes as commands."""
 
 from jensen.experiments.data.images import ImageData
+from jensen.experiments.data.points import PointData
 from jensen.experiments.programs import (
     Bottleneck,
     Cvae,
     Factor,
+    Gan,
     Gp,
     Hvae,
     Longitudinal,
@@ -134,7 +136,36 @@ def multimodal_digits() -> Multimodal:
     )  # fmt: skip
 
 
+def ring_wgan_gp() -> Gan:
+    """WGAN-GP on eight normals (Gulrajani et al., 2017), in 90 s: all of them, 90 % of the points within 4 deviations
+    of one, W1 below 0.1; its floor is the minimax game, which leaves modes out."""
+    return Gan(game="wasserstein", smooth="gradient-penalty", strength=1.0, critics=2)
+
+
+def ring_r3gan() -> Gan:
+    """R3GAN on the same (Huang et al., 2024): the same of it in as long."""
+    return Gan(game="relativistic", smooth="r1-r2", strength=0.02, critics=1)
+
+
+def grid_r3gan() -> Gan:
+    """R3GAN on 25 normals: all of them, 90 % of the points within 4 deviations of one, in 90 s."""
+    return Gan(points=PointData(data="grid"), game="relativistic", smooth="r1-r2", strength=0.02, critics=1)
+
+
+def mnist_wgan_gp() -> Gan:
+    """WGAN-GP of MNIST's pixels by perceptrons, 100-256-512-784 and 784-512-256-1, 20 epochs of steps: minutes."""
+    return Gan(
+        points=PointData(data="mnist"), strength=10.0, latent=100, hidden=(256, 512), activation="relu",
+        critic_activation="leaky_relu", critics=5, generator_average=0.0,
+        optimiser=Optimiser(lr=1e-4, beta1=0.5, beta2=0.9), run=Run(epochs=20, batch=64, lr_final=1.0),
+    )  # fmt: skip
+
+
 RECIPES = {
+    "ring-wgan-gp": ring_wgan_gp,
+    "ring-r3gan": ring_r3gan,
+    "grid-r3gan": grid_r3gan,
+    "mnist-wgan-gp": mnist_wgan_gp,
     "cvae-digits": cvae_digits,
     "multimodal-digits": multimodal_digits,
     "semi-digits": semi_digits,

@@ -44,7 +44,8 @@ def judge_codes(run: FinishedCodes) -> Point:
     of_use = found.finding_of_use(use_of_codes(run.model, run.params, run.state, run.images))
     pictures = Finding("reconstructions", [], "", reconstructions(run.model, run.params, run.state, run.images))
     images = run.settings.images
-    text = f"vq on {images.data}: {len(run.images.test)} test images, {run.settings.quantiser}\n{test.summary}"
+    kind = type(run.settings).__name__.lower()
+    text = f"{kind} on {images.data}: {len(run.images.test)} test images, {run.settings.quantiser}\n{test.summary}"
     target = run.folder / EVALUATION
     write(target, [test, of_use, pictures], text, {**test.rows[0]})
     echo(f"{text}\nreport, rows and figures in {target}\n")

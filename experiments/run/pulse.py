@@ -40,6 +40,10 @@ class Pulse:
             return  # the store has ended, and its run with it
 
 
-def rendezvous(patience: timedelta) -> tuple[dist.Store, int, int]:
-    """The store that torchrun's processes share, this one's rank, and their number."""
-    return next(dist.rendezvous("env://", timeout=patience))
+def rendezvous(restarts: int, patience: timedelta) -> tuple[dist.Store, int, int]:
+    """The store that torchrun's processes share, this one's rank, and their number.
+
+    The store outlives a restart, and what it holds of ranks that have ended must not be read as of new ones.
+    """
+    store, rank, size = next(dist.rendezvous("env://", timeout=patience))
+    return dist.PrefixStore(f"start {restarts}", store), rank, size

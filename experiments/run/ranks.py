@@ -95,12 +95,13 @@ def joined(device: str) -> Iterator[Ranks]:
     if "TORCHELASTIC_RUN_ID" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
         yield Ranks()
         return
-    store, rank, size = rendezvous(WAIT)
+    restarts = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
+    store, rank, size = rendezvous(restarts, WAIT)
     backend = "nccl" if device.startswith("cuda") else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=WAIT)
     pulse = Pulse(store, rank, size)
     try:
-        yield Ranks(rank, size, int(os.environ["TORCHELASTIC_RESTART_COUNT"]), pulse)
+        yield Ranks(rank, size, restarts, pulse)
     finally:
         pulse.end()
         with suppress(RuntimeError):  # of a run that a rank has left

@@ -155,9 +155,7 @@ def test_a_signal_at_one_rank_stops_all_after_one_step_and_the_run_goes_on_to_th
     results = group.results()
     assert [result["error"] for result in results] == ["InterruptError"] * 3, results
     assert len({result["text"] for result in results}) == 1
-    assert_close(
-        trained(where, run, Regression(), 2, data), trained(tmp_path / "one", run, Regression(), 1, data)
-    )
+    assert_close(trained(where, run, Regression(), 2, data), trained(tmp_path / "one", run, Regression(), 1, data))
 
 
 class Sabotaged(Regression):
@@ -235,5 +233,3 @@ def test_one_process_needs_no_group():
         tree = {"a": torch.ones(2)}
         assert own.sum(tree) is tree
         assert own.text(lambda: "here") == "here"
-
-

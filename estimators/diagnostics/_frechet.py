@@ -4,7 +4,7 @@ Approximates  |m - m'|^2 + tr(C + C' - 2 (C C')^(1/2)), the squared 2-Wasserstei
               and covariances of the two distributions
 With          sample means and covariances; A A' for centred rows A = (x - m) / sqrt(n - 1) gives tr (C C')^(1/2) as the
               sum of the singular values of A A'^T, to the digits of the features and for singular covariances too
-Requires      independent draws, in any order; features of one network
+Requires      independent draws, in an order that says nothing of them; features of one network
 Unbiased when never: it is too large by some b / n, and b depends on the model, so that distances at different n, or of
               two models at one n, compare their bias too. `extrapolated` is without that term where n is several times
               d; where it is not, the covariances are singular and no extrapolation is right

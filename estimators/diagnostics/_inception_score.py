@@ -3,7 +3,7 @@
 Approximates  exp(E KL(p(y | x) || p(y))), the exponential of the information that a draw has of its class: from 1,
               where classes cannot be told apart or only one is drawn, to their number
 With          p(y) as the mean over the draws of each of several splits, whose scores are averaged
-Requires      independent draws in any order; log-probabilities of a classifier that is good on data
+Requires      independent draws, in an order that says nothing of them; a classifier that is good on data
 Unbiased when never: p(y) of few draws is near theirs, and the score too small, in its logarithm by (classes - 1) / 2
               over the draws of a split where classes are sure, and by less where not. Neither does it see what is
               drawn twice, nor what within a class is never drawn

@@ -3,7 +3,7 @@
 Approximates  the squared maximum mean discrepancy of two distributions under k(x, y) = (x . y / d + 1)^3, which is 0
               where their first three moments are equal
 With          its U-statistic: pairs of different rows within each sample, and all pairs across
-Requires      independent draws, in any order; features of one network
+Requires      independent draws, in an order that says nothing of them; features of one network
 Unbiased when always, at every n and m, so that it may be negative
 Cost          (n + m)^2 products in d dimensions, eleven times
 Reference     Bińkowski et al., 2018; Gretton et al., 2012

@@ -6,6 +6,7 @@ from functools import partial
 
 import torch
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.contracts import Key
@@ -15,7 +16,7 @@ from jensen.experiments import report
 from jensen.experiments.data.images import Images
 from jensen.experiments.programs.latent import LatentProgram
 from jensen.experiments.report.chunks import ROWS, over_data
-from jensen.experiments.report.conditions import by_condition, completions
+from jensen.experiments.report.conditions import by_condition, completions, means
 from jensen.experiments.report.evaluation import ELBO_SAMPLES, elbo_terms
 from jensen.experiments.run.program import Finding, Row
 
@@ -26,6 +27,21 @@ class ConditionalProgram(LatentProgram):
 
     model: CVAE
     labels: bool  # whether that is a label, one-hot
+
+    @property
+    def columns(self) -> int | None:
+        """Of a picture of draws: one for each class."""
+        return self.model.condition if self.labels else None
+
+    @torch.no_grad()
+    def sample(self, params: Params, state: Tree, key: Key, n: int) -> Tensor:
+        """(n, D): the means of p(x | z, c), of each class in turn, or given upper halves of training images."""
+        own = params["model"]
+        kept = own["decoder"]["conditions"]
+        known = torch.eye(self.model.condition, device=kept.device, dtype=kept.dtype) if self.labels else kept
+        p = self.model.prior(own, n)
+        c = known[torch.arange(n, device=kept.device) % len(known)]
+        return means(self.model, own, p.sample(p.noise(key, 1)), c[None])[0]
 
     def figures(self, params: Params, state: Tree, data: Images, key: Key, /) -> dict[str, Figure]:
         if self.labels:

@@ -47,6 +47,9 @@ class LaggedProgram(LatentProgram):
     def score(self, params: Params, state: Tree, batch: Tensor, key: Key, /) -> Tensor:
         return super().score(self.merged(params), state, batch, key)
 
+    def sample(self, params: Params, state: Tree, key: Key, n: int) -> Tensor:
+        return super().sample(self.merged(params), state, key, n)
+
     def figures(self, params: Params, state: Tree, data: Images, key: Key, /) -> dict[str, Figure]:
         return super().figures(self.merged(params), state, data, key)
 

@@ -24,6 +24,7 @@ from jensen.experiments.data.pixels import binarise
 from jensen.experiments.programs.semi_terms import How, Semi, terms
 from jensen.experiments.report.chunks import over_data
 from jensen.experiments.report.classes import by_class
+from jensen.experiments.report.images import prior_means
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.program import Batch, Finding, Out, Row, Schedule, Turn, Weights
 from jensen.experiments.run.schedules import warmup
@@ -97,6 +98,13 @@ class SemiProgram:
     def score(self, params: Params, state: Tree, batch: Tree, key: Key, /) -> Tensor:
         """1 where the model knows the label, else 0."""
         return self.model.correct(params["model"], batch["x"], batch["labels"])
+
+    @torch.no_grad()
+    def sample(self, params: Params, state: Tree, key: Key, n: int) -> Tensor:
+        """(n, D): the means of p(x | ...) at draws of the prior, of M1 its VAE's."""
+        own = params["model"]
+        model, own = (self.model.first, own["first"]) if isinstance(self.model, M1) else (self.model, own)
+        return prior_means(model, own, key, n)
 
     def figures(self, params: Params, state: Tree, data: Images, key: Key, /) -> dict[str, Figure]:
         if isinstance(self.model, M1):

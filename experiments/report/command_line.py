@@ -9,9 +9,10 @@ from typing import Annotated
 import tyro
 
 from jensen.core import keys
-from jensen.experiments.programs.finished import read_run
+from jensen.experiments.programs.finished import read_assessed
 from jensen.experiments.report import Budget, check_alike, rate_distortion, write
 from jensen.experiments.report.judging import check_images, judge, scored
+from jensen.experiments.report.judging_draws import judge_draws
 from jensen.experiments.run.command import echo
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.folder import EVALUATION, opened
@@ -22,10 +23,14 @@ CURVE = "rate-distortion"
 
 @dataclass(frozen=True)
 class Settings(Budget):
-    """Evaluate finished runs; each run's report, rows and figures go to its folder's evaluation/."""
+    """Evaluate finished runs; reports, rows and figures go to each run's folder evaluation/, or draws/."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
     """Run folders of experiments.train; of several, on the same data, the first gets a rate-distortion/ too."""
+    classifier: Path | None = None
+    """Run folder of train classifier: judge by its features what the runs draw, and nothing else."""
+    draws: int | None = None
+    """Images to draw of each run; as many as the classifier has test images, up to 2,000, unless given."""
     seed: int = 0
     """Everything random follows from it."""
     device: str | None = None
@@ -40,6 +45,8 @@ class Settings(Budget):
             raise InputError("a run folder is named twice: leave one out")
         if not 0 <= self.seed < 2**63:
             raise InputError(f"expected --seed in [0, 2^63), got {self.seed}")
+        if self.draws is not None and self.classifier is None:
+            raise InputError("--draws are judged by a classifier: pass --classifier, or leave it out")
 
 
 def parse(args: list[str]) -> Settings:
@@ -53,16 +60,23 @@ def run(settings: Settings) -> None:
     with ExitStack() as locks:
         for folder in settings.runs:
             locks.enter_context(opened(folder))
-        finished = [read_run(folder, settings.device) for folder in settings.runs]
-        check_alike([scored(each) for each in finished])
-        for each in finished:
-            check_images(each, settings)
-            check_replaceable(each.folder / EVALUATION)
-        target = settings.runs[0] / CURVE
-        if len(finished) > 1:
-            check_replaceable(target)
-        points = [judge(each, settings, keys.key(settings.seed, each.images.test.device)) for each in finished]
-        if len(points) > 1:
-            finding = rate_distortion(points)
-            write(target, [finding], finding.summary, {})
-            echo(f"{finding.summary}\ncurve in {target}")
+        if settings.classifier is not None:
+            judge_draws(settings.runs, settings.classifier, settings.draws, settings.seed, settings.device)
+        else:
+            _assess(settings)
+
+
+def _assess(settings: Settings) -> None:
+    finished = [read_assessed(folder, settings.device) for folder in settings.runs]
+    check_alike([scored(each) for each in finished])
+    for each in finished:
+        check_images(each, settings)
+        check_replaceable(each.folder / EVALUATION)
+    target = settings.runs[0] / CURVE
+    if len(finished) > 1:
+        check_replaceable(target)
+    points = [judge(each, settings, keys.key(settings.seed, each.images.test.device)) for each in finished]
+    if len(points) > 1:
+        finding = rate_distortion(points)
+        write(target, [finding], finding.summary, {})
+        echo(f"{finding.summary}\ncurve in {target}")

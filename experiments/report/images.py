@@ -1,7 +1,8 @@
 """Pictures of what a latent-variable model makes of images: reconstructions and draws from the prior."""
 
+import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import matplotlib as mpl
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import keys
-from jensen.core.contracts import ClosedForm, Event, LatentModel, can
+from jensen.core.contracts import ClosedForm, Event, Key, LatentModel, can
 from jensen.core.trees import Params
 from jensen.experiments.report.chunks import Averaged
 from jensen.experiments.report.drawing import panels
@@ -19,8 +20,21 @@ from jensen.experiments.report.drawing import panels
 SAMPLES = 100  # of a posterior whose mean has no closed form, or is no value of z
 
 
-class Images(Protocol):
-    """Images (n, D), test labels (n,), and the shape of one: channels, of which the first is drawn, height, width."""
+class Shaped(Protocol):
+    """What has the shape of an image: channels, of which the first is drawn, height, width."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]: ...
+
+
+class Shape(NamedTuple):
+    """That alone."""
+
+    shape: tuple[int, int, int]
+
+
+class Images(Shaped, Protocol):
+    """Images (n, D), test labels (n,), and the shape of one."""
 
     @property
     def train(self) -> Tensor: ...
@@ -28,8 +42,6 @@ class Images(Protocol):
     def test(self) -> Tensor: ...
     @property
     def test_labels(self) -> Tensor: ...
-    @property
-    def shape(self) -> tuple[int, int, int]: ...
 
 
 def reconstructions(model: LatentModel, params: Params, images: Images, count: int = 12) -> Figure:
@@ -51,11 +63,15 @@ def compared(x: Tensor, reconstruction: Tensor, images: Images) -> Figure:
 
 def samples(model: LatentModel, params: Params, images: Images, side: int = 8) -> Figure:
     """Mean images of draws from the prior."""
-    p = model.prior(params, side * side)
-    z = p.sample(p.noise(keys.key(0, images.test.device), 1))
-    rows = expected(model, params, z)[0].split(side)
+    rows = prior_means(model, params, keys.key(0, images.test.device), side * side).split(side)
     title = "Samples from the prior (means of p(x | z))"
     return grid(rows, images, [""] * side, title, limits=shades(images.test))
+
+
+def prior_means(model: LatentModel, params: Params, key: Key, n: int) -> Tensor:
+    """Means of p(x | z) at draws z of the prior, (n, D)."""
+    p = model.prior(params, n)
+    return expected(model, params, p.sample(p.noise(key, 1)))[0]
 
 
 def expected(model: LatentModel, params: Params, z: Event) -> Tensor:
@@ -64,6 +80,15 @@ def expected(model: LatentModel, params: Params, z: Event) -> Tensor:
     if not isinstance(likelihood, Averaged):
         raise TypeError(f"expected p(x | z) with a mean to draw, got {type(likelihood).__name__}: give it mean()")
     return likelihood.mean()
+
+
+def tiled(
+    x: Tensor, shape: tuple[int, int, int], title: str, columns: int | None = None,
+    limits: tuple[float, float] = (0.0, 1.0),
+) -> Figure:  # fmt: skip
+    """Images (n, D) row after row, in as many rows as columns unless those are given."""
+    rows = x.split(columns or math.ceil(len(x) ** 0.5))
+    return grid(rows, Shape(shape), [""] * len(rows), title, limits=limits)
 
 
 def shades(x: Tensor) -> tuple[float, float]:
@@ -81,7 +106,7 @@ def spread(x: Tensor, count: int) -> Tensor:
 
 def grid(
     rows: Sequence[Tensor],
-    images: Images,
+    images: Shaped,
     labels: Sequence[str],
     title: str,
     colours: str = "gray_r",

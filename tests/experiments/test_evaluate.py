@@ -53,7 +53,7 @@ def runs(tmp_path, monkeypatch):
         params["encoder"] = trees.map(lambda t, scale=scale: scale * t, params["encoder"])
         settings = Vae(hidden=(8,), latent=2, estimation=Estimation(objective=objective))
         made[folder] = Run(folder, settings, model, params, images)
-    monkeypatch.setattr(command_line, "read_run", lambda folder, device: made[folder])
+    monkeypatch.setattr(command_line, "read_assessed", lambda folder, device: made[folder])
     return made
 
 

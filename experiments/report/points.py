@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from jensen.core import keys
 from jensen.core.contracts import Key
 from jensen.estimators.diagnostics import two_sample
 from jensen.experiments.data.points import DEVIATION
@@ -19,17 +20,22 @@ ENOUGH = 0.2  # of a mode's equal share of all points, from which it counts as f
 
 
 def judged(drawn: Tensor, data: Tensor, centres: Tensor, key: Key) -> Finding:
-    """Of drawn points (n, d) beside test data (m, d): Wasserstein's distance, a test of two samples, and modes."""
+    """Of drawn points (n, d) beside test data (m, d): Wasserstein's distance, a test of two samples, and modes.
+
+    Beside that distance stand those of other data, and of data each of whose coordinates is shuffled by itself: what a
+    generator without error has, and one that knows no more than the coordinates' distributions.
+    """
     n = min(COMPARED, len(drawn), len(data) // 2)
     apart = wasserstein(drawn[:n], data[:n])
     of_data = wasserstein(data[n : 2 * n], data[:n])
+    of_shuffled = wasserstein(shuffled(data[n : 2 * n], keys.fold_in(key, 1)), data[:n])
     test = two_sample(drawn[:n], data[:n], key)
     rows: list[Row] = [
-        {"name": "wasserstein", "value": apart, "of_data": of_data},
+        {"name": "wasserstein", "value": apart, "of_data": of_data, "of_shuffled": of_shuffled},
         {"name": "two-sample p", "value": float(test.p_value), "of_data": None},
     ]
     lines = [
-        f"{f'Wasserstein-1, {n} points':<40}{apart:>9.3f}   of other data {of_data:.3f}",
+        f"{f'Wasserstein-1, {n} points':<40}{apart:>9.3f}   of other data {of_data:.3f}, shuffled {of_shuffled:.3f}",
         f"{'two-sample p':<40}{float(test.p_value):>9.3f}",
     ]
     if len(centres):
@@ -43,6 +49,12 @@ def judged(drawn: Tensor, data: Tensor, centres: Tensor, key: Key) -> Finding:
             f"{f'points within {NEAR:.0f} deviations of one':<40}{100 * near:>8.1f} %",
         ]
     return Finding("points", rows, "\n".join(lines) + "\n")
+
+
+def shuffled(x: Tensor, key: Key) -> Tensor:
+    """x (n, d) with each coordinate in an order of its own."""
+    orders = keys.uniform(key, (1, *x.shape), torch.float64)[0].argsort(0)
+    return x.gather(0, orders.to(x.device))
 
 
 def modes(x: Tensor, centres: Tensor) -> tuple[int, float]:

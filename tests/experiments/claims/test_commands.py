@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from jensen.experiments.claims import (
+    adversaries,
     anomaly,
     augmentation,
     bottleneck,
@@ -34,6 +35,7 @@ from jensen.experiments.run.errors import InterruptError
 
 ENDS = {signal.SIGINT: (130, "interrupted; "), signal.SIGTERM: (143, "terminated; ")}
 SCRIPTS = [
+    (adversaries, "measure"),
     (bounds, "measure"),
     (codes, "compared"),
     (gradient_variance, "all_problems"),

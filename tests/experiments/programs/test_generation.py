@@ -59,6 +59,13 @@ def test_wasserstein_is_the_best_of_all_pairings():
     assert report.wasserstein(line, moved) == pytest.approx(in_order)
 
 
+def test_shuffled_points_keep_their_coordinates_alone():
+    x = torch.arange(2000.0)[:, None].expand(-1, 3)
+    y = report.shuffled(x, KEY)
+    assert torch.equal(y.sort(0).values, x)
+    assert (torch.corrcoef(y.T) - torch.eye(3)).abs().max() < 4.5 / 2000**0.5
+
+
 def test_modes_are_not_counted_of_a_smear():
     """Points everywhere come near every centre, and few of them are near any."""
     centres = PointData(data="ring").load(0).centres

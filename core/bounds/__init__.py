@@ -15,6 +15,7 @@ from jensen.core.bounds.debiased import Jackknife, Sumo
 from jensen.core.bounds.derivatives import additive, choose, derivatives
 from jensen.core.bounds.nested import Ciwae, Miwae, piwae
 from jensen.core.bounds.spelling import NAMES, parse
+from jensen.core.bounds.spread import Spread
 from jensen.core.bounds.thermodynamic import Tvo, linear_betas, log_betas
 from jensen.core.bounds.upper import Cubo, upper
 from jensen.core.bounds.weights import Renyi, elbo, iwae, leave_one_out_iwae, vr_max
@@ -27,6 +28,7 @@ __all__ = [
     "Jackknife",
     "Miwae",
     "Renyi",
+    "Spread",
     "Sumo",
     "TailAdaptive",
     "Tvo",

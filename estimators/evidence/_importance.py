@@ -9,10 +9,11 @@ Reference     Rezende et al., 2014, appendix E; Burda et al., 2016
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from typing import NamedTuple
 
 import torch
+import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor
 
@@ -23,6 +24,7 @@ from jensen.core.contracts import Distribution, Enumerable, Event, Key, LogDensi
 from jensen.core.numerics import at_least_float32
 from jensen.estimators.evidence.chunks import chunk_size
 from jensen.estimators.evidence.judgement import Doubts, judged, of_weights, verdict
+from jensen.estimators.evidence.processes import gathered, share, shares
 from jensen.estimators.evidence.tail import smooth_tail, tail_size
 from jensen.estimators.gradients.contract import check_density, first
 
@@ -40,9 +42,13 @@ class Evidence(NamedTuple):
         return verdict("importance sampling", self.log_p, self.standard_error, self.doubts)
 
 
-def importance(log_p: LogDensity, q: Distribution, key: Key, k: int, chunk: int | None = None) -> Evidence:
+def importance(
+    log_p: LogDensity, q: Distribution, key: Key, k: int, chunk: int | None = None,
+    group: dist.ProcessGroup | None = None,
+) -> Evidence:  # fmt: skip
     """Evidence from k samples of q, `chunk` at a time; draws and, to rounding, results do not depend on the chunk.
 
+    group: processes, such as torch.distributed.group.WORLD, that share the k samples and all get the whole's evidence.
     log_p: z (s, n, *event) -> (s, n), the log joint density; not differentiated. The default chunk is the largest for
     which the largest tensor of an evaluation is within `chunks.BUDGET`, 4 MiB.
     standard_error is that of log mean w by the delta method, sd(w) / (sqrt(k) mean w); it is inf for k = 1.
@@ -55,7 +61,7 @@ def importance(log_p: LogDensity, q: Distribution, key: Key, k: int, chunk: int 
     k, chunk = check_count("k", k), None if chunk is None else check_count("chunk", chunk)
     log_weights = partial(draw, log_p, q)
     size = chunk_size(log_weights, key, k) if chunk is None else min(chunk, k)
-    return from_log_weights(partial(log_weights, size), key, k, bounded=can(q, Enumerable))
+    return from_log_weights(partial(log_weights, size), key, k, can(q, Enumerable), group)
 
 
 def draw(log_p: LogDensity, q: Distribution, s: int, key: Key) -> Float[Tensor, "s n"]:
@@ -83,29 +89,38 @@ def _log_weights(log_p: LogDensity, z: Event, log_q_z: Tensor) -> Tensor:
 
 @torch.no_grad()
 def from_log_weights(
-    log_weights: Callable[[Tensor], Float[Tensor, "s n"]], key: Key, k: int, bounded: bool = False
-) -> Evidence:
+    log_weights: Callable[[Tensor], Float[Tensor, "s n"]], key: Key, k: int, bounded: bool = False,
+    group: dist.ProcessGroup | None = None,
+) -> Evidence:  # fmt: skip
     """Evidence from a function of a key, the log weights (s, n) of s particles.
 
     It is called with the key advanced by s particles until there are k; those beyond k are dropped, so that a compiled
-    function has one shape. `bounded`: whether the weights are, so that their tail raises no doubt.
+    function has one shape. `bounded`: whether the weights are, so that their tail raises no doubt. ValueError for fewer
+    samples than processes in the group.
     """
     check_function("log_weights", log_weights, "partial(draw, log_p, q, s)")
     check_key(key)
     k = check_count("k", k)
     tail = tail_size(k) + 1
-    moments, largest, waiting, start = None, [], [], 0
-    while start < k:
+    start, stop = share(k, group)
+    moments, largest, waiting = None, [], []
+    while start < stop:
         log_w = log_weights(keys.at(key, particle=start))
         check_log_weights(log_w, "log_weights(key)")
         start += len(log_w)
-        waiting.append(at_least_float32(log_w[: len(log_w) - max(0, start - k)]))
-        if start >= k or sum(map(len, waiting)) >= 2 * tail:  # batched: each step below is many small operations
+        waiting.append(at_least_float32(log_w[: len(log_w) - max(0, start - stop)]))
+        if start >= stop or sum(map(len, waiting)) >= 2 * tail:  # batched: each step below is many small operations
             log_w, waiting = torch.cat(waiting), []
             moments = _Moments.of(log_w) if moments is None else moments.merge(_Moments.of(log_w))
             log_w = torch.cat([*largest, log_w])
             largest = [log_w.topk(min(tail, len(log_w)), 0).values]
     assert moments is not None
+    if group is not None:
+        every = zip(shares(k, group), gathered(moments[1:], group), strict=True)
+        moments = reduce(_Moments.merge, (_Moments(size, *rows) for size, rows in every))
+        padding = largest[0].new_full((min(tail, k) - len(largest[0]), *largest[0].shape[1:]), -torch.inf)
+        every = gathered([torch.cat([*largest, padding])], group)
+        largest = [torch.cat([rows for (rows,) in every]).topk(min(tail, k), 0).values]
     k_hat, _ = smooth_tail(largest[0])
     log_p, error, ess = moments.estimates()
     doubts = of_weights(k_hat, ess, k, bounded)

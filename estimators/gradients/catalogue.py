@@ -187,7 +187,7 @@ def _check_bound(name: str, row: Row, q: Distribution | None, bound: Bound | Non
     if s is not None and s < row.samples:
         raise ValueError(f"{name} needs at least {row.samples} samples, got {s}: draw more, or use {row.instead}")
     bound = check_bound(bound)
-    if row.bounds == "smooth" and bounds.vr_max == bound:
+    if row.bounds == "smooth" and bounds.vr_max == (bound.bound if isinstance(bound, bounds.Spread) else bound):
         raise ValueError(f"{name} needs {TAKES['smooth']}, and vr_max is not differentiable at ties: use {row.instead}")
     if row.bounds in ("additive", "several"):
         like = _like(q, s or 2, n)

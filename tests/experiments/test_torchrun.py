@@ -39,7 +39,8 @@ def test_a_killed_rank_is_started_again_and_the_run_ends_as_that_of_one_process(
     ended = torchrun("--max-restarts", "1", str(script), "vae", *args, str(tmp_path / "two"))
     assert ended.returncode == 0, ended.stderr[-2000:]
     assert "rank 0 waits in vain for rank 1" in ended.stderr
-    assert ended.stdout.count("run folder") == 2 and ended.stdout.count("active units") == 1
+    assert ended.stdout.count("run folder") == 2
+    assert ended.stdout.count("active units") == 1
     run("vae", *args, tmp_path / "one")
     (_, two), (_, one) = last(tmp_path / "two"), last(tmp_path / "one")
     assert two.state["step"] == one.state["step"] == 100

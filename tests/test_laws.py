@@ -12,7 +12,7 @@ pytestmark = pytest.mark.law
 EXAMPLES = max(12, settings().max_examples // 5)  # of the suite's profile 12, of `make laws` 400
 COMPILED = (
     "transforms_agree", "flows_transform", "bounds_transform", "compiled_gradients_are_eager", "models_compile",
-    "quantisers_compile", "steps_of_codes_compile",
+    "densities_compile", "quantisers_compile", "steps_of_codes_compile",
 )  # fmt: skip
 REPRESENTATIVES = {
     "distribution": "Gamma",
@@ -20,6 +20,7 @@ REPRESENTATIVES = {
     "bound": "Cubo",
     "estimator": "measure_valued",
     "model": "vae, bernoulli",
+    "density model": "made",
     "quantiser": "Fsq",
 }
 MEMBERS = {name: q for name, q in {**instances.DISTRIBUTIONS, **families.FAMILIES}.items() if type(q) in FAMILIES}
@@ -30,6 +31,7 @@ TABLES = {
     "bound": instances.BOUNDS,
     "estimator": instances.ESTIMATORS,
     "model": instances.MODELS,
+    "density model": instances.DENSITIES,
     "quantiser": instances.QUANTISERS,
     "coded model": instances.CODED,
     "program": instances.programs(),
@@ -104,6 +106,11 @@ SLOWLY_COMPILED = {
 
 @mostly_slow(of("model"), {*TABLES["model"]} - SLOWLY_COMPILED, "models_compile")
 def test_models(value, law):
+    law(value)
+
+
+@mostly_slow(of("density model"), ("made",), "densities_compile")
+def test_density_models(value, law):
     law(value)
 
 

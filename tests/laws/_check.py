@@ -6,20 +6,21 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 
-from jensen.core.contracts import Distribution, Flow, LatentModel
+from jensen.core.contracts import DensityModel, Distribution, Flow, LatentModel
 from jensen.core.exponential import ExponentialFamily
 from jensen.core.models.quantised import CodedModel, Quantiser
 from jensen.laws._law import LAWS, Law, Subject
 from jensen.laws.operations import Operation
 
 KINDS = (
-    "distribution", "exponential family", "flow", "bound", "estimator", "model", "quantiser", "coded model",
-    "operation", "program",
+    "distribution", "exponential family", "flow", "bound", "estimator", "model", "density model", "quantiser",
+    "coded model", "operation", "program",
 )  # fmt: skip
 EXAMPLES = {
     "exponential family": "q, a member with two data or more",
     "flow": "z (s, n, d)",
     "model": "data x (n, *event)",
+    "density model": "data x (n, *event)",
     "quantiser": "vectors z (n, *positions, d)",
     "coded model": "data x (n, D)",
     "program": "data, a tree with the datum axis first",
@@ -38,11 +39,11 @@ def check(
     """Tries every law that `value` owes, and returns their names.
 
     Args:
-        value: a distribution, exponential family, flow, bound, gradient estimator, latent model, quantiser, model of
-            codes, operation or program.
+        value: a distribution, exponential family, flow, bound, gradient estimator, latent model, density model,
+            quantiser, model of codes, operation or program.
         kind: which of those, where the value's methods or signature leave it open.
         example: for an exponential family a member, for a flow z (s, n, d), for a quantiser z (n, *positions, d), for a
-            model, of latents or of codes, or a program training data.
+            model, of latents, densities or codes, or a program training data.
         expected_failures: law -> the reason why this value breaks it. One that holds after all is a failure too.
         max_examples: how many examples Hypothesis tries for each law; its profile's number by default.
 
@@ -123,6 +124,8 @@ def kind_of(value: object) -> str:
         return "operation"
     if isinstance(value, LatentModel):
         return "model"
+    if isinstance(value, DensityModel):
+        return "density model"
     if isinstance(value, Quantiser):
         return "quantiser"
     if isinstance(value, CodedModel):
@@ -143,8 +146,8 @@ def kind_of(value: object) -> str:
         if len(required) == 1:
             return "bound"
     raise TypeError(
-        "expected a distribution, exponential family, flow, bound, gradient estimator, latent model, quantiser, "
-        f"model of codes, operation or program, got {_name(value)}: see the contracts' methods in "
+        "expected a distribution, exponential family, flow, bound, gradient estimator, latent model, density "
+        f"model, quantiser, model of codes, operation or program, got {_name(value)}: see the contracts' methods in "
         "jensen.core.contracts, or give its kind="
     )
 

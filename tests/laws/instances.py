@@ -16,6 +16,7 @@ from jensen.core import bijections, bounds, keys, trees
 from jensen.core.contracts import (
     Bijection,
     Bound,
+    DensityModel,
     Distribution,
     Enumerable,
     Flow,
@@ -60,12 +61,14 @@ from jensen.core.flows import (
     Sylvester,
 )
 from jensen.core.models import classifier, quantised
+from jensen.core.models.autoregressive import made, pixel_cnn
 from jensen.core.models.latent import cvae, hvae, ladder, likelihoods, longitudinal, multimodal, ode, poisson, sbn, vae
 from jensen.core.models.latent.posteriors import POSTERIORS
 from jensen.core.models.latent.priors import MixtureOfPosteriors
 from jensen.core.models.latent.semi import Stacked, m2
 from jensen.core.models.latent.series import AtTimes
 from jensen.core.models.quantised import CodedModel, Quantiser
+from jensen.core.models.transport import normalising
 from jensen.core.trees import Params
 from jensen.estimators import gradients
 from jensen.estimators.gradients import baselines, catalogue
@@ -282,6 +285,13 @@ MODELS: dict[str, LatentModel] = {
     ),
 }
 
+DENSITIES: dict[str, DensityModel] = {
+    "real nvp": normalising.build(3, couplings=2, hidden=(6,)),
+    "spline flow": normalising.build(3, SPLINE, 2, (6, 5)),
+    "made": made.build(6, 2, (12,)),
+    "pixel cnn": pixel_cnn.build((2, 3), 3, 4, 1, first=3),
+}
+
 QUANTISERS: dict[str, Quantiser] = {
     "Vq": quantised.Vq(6),
     "Vq by rotation": quantised.Vq(6, path="rotation", start="draw"),
@@ -335,6 +345,9 @@ EXAMPLES: dict[str, object] = {
     **dict.fromkeys(FLOWS, noise(31, 4, 2, 3)),
     **dict.fromkeys(BIJECTIONS, noise(31, 4, 2, 3)),
     **dict.fromkeys(MODELS, PIXELS),
+    **dict.fromkeys(("real nvp", "spline flow"), noise(37, 40, 3)),
+    "made": (noise(38, 40, 6) > 0).long(),
+    "pixel cnn": (noise(38, 40, 6) > 0).long() + (noise(39, 40, 6) > 0).long(),
     **dict.fromkeys(QUANTISERS, noise(34, 5, 4, 3)),
     **dict.fromkeys(CODED, noise(35, 5, 6).sigmoid()),
     "autoencoder of convolutions": noise(36, 5, 16).sigmoid(),

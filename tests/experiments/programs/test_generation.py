@@ -138,10 +138,6 @@ def test_commands_train_and_resume_to_the_same_bits(kind, said, tmp_path, refuse
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["gan", "--critics", 0], "expected --critics of at least 1, got 0"),
-        (["gan", "--strength", -1], r"--strength: expected weight in (0, inf), got -1"),
-        (["gan", "--smooth", "spectral", "--strength", 1], "--smooth spectral has no --strength: leave it out"),
-        (["gan", "--generator-average", 1], "expected --generator-average in [0, 1), got 1"),
         (["gan", "--hidden", 0], "expected --hidden of at least 1, got 0"),
         (["diffusion", "--noise-steps", 1], "expected --noise-steps of at least 2, got 1"),
         (["diffusion", "--draw-steps", 300], "expected --draw-steps from 1 to 200, got 300"),

@@ -48,4 +48,14 @@ def masked(params: Params, mask: Bool[Tensor, "..."]) -> Params:
     """A layer's parameters with 0 for the weights that do not count; the mask may lack leading axes of the weight."""
     check_keys(params, ("weight", "bias"))
     check_tensor("mask", mask)
-    return {**params, "weight": params["weight"] * mask}
+    weight = params["weight"]
+    if mask.dtype != torch.bool:
+        raise TypeError(f"expected mask, of booleans, got {mask.dtype}: convert it with mask.bool()")
+    if mask.ndim > weight.ndim or any(
+        m not in (1, w) for m, w in zip(mask.shape[::-1], weight.shape[::-1], strict=False)
+    ):
+        raise ValueError(
+            f"expected mask {tuple(weight.shape)}, as the weight, or with fewer leading axes, got {tuple(mask.shape)}: "
+            "it is of another layer"
+        )
+    return {**params, "weight": weight * mask}

@@ -20,7 +20,7 @@ from jensen.core import (
 from jensen.core.flows import spectral
 from jensen.core.models import classifier, quantised
 from jensen.core.models.adversarial import duality, gan
-from jensen.core.models.autoregressive import codes, sampling, transformer
+from jensen.core.models.autoregressive import codes, made, pixel_cnn, sampling, transformer
 from jensen.core.models.autoregressive import recurrent as recurrent_models
 from jensen.core.models.latent import (
     bottleneck,
@@ -49,6 +49,7 @@ from jensen.core.models.transport import (
     latent_diffusion,
     mixed,
     noise_levels,
+    normalising,
     pixel_diffusion,
     probability_flow,
     score_matching,
@@ -65,6 +66,7 @@ from jensen.core.nn import (
     initial,
     layer_norm,
     linear,
+    masking,
     mlp,
     pooling,
     positions,
@@ -100,6 +102,7 @@ MODULES = (
     svgd, semi_amortised, iterative, spectral,
     duality, gan,
     attention, positions, recurrent, recurrent_models, transformer, sampling, codes, diffusion, fields, flow_matching,
+    made, pixel_cnn, masking, normalising,
     noise_levels, energies, langevin, score_matching, probability_flow, dit, mixed, pixel_diffusion, latent_diffusion,
 )  # fmt: skip
 RECORDS = (
@@ -145,6 +148,8 @@ WITHOUT = {  # public names without a door
         for name in ("codebook", "decay", "least", "start")
     },
     "pixel_diffusion.check_shades": "a check, of the doors that call it",
+    **{name: "a check, of the doors that call it" for name in ("attention.check_attention", "linear.check_linear")},
+    "attention.attend": "what `extend` does once it has checked, within networks",
     "m2.check_latents": "a check, of the doors that call it",
     "paths.check_path": "a check, of the doors that call it",
     "series.check_series": "a check, of the doors that call it",

@@ -1,4 +1,5 @@
-"""Models that carry noise to data over a time: diffusions, and flows along a velocity; what learns a score alone."""
+"""Models that carry noise to data: over a time, diffusions and flows along a velocity, or by a bijection, normalising
+flows; what learns a score alone."""
 
 from jensen.core.models.transport import (
     diffusion,
@@ -10,6 +11,7 @@ from jensen.core.models.transport import (
     latent_diffusion,
     mixed,
     noise_levels,
+    normalising,
     pixel_diffusion,
     probability_flow,
     score_matching,
@@ -25,6 +27,7 @@ __all__ = [
     "latent_diffusion",
     "mixed",
     "noise_levels",
+    "normalising",
     "pixel_diffusion",
     "probability_flow",
     "score_matching",

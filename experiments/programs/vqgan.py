@@ -79,15 +79,12 @@ class VqGan(Vq, Sized):
         """The classifier of the run that is named. InputError for a run of another kind, or of other images."""
         if self.classifier is None:
             return None, {}
-        from jensen.experiments.programs.finished import read_run  # which reads every kind, this one too
+        from jensen.experiments.programs.judge import read_judge  # which reads every kind, this one too
 
-        done = read_run(self.classifier, self.run.device)
-        model = done.prepared.program.model
-        if not isinstance(model, Classifier):
-            raise InputError(f"--classifier {self.classifier} holds a {done.kind}: pass a run of classifier")
-        if model.data != images.test.shape[1]:
+        judge, pixels = read_judge(self.classifier, self.run.device), images.test.shape[1]
+        if judge.model.data != pixels:
             raise InputError(
-                f"--classifier {self.classifier} is of images of {model.data} pixels, and these have "
-                f"{images.test.shape[1]}: train it on --data {self.images.data}"
+                f"--classifier {self.classifier} is of images of {judge.model.data} pixels, and these have {pixels}: "
+                f"train it on --data {self.images.data}"
             )
-        return model, trees.map(lambda t: t.to(images.test.dtype), done.params["model"])
+        return judge.model, trees.map(lambda t: t.to(images.test.dtype), judge.params)

@@ -131,4 +131,4 @@ def test_a_classifier_of_other_images_or_no_classifier_is_refused(of_labels, tmp
     assert "is of images of 64 pixels, and these have 256" in refused(train.main, *FAST, *sprites)
     run("vq", "--no-compile", "--steps", 1, "--hidden", 4, "--quantiser", "vq(4)", "--out", tmp_path / "vq")
     said = refused(train.main, *FAST, "--classifier", tmp_path / "vq")
-    assert "holds a vq: pass a run of classifier" in said
+    assert "holds a vq, which classifies nothing: pass a run of train classifier" in said

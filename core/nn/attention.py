@@ -4,21 +4,21 @@ y_t = sum_{u <= t} softmax_u(q_t . k_u / sqrt(e)) v_u in each head of e = featur
 the heads side by side. `bidirectional` sums over all u.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from jensen.core import keys
-from jensen.core.checks import check_count, check_floating, check_key
+from jensen.core.checks import check_count, check_dtype, check_floating, check_key
 from jensen.core.contracts import Key
 from jensen.core.nn import linear
 from jensen.core.nn.initial import Initialiser, xavier
-from jensen.core.nn.positions import rotated
+from jensen.core.nn.positions import Rotation, rotation
 from jensen.core.trees import Params, check_keys
 
 
@@ -32,6 +32,47 @@ class Cache(NamedTuple):
     def length(self) -> int:
         """How many positions."""
         return self.keys.shape[-2]
+
+    def extended(self, keys: Tensor, values: Tensor) -> "Cache":
+        """With more positions after these; this cache stays as it is."""
+        return Cache(torch.cat([self.keys, keys], -2), torch.cat([self.values, values], -2))
+
+    def with_room(self, length: int, turns: Rotation | None = None) -> "Room":
+        """The same with room for so many positions in all, and the rotation of each."""
+        keys, values = (t.new_empty(*t.shape[:-2], length, t.shape[-1]) for t in self)
+        return Room(keys, values, turns, 0).extended(*self)
+
+
+@dataclass(frozen=True)
+class Room:
+    """A cache whose positions are written in place, without copies of those before them and without gradients.
+
+    Of one reader, who goes on from the last one alone: what follows an earlier one is overwritten.
+    """
+
+    all_keys: Tensor  # (..., heads, room, e)
+    all_values: Tensor
+    all_turns: Rotation | None
+    length: int
+
+    @property
+    def keys(self) -> Tensor:
+        return self.all_keys[..., : self.length, :]
+
+    @property
+    def values(self) -> Tensor:
+        return self.all_values[..., : self.length, :]
+
+    def extended(self, keys: Tensor, values: Tensor) -> "Room":
+        """With more positions, of which there must be room."""
+        length = self.length + keys.shape[-2]
+        self.all_keys[..., self.length : length, :] = keys
+        self.all_values[..., self.length : length, :] = values
+        return Room(self.all_keys, self.all_values, self.all_turns, length)
+
+    def turns(self, length: int) -> Rotation | None:
+        """That of the next positions."""
+        return None if self.all_turns is None else self.all_turns.part(self.length, length)
 
 
 def init(key: Key, features: int, weight: Initialiser = xavier, dtype: torch.dtype = torch.float32) -> Params:
@@ -63,38 +104,56 @@ def bidirectional(params: Params, x: Float[Tensor, "... t d"], heads: int) -> Fl
 
 
 def extend(
-    params: Params, x: Float[Tensor, "... t d"], cache: Cache | None, heads: int, rotary: bool = False
-) -> tuple[Float[Tensor, "... t d"], Cache]:
+    params: Params, x: Float[Tensor, "... t d"], cache: Cache | Room | None, heads: int, rotary: bool = False
+) -> tuple[Float[Tensor, "... t d"], Cache | Room]:
     """y of t more positions after those of `cache`, None for the first ones, and the cache of all of them.
 
     The parts' outputs are those of the whole sequence. ValueError where heads do not divide the features.
     """
     heads = _check(params, x, heads)
-    first = 0 if cache is None else cache.length
+    first, (length, features) = 0 if cache is None else cache.length, x.shape[-2:]
+    turns = rotation(length, features // heads, first, x) if rotary else None
+    return attend(params, x, cache, heads, turns)
+
+
+def attend(
+    params: Params, x: Float[Tensor, "... t d"], cache: Cache | Room | None, heads: int, turns: Rotation | None
+) -> tuple[Float[Tensor, "... t d"], Cache | Room]:
+    """`extend` by a rotation that layers share, without checks: within networks that have made them."""
     parts = _parts(params, x, heads)
-    q, k = rotated(parts[:2], first) if rotary else parts[:2]
+    q, k = (parts[:2] if turns is None else turns.turned(parts[:2])).unbind()
     v = parts[2]
-    now = Cache(k, v) if cache is None else Cache(torch.cat([cache.keys, k], -2), torch.cat([cache.values, v], -2))
-    y = F.scaled_dot_product_attention(q, *now, attn_mask=_mask(q, first), is_causal=first == 0)
+    now = Cache(k, v) if cache is None else cache.extended(k, v)
+    first = now.length - x.shape[-2]
+    y = F.scaled_dot_product_attention(q, now.keys, now.values, attn_mask=_mask(q, first), is_causal=first == 0)
     return _joined(params, y), now
 
 
-def _parts(params: Params, x: Tensor, heads: int) -> Tensor:
-    """Queries, keys and values, (3, ..., heads, t, e)."""
-    return rearrange(linear.apply(params["inputs"], x), "... t (three h e) -> three ... h t e", three=3, h=heads)
-
-
-def _joined(params: Params, y: Tensor) -> Tensor:
-    return linear.apply(params["output"], rearrange(y, "... h t e -> ... t (h e)"))
+def check_attention(params: Params, features: int) -> None:
+    """KeyError or ValueError unless they are parameters of so many features."""
+    check_keys(params, ("inputs", "output"))
+    linear.check_linear(params["inputs"], features, 3 * features)
+    linear.check_linear(params["output"], features, features)
 
 
 def _check(params: Params, x: Tensor, heads: int) -> int:
-    check_keys(params, ("inputs", "output"))
     check_floating("x", x, "... t d", "positions, then features")
+    check_attention(params, x.shape[-1])
+    check_dtype("x", x, params["inputs"]["weight"], "the parameters")
     heads = check_count("heads", heads)
     if x.shape[-1] % heads:
         raise ValueError(f"expected heads that divide the {x.shape[-1]} features, got {heads}: each head has as many")
     return heads
+
+
+def _parts(params: Params, x: Tensor, heads: int) -> Tensor:
+    """Queries, keys and values, (3, ..., heads, t, e)."""
+    parts = F.linear(x, **params["inputs"]).reshape(*x.shape[:-1], 3, heads, x.shape[-1] // heads)
+    return parts.movedim(-3, 0).transpose(-3, -2)
+
+
+def _joined(params: Params, y: Tensor) -> Tensor:
+    return F.linear(y.transpose(-3, -2).flatten(-2), **params["output"])
 
 
 def _mask(q: Tensor, first: int) -> Tensor | None:

@@ -32,3 +32,10 @@ def apply(params: Params, x: Float[Tensor, "... i"]) -> Float[Tensor, "... o"]:
         raise ValueError(f"expected x (..., {inputs}), got {tuple(x.shape)}: the last axis holds the features")
     check_dtype("x", x, params["weight"], "the parameters")
     return F.linear(x, params["weight"], params["bias"])
+
+
+def check_linear(params: Params, inputs: int, outputs: int) -> None:
+    """KeyError or ValueError unless they are a layer's of these sizes."""
+    check_keys(params, ("weight", "bias"))
+    check_tensor("weight", params["weight"], f"{outputs} {inputs}", "the parameters are those of another size")
+    check_tensor("bias", params["bias"], f"{outputs}", "the parameters are those of another size")

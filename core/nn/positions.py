@@ -4,6 +4,7 @@ Both are functions of the absolute position; `first` is that of the first row, i
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -12,6 +13,21 @@ from torch import Tensor
 from jensen.core.checks import check_count, check_floating
 
 BASE = 10_000.0  # the longest wavelength over 2 pi
+
+
+class Rotation(NamedTuple):
+    """Cosines and sines of t positions' angles, (t, e) each, those of a pair's second number beside the first's."""
+
+    cosine: Tensor
+    sine: Tensor  # negative of the first number
+
+    def turned(self, x: Float[Tensor, "... t e"]) -> Float[Tensor, "... t e"]:
+        """Each pair (x_i, x_{i + e/2}) turned by its position's angle."""
+        return x * self.cosine + x.roll(x.shape[-1] // 2, -1) * self.sine
+
+    def part(self, first: int, length: int) -> "Rotation":
+        """That of `length` positions from the first on."""
+        return Rotation(self.cosine[first : first + length], self.sine[first : first + length])
 
 
 def placed(x: Float[Tensor, "... t d"], first: int = 0) -> Float[Tensor, "... t d"]:
@@ -33,12 +49,18 @@ def rotated(x: Float[Tensor, "... t e"], first: int = 0) -> Float[Tensor, "... t
     """
     check_floating("x", x, "... t e", "positions, then the features of one head")
     length, features = x.shape[-2:]
+    return rotation(length, features, first, x).turned(x)
+
+
+def rotation(length: int, features: int, first: int, like: Float[Tensor, "..."]) -> Rotation:
+    """That of `rotated` in the type of `like`, for several tensors of as many positions and features."""
+    check_floating("like", like)
+    length, features = check_count("length", length, 0), check_count("features", features)
     if features % 2:
         raise ValueError(f"expected x (..., t, e) of an even e, got {features}: choose features / heads even")
-    angles = _angles(length, features // 2, 2 / features, check_count("first", first, 0), x.device)
-    cosine, sine = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-    low, high = x.chunk(2, -1)
-    return torch.cat([low * cosine - high * sine, low * sine + high * cosine], -1)
+    angles = _angles(length, features // 2, 2 / features, check_count("first", first, 0), like.device)
+    cosine, sine = angles.cos().to(like.dtype), angles.sin().to(like.dtype)
+    return Rotation(torch.cat([cosine, cosine], -1), torch.cat([-sine, sine], -1))
 
 
 def _angles(length: int, count: int, step: float, first: int, device: torch.device | str | None) -> Tensor:

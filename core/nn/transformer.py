@@ -6,6 +6,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -14,14 +15,25 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import keys
-from jensen.core.checks import check_choice, check_count, check_function, check_key, check_number
+from jensen.core.checks import (
+    check_choice,
+    check_count,
+    check_dtype,
+    check_floating,
+    check_function,
+    check_key,
+    check_number,
+    check_tensor,
+)
 from jensen.core.contracts import Key
 from jensen.core.nn import attention, dropout, layer_norm, linear, rms_norm
-from jensen.core.nn.attention import Cache
+from jensen.core.nn.attention import Cache, Room
 from jensen.core.nn.initial import Initialiser, xavier
+from jensen.core.nn.positions import Rotation, rotation
 from jensen.core.trees import Params, check_keys
 
 NORMS = {"layer": layer_norm, "rms": rms_norm}
+NORMALISED = {"layer": F.layer_norm, "rms": partial(F.rms_norm, eps=1e-5)}  # what these modules do once they checked
 
 
 @dataclass(frozen=True)
@@ -72,26 +84,62 @@ class Block:
         return self.extend(params, x, None, key)[0]
 
     def extend(
-        self, params: Params, x: Float[Tensor, "n t d"], cache: Cache | None, key: Key | None = None
-    ) -> tuple[Float[Tensor, "n t d"], Cache]:
+        self, params: Params, x: Float[Tensor, "n t d"], cache: Cache | Room | None, key: Key | None = None
+    ) -> tuple[Float[Tensor, "n t d"], Cache | Room]:
         """y of t more positions after those of `cache`, as `attention.extend`."""
-        check_keys(params, ("attention", "hidden", "output", "norms"))
+        check_floating("x", x, f"n t {self.features}", "data, then positions, then features")
+        self.check_params(params)
+        check_dtype("x", x, params["hidden"]["weight"], "the parameters")
+        return self.read(params, x, cache, self.turns(x, cache), key)
+
+    def turns(self, x: Float[Tensor, "n t d"], cache: Cache | Room | None) -> Rotation | None:
+        """The rotation of queries and keys at the positions after those of `cache`, which blocks of one kind share."""
+        if isinstance(cache, Room):
+            return cache.turns(x.shape[1])
+        return self.rotation(x, x.shape[1], 0 if cache is None else cache.length)
+
+    def rotation(self, like: Tensor, length: int, first: int = 0) -> Rotation | None:
+        """That of so many positions from `first` on, in the type of `like`; None for a block without."""
+        return rotation(length, self.features // self.heads, first, like) if self.rotary else None
+
+    def read(
+        self, params: Params, x: Float[Tensor, "n t d"], cache: Cache | Room | None, turns: Rotation | None,
+        key: Key | None = None,
+    ) -> tuple[Float[Tensor, "n t d"], Cache | Room]:  # fmt: skip
+        """`extend` by a rotation, without checks: within networks that have made them."""
         first, second = (None, None) if key is None or not self.rate else keys.split(key)
         norms = params["norms"]
-        y, cache = attention.extend(
-            params["attention"], self._before(norms["attention"], x), cache, self.heads, self.rotary
-        )
-        x = self._after(norms["attention"], x + dropout.apply(first, y, self.rate))
-        h = self.activation(linear.apply(params["hidden"], self._before(norms["perceptron"], x)))
-        y = linear.apply(params["output"], h)
-        return self._after(norms["perceptron"], x + dropout.apply(second, y, self.rate)), cache
+        y, cache = attention.attend(params["attention"], self._before(norms["attention"], x), cache, self.heads, turns)
+        x = self._after(norms["attention"], x + self._dropped(first, y))
+        h = self.activation(F.linear(self._before(norms["perceptron"], x), **params["hidden"]))
+        y = F.linear(h, **params["output"])
+        return self._after(norms["perceptron"], x + self._dropped(second, y)), cache
 
     def normalised(self, params: Params, x: Float[Tensor, "n t d"]) -> Float[Tensor, "n t d"]:
-        """Each position's features normalised."""
-        return NORMS[self.norm].apply(params, x)
+        """Each position's features normalised, without checks."""
+        return NORMALISED[self.norm](x, (self.features,), **params)
+
+    def check_params(self, params: Params) -> None:
+        """KeyError or ValueError unless they are this block's."""
+        check_keys(params, ("attention", "hidden", "output", "norms"))
+        attention.check_attention(params["attention"], self.features)
+        linear.check_linear(params["hidden"], self.features, self.hidden)
+        linear.check_linear(params["output"], self.hidden, self.features)
+        check_keys(params["norms"], ("attention", "perceptron"))
+        for norm in params["norms"].values():
+            self.check_norm(norm)
+
+    def check_norm(self, params: Params) -> None:
+        """The same of one normalisation."""
+        check_keys(params, ("weight", "bias") if self.norm == "layer" else ("weight",))
+        for name, t in params.items():
+            check_tensor(name, t, f"{self.features}", "the parameters are those of another size")
 
     def _before(self, params: Params, x: Float[Tensor, "n t d"]) -> Float[Tensor, "n t d"]:
         return self.normalised(params, x) if self.order == "pre" else x
 
     def _after(self, params: Params, x: Float[Tensor, "n t d"]) -> Float[Tensor, "n t d"]:
         return self.normalised(params, x) if self.order == "post" else x
+
+    def _dropped(self, key: Key | None, x: Float[Tensor, "n t d"]) -> Float[Tensor, "n t d"]:
+        return x if key is None else dropout.apply(key, x, self.rate)

@@ -33,7 +33,7 @@ class Prepared(NamedTuple):
 
 @dataclass(frozen=True)
 class Lm:
-    """Train a language model of a text's bytes or tokens, and report its bits per byte on the last tenth of the text."""
+    """Train a language model of a text's bytes or tokens, and report its bits per byte on the last tenth of it."""
 
     data: Flat[TextData] = TextData()
     network: Literal["transformer", "rnn", "gru", "gru-before", "lstm"] = "transformer"

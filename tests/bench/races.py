@@ -5,5 +5,5 @@ from tests.bench import evidence, flows, gradients, iwae, loop, mixtures, sequen
 RACES = (
     steps.elbo, steps.vae_step, iwae.step, gradients.paths, gradients.scores, flows.step, flows.coupling, mixtures.step,
     *(sequences.gradients(cell) for cell in sequences.MODULES), sequences.step, sequences.generation,
-    evidence.thousand, evidence.five_thousand, loop.loop,
+    sequences.lengths, evidence.thousand, evidence.five_thousand, loop.loop,
 )  # fmt: skip

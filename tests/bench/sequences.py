@@ -8,8 +8,12 @@ from torch.func import grad, grad_and_value
 from torch.nn import functional as F
 
 from jensen.core import keys, trees
+from jensen.core.contracts import Key
 from jensen.core.models.autoregressive import sampling, transformer
+from jensen.core.models.autoregressive.sampling import Choice
+from jensen.core.models.autoregressive.transformer import Transformer
 from jensen.core.nn import recurrent
+from jensen.core.trees import Params
 from jensen.experiments.run.compilation import compiled
 from tests.bench.race import Call, Race
 
@@ -91,18 +95,42 @@ def step(device: str) -> Race:
 
 
 def generation(device: str) -> Race:
-    """512 symbols of one sequence, a byte after another."""
-    model = transformer.build(SYMBOLS, WIDTH, LAYERS, HEADS, DRAWN)
-    params, key = model.init(KEY.to(device)), KEY.to(device)
+    """512 symbols of one sequence, the likeliest after each other, beside reading all of them again for each."""
+    model, params, key = drawer(device)
 
     @torch.no_grad()
     def uncached() -> None:
-        x = torch.zeros(1, 0, dtype=torch.int64, device=device)
-        for t in range(DRAWN):
-            given = F.pad(x, (0, 1))  # logits of the next symbol read what is before it alone
-            p = model.logits(params, given)[:, -1]
-            noise = keys.uniform(keys.fold_in(key, t), (1, SYMBOLS)).log().neg().log()
-            x = torch.cat([x, (p - noise).argmax(-1)[:, None]], 1)
+        inputs = params["start"].expand(1, 1, -1)
+        for _ in range(DRAWN):
+            features, _ = model.read(params, inputs, None)
+            symbols = model.output(params, features[:, -1:]).argmax(-1)
+            inputs = torch.cat([inputs, params["embedding"][symbols]], 1)
 
-    candidates: dict[str, Call] = {"cached": lambda: sampling.draw(model, params, key, 1, DRAWN), "uncached": uncached}
-    return Race("512 symbols of a transformer, 4 x 128", "cached", candidates, rounds=5, calls=1, warm=1)
+    def cached() -> None:
+        sampling.draw(model, params, key, 1, DRAWN, choice=Choice(temperature=0.0))
+
+    return Race(
+        "512 symbols of a transformer, 4 x 128", "cached", {"cached": cached, "uncached": uncached},
+        rounds=5, calls=1, warm=1,
+    )  # fmt: skip
+
+
+def lengths(device: str) -> Race:
+    """Whether generation is linear in length: as many symbols in one sequence and in two, one after another."""
+    model, params, key = drawer(device)
+
+    def drawn(times: int) -> Callable[[], None]:
+        def call() -> None:
+            for _ in range(times):
+                sampling.draw(model, params, key, 1, DRAWN // times)
+
+        return call
+
+    candidates: dict[str, Call] = {"two of 256": drawn(2), "one of 512": drawn(1)}
+    return Race("512 symbols of a transformer, in one sequence and in two", "two of 256", candidates, rounds=5, calls=1)
+
+
+def drawer(device: str) -> tuple[Transformer, Params, Key]:
+    """What draws, untrained."""
+    model, key = transformer.build(SYMBOLS, WIDTH, LAYERS, HEADS, DRAWN), KEY.to(device)
+    return model, model.init(key), key

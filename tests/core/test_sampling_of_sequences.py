@@ -55,6 +55,21 @@ def test_a_sequence_alone_is_that_in_a_batch(case):
     assert not torch.equal(together, sampling.draw(model, params, keys.fold_in(KEY, 1), 3, LENGTH, prompt))
 
 
+def test_how_much_noise_is_drawn_at_once_changes_no_symbol(case, monkeypatch):
+    model, params = case
+    together = sampling.draw(model, params, KEY, 5, LENGTH)
+    for some in (1, 2 * 5 * SYMBOLS):
+        monkeypatch.setattr(sampling, "NOISE", some)
+        assert torch.equal(sampling.draw(model, params, KEY, 5, LENGTH), together)
+
+
+def test_a_prompt_is_gone_on_with_as_if_it_had_been_drawn(case):
+    """The noise is of a symbol's place in the sequence, wherever the prompt ends."""
+    model, params = case
+    whole = sampling.draw(model, params, KEY, 4, LENGTH)
+    assert torch.equal(sampling.draw(model, params, KEY, 4, LENGTH - 1, whole[:, :1]), whole[:, 1:])
+
+
 def test_temperature_0_is_the_likeliest_symbol_at_each_step(case):
     model, params = case
     x = sampling.draw(model, params, KEY, 2, LENGTH, choice=Choice(temperature=0.0))

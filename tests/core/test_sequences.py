@@ -11,6 +11,7 @@ from torch.utils import _pytree as pytree
 
 from jensen.core import keys
 from jensen.core.models.autoregressive import recurrent, transformer
+from jensen.core.models.autoregressive.sequences import memory_bytes
 from jensen.core.nn.recurrent import CELLS
 
 KEY = keys.key(0)
@@ -50,17 +51,44 @@ def test_a_symbol_changes_no_logit_up_to_its_own(case):
         assert (moved[t + 1 :] > 0).all()
 
 
-@pytest.mark.parametrize("parts", [(1, 1, 1), (2, 1), (3,)])
-def test_reading_in_parts_gives_the_logits_of_the_whole(case, parts):
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize("parts", [(1, 1, 1), (1, 2), (2, 1), (3,)])
+def test_reading_in_parts_gives_the_logits_of_the_whole(case, parts, in_place):
+    """With a memory that grows, and with one that is written in place."""
     model, params = case
     whole = model.logits(params, EVERY)
     logits, memory = model.begin(params, len(EVERY))
+    memory = model.with_room(memory, LENGTH) if in_place else memory
     torch.testing.assert_close(logits, whole[:, 0], rtol=0, atol=1e-10)
     at = 0
     for part in EVERY[:, :-1].split(parts, 1):
         logits, memory = model.extend(params, part, memory)
         at += part.shape[1]
         torch.testing.assert_close(logits, whole[:, at], rtol=0, atol=1e-10)
+
+
+def test_a_memory_may_be_gone_on_with_twice(case):
+    """One that grows: the second way on does not see the first."""
+    model, params = case
+    _, memory = model.begin(params, len(EVERY))
+    first = model.extend(params, EVERY[:, :2], memory)[0]
+    second = model.extend(params, EVERY.flip(0)[:, :2], memory)[0]
+    torch.testing.assert_close(second, first.flip(0))
+    assert torch.equal(model.extend(params, EVERY[:, :2], memory)[0], first)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, DOUBLE])
+@pytest.mark.parametrize("name", MODELS)
+def test_the_size_of_a_memory_is_the_formulas(name, dtype):
+    """Keys and values of each layer and position, or the states of each layer."""
+    model = MODELS[name]
+    params, n, numbers = model.init(KEY, dtype), 5, {"lstm": 2}.get(name, 1)
+    _, memory = model.begin(params, n)
+    for t in range(1, LENGTH + 1):
+        expected = 2 * 2 * n * t * 8 if name in ("pre", "post", "learned") else numbers * 2 * n * 8
+        assert memory_bytes(memory) == expected * dtype.itemsize
+        if t < LENGTH:
+            _, memory = model.extend(params, EVERY[:n, :1], memory)
 
 
 def test_equal_logits_have_the_perplexity_of_the_alphabet():

@@ -148,7 +148,7 @@ WITHOUT = {  # public names without a door
         for name in ("codebook", "decay", "least", "start")
     },
     "pixel_diffusion.check_shades": "a check, of the doors that call it",
-    **{name: "a check, of the doors that call it" for name in ("attention.check_attention", "linear.check_linear")},
+    **dict.fromkeys(("attention.check_attention", "linear.check_linear"), "a check, of the doors that call it"),
     "attention.attend": "what `extend` does once it has checked, within networks",
     "m2.check_latents": "a check, of the doors that call it",
     "paths.check_path": "a check, of the doors that call it",

@@ -60,6 +60,7 @@ ROWS = {
     ),
     "positions.placed": door(positions.placed, x=Free(torch.zeros(N, T, 8)), first=0),
     "positions.rotated": door(positions.rotated, x=Free(torch.zeros(N, T, 8)), first=0),
+    "positions.rotation": door(positions.rotation, length=T, features=also(8, 7), first=0, like=Free(torch.zeros(2))),
     "transformer.build": door(
         transformer.build,
         symbols=7,

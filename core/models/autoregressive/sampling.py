@@ -11,16 +11,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.checks import check_count, check_floating, check_key, check_number, described
 from jensen.core.contracts import Key
-from jensen.core.distributions import Categorical
+from jensen.core.distributions.uniform import exponential
 from jensen.core.models.autoregressive.sequences import Autoregressive
 from jensen.core.numerics import at_least_float32
 from jensen.core.trees import Params
+
+NOISE = 2**16  # numbers at once
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,14 @@ class Choice:
             likeliest = logits.argmax(-1, keepdim=True)
             return torch.full_like(logits, -torch.inf).scatter(-1, likeliest, 0.0)
         logits = logits / self.temperature
+        kept = self._likeliest(logits) if self.top_k is not None or self.nucleus is not None else None
+        if self.min_p is not None:
+            probable = torch.exp(logits - logits.amax(-1, keepdim=True)) >= self.min_p
+            kept = probable if kept is None else kept & probable
+        return logits if kept is None else torch.where(kept, logits, -torch.inf)
+
+    def _likeliest(self, logits: Float[Tensor, "... v"]) -> Bool[Tensor, "... v"]:
+        """Those of the first ranks."""
         ranked, order = torch.sort(logits, stable=True, dim=-1, descending=True)
         kept = torch.ones_like(ranked, dtype=torch.bool)
         if self.top_k is not None:
@@ -64,9 +74,7 @@ class Choice:
         if self.nucleus is not None:
             p = torch.softmax(ranked, -1)
             kept &= p.cumsum(-1) - p < self.nucleus  # what lies before each, so that the likeliest stays
-        if self.min_p is not None:
-            kept &= torch.exp(ranked - ranked[..., :1]) >= self.min_p
-        return torch.where(torch.zeros_like(kept).scatter(-1, order, kept), logits, -torch.inf)
+        return torch.zeros_like(kept).scatter(-1, order, kept)
 
 
 @torch.no_grad()
@@ -95,13 +103,13 @@ def stream(
             f"{length}: cut the prompt, or draw fewer"
         )
     logits, memory = model.begin(params, n)
+    memory = model.with_room(memory, known + length)
     if prompt is not None:
         logits, memory = model.extend(params, prompt, memory)
-    for t in range(known, known + length):
-        options = Categorical(choice(logits)[:, None])
-        symbols = options.perturbed(options.noise(keys.fold_in(key, t), 1))[0, :, 0].argmax(-1)
+    for t, noise in enumerate(_noises(key, known, length, logits), 1):
+        symbols = (choice(logits) + noise).argmax(-1)
         yield symbols
-        if t + 1 < known + length:
+        if t < length:
             logits, memory = model.extend(params, symbols[:, None], memory)
 
 
@@ -111,3 +119,11 @@ def draw(
 ) -> Int[Tensor, "n t"]:  # fmt: skip
     """What `stream` gives, (n, length)."""
     return torch.stack([*stream(model, params, key, n, length, prompt, choice)], 1)
+
+
+def _noises(key: Key, first: int, length: int, logits: Float[Tensor, "n v"]) -> Iterator[Float[Tensor, "n v"]]:
+    """Gumbel noise of `length` positions from the first: several at once, each the one of its position alone."""
+    size, dtype = max(1, NOISE // logits.numel()), at_least_float32(logits).dtype
+    for start in range(0, length, size):
+        shape = (min(size, length - start), *logits.shape)
+        yield from -torch.log(exponential(keys.uniform(keys.at(key, particle=first + start), shape, dtype)))

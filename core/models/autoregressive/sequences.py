@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from jensen.core import trees
 from jensen.core.checks import check_count, check_tensor
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
@@ -75,6 +76,14 @@ class Autoregressive(ABC):
         """log p(x) in nats per sequence. ValueError as for `logits`."""
         return self.log_probs(params, x, key).sum(-1)
 
+    def with_room(self, memory: Memory, length: int, /) -> Memory:
+        """The same memory, with room for so many positions in all, which `extend` then writes in place.
+
+        Of one reader without gradients, who goes on from the last position alone. A memory that does not grow is
+        itself.
+        """
+        return memory
+
     def begin(self, params: Params, n: int, /) -> tuple[Float[Tensor, "n v"], Memory]:
         """Logits of the first symbol of n sequences, and the memory to go on with."""
         self.check_params(params)
@@ -82,8 +91,10 @@ class Autoregressive(ABC):
         return self.output(params, h)[:, -1], memory
 
     def extend(self, params: Params, x: Int[Tensor, "n t"], memory: Memory, /) -> tuple[Float[Tensor, "n v"], Memory]:
-        """Logits of the symbol after x, the next t of each sequence, and the memory with them. ValueError as above."""
-        self.check_params(params)
+        """Logits of the symbol after x, the next t of each sequence, and the memory with them. ValueError as above.
+
+        params: those that the memory was begun with; they are not looked at again.
+        """
         self.check(x)
         h, memory = self.read(params, params["embedding"][x], memory)
         return self.output(params, h[:, -1:])[:, 0], memory
@@ -99,11 +110,18 @@ class Autoregressive(ABC):
             raise ValueError(
                 f"expected {name} of {self.longest} symbols, the context, or fewer, got {x.shape[1]}: cut it"
             )
-        if is_concrete(x) and x.numel() and not bool(((x >= 0) & (x < self.symbols)).all()):
-            raise ValueError(
-                f"expected {name} of symbols from 0 to {self.symbols - 1}, got from {x.min()} to {x.max()}: "
-                "it is of another alphabet"
-            )
+        if is_concrete(x) and x.numel():
+            least, most = (int(end) for end in x.aminmax())
+            if least < 0 or most >= self.symbols:
+                raise ValueError(
+                    f"expected {name} of symbols from 0 to {self.symbols - 1}, got from {least} to {most}: "
+                    "it is of another alphabet"
+                )
 
     def _start(self, params: Params, n: int) -> Float[Tensor, "n 1 d"]:
         return params["start"].expand(n, 1, -1)
+
+
+def memory_bytes(memory: Memory) -> int:
+    """What a memory of `begin` or `extend` takes; a transformer's is 2 layers n t features numbers after t symbols."""
+    return sum(t.nbytes for t in trees.leaves(memory))

@@ -19,18 +19,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import keys
-from jensen.core.checks import check_choice, check_count, check_key
+from jensen.core.checks import check_choice, check_count, check_key, check_tensor
 from jensen.core.contracts import Key
 from jensen.core.models.autoregressive.sequences import Autoregressive
 from jensen.core.nn import dropout, linear
-from jensen.core.nn.attention import Cache
+from jensen.core.nn.attention import Cache, Room
 from jensen.core.nn.initial import Normal
 from jensen.core.nn.positions import placed
 from jensen.core.nn.transformer import Block
 from jensen.core.trees import Params, check_keys
 
 SCALE = 0.02  # of initial weights
-Memory = tuple[Cache, ...]  # of each block
+Memory = tuple[Cache | Room, ...]  # of each block
 
 
 @dataclass(frozen=True)
@@ -83,16 +83,25 @@ class Transformer(Autoregressive):
                 "cut the prompt, or train with a longer context"
             )
         each = [None] * (self.layers + 1) if key is None else [*keys.split(key, self.layers + 1)]
-        x = dropout.apply(each[-1], self._placed(params, inputs, first), self.block.rate)
+        turns = self.block.turns(inputs, None if memory is None else memory[0])
+        x = self._placed(params, inputs, first)
+        if key is not None:
+            x = dropout.apply(each[-1], x, self.block.rate)
         caches = []
         for i in range(self.layers):
-            x, cache = self.block.extend(params["blocks"][str(i)], x, None if memory is None else memory[i], each[i])
+            cache = None if memory is None else memory[i]
+            x, cache = self.block.read(params["blocks"][str(i)], x, cache, turns, each[i])
             caches.append(cache)
         return x if self.block.order == "post" else self.block.normalised(params["norm"], x), tuple(caches)
 
+    def with_room(self, memory: Memory, length: int, /) -> Memory:
+        """Caches that are written in place."""
+        turns = self.block.rotation(memory[0].keys, length)
+        return tuple(cache if isinstance(cache, Room) else cache.with_room(length, turns) for cache in memory)
+
     def output(self, params: Params, features: Float[Tensor, "n t d"], /) -> Float[Tensor, "n t v"]:
         """Logits over the symbols."""
-        return features @ params["embedding"].T if self.tied else linear.apply(params["output"], features)
+        return F.linear(features, params["embedding"]) if self.tied else F.linear(features, **params["output"])
 
     def _placed(self, params: Params, inputs: Float[Tensor, "n t d"], first: int) -> Float[Tensor, "n t d"]:
         """Inputs with their positions, where those are added."""
@@ -103,14 +112,28 @@ class Transformer(Autoregressive):
         return placed(inputs, first)
 
     def check_params(self, params: Params) -> None:
-        """A KeyError unless they have the keys that the settings ask for."""
-        optional = {
-            "positions": self.positions == "learned",
-            "norm": self.block.order == "pre",
-            "output": not self.tied,
-        }
-        check_keys(params, ("embedding", "start", "blocks", *(name for name, present in optional.items() if present)))
+        """KeyError or ValueError unless they are those that the settings ask for."""
+        features = self.block.features
+        check_keys(params, ("embedding", "start", "blocks", *(name for name, present in self._optional if present)))
         check_keys(params["blocks"], tuple(str(i) for i in range(self.layers)))
+        for name, axes in {"embedding": f"{self.symbols} {features}", "start": f"{features}"}.items():
+            check_tensor(name, params[name], axes, "the parameters are those of another size")
+        for block in params["blocks"].values():
+            self.block.check_params(block)
+        if "positions" in params:
+            check_tensor("positions", params["positions"], f"{self.context} {features}", "the context is another")
+        if "norm" in params:
+            self.block.check_norm(params["norm"])
+        if "output" in params:
+            linear.check_linear(params["output"], features, self.symbols)
+
+    @property
+    def _optional(self) -> tuple[tuple[str, bool], ...]:
+        return (
+            ("positions", self.positions == "learned"),
+            ("norm", self.block.order == "pre"),
+            ("output", not self.tied),
+        )
 
 
 def build(

@@ -26,8 +26,6 @@ from jensen.experiments.run.settings import Run
 if TYPE_CHECKING:
     from jensen.experiments.programs.finished import Finished
 
-TOKENS = 8  # at most, unless asked otherwise
-
 
 class Prepared(NamedTuple):
     """A program with its images: what it trains on, what it is scored on at each epoch, and what it is judged by."""
@@ -50,8 +48,8 @@ class Ldm(Sized):
     """How the noise grows."""
     noise_steps: int = 200
     """Steps from latents to noise."""
-    tokens: int | None = None
-    """Runs of latents that the transformer reads; as many as divide them, and 8 at most, unless given."""
+    tokens: int = 4
+    """Views of the latents that the transformer reads."""
     width: int = 64
     """Features of a token."""
     layers: int = 2
@@ -74,21 +72,13 @@ class Ldm(Sized):
             raise InputError("bounds of latents need more digits than --dtype bfloat16 has: use float32 or float64")
         if self.noise_steps < 2:
             raise InputError(f"expected --noise-steps of at least 2, got {self.noise_steps}")
-        self.check_positive(("--width", self.width), ("--layers", self.layers), ("--heads", self.heads))
-        if self.tokens is not None:
-            self.check_positive(("--tokens", self.tokens))
+        self.check_positive(*((f"--{name}", getattr(self, name)) for name in ("tokens", "width", "layers", "heads")))
         if self.width % self.heads:
             raise InputError(f"--heads {self.heads} does not divide --width {self.width}: choose another")
 
     def model(self, of: LatentModel, latents: int) -> LatentDiffusion:
-        """InputError for latents that the tokens do not divide."""
-        tokens = self.tokens or max(n for n in range(1, TOKENS + 1) if latents % n == 0)
-        if latents % tokens:
-            raise InputError(
-                f"--tokens {tokens} does not divide the {latents} latents: choose another, or leave it out"
-            )
         levels = LEVELS[self.levels](self.noise_steps)
-        noise = mixed.build(dit.vector(latents, tokens, self.width, self.layers, self.heads), levels)
+        noise = mixed.build(dit.vector(latents, self.tokens, self.width, self.layers, self.heads), levels)
         return latent_diffusion.build(of, diffusion.build(noise, levels))
 
     def prepare(self) -> Prepared:

@@ -36,10 +36,10 @@ def test_it_starts_at_0_and_its_blocks_as_identities(field):
     params, x = field.init(KEY, DOUBLE), drawn(3, 4, field.data)
     assert isinstance(field, fields.Field)
     assert (field(params, x, T[:4]) == 0).all()
-    h = drawn(4, 4, field.tokens, WIDTH)
+    h = drawn(4, 4, field.tokens.count, WIDTH)
     assert torch.equal(field._applied(params["blocks"]["0"], h, drawn(5, 4, WIDTH)), h)
     slope = grad(lambda p: (field(p, x, T[:4]) - x).square().sum())(params)
-    assert slope["last"]["output"]["weight"].abs().max() > 0
+    assert slope["tokens"]["outputs"]["weight"].abs().max() > 0
 
 
 def test_a_block_is_torchs_with_its_norms_scales_and_shifts():
@@ -65,21 +65,32 @@ def test_a_block_is_torchs_with_its_norms_scales_and_shifts():
 
 
 def test_a_token_is_a_rectangle_of_all_channels():
-    x = torch.arange(48.0).reshape(2, 4, 6)
-    tokens = IMAGE._patches(x.flatten()[None])[0]
-    assert tokens.shape == (IMAGE.tokens, IMAGE.coordinates) == (6, 8)
-    assert torch.equal(tokens[4], x[:, 2:4, 2:4].flatten())
-    assert torch.equal(IMAGE._joined(tokens[None])[0], x.flatten())
-    runs = VECTOR._patches(torch.arange(6.0)[None])
-    assert torch.equal(runs, torch.tensor([[[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]]))
+    x, of = torch.arange(48.0).reshape(2, 4, 6), IMAGE.tokens
+    patches = of.cut(x.flatten()[None])[0]
+    assert patches.shape == (of.count, of.coordinates) == (6, 8)
+    assert torch.equal(patches[4], x[:, 2:4, 2:4].flatten())
+    assert torch.equal(of.joined(patches[None])[0], x.flatten())
 
 
 def test_tokens_are_told_apart_by_their_positions_alone():
-    order = torch.tensor([2, 3, 4, 5, 0, 1])
-    turned = VECTOR(PARAMS, X[:, order], T)
-    assert (turned - VECTOR(PARAMS, X, T)[:, order]).abs().max() > 0.1
-    lost = {**PARAMS, "positions": torch.zeros_like(PARAMS["positions"])}
-    torch.testing.assert_close(VECTOR(lost, X[:, order], T), VECTOR(lost, X, T)[:, order])
+    params, x, of = moved(IMAGE), drawn(8, 5, IMAGE.data), IMAGE.tokens
+    order = torch.tensor([2, 5, 4, 1, 0, 3])
+
+    def turned(x):
+        return of.joined(of.cut(x)[:, order])
+
+    assert (IMAGE(params, turned(x), T) - turned(IMAGE(params, x, T))).abs().max() > 0.1
+    lost = {**params, "positions": torch.zeros_like(params["positions"])}
+    torch.testing.assert_close(IMAGE(lost, turned(x), T), turned(IMAGE(lost, x, T)))
+
+
+def test_views_of_a_vector_may_be_those_of_any_other_order():
+    """Its layers see all coordinates: another order of these is another order of their columns and rows."""
+    order, layers = torch.tensor([2, 0, 4, 5, 3, 1]), PARAMS["tokens"]
+    inputs = {**layers["inputs"], "weight": layers["inputs"]["weight"][:, order]}
+    outputs = {name: t[order] for name, t in layers["outputs"].items()}
+    other = {**PARAMS, "tokens": {"inputs": inputs, "outputs": outputs}}
+    torch.testing.assert_close(VECTOR(other, X[:, order], T), VECTOR(PARAMS, X, T)[:, order])
 
 
 def test_every_coordinate_sees_all_of_its_datum_and_the_time_and_no_other_datum():
@@ -123,7 +134,7 @@ def test_it_is_a_field_of_noise_and_of_velocities():
     [
         (lambda: dit.image((1, 8, 8), 3), "expected patch that divides the sides 8 and 8, got 3"),
         (lambda: dit.image((8, 8), 2), r"expected shape"),
-        (lambda: dit.vector(6, 4), "expected tokens that divide the 6 coordinates, got 4"),
+        (lambda: dit.vector(6, 0), "expected tokens, a whole number >= 1, got 0"),
         (lambda: dit.vector(6, 3, 10, 1, 4), "expected heads that divide the width 10, got 4"),
         (lambda: VECTOR(PARAMS, X[:, :5], T), r"expected x \(..., 6\), got \(5, 5\)"),
         (lambda: VECTOR({}, X, T), "tokens"),

@@ -136,7 +136,7 @@ def test_a_mixed_field_of_0_is_the_diffusion_of_the_normal():
     noise = (1 - levels.kept()[t - 1]).sqrt()[:, None] * u[:3]
     torch.testing.assert_close(model.predicted(params, u[:3], t), noise)
     slope = grad(lambda p: model.loss(p, u[:50], KEY).mean())(params)
-    assert slope["last"]["output"]["weight"].abs().max() > 0
+    assert slope["tokens"]["outputs"]["weight"].abs().max() > 0
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ ROWS = {
     "diffusion.sample": door(DIFFUSION.sample, params=only(PARAMS, {}, 3), key=KEY, n=N),
     "diffusion.implicit": door(DIFFUSION.implicit, params=only(PARAMS, {}, 3), key=KEY, n=N, steps=STEPS, eta=0.5),
     "dit.image": door(dit.image, shape=only((1, 4, 4), (4, 4), 4, (1, 4, 0), None), patch=also(2, 3), **SIZES),
-    "dit.vector": door(dit.vector, data=6, tokens=also(3, 4), **SIZES),
+    "dit.vector": door(dit.vector, data=6, tokens=3, **SIZES),
     "mixed.build": door(mixed.build, field=only(FIELD, 3, fields.Mlp), levels=only(LEVELS, 5, noise_levels.Linear)),
     "pixel_diffusion.build": door(
         pixel_diffusion.build,

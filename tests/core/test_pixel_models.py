@@ -1,116 +1,145 @@
-"""Diffusions of pixels: masses that sum to 1, scipy's tails, and a distribution of pixels that is known."""
+"""Models of images pixel by pixel: sums over all small images, Jacobians and frequencies as oracles."""
 
-import math
-from dataclasses import dataclass
+import itertools
 
 import pytest
 import torch
-from scipy.stats import norm
-from torch.func import grad
+from torch.func import grad, jacrev, vmap
 
-from jensen.core import keys
-from jensen.core.models.transport import diffusion, fields, noise_levels, pixels
+from jensen.core import keys, trees
+from jensen.core.models.autoregressive import made, pixel_cnn
+from jensen.core.nn import masking
 
 KEY = keys.key(0)
 DOUBLE = torch.float64
-LEVELS = noise_levels.linear(60)
+LEVELS, SIDE = 2, 3
+EVERY = torch.tensor(list(itertools.product(range(LEVELS), repeat=SIDE * SIDE)))
+MODELS = {
+    "made": made.build(SIDE * SIDE, LEVELS, (20, 30)),
+    "pixel-cnn": pixel_cnn.build((SIDE, SIDE), LEVELS, features=6, layers=2, first=3),
+}
 
 
-def shaded(shades):
-    return torch.linspace(-1, 1, shades, dtype=DOUBLE)
+def moved(model, x):
+    """Parameters far from those of the start, where pixels are independent."""
+    seeds = iter(range(99))
+    start = model.init(KEY, x, DOUBLE)
+    return trees.map(lambda t: t + 0.5 * keys.normal(keys.fold_in(KEY, next(seeds)), t.shape, DOUBLE), start)
 
 
-@pytest.mark.parametrize("shades", [2, 17, 256])
-@pytest.mark.parametrize("scale", [0.01, 0.3, 5.0])
-def test_masses_of_all_shades_sum_to_1(shades, scale):
-    loc = torch.tensor([-1.5, -1.0, -0.3, 0.013, 0.99, 4.0], dtype=DOUBLE)
-    each = pixels.log_mass(shaded(shades)[:, None].expand(-1, 6), loc.expand(shades, 6), scale, shades)
-    torch.testing.assert_close(each.exp().sum(0), torch.ones(6, dtype=DOUBLE))
-    density = norm.logpdf(shaded(shades)[:, None], loc, scale) + math.log(2 / (shades - 1))  # a planted bug
-    assert abs(torch.tensor(density).exp().sum(0) - 1).max() > 0.2
+@pytest.fixture(scope="module", params=MODELS)
+def case(request):
+    model = MODELS[request.param]
+    return model, moved(model, EVERY)
 
 
-def test_masses_are_scipys_far_into_the_tails():
-    x = shaded(17)[:, None].expand(17, 2)
-    found = pixels.log_mass(x, torch.tensor([[0.0, -1.0]], dtype=DOUBLE).expand(17, 2), 0.02, 17)
-    for i, k in ((12, 0), (3, 0), (9, 1)):
-        distance = abs((x[i, k] - (0.0, -1.0)[k]).item())
-        exact = norm.logsf((distance - 1 / 16) / 0.02)  # of the cell's near end: the far one is nothing beside it
-        assert found[i, k].item() == pytest.approx(exact, rel=1e-9)
-    slope = grad(lambda loc: pixels.log_mass(x, loc.expand(17, 2), 0.02, 17).sum())(torch.zeros(2, dtype=DOUBLE))
-    assert slope.isfinite().all()
-    assert pixels.log_mass(x.float(), x.float(), 0.02, 17).dtype is torch.float32
+def jacobian(model, params):
+    """|d logits_i / d pixel_j|, the largest over levels and over several images: (D, D)."""
+    shades = keys.normal(KEY, (1, 20, model.pixels), DOUBLE)[0]
+    slopes = vmap(jacrev(lambda x: model.read(params["network"], x[None])[0]))(shades)
+    return slopes.abs().amax((0, 2))
 
 
-WEIGHTS = torch.tensor([0.5, 0.1, 0.1, 0.05, 0.25], dtype=DOUBLE)
+def test_probabilities_of_all_images_sum_to_1(case):
+    model, params = case
+    log_p = model.log_prob(params, EVERY)
+    torch.testing.assert_close(log_p.logsumexp(0), torch.zeros((), dtype=DOUBLE), rtol=0, atol=1e-12)
+    assert log_p.std() > 0.1  # far from equal ones
 
 
-@dataclass(frozen=True)
-class Best:
-    """E[noise | x_t] of independent pixels with these probabilities of their shades."""
-
-    levels: object
-    data: int = 2
-
-    def init(self, key, dtype=torch.float32):
-        return {}
-
-    def __call__(self, params, x, t):
-        kept = self.levels.kept()[(t * self.levels.steps).round().long() - 1][..., None, None]
-        given = WEIGHTS.log() - 0.5 * (x[..., None] - kept.sqrt() * shaded(5)).square() / (1 - kept)
-        mean = (given.softmax(-1) * shaded(5)).sum(-1)
-        return (x - kept[..., 0].sqrt() * mean) / (1 - kept[..., 0]).sqrt()
+def test_probabilities_of_all_grey_images_sum_to_1():
+    every = torch.tensor(list(itertools.product(range(3), repeat=4)))
+    for model in (made.build(4, 3, (9,)), pixel_cnn.build((2, 2), 3, 4, 1, first=3)):
+        total = model.log_prob(moved(model, every), every).logsumexp(0)
+        torch.testing.assert_close(total, torch.zeros((), dtype=DOUBLE), rtol=0, atol=1e-12)
 
 
-def above(model):
-    """How many bits per pixel the bound is above the code length of pixels of known probabilities, and its error."""
-    places = torch.searchsorted(WEIGHTS.cumsum(0), keys.uniform(KEY, (1, 2000, 2), DOUBLE)[0])
-    away = WEIGHTS.log()[places].sum(-1) - model.bound({}, shaded(5)[places], KEY).elbo
-    each = away / (2 * math.log(2))
-    return each.mean().item(), each.std().item() / 2000**0.5
+def test_logits_are_functions_of_all_pixels_before_and_of_no_others(case):
+    """d logits_i / d pixel_j is 0 for j >= i, and for no other: there is no blind spot."""
+    found = jacobian(*case)
+    assert found.triu().max() == 0
+    assert (found[torch.ones_like(found, dtype=torch.bool).tril(-1)] > 0).all()
 
 
-@pytest.mark.parametrize("variance", ["small", "large"])
-def test_bits_per_pixel_fall_to_the_entropy_with_more_steps(variance):
-    """With large variances more slowly: of data at points the small ones are p's own."""
-    found = []
-    for steps in (20, 60, 180):
-        levels = noise_levels.cosine(steps)
-        found.append(above(pixels.build(Best(levels), levels, 5, variance)))
-    assert all(mean > -3 * error for mean, error in found)
-    assert found[0][0] > found[1][0] > found[2][0]
-    assert found[2][0] < (0.1 if variance == "small" else 0.7)
+def test_a_pixel_cnn_has_no_blind_spot_in_wide_images():
+    """Every pixel of 7 x 7 has a part in the logits of the last, those to its upper right among them."""
+    model = pixel_cnn.build((7, 7), 2, 4, layers=5, first=3)
+    found = jacobian(model, moved(model, torch.zeros(1, 49).long()))
+    assert found.triu().max() == 0
+    for row in range(1, 7):  # of the pixel at the left, its upper right is all that there is
+        assert (found[7 * row, 7 * (row - 1) : 7 * row - 1] > 0).all()
 
 
-def test_a_density_in_place_of_masses_is_off():
-    """It is no probability, and says that there are fewer bits than the pixels' entropy."""
-    levels = noise_levels.cosine(100)
-    found, error = above(diffusion.build(Best(levels), levels, "small"))
-    assert found < -5 * error
+def test_a_first_mask_of_type_b_shows_a_pixel_to_itself(monkeypatch):
+    model = MODELS["pixel-cnn"]
+    params, before = moved(model, EVERY), masking.before
+    monkeypatch.setattr(masking, "before", lambda kernel, centre, device=None: before(kernel, True, device))
+    assert (jacobian(model, params).diagonal() > 0).all()
+    assert model.log_prob(params, EVERY).logsumexp(0).abs() > 0.01
 
 
-def test_other_terms_are_the_plain_ones():
-    field = fields.mlp(3, (4,))
-    params, x = field.init(KEY, DOUBLE), shaded(17)[torch.tensor([[0, 3, 16], [8, 8, 1]])]
-    found = pixels.build(field, LEVELS, 17).bound(params, x, KEY)
-    plain = diffusion.build(field, LEVELS).bound(params, x, KEY)
-    assert torch.equal(found.transitions, plain.transitions)
-    assert torch.equal(found.prior, plain.prior)
-    mean = pixels.build(field, LEVELS, 17).sample(params, KEY, 3, DOUBLE)
-    assert torch.equal(mean, diffusion.build(field, LEVELS).sample(params, KEY, 3, DOUBLE))
+def test_a_last_mask_of_equal_degrees_shows_a_pixel_to_itself(monkeypatch):
+    model = MODELS["made"]
+    params, masks = moved(model, EVERY), masking.perceptron
+
+    def wrong(inputs, hidden, each, device=None):
+        degrees, seen = torch.arange(1, inputs + 1), torch.arange(hidden[-1]) * inputs // hidden[-1]
+        return [*masks(inputs, hidden, each, device)[:-1], degrees.repeat(each)[:, None] >= seen]
+
+    monkeypatch.setattr(masking, "perceptron", wrong)
+    assert jacobian(model, params).diagonal().max() > 0
+    assert model.log_prob(params, EVERY).logsumexp(0).abs() > 0.01
+
+
+def test_training_starts_at_independent_pixels(case):
+    model, _ = case
+    x = EVERY[torch.tensor([0, 3, 7, 7])]
+    params = model.init(KEY, x, DOUBLE)
+    ones = (x.double().mean(0) * 4 + 0.5) / 5
+    expected = torch.where(EVERY == 1, ones, 1 - ones).log().sum(1)
+    torch.testing.assert_close(model.log_prob(params, EVERY), expected)
+
+
+def test_draws_are_as_frequent_as_probable(case):
+    """Of 3,000 draws: each image of more than 2 %, within four standard errors."""
+    model, params = case
+    drawn = model.sample(params, KEY, 3_000)
+    place = (drawn * 2 ** torch.arange(SIDE * SIDE - 1, -1, -1)).sum(1)
+    share = torch.bincount(place, minlength=len(EVERY)).double() / len(drawn)
+    p = model.log_prob(params, EVERY).exp()
+    often = p > 0.02
+    assert often.sum() > 3
+    assert ((share - p)[often].abs() < 4 * (p * (1 - p) / len(drawn)).sqrt()[often]).all()
+
+
+def test_gradients_map_and_reach_every_parameter(case):
+    model, params = case
+
+    def slope(x):
+        return grad(lambda p: model.log_prob(p, x).mean())(params)
+
+    halves = torch.stack([EVERY[:9], EVERY[100:109]])
+    for both, first in zip(trees.leaves(vmap(slope)(halves)), trees.leaves(slope(EVERY[:9])), strict=True):
+        torch.testing.assert_close(both[0], first)
+        assert first.any()
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda x: pixels.log_mass(x + 0.05, x, 0.1, 17), "expected x at 17 equally spaced shades from -1 to 1"),
-        (lambda x: pixels.log_mass(2 * x, x, 0.1, 17), "expected x at 17 equally spaced shades from -1 to 1"),
-        (lambda x: pixels.log_mass(x, x, 0.0, 17), r"expected scale in \(0, inf\), got 0"),
-        (lambda x: pixels.log_mass(x, x, 0.1, 1), "expected shades, a whole number >= 2, got 1"),
-        (lambda x: pixels.build(fields.mlp(2), LEVELS, 1), "expected shades, a whole number >= 2, got 1"),
-        (lambda x: pixels.build(fields.mlp(17), LEVELS, 16).bound({}, x[None], KEY), "expected x at 16 equally"),
+        (lambda: made.build(9, 1), "expected levels, a whole number >= 2, got 1"),
+        (lambda: made.build(9, hidden=()), "expected hidden of one width or more"),
+        (lambda: pixel_cnn.build((3, 3, 3)), "expected image of 2 whole numbers"),
+        (lambda: pixel_cnn.build((3, 3), kernel=2), "expected kernel, an odd number, got 2"),
+        (lambda: pixel_cnn.build((3, 3), first=1), "expected first of 3 or more, got 1"),
+        (lambda: masking.before(4, True), "expected kernel, an odd number, got 4"),
+        (lambda: MODELS["made"].init(KEY, EVERY + 1), "expected x of levels from 0 to 1, got from 1 to 2"),
+        (lambda: MODELS["made"].init(KEY, EVERY.float()), "expected x, whole numbers, got torch.float32"),
+        (lambda: MODELS["made"].log_prob(moved(MODELS["made"], EVERY), EVERY[0]), r"expected x \(n, 9\), got \(9,\)"),
+        (lambda: MODELS["made"].log_prob({"network": {}}, EVERY), "missing 'logits'"),
+        (lambda: MODELS["made"].sample(moved(MODELS["made"], EVERY), KEY, 0), "expected n, a whole number >= 1"),
     ],
 )
 def test_refusals(call, message):
-    with pytest.raises((TypeError, ValueError), match=message):
-        call(shaded(17))
+    with pytest.raises((TypeError, ValueError, KeyError), match=message):
+        call()

@@ -1,5 +1,6 @@
 """Runs that differ in one thing, each over several seeds: what they came to, and a table of means with their errors."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -83,10 +84,10 @@ def over_seeds(values: Sequence[float]) -> tuple[float, float]:
 
 
 def values(rows: Sequence[Row], name: str, column: Column) -> list[float]:
-    """A contender's, by seed."""
-    first = {row.seed: row.numbers[column.number] for row in rows if row.name == rows[0].name}
+    """A contender's, by seed; NaN for what it does not have."""
+    first = {row.seed: row.numbers.get(column.number, math.nan) for row in rows if row.name == rows[0].name}
     own = [row for row in rows if row.name == name]
-    return [row.numbers[column.number] - (first[row.seed] if column.gain else 0.0) for row in own]
+    return [row.numbers.get(column.number, math.nan) - (first[row.seed] if column.gain else 0.0) for row in own]
 
 
 def table(title: str, rows: Sequence[Row], columns: Sequence[Column]) -> str:
@@ -97,7 +98,7 @@ def table(title: str, rows: Sequence[Row], columns: Sequence[Column]) -> str:
         for column in columns:
             mean, error = over_seeds(values(rows, name, column))
             sign, digits = "+" if column.gain else "", column.digits
-            blank = column.gain and name == rows[0].name
+            blank = (column.gain and name == rows[0].name) or math.isnan(mean)
             cells.append("" if blank else f"{mean:{sign}.{digits}f} ± {error:.{digits}f}")
         lines.append(f"  {name:<38}" + "".join(f"{cell:>17}" for cell in cells))
     return "\n".join(lines)

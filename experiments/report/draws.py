@@ -32,11 +32,11 @@ class Measured(NamedTuple):
     score: InceptionScore
     where: PrecisionRecall
 
-    def row(self, of: str) -> Row:
-        """In numbers."""
+    def numbers(self) -> dict[str, float]:
+        """By name."""
         distance, kernel, score, where = self
         return {
-            "of": of, "images": distance.n, "frechet": distance.distance.item(), "frechet_bias": distance.bias.item(),
+            "frechet": distance.distance.item(), "frechet_bias": distance.bias.item(),
             "frechet_extrapolated": distance.extrapolated.item(), "frechet_error": distance.error.item(),
             "kernel_distance": kernel.distance.item(), "kernel_error": kernel.error.item(),
             "inception_score": score.score.item(), "score_error": score.error.item(),
@@ -54,7 +54,8 @@ class Draws(NamedTuple):
 
     def finding(self) -> Finding:
         """A table, and in words whether draws are as near as held-out images are."""
-        rows = [self.drawn.row("draws"), self.held_out.row("held-out images")]
+        each = {"draws": self.drawn, "held-out images": self.held_out}
+        rows: list[Row] = [{"of": name, "images": one.distance.n, **one.numbers()} for name, one in each.items()]
         n = self.drawn.distance.n
         lines = [
             f"features ({self.drawn.distance.d}) of {self.judge}, right of {100 * self.accuracy:.1f} % of test images",

@@ -90,7 +90,7 @@ class Normalising(PointSettings):
                 points.judged(model.sample(params, draw_key, DRAWN), points_of.test, points_of.centres, judge_key),
             ]
 
-        kind = "RealNVP" if self.transform == "affine" else f"spline couplings of {self.bins} bins"
+        kind = "affine couplings (RealNVP)" if self.transform == "affine" else f"spline couplings of {self.bins} bins"
         title = f"normalising flow on {self.points.data}: {self.couplings} {kind}, {steps} steps"
         return MaximumLikelihood(
             model=model, batches=batches, optimiser=self.optimiser, title=title, taken=taken,

@@ -73,7 +73,7 @@ class LanguageProgram(OneTurn):
 
     @torch.no_grad()
     def report(self, params: Params, state: Tree, data: Text, key: Key, /) -> list[Finding]:
-        """Bits per byte of the whole test text, and a sample."""
+        """Bits per byte of the whole test text, the memory of a text that is drawn, and a sample."""
         length = min(SAMPLE, self.model.longest or SAMPLE)
 
         def drawn() -> str:
@@ -82,5 +82,6 @@ class LanguageProgram(OneTurn):
         return [
             Finding("what", [], f"{self.title}\n"),
             report.likelihoods(self.model, params["model"], data, self.batches.length),
+            report.memory(self.model, params["model"], data.train[: self.batches.length]),
             report.sample(drawn, f"{length} {self.alphabet.unit} drawn:"),
         ]

@@ -5,13 +5,16 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from jensen.core.models.autoregressive.sequences import Autoregressive
+from jensen.core.models.autoregressive.sequences import Autoregressive, memory_bytes
+from jensen.core.numerics import at_least_float32
 from jensen.core.trees import Params
 from jensen.experiments.data.text import Text
 from jensen.experiments.run.program import Finding, Row
 
 ROWS = 64  # windows at once
+HIGHEST = 700.0  # nats whose exponential is a number
 
 
 @torch.no_grad()
@@ -38,15 +41,29 @@ def scored(model: Autoregressive, params: Params, x: Tensor, context: int, strid
     return torch.cat(parts)
 
 
-def likelihoods(model: Autoregressive, params: Params, data: Text, context: int) -> Finding:
-    """Bits per byte of the whole test text, windows alone and overlapping, beside counts of symbols and of pairs.
+@torch.no_grad()
+def carried(model: Autoregressive, params: Params, x: Tensor, context: int) -> Tensor:
+    """The same with all symbols before each: parts of `context` symbols, the memory of each handed to the next."""
+    logits, memory = model.begin(params, 1)
+    parts = []
+    for part in x[None].split(context, 1):
+        features, memory = model.read(params, params["embedding"][part], memory)
+        after = model.output(params, features)
+        parts.append(torch.cat([logits[:, None], after[:, :-1]], 1)[0])
+        logits = after[:, -1]
+    return -F.cross_entropy(at_least_float32(torch.cat(parts)), x, reduction="none")
 
-    Perplexity is of a symbol: nats of all symbols over bytes, or over symbols, are the same nats.
+
+def likelihoods(model: Autoregressive, params: Params, data: Text, context: int) -> Finding:
+    """Bits per byte of the whole test text, by how much is read before a symbol, beside counts of symbols and of pairs.
+
+    Bits are the nats of all symbols over the text's bytes, whatever its alphabet; perplexity is of a symbol.
     """
     train, x, size = data.train, data.test, len(data.alphabet.decode(data.test))
     found = {
         f"windows of {context} alone": scored(model, params, x, context, context),
         f"at least {context - context // 2} before each": scored(model, params, x, context, context // 2),
+        **({} if model.longest else {"all before each": carried(model, params, x, context)}),
         f"{data.alphabet.unit} by their frequency": frequencies(train, x, model.symbols),
         f"{data.alphabet.unit} given the one before": pairs(train, x, model.symbols),
     }
@@ -55,10 +72,10 @@ def likelihoods(model: Autoregressive, params: Params, data: Text, context: int)
     lines = [f"{of:<40}{'bits/byte':>12}{'perplexity':>12}"]
     for name, log_p in found.items():
         nats = -log_p.double().sum().item()
-        row = {"bits": nats / math.log(2) / size, "nats": nats / len(x), "perplexity": math.exp(nats / len(x))}
-        rows.append({"name": name, **row})
-        lines.append(f"{name:<40}{row['bits']:>12.3f}{row['perplexity']:>12.2f}")
-    alone, _, by_frequency, _ = (log_p.double().mean() for log_p in found.values())
+        bits, perplexity = nats / math.log(2) / size, math.exp(min(nats / len(x), HIGHEST))
+        rows.append({"name": name, "bits": bits, "nats": nats / len(x), "perplexity": perplexity})
+        lines.append(f"{name:<40}{bits:>12.3f}{perplexity:>12.2f}")
+    alone, *_, by_frequency, _ = (log_p.double().mean() for log_p in found.values())
     if not alone > by_frequency:
         lines.append("no better than the symbols' frequencies: train longer, or look at figures/training.png")
     return Finding("test", rows, "\n".join(lines) + "\n")
@@ -79,6 +96,21 @@ def pairs(train: Tensor, x: Tensor, symbols: int) -> Tensor:
     before = torch.bincount(train[:-1], minlength=symbols)[x[:-1]]
     given = (count + alone[x[1:]]) / (before + 1)  # one symbol's worth of the prior
     return torch.cat([alone[x[:1]], given]).log()
+
+
+@torch.no_grad()
+def memory(model: Autoregressive, params: Params, x: Tensor) -> Finding:
+    """What one sequence takes while it is drawn, after half of x (t,) and after all of it."""
+    rows: list[Row] = []
+    for length in (len(x) // 2, len(x)):
+        _, kept = model.begin(params, 1)
+        if length > 1:
+            _, kept = model.extend(params, x[None, : length - 1], kept)
+        rows.append({"symbols": length, "bytes": memory_bytes(kept)})
+    (_, half), (length, whole) = (row.values() for row in rows)
+    what = "the same after any number" if half == whole else "keys and values, which grow with the text"
+    line = f"{'memory of a sequence that is drawn':<40}{whole:>12,} bytes after {length} symbols: {what}"
+    return Finding("memory", rows, f"{line}\n")
 
 
 def sample(text: Callable[[], str], title: str) -> Finding:

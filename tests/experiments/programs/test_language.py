@@ -2,25 +2,44 @@
 
 import json
 import math
+from typing import NamedTuple
 
 import pytest
 import torch
+from tokenizers import Tokenizer
 
 from jensen import laws
 from jensen.core import keys, trees
 from jensen.core.models.autoregressive import recurrent, transformer
 from jensen.experiments import evaluate, train
+from jensen.experiments.data import alphabets
 from jensen.experiments.data import text as texts
-from jensen.experiments.data.alphabets import Bytes
+from jensen.experiments.data.alphabets import Bytes, byte_pairs
 from jensen.experiments.data.batches import Windows
 from jensen.experiments.programs.language import LanguageProgram
 from jensen.experiments.report import text as report
+from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
 from tests.experiments.process import run
 
 KEY = keys.key(0)
 X = keys.bits(KEY, (53,)) % 3
 SMALL = transformer.build(3, 8, 1, 2, 8, rate=0.1)
+
+
+class Threes(NamedTuple):
+    """An alphabet of three letters."""
+
+    unit = "letters"
+
+    def words(self):
+        return [b"a", b"b", b"c"]
+
+    def encode(self, content):
+        return torch.tensor([each - ord("a") for each in content])
+
+    def decode(self, symbols):
+        return bytes(each + ord("a") for each in symbols.tolist())
 
 
 def test_it_keeps_the_laws_of_programs():
@@ -36,6 +55,16 @@ def test_every_symbol_is_scored_once_in_the_first_window_that_has_it(length, str
         start = next(s for s in range(0, length, stride) if s + 8 > t)
         expected[t] = SMALL.log_probs(params, x[start : t + 1][None])[0, -1]
     torch.testing.assert_close(report.scored(SMALL, params, x, 8, stride), expected)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+def test_a_state_is_carried_over_the_whole_text(cell):
+    model = recurrent.build(3, 8, 2, cell)
+    params = model.init(KEY, torch.float64)
+    whole = model.log_probs(params, X[None])[0]
+    for context in (8, 53, 100):
+        torch.testing.assert_close(report.carried(model, params, X, context), whole)
+    assert (report.scored(model, params, X, 8, 8) - whole).abs().max() > 1e-4  # windows alone forget what was before
 
 
 def test_parameters_are_of_the_runs_dtype():
@@ -60,9 +89,37 @@ def test_the_report_has_the_bits_of_its_text():
     params = model.init(KEY)
     params["embedding"], params["output"] = 0 * params["embedding"], {k: 0 * t for k, t in params["output"].items()}
     found = report.likelihoods(model, params, texts.Text(X, X, X, Bytes(), "text"), 8)
-    assert [row["bits"] for row in found.rows[:2]] == pytest.approx([math.log2(3)] * 2, rel=1e-6)
+    assert [row["bits"] for row in found.rows[:3]] == pytest.approx([math.log2(3)] * 3, rel=1e-6)
     assert found.rows[0]["perplexity"] == pytest.approx(3, rel=1e-6)
     assert "no better than the symbols' frequencies" in found.summary
+
+
+def test_bits_are_of_bytes_and_perplexity_of_symbols_in_any_alphabet():
+    """Equal logits over V symbols cost log2 V bits each, of which a text has fewer than bytes."""
+    content = b"a man a plan a canal " * 30
+    pairs = byte_pairs(content, 300)
+    x, size = pairs.encode(content), len(pairs.words())
+    model = recurrent.build(size, 4, 1, "gru")
+    params = model.init(KEY)
+    params["output"] = {name: 0 * t for name, t in params["output"].items()}
+    row = report.likelihoods(model, params, texts.Text(x, x, x, pairs, "text"), 8).rows[0]
+    assert row["perplexity"] == pytest.approx(size, rel=1e-5)
+    assert row["bits"] == pytest.approx(math.log2(size) * len(x) / len(content), rel=1e-6)
+
+
+def test_random_and_wild_parameters_have_a_finite_perplexity():
+    x = texts.Text(X, X, X, Bytes(), "text")
+    for scale in (1.0, 1e4):
+        params = trees.map(lambda t, s=scale: t + s * keys.normal(KEY, t.shape), SMALL.init(KEY))
+        rows = report.likelihoods(SMALL, params, x, 8).rows
+        assert all(math.isfinite(value) for row in rows for value in row.values() if isinstance(value, float))
+
+
+def test_the_memory_of_a_text_grows_or_stays():
+    for model, grows in ((SMALL, True), (recurrent.build(3, 8, 1, "gru"), False)):
+        half, whole = report.memory(model, model.init(KEY), X[:8]).rows
+        assert (half["bytes"] < whole["bytes"]) == grows
+        assert whole["bytes"] == (2 * 8 * 8 * 4 if grows else 8 * 4)
 
 
 def test_the_embedded_text_is_whole_and_divided_at_its_last_tenth():
@@ -92,6 +149,17 @@ FAST = [
 ]
 
 
+def test_a_prompt_is_gone_on_with_and_must_leave_room():
+    program = LanguageProgram(SMALL, Windows(48, 8, 4), Optimiser(), "text", Threes())
+    params = {"model": SMALL.init(KEY)}
+    drawn = "".join(program.continued(params, KEY, 5, "abc"))
+    assert len(drawn) == 5
+    assert drawn == "".join(program.continued(params, KEY, 5, "abc"))
+    assert set("".join(program.continued(params, KEY, 8))) <= set("abc")
+    with pytest.raises(InputError, match="a prompt of 4 letters and 5 drawn exceed the context, 8: shorten"):
+        program.continued(params, KEY, 5, "abca")
+
+
 def test_the_command_trains_resumes_and_is_not_taken_for_a_latent_model(tmp_path, refused):
     path = tmp_path / "words.txt"
     path.write_bytes(b"a man a plan a canal " * 30)
@@ -108,9 +176,25 @@ def test_the_command_trains_resumes_and_is_not_taken_for_a_latent_model(tmp_path
     assert "holds a lm, which has no latents" in refused(evaluate.main, tmp_path / "run")
 
 
+def test_byte_pairs_are_of_the_training_text_and_stay_those_of_the_run(tmp_path, refused, monkeypatch):
+    path = tmp_path / "words.txt"
+    path.write_bytes(b"a man a plan a canal " * 60 + b"zzzz" * 35)  # a tenth
+    options = [*FAST, "--text", path, "--tokenizer", "bpe", "--vocabulary", 270, "--context", 8, "--steps", 4]
+    printed = run("lm", *options, "--out", tmp_path / "run")
+    assert "4 steps of 4 windows of 8 tokens" in printed
+    stored = Tokenizer.from_file(str(tmp_path / "run" / "tokenizer.json"))
+    assert stored.encode("a canal").ids == byte_pairs(b"a man a plan a canal " * 60, 270).encode(b"a canal").tolist()
+    assert stored.token_to_id("zz") is None  # of the test text alone
+    run("--resume", tmp_path / "run", "--steps", 6)
+    monkeypatch.setattr(alphabets, "PIECES", "[^ ]+| +")
+    assert "is of a run on other data than are here now" in refused(train.main, "--resume", tmp_path / "run", "--steps", 8)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--vocabulary", 512], "--tokenizer bytes has no --vocabulary: leave it out, or use --tokenizer bpe"),
+        (["--tokenizer", "bpe", "--vocabulary", 256], "expected --vocabulary from 257 to 65536, got 256"),
         (["--text", "nowhere.txt"], "cannot read --text nowhere.txt (No such file or directory): name a file"),
         (["--context", 1], "expected --context of at least 2, got 1"),
         (["--context", 10**7], "--context 10000000 exceeds the"),

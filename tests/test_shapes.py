@@ -35,7 +35,8 @@ with install_import_hook([*modules(jensen.core), *modules(jensen.estimators)], "
     from jensen.core.models.adversarial import duality, gan
     from jensen.core.models.autoregressive import recurrent, sampling, transformer
     from jensen.core.models.transport import diffusion, energies, fields, flow_matching, langevin, noise_levels
-    from jensen.core.models.transport import probability_flow, score_matching
+    from jensen.core.models.transport import diffusion_posterior, probability_flow, score_matching
+    from jensen.core.models.transport import variational_flow_matching as variational
     from jensen.core.nn import batch_norm, conv, convnet, dropout, group_norm, layer_norm, pooling, residual, rms_norm
     from jensen.core.nn import windows
     from jensen.estimators import diagnostics, evidence, inference
@@ -304,6 +305,10 @@ params = field.init(key)
 noising.bound(params, plane, key).elbo, noising.loss(params, plane, key), noising.sample(params, key, 3)
 flow.loss(params, plane, key, plane), flow.log_prob(params, plane, 2), flow.straightness(params, plane, 2)
 probability_flow.build(noising).log_prob(params, plane, 2)
+posterior = diffusion_posterior.build(fields.mlp(2, (4,), outputs=1), noise_levels.cosine(3), context=1)
+posterior.draw(posterior.init(key), key, 4, plane[:, :1]), variational.build(field).loss(params, plane, key)
+hot, choosing = torch.eye(4)[:, [0, 1, 2, 3]], variational.build(fields.mlp(4, (4,)), variational.Choices(2))
+choosing.loss(choosing.init(key), torch.cat([hot[:, :2], 1 - hot[:, :2]], 1)[:2], key)
 score_matching.implicit(torch.neg, plane), score_matching.sliced(torch.neg, plane, key, 3)
 score_matching.denoising(torch.neg, plane, key, 0.5)
 slope = energies.mlp(2, (4,))

@@ -41,6 +41,7 @@ from jensen.core.models.latent.semi import m2
 from jensen.core.models.quantised import autoencoder, codebook, kmeans, paths, two_maps, usage, vqgan
 from jensen.core.models.transport import (
     diffusion,
+    diffusion_posterior,
     dit,
     energies,
     fields,
@@ -53,6 +54,7 @@ from jensen.core.models.transport import (
     pixel_diffusion,
     probability_flow,
     score_matching,
+    variational_flow_matching,
 )
 from jensen.core.nn import (
     attention,
@@ -103,7 +105,8 @@ MODULES = (
     duality, gan,
     attention, positions, recurrent, recurrent_models, transformer, sampling, codes, diffusion, fields, flow_matching,
     made, pixel_cnn, masking, normalising,
-    noise_levels, energies, langevin, score_matching, probability_flow, dit, mixed, pixel_diffusion, latent_diffusion,
+    noise_levels, energies, langevin, score_matching, probability_flow,
+    diffusion_posterior, variational_flow_matching, dit, mixed, pixel_diffusion, latent_diffusion,
 )  # fmt: skip
 RECORDS = (
     "Annealed", "BayesFactor", "Bridge", "Evidence", "Harmonic", "Laplace", "Mode", "Probabilities", "Sandwich", "Smc",
@@ -150,6 +153,7 @@ WITHOUT = {  # public names without a door
     "pixel_diffusion.check_shades": "a check, of the doors that call it",
     **dict.fromkeys(("attention.check_attention", "linear.check_linear"), "a check, of the doors that call it"),
     "attention.attend": "what `extend` does once it has checked, within networks",
+    "flow_matching.times_and_starts": "of the doors that check x and key",
     "m2.check_latents": "a check, of the doors that call it",
     "paths.check_path": "a check, of the doors that call it",
     "series.check_series": "a check, of the doors that call it",

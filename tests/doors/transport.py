@@ -6,6 +6,7 @@ from torch.nn import functional as F
 from jensen.core.models.latent import vae
 from jensen.core.models.transport import (
     diffusion,
+    diffusion_posterior,
     dit,
     energies,
     fields,
@@ -17,11 +18,14 @@ from jensen.core.models.transport import (
     pixel_diffusion,
     probability_flow,
     score_matching,
+    variational_flow_matching,
 )
 from tests.doors.door import KEY, Free, also, door, only
 
 N, D = 3, 2
 FIELD, LEVELS = fields.mlp(D, (4,)), noise_levels.linear(5)
+POSTERIOR = diffusion_posterior.build(fields.mlp(D + 1, (4,), outputs=D), LEVELS, context=1)
+ENDS = variational_flow_matching.build(FIELD, variational_flow_matching.Normal(0.5))
 SIZES = {"width": also(4, 3), "layers": 1, "heads": also(2, 3)}  # of a transformer
 DIFFUSION, FLOW = diffusion.build(FIELD, LEVELS), flow_matching.build(FIELD)
 PIXELS = pixel_diffusion.build(FIELD, LEVELS, 3)
@@ -90,6 +94,27 @@ ROWS = {
     "probability_flow.encoded": door(ODE.encoded, params=only(PARAMS, {}, 3), x=ROWS_OF_X, steps=2),
     "probability_flow.decoded": door(ODE.decoded, params=only(PARAMS, {}, 3), z=ROWS_OF_X, steps=2),
     "probability_flow.log_prob": door(ODE.log_prob, params=only(PARAMS, {}, 3), x=ROWS_OF_X, steps=2),
+    "diffusion_posterior.build": door(
+        diffusion_posterior.build,
+        field=only(FIELD, 3, fields.Mlp),
+        levels=only(LEVELS, 5, noise_levels.Linear),
+        scale=only(1.0, 0.0, "1", None),
+        context=also(1, D),
+    ),
+    "diffusion_posterior.draw": door(
+        POSTERIOR.draw,
+        params=only(POSTERIOR.init(KEY), {}, 3),
+        key=KEY,
+        s=2,
+        context=only(X[:, :1], X, X[0], X[:, :1].long(), None),
+    ),
+    "variational_flow_matching.build": door(
+        variational_flow_matching.build,
+        field=only(FIELD, 3, fields.Mlp),
+        ends=only(variational_flow_matching.Normal(), 3, variational_flow_matching.Choices),
+    ),
+    "variational_flow_matching.loss": door(ENDS.loss, params=only(PARAMS, {}, 3), x=ROWS_OF_X, key=KEY),
+    "variational_flow_matching.sample": door(ENDS.sample, params=only(PARAMS, {}, 3), key=KEY, n=N, steps=2),
     "score_matching.implicit": door(score_matching.implicit, score=torch.neg, x=ROWS_OF_ANY_X),
     "score_matching.sliced": door(score_matching.sliced, score=torch.neg, x=ROWS_OF_ANY_X, key=KEY, probes=2),
     "score_matching.denoising": door(score_matching.denoising, score=torch.neg, x=ROWS_OF_ANY_X, key=KEY, scale=0.5),

@@ -3,6 +3,7 @@ flows; what learns a score alone."""
 
 from jensen.core.models.transport import (
     diffusion,
+    diffusion_posterior,
     dit,
     energies,
     fields,
@@ -15,10 +16,12 @@ from jensen.core.models.transport import (
     pixel_diffusion,
     probability_flow,
     score_matching,
+    variational_flow_matching,
 )
 
 __all__ = [
     "diffusion",
+    "diffusion_posterior",
     "dit",
     "energies",
     "fields",
@@ -31,4 +34,5 @@ __all__ = [
     "pixel_diffusion",
     "probability_flow",
     "score_matching",
+    "variational_flow_matching",
 ]

@@ -43,9 +43,8 @@ class FlowMatching:
         """
         self._check("x", x)
         check_key(key)
-        time_key, noise_key = keys.split(key)
-        t = keys.uniform(time_key, (1, len(x), 1), x.dtype)[0]
-        first = keys.normal(noise_key, (1, *x.shape), x.dtype)[0] if start is None else start
+        t, noise = times_and_starts(x, key)
+        first = noise if start is None else start
         self._check("start", first, len(x))
         velocity = self.field(params, (1 - t) * first + t * x, t[:, 0])
         return (velocity - (x - first)).square().sum(-1)
@@ -110,6 +109,12 @@ class FlowMatching:
 
     def _check(self, name: str, x: Tensor, n: int | None = None) -> None:
         check_floating(name, x, f"{'n' if n is None else n} {self.field.data}", "one row per datum")
+
+
+def times_and_starts(x: Float[Tensor, "n d"], key: Key) -> tuple[Float[Tensor, "n 1"], Float[Tensor, "n d"]]:
+    """A uniform time and a draw of N(0, I) for each row of x."""
+    time_key, noise_key = keys.split(key)
+    return keys.uniform(time_key, (1, len(x), 1), x.dtype)[0], keys.normal(noise_key, (1, *x.shape), x.dtype)[0]
 
 
 def build(field: Field) -> FlowMatching:

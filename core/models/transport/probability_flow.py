@@ -91,5 +91,7 @@ class ProbabilityFlow:
 def build(diffusion: Diffusion) -> ProbabilityFlow:
     """That of a diffusion."""
     if not isinstance(diffusion, Diffusion):
-        raise TypeError(f"expected diffusion, such as diffusion.build(field, levels), got {described(diffusion)}")
+        raise TypeError(
+            f"expected diffusion, such as diffusion.build(field, levels), got {described(diffusion)}: pass it"
+        )
     return ProbabilityFlow(diffusion)

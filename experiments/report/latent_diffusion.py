@@ -80,7 +80,9 @@ def samples(model: LatentDiffusion, first: First, draw: Callable[[int], Tensor],
     """Test data, means of p(x | z) at draws of the model's own prior, and at draws of the diffusion, a block each."""
     count = COLUMNS * LINES
     own = prior_means(model.model, first.params, keys.key(0, images.test.device), count)
-    blocks = [spread(images.test, count), own, draw(count)]
-    rows = [row for block in blocks for row in block.split(COLUMNS)]
-    labels = [name if i == 0 else "" for name in ("data", "own prior", "diffusion") for i in range(LINES)]
+    blocks = {"data": spread(images.test, count), "own prior": own, "diffusion": draw(count)}
+    rows, labels = [], []
+    for name, block in blocks.items():
+        parts = block.split(COLUMNS)
+        rows, labels = [*rows, *parts], [*labels, name, *[""] * (len(parts) - 1)]
     return grid(rows, images, labels, "Test data, and draws by either prior", limits=shades(images.test))

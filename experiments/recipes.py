@@ -156,7 +156,7 @@ def mnist_wgan_gp() -> Gan:
     """WGAN-GP of MNIST's pixels by perceptrons, 100-256-512-784 and 784-512-256-1, 20 epochs of steps: minutes."""
     return Gan(
         points=PointData(data="mnist"), strength=10.0, latent=100, hidden=(256, 512), activation="relu",
-        critic_activation="leaky_relu", critics=5, generator_average=0.0,
+        critic_activation="leaky_relu", leak=0.2, critics=5, generator_average=0.0,
         optimiser=Optimiser(lr=1e-4, beta1=0.5, beta2=0.9), run=Run(epochs=20, batch=64, lr_final=1.0),
     )  # fmt: skip
 

@@ -41,7 +41,7 @@ class Gan(PointSettings):
     """Between layers."""
     critic_activation: Activation | None = None
     """The same of the critic; the generator's unless given."""
-    leak: float = 0.2
+    leak: float = 0.01
     """Slope of leaky_relu below 0."""
     critics: int = 2
     """Steps of the critic for each of the generator."""

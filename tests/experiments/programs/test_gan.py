@@ -75,7 +75,7 @@ def test_images_are_drawn_in_their_range_by_the_average_where_there_is_one():
         (["--smooth", "spectral", "--strength", 1], "--smooth spectral has no --strength: leave it out"),
         (["--generator-average", 1], "expected --generator-average in [0, 1), got 1"),
         (["--leak", 2], "expected --leak in [0, 1], got 2"),
-        (["--leak", 0.1, "--activation", "relu"], "--leak is for --activation or --critic-activation leaky_relu"),
+        (["--leak", 0.2, "--activation", "relu"], "--leak is for --activation or --critic-activation leaky_relu"),
         (["--data", "digits", "--points", 10], "--points is for points in the plane, and digits are images"),
         (["--data-dir", "."], "--data-dir holds MNIST's files and ring needs none: use --data mnist, or drop it"),
         (["--data", "mnist", "--data-dir", "no such"], "--data-dir no such is no folder"),

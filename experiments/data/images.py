@@ -144,7 +144,9 @@ def split(train: Tensor, run: Run, treatment: str) -> tuple[Tensor, Tensor | Non
         raise InputError(f"--batch {run.batch} exceeds the {size} training data: pass at most that many")
     if share == 0:
         return train, None
-    rest = train[size:]
-    if treatment == "dynamic":
-        rest = binarise(keys.key(TEST_KEY, train.device), rest)
-    return train[:size], rest
+    return train[:size], drawn_once(train[size:], treatment)
+
+
+def drawn_once(x: Tensor, treatment: str) -> Tensor:
+    """Training data as a model is judged on them: where their pixels are drawn anew at each step, drawn once."""
+    return binarise(keys.key(TEST_KEY, x.device), x) if treatment == "dynamic" else x

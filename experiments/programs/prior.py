@@ -7,13 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from jensen.core import keys
 from jensen.core.models.autoregressive import codes
 from jensen.core.models.autoregressive.codes import CodePrior
 from jensen.core.models.quantised import CodeMap
 from jensen.experiments.data.batches import Epochs
-from jensen.experiments.data.images import TEST_KEY, Images, split
-from jensen.experiments.data.pixels import binarise
+from jensen.experiments.data.images import drawn_once, split
 from jensen.experiments.programs.code_prior import Coded, CodePriorProgram
 from jensen.experiments.programs.images import Flat
 from jensen.experiments.programs.likelihoods import CAUTIONS
@@ -78,9 +76,8 @@ class Prior(Sized):
         assert self.codes is not None
         done = read_codes(self.codes, self.run.device)
         coder, model = Coder(done.model, done.params, done.state), self.model(done.model.maps)
-        train, test = (
-            model.sequences(all_codes(*coder, x)) for x in (_binary(done.images, done.settings), done.images.test)
-        )
+        shown = drawn_once(done.images.train, done.settings.images.treatment), done.images.test
+        train, test = (model.sequences(all_codes(*coder, x)) for x in shown)
         data = Coded(train, test, done.images, coder)
         train, held_out = split(train, self.run, "grey")
         batches = Epochs(len(train), self.run.batch, self.run.keep_last)
@@ -96,9 +93,3 @@ class Prior(Sized):
         shapes = " and ".join(" × ".join(map(str, each.shape)) for each in model.maps)
         what = f"prior of {shapes} codes of {of.quantiser} on {of.images.data}: {n} test images, {steps} steps"
         return "\n".join(filter(None, (what, CAUTIONS.get(of.likelihood, "")))) + "\n"
-
-
-def _binary(images: Images, of: Vq) -> Tensor:
-    """Training images as the model of codes takes them: where it draws pixels anew at each step, drawn once."""
-    x = images.train
-    return binarise(keys.key(TEST_KEY, x.device), x) if of.images.treatment == "dynamic" else x

@@ -14,7 +14,7 @@ from jensen.core.contracts import Key
 from jensen.core.models.quantised import Autoencoder, CodedModel, GumbelVq, SoftVq, Step, usage
 from jensen.core.trees import Params, Tree
 from jensen.experiments.data.batches import Epochs
-from jensen.experiments.data.images import Images
+from jensen.experiments.data.images import Images, drawn_once
 from jensen.experiments.data.pixels import binarise
 from jensen.experiments.programs.one_turn import OneTurn
 from jensen.experiments.report.codes import evaluate_codes, reconstructions
@@ -92,5 +92,6 @@ class QuantisationProgram(OneTurn):
         return {"reconstructions": reconstructions(self.model, params["model"], state["model"], data)}
 
     def report(self, params: Params, state: Tree, data: Images, key: Key, /) -> list[Finding]:
-        found = evaluate_codes(self.model, params["model"], state["model"], data.train, data.test)
+        train = drawn_once(data.train, "dynamic" if self.dynamic else "grey")
+        found = evaluate_codes(self.model, params["model"], state["model"], train, data.test)
         return [Finding("what", [], self.title), found.finding(), found.finding_of_use()]

@@ -7,6 +7,7 @@ from pathlib import Path
 from jensen.core.contracts import Key
 from jensen.core.models.latent.likelihoods import LIKELIHOODS, SOFT_BERNOULLI
 from jensen.core.objectives import Beta
+from jensen.experiments.data.images import drawn_once
 from jensen.experiments.programs.finished import Finished, FinishedCodes
 from jensen.experiments.report.assessment import Budget, assess
 from jensen.experiments.report.codes import evaluate_codes, reconstructions, use_of_codes
@@ -39,11 +40,12 @@ def judge(run: Finished | FinishedCodes, budget: Budget, key: Key) -> Point:
 
 def judge_codes(run: FinishedCodes) -> Point:
     """The same of a model of codes, on all test data; its rate is that of uniform codes."""
-    found = evaluate_codes(run.model, run.params, run.state, run.images.train, run.images.test)
+    images = run.settings.images
+    train = drawn_once(run.images.train, images.treatment)
+    found = evaluate_codes(run.model, run.params, run.state, train, run.images.test)
     test = found.finding()
     of_use = found.finding_of_use(use_of_codes(run.model, run.params, run.state, run.images))
     pictures = Finding("reconstructions", [], "", reconstructions(run.model, run.params, run.state, run.images))
-    images = run.settings.images
     kind = type(run.settings).__name__.lower()
     text = f"{kind} on {images.data}: {len(run.images.test)} test images, {run.settings.quantiser}\n{test.summary}"
     target = run.folder / EVALUATION

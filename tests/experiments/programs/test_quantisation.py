@@ -9,10 +9,12 @@ import torch
 
 from jensen import laws
 from jensen.core import keys
+from jensen.core.models.latent.likelihoods import BERNOULLI
 from jensen.core.models.quantised import Fsq, GumbelVq, ResidualVq, Vq, autoencoder, two_maps, usage
 from jensen.experiments import evaluate, train
 from jensen.experiments.data.batches import Epochs
-from jensen.experiments.data.images import digits
+from jensen.experiments.data.images import digits, drawn_once
+from jensen.experiments.data.pixels import binarise
 from jensen.experiments.programs.finished import read_codes, read_finished
 from jensen.experiments.programs.quantisation import QuantisationProgram
 from jensen.experiments.report.codes import Used, frequency_bits
@@ -84,6 +86,19 @@ def test_the_report_has_the_means_of_its_data():
     assert score.mean().item() == pytest.approx(of_data["elbo"], rel=1e-5)
     assert what.summary == "of a title\n"
     assert "no better than without codes" in found.summary  # an untrained one
+
+
+def test_pixels_that_are_drawn_anew_are_judged_as_drawn_once():
+    """Training data are grey then, and a Bernoulli's codes are of binary ones."""
+    model = autoencoder.mlp(64, (4,), 2, 3, Vq(8), likelihood=BERNOULLI)
+    program = QuantisationProgram(model, Epochs(100, 10), dynamic=True)
+    params, state = program.init(KEY, DIGITS.train)
+    _, found, _ = program.report(params, state, DIGITS._replace(test=binarise(KEY, DIGITS.test)), KEY)
+    once = drawn_once(DIGITS.train, "dynamic")
+    assert set(once.unique().tolist()) == {0, 1}
+    assert found.rows[0]["floor"] == pytest.approx(
+        (binarise(KEY, DIGITS.test) - once.mean(0)).square().mean().item(), rel=1e-5
+    )
 
 
 def test_bits_by_frequencies_and_uniform_use_by_hand():

@@ -13,7 +13,7 @@ if __name__ == "__main__":  # before the imports, in which Ctrl-C is then one li
     launch(__file__)
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 
 from jensen.core import keys
 from jensen.experiments.claims.checked import check_at_least
-from jensen.experiments.claims.compared import Column, Contender, Row, check_seeds, place, table
+from jensen.experiments.claims.compared import Column, Contender, Row, check_seeds, over_seeds, place, table, values
 from jensen.experiments.claims.trained import finished
 from jensen.experiments.data.images import ImageData
 from jensen.experiments.data.points import PointData
@@ -93,7 +93,7 @@ def main(argv: list[str] | None = None) -> None:
         settings.check()
         rows = measure(settings)
         print(table(f"{settings.data}, {settings.steps} steps, {settings.seeds} seeds", rows, COLUMNS))
-        print(f"\n{NOTE}\nruns, rows and figure in {settings.out}")
+        print(f"\n{verdict(rows)}\n{NOTE}\nruns, rows and figure in {settings.out}")
 
 
 def measure(settings: Settings) -> list[Row]:
@@ -191,6 +191,16 @@ def likelihood(run: FinishedRun) -> dict[str, float]:
         cell = 2 / (SHADES[run.settings.points.data] - 1)  # of a shade, where pixels are in [-1, 1]
         return {"bits_of_density": -(said["log p"] / run.prepared.train.shape[1] + math.log(cell)) / math.log(2)}
     return {"bits": said["bits/dim are at most"]} if isinstance(run.settings, Diffusion) else {}
+
+
+def verdict(rows: Sequence[Row]) -> str:
+    """The order of the contenders by their draws, and by what they say of log p(x)."""
+    orders = []
+    for column, sign in ((COLUMNS[0], 1), (Column("recall", "recall"), -1), (Column("bits/dim", "bits"), 1)):
+        means = {name: sign * over_seeds(values(rows, name, column))[0] for name in dict.fromkeys(r.name for r in rows)}
+        known = [name for name, mean in means.items() if name != HELD_OUT and not math.isnan(mean)]
+        orders.append(f"by {column.head}: {', '.join(sorted(known, key=means.__getitem__))}")
+    return "the best first, " + "; ".join(orders)
 
 
 def drawing(settings: Settings, judge: Judge) -> Figure:

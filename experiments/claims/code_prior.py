@@ -68,7 +68,7 @@ class Sizes(NamedTuple):
 
 SIZES = {
     "digits": Sizes(200, "vq(32)", 8, 64, 2, 0.2, 10, {CODES: 1500, PRIOR: 600, VAE: 6000}, 600),
-    "mnist": Sizes(300, "vq(128)", 16, 96, 3, 0.0, 20, {CODES: 2500, PRIOR: 2500, VAE: 25_000}, 1800),
+    "mnist": Sizes(300, "vq(512, least=0.3)", 8, 128, 3, 0.0, 20, {CODES: 2500, PRIOR: 2000, VAE: 14_000}, 1800),
 }
 
 

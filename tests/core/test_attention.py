@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 from torch import nn
-from torch.func import grad, hessian, jacrev
+from torch.func import grad, grad_and_value, hessian, jacrev
 from torch.nn import functional as F
 
-from jensen.core import keys
+from jensen.core import keys, trees
 from jensen.core.nn import attention, positions
 from jensen.core.nn.transformer import Block
 
@@ -100,6 +100,21 @@ def test_no_position_depends_on_a_later_one(params, rotary):
     assert sizes.tril().gt(0).sum() == LENGTH * (LENGTH + 1) / 2
 
 
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # of torch's attention under vmap
+@pytest.mark.parametrize("bug", ["a mask off by one", "a mask after the softmax"])
+def test_a_jacobian_sees_what_a_wrong_mask_lets_through(params, bug, monkeypatch):
+    def wrong(q, k, v, **_):
+        scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+        sees = torch.ones_like(scores, dtype=torch.bool).tril(int(bug == "a mask off by one"))
+        if bug == "a mask off by one":
+            return scores.masked_fill(~sees, -torch.inf).softmax(-1) @ v
+        return (scores.softmax(-1) * sees) @ v
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", wrong)
+    sizes = jacrev(lambda x: attention.apply(params, x[None], HEADS)[0])(X[0]).abs().sum((1, 3))
+    assert sizes.triu(1).max() > 1e-3
+
+
 def test_rotated_products_depend_on_distance_alone():
     q, k = drawn(4, 1, 8), drawn(5, 1, 8)
 
@@ -135,6 +150,51 @@ def test_a_block_is_torchs(order):
     future = nn.Transformer.generate_square_subsequent_mask(LENGTH, dtype=DOUBLE)
     module.train()  # evaluation takes another path through the same layer
     torch.testing.assert_close(block.apply(params, X), module(X, src_mask=future, is_causal=True).detach())
+
+
+def test_the_lectures_block_is_torchs_of_512_features_and_8_heads():
+    """Post-norm, ReLU, 2,048 hidden units: values, and gradients of all parameters, in float64."""
+    block = Block(512, 8, 2048, "post", activation=F.relu)
+    params = block.init(KEY, dtype=DOUBLE)
+    module = nn.TransformerEncoderLayer(512, 8, 2048, dropout=0.0, batch_first=True, dtype=DOUBLE)
+    ours = {
+        "self_attn.in_proj_": params["attention"]["inputs"], "self_attn.out_proj.": params["attention"]["output"],
+        "linear1.": params["hidden"], "linear2.": params["output"],
+        "norm1.": params["norms"]["attention"], "norm2.": params["norms"]["perceptron"],
+    }  # fmt: skip
+    module.load_state_dict({f"{theirs}{name}": t for theirs, layer in ours.items() for name, t in layer.items()})
+    x, weights = drawn(0, 2, LENGTH, 512), drawn(1, 2, LENGTH, 512)
+    future = nn.Transformer.generate_square_subsequent_mask(LENGTH, dtype=DOUBLE)
+    expected = module(positions.placed(x), src_mask=future, is_causal=True)
+    slopes, y = grad_and_value(lambda p: (block.apply(p, positions.placed(x)) * weights).sum())(params)
+    torch.testing.assert_close(y, (expected * weights).sum().detach())
+    torch.testing.assert_close(block.apply(params, positions.placed(x)), expected.detach())
+    (expected * weights).sum().backward()
+    names = dict(module.named_parameters())
+    for theirs, layer in zip(ours, ("attention", "attention", "hidden", "output", "norms", "norms"), strict=True):
+        part = slopes[layer]
+        if layer == "attention":
+            part = part["inputs" if "in_proj" in theirs else "output"]
+        if layer == "norms":
+            part = part["attention" if theirs == "norm1." else "perceptron"]
+        for name, slope in part.items():
+            torch.testing.assert_close(slope, names[f"{theirs}{name}"].grad)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5])
+def test_dropout_drops_its_share_of_what_is_added(rate):
+    """To 4.5 standard errors: an attention and a perceptron of ones alone add what is kept, 1 / (1 - rate) each."""
+    block = Block(8, 2, 16, rate=rate)
+    params = trees.map(torch.zeros_like, block.init(KEY, dtype=DOUBLE))
+    for layer in (params["attention"]["output"], params["output"]):
+        layer["bias"] = torch.ones(8, dtype=DOUBLE)
+    added = block.apply(params, torch.zeros(500, 10, 8, dtype=DOUBLE), KEY) * (1 - rate)
+    count = 2 * added.numel()
+    assert set(added.round(decimals=9).unique().tolist()) == {0.0, 1.0, 2.0}
+    kept = added.sum().item() / count
+    assert abs(kept - (1 - rate)) < 4.5 * math.sqrt(rate * (1 - rate) / count)
+    both = (added == 2).double().mean().item()  # independent of each other
+    assert abs(both - (1 - rate) ** 2) < 4.5 * math.sqrt((1 - rate) ** 2 / added.numel())
 
 
 def test_dropout_is_keyed_and_has_the_mean_of_none():

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -9,9 +10,9 @@ from torch.func import grad, vmap
 from torch.nn import functional as F
 from torch.utils import _pytree as pytree
 
-from jensen.core import keys
+from jensen.core import keys, trees
 from jensen.core.models.autoregressive import recurrent, transformer
-from jensen.core.models.autoregressive.sequences import memory_bytes
+from jensen.core.models.autoregressive.sequences import Autoregressive, memory_bytes
 from jensen.core.nn.recurrent import CELLS
 
 KEY = keys.key(0)
@@ -107,6 +108,59 @@ def test_a_tied_embedding_has_the_gradient_of_both_uses():
     both = grad(lambda p: untied.log_prob(p, EVERY).sum())(apart)
     torch.testing.assert_close(tied, both["embedding"] + both["output"]["weight"])
     assert min(both["embedding"].abs().max(), both["output"]["weight"].abs().max()) > 1e-3
+
+
+def test_a_tied_embedding_is_one_leaf_and_is_updated_once():
+    """Listed twice, which torch warns of, its decay would be squared."""
+    model = transformer.build(SYMBOLS, 8, 1, 2, LENGTH)
+    params = model.init(KEY, DOUBLE)
+    leaves = trees.leaves(params)
+    assert len({leaf.data_ptr() for leaf in leaves}) == len(leaves)
+    before = params["embedding"].clone()
+
+    def decayed(leaves):
+        adam = torch.optim.AdamW(leaves, lr=0.1, weight_decay=0.5)
+        for leaf in leaves:
+            leaf.grad = torch.zeros_like(leaf)
+        adam.step()
+
+    decayed(leaves)
+    torch.testing.assert_close(params["embedding"], 0.95 * before)
+    twice = before.clone()
+    with pytest.warns(UserWarning, match="duplicate parameters"):
+        decayed([twice, twice])
+    torch.testing.assert_close(twice, 0.95**2 * before)
+
+
+@dataclass(frozen=True)
+class Pairs(Autoregressive):
+    """A table of log p(symbol | the one before), whose last row is of the first."""
+
+    symbols: int
+
+    def init(self, key, dtype=torch.float32, /):
+        embedding = torch.eye(self.symbols + 1, dtype=dtype)
+        table = keys.normal(key, (self.symbols + 1, self.symbols), dtype).log_softmax(-1)
+        return {"embedding": embedding[:-1], "start": embedding[-1], "table": table}
+
+    def read(self, params, inputs, memory, key=None, /):
+        return inputs, memory
+
+    def output(self, params, features, /):
+        return features @ params["table"]
+
+    def check_params(self, params):
+        assert set(params) == {"embedding", "start", "table"}
+
+
+def test_targets_are_the_symbols_after_what_is_read():
+    """A table of pairs by hand; without the shift each symbol would be scored by itself."""
+    model = Pairs(SYMBOLS)
+    params = model.init(KEY, DOUBLE)
+    table, before = params["table"], torch.cat([torch.full((len(EVERY), 1), SYMBOLS), EVERY[:, :-1]], 1)
+    torch.testing.assert_close(model.log_probs(params, EVERY), table[before, EVERY], rtol=0, atol=1e-14)
+    assert (model.log_probs(params, EVERY) - table[EVERY, EVERY]).abs().max() > 0.1
+    torch.testing.assert_close(model.log_prob(params, EVERY).logsumexp(0), torch.zeros((), dtype=DOUBLE))
 
 
 @pytest.mark.filterwarnings("ignore:There is a performance drop")  # of torch's attention under vmap

@@ -33,9 +33,11 @@ with install_import_hook([*modules(jensen.core), *modules(jensen.estimators)], "
     from jensen.core.models import quantised
     from jensen.core.models import classifier
     from jensen.core.models.adversarial import duality, gan
-    from jensen.core.models.autoregressive import recurrent, sampling, transformer
+    from jensen.core.models.adversarial.patches import Patches
+    from jensen.core.models.autoregressive import codes as code_priors
+    from jensen.core.models.autoregressive import made, pixel_cnn, recurrent, sampling, transformer
     from jensen.core.models.transport import diffusion, energies, fields, flow_matching, langevin, noise_levels
-    from jensen.core.models.transport import diffusion_posterior, probability_flow, score_matching
+    from jensen.core.models.transport import diffusion_posterior, normalising, probability_flow, score_matching
     from jensen.core.models.transport import variational_flow_matching as variational
     from jensen.core.nn import batch_norm, conv, convnet, dropout, group_norm, layer_norm, pooling, residual, rms_norm
     from jensen.core.nn import windows
@@ -116,6 +118,15 @@ for model in (
     model.decode_codes(params, state, codes), model.independent(x)
     for of, own in zip(model.maps, codes if isinstance(codes, tuple) else (codes,)):
         quantised.usage.follow(quantised.usage.start(of), of, own, 5).used(5)
+    prior = code_priors.build(model.maps, 4, 1, 2)
+    params = prior.init(key)
+    assert prior.log_prob(params, prior.sequences(codes), key).shape == (5,)
+    prior.sequences(prior.sample(params, key, 2, sampling.Choice(temperature=0.5)))
+coder, critic = quantised.autoencoder.conv((1, 8, 8), (2,), 3, quantised.Vq(4)), Patches((1, 8, 8), (2,))
+adversarial = quantised.VqGan(coder, critic, lambda x: x[:, :3])
+params, state = adversarial.init(key, x)
+step = adversarial.coder_step(params, state, x, key, torch.ones(()))
+assert step.loss.shape == adversarial.critic_loss(params, state, x).shape == (5,)
 minibatch.log_joint(lambda z: z.sum(-1), lambda z: z.expand(-1, 3, 2).sum(-1), 9)(torch.zeros(4, 1, 2))
 g.exact(log_p, Bernoulli(torch.zeros(5, 8)))
 g.arsm(lambda z: z.sum((-2, -1)), Categorical(torch.zeros(2, 3, 4)), torch.full((3, 2, 3, 4), 0.5))
@@ -314,6 +325,14 @@ score_matching.denoising(torch.neg, plane, key, 0.5)
 slope = energies.mlp(2, (4,))
 slope(slope.init(key), plane, plane[:, 0])
 langevin.unadjusted(torch.neg, plane, key, 2, 0.1), langevin.adjusted(lambda x: x.square().sum(-1), plane, key, 2, 0.1)
+for transform in (flows.Affine(), flows.RationalQuadratic(3, 2.0)):
+    density = normalising.build(2, transform, 2, (4,))
+    params = density.init(key, plane)
+    assert density.log_prob(params, density.sample(params, key, 4)).shape == (4,)
+levels = torch.zeros(5, 4, dtype=torch.int64)
+for density in (made.build(4, 2, (4,)), pixel_cnn.build((2, 2), 2, 3, 1)):
+    params = density.init(key, levels)
+    assert density.log_prob(params, density.sample(params, key, 4)).shape == (4,)
 adversary = gan.mlp(2, 3, (4,))
 params, state = adversary.init(key)
 adversary.critic_loss(params, state, plane, key), adversary.generator_loss(params, state, plane, key)

@@ -25,6 +25,7 @@ from jensen.experiments.run.program import Finding
 from jensen.experiments.run.settings import Run
 
 ROWS = 200  # images that are scored at once
+SEEN = 1000  # training images that are scored beside those of the test
 PASSES = 64 * 64  # of the network for one image each, of a figure
 LEVELS = {"digits": 17}  # of grey pixels as they are stored; 256 of other images
 
@@ -117,8 +118,7 @@ class Pixels(Sized):
             frequencies = model.frequencies(train).log()
             independent = frequencies.expand(len(test), -1, -1).gather(2, test[..., None]).sum((1, 2))
             ours, seen = (
-                torch.cat([model.log_prob(params, rows) for _, rows in chunks(x, ROWS)])
-                for x in (test, train[: len(test)])
+                torch.cat([model.log_prob(params, rows) for _, rows in chunks(x, ROWS)]) for x in (test, train[:SEEN])
             )
             return [report.likelihoods(ours, seen, independent, model.pixels)]
 

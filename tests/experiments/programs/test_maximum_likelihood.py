@@ -116,9 +116,10 @@ def few(monkeypatch):
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        (
+        pytest.param(
             ["normalising", "--points", 40, "--couplings", 2, "--hidden", 4],
             "normalising flow on moons: 2 spline couplings of 8 bins, 6 steps",
+            marks=pytest.mark.slow,
         ),
         (
             ["normalising", "--transform", "affine", "--couplings", 2, "--hidden", 4, "--data", "digits"],
@@ -137,6 +138,18 @@ def test_commands_train_and_resume_to_the_same_bits(kind, said, tmp_path, few):
     run("--resume", tmp_path / "part", "--steps", 6)
     whole, part = (json.loads((tmp_path / name / "report.json").read_text())["findings"] for name in ("run", "part"))
     assert whole == part
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("recipe", "finding", "least"), [("moons-splines", "log p", 0.8), ("digits-made", "likelihood", 4.5),
+                                     ("digits-pixel-cnn", "likelihood", 4)]
+)  # fmt: skip
+def test_recipes_gain_on_their_floors(recipe, finding, least, tmp_path):
+    run(recipe, "--out", tmp_path / "run")
+    ours, *_ = rows = json.loads((tmp_path / "run" / "report.json").read_text())["findings"][finding]
+    gain = rows[2]["nll"] - ours["nll"] if finding == "likelihood" else ours["mean"] - rows[1]["mean"]
+    assert gain > least
 
 
 @pytest.mark.parametrize(

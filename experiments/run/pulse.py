@@ -15,10 +15,13 @@ class Pulse:
         self.rank, self.size, self.count = rank, size, 0
         self.store = dist.PrefixStore("run", store)
         self._ended = threading.Event()
-        threading.Thread(target=self._report, daemon=True).start()
+        self._thread = threading.Thread(target=self._report, daemon=True)
+        self._thread.start()
 
     def end(self) -> None:
+        """Before the store goes, for it writes a trace of every call that comes too late."""
         self._ended.set()
+        self._thread.join(2 * BEAT)
 
     def behind(self) -> list[int]:
         """The ranks that have not come as far as this one, once all that live have reported."""

@@ -187,7 +187,9 @@ def test_byte_pairs_are_of_the_training_text_and_stay_those_of_the_run(tmp_path,
     assert stored.token_to_id("zz") is None  # of the test text alone
     run("--resume", tmp_path / "run", "--steps", 6)
     monkeypatch.setattr(alphabets, "PIECES", "[^ ]+| +")
-    assert "is of a run on other data than are here now" in refused(train.main, "--resume", tmp_path / "run", "--steps", 8)
+    assert "is of a run on other data than are here now" in refused(
+        train.main, "--resume", tmp_path / "run", "--steps", 8
+    )
 
 
 @pytest.mark.parametrize(
@@ -213,3 +215,14 @@ def test_an_empty_text_is_refused(refused, tmp_path):
     (tmp_path / "empty.txt").touch()
     message = refused(train.main, "lm", "--text", tmp_path / "empty.txt", "--out", tmp_path / "run")
     assert "expected a text of 10 bytes or more, got 0" in message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["lm-pydoc", "lm-pairs", "lm-lstm"])
+def test_recipes_beat_the_table_of_pairs(recipe, tmp_path):
+    """By a third of a bit for each byte of the held-out text, read in windows alone."""
+    print(run(recipe, "--out", tmp_path / "run"))
+    rows = json.loads((tmp_path / "run" / "report.json").read_text())["findings"]["test"]
+    bits = [row["bits"] for row in rows]
+    assert bits[0] < bits[-1] - 1 / 3
+    assert bits[1] < bits[0]

@@ -57,7 +57,7 @@ class Ldm(Sized):
     heads: int = 4
     """Of attention."""
     optimiser: Flat[Optimiser] = Optimiser(lr=2e-3)
-    run: Flat[Run] = Run(steps=3000, batch=128, average=0.995, lr_final=0.01)
+    run: Flat[Run] = Run(steps=2000, batch=64, average=0.995, lr_final=0.01)
 
     def check(self) -> None:
         """Raises an InputError for the first setting that cannot work."""

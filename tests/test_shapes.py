@@ -39,6 +39,7 @@ with install_import_hook([*modules(jensen.core), *modules(jensen.estimators)], "
     from jensen.core.models.transport import diffusion, energies, fields, flow_matching, langevin, noise_levels
     from jensen.core.models.transport import diffusion_posterior, normalising, probability_flow, score_matching
     from jensen.core.models.transport import variational_flow_matching as variational
+    from jensen.core.models.transport import dit, latent_diffusion, mixed, pixel_diffusion
     from jensen.core.nn import batch_norm, conv, convnet, dropout, group_norm, layer_norm, pooling, residual, rms_norm
     from jensen.core.nn import windows
     from jensen.estimators import diagnostics, evidence, inference
@@ -316,6 +317,16 @@ params = field.init(key)
 noising.bound(params, plane, key).elbo, noising.loss(params, plane, key), noising.sample(params, key, 3)
 flow.loss(params, plane, key, plane), flow.log_prob(params, plane, 2), flow.straightness(params, plane, 2)
 probability_flow.build(noising).log_prob(params, plane, 2)
+for own in (dit.vector(2, 3, 4, 1, 2), dit.image((1, 1, 2), 1, 4, 1, 2), mixed.build(field, noise_levels.cosine(3))):
+    of_tokens = diffusion.build(own, noise_levels.cosine(3))
+    moved = of_tokens.init(key)
+    of_tokens.loss(moved, plane, key), of_tokens.bound(moved, plane, key), of_tokens.sample(moved, key, 4)
+two = vae.mlp(64, (6,), 2)
+stage, meeting = two.init(key, x), latent_diffusion.build(two, of_tokens)
+first = meeting.first(stage, x, key)
+meeting.loss(moved, first, x, key), meeting.bound(moved, first, x, key), meeting.sample(moved, first, key, 3)
+shaded = pixel_diffusion.build(fields.mlp(2, (4,)), noise_levels.cosine(3), 3)
+shaded.bound(shaded.init(key), plane.sign(), key), pixel_diffusion.log_mass(plane.sign(), plane, 0.5, 3)
 posterior = diffusion_posterior.build(fields.mlp(2, (4,), outputs=1), noise_levels.cosine(3), context=1)
 posterior.draw(posterior.init(key), key, 4, plane[:, :1]), variational.build(field).loss(params, plane, key)
 hot, choosing = torch.eye(4)[:, [0, 1, 2, 3]], variational.build(fields.mlp(4, (4,)), variational.Choices(2))

@@ -7,7 +7,7 @@ What is written starts at 0. Parameters are {"inputs": linear, "outputs": linear
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from einops import rearrange
@@ -20,6 +20,7 @@ from jensen.core.nn.initial import xavier
 from jensen.core.trees import Params
 
 
+@runtime_checkable
 class Tokens(Protocol):
     """So many tokens of so many coordinates."""
 

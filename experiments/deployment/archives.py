@@ -1,4 +1,4 @@
-"""What a file of torch.export may hold to be opened: `torch.export.load` unpickles, and would run code planted in it."""
+"""What a file of torch.export may hold to be opened: `torch.export.load` unpickles, and runs code planted in it."""
 
 import io
 import zipfile

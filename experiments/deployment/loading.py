@@ -82,9 +82,8 @@ class Function:
     def unchecked(self, *inputs: Tensor) -> Any:
         """The same of inputs that have been checked."""
         found = self._call(*(value.contiguous() for value in inputs))
-        if isinstance(found, tuple | list):
-            return tuple(found) if len(found) > 1 else found[0]
-        return found
+        many = tuple(found) if isinstance(found, tuple | list) else (found,)
+        return many if len(self.outputs) > 1 else next(iter(many))
 
 
 class Exported(Mapping[str, Function]):
@@ -186,7 +185,7 @@ def _program(path: Path, content: bytes, mapped: Mapping[str, Tensor]) -> Callab
 def _package(path: Path, content: bytes, runners: int) -> Callable[..., Any]:
     """The compiled package, of the bytes that were checked: the file may be another by now."""
     os.environ[CHECKED] = "1"
-    from torch._inductor.package import load_package
+    from torch._inductor.package.package import load_package
 
     with tempfile.TemporaryDirectory(prefix="jensen-") as place:
         copy = Path(place, path.name)

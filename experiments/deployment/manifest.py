@@ -82,14 +82,14 @@ class Signature:
 class Machine:
     """What an AOTInductor package is of, and runs on alone."""
 
-    torch: str = torch.__version__
+    version: str = torch.__version__  # of torch
     system: str = platform.system()
     processor: str = platform.machine()
     capability: str = field(default_factory=torch.backends.cpu.get_cpu_capability)
 
     @property
     def words(self) -> str:
-        return f"torch {self.torch} on {self.system} {self.processor}, {self.capability}"
+        return f"torch {self.version} on {self.system} {self.processor}, {self.capability}"
 
 
 @dataclass(frozen=True)

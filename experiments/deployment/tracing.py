@@ -1,0 +1,137 @@
+"""One function of rows as files: a torch.export program, an AOTInductor package and an ONNX model."""
+
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from jensen.core import keys, ops, trees
+from jensen.core.trees import Tree
+from jensen.experiments.deployment.functions import KEY, Rows
+from jensen.experiments.deployment.manifest import ROWS, Argument
+from jensen.experiments.run import files
+from jensen.experiments.run.errors import reason
+
+EXAMPLE = 3  # rows to trace by: of one, their number would be taken for a constant
+SHORT = 1e-4  # of the largest output, what ONNX may differ by
+PACKAGED = {"aot_inductor.check_lowerbound": False}  # else checked inputs refuse one row
+
+
+class Pure(nn.Module):
+    """A function of a tree and of inputs, with the tree's leaves as buffers of the same paths."""
+
+    def __init__(self, call: Callable[..., Any], tree: Tree):
+        super().__init__()
+        self.call, self.like, self.paths = call, tree, list(trees.paths(tree))
+        for path, leaf in trees.paths(tree).items():
+            *above, name = path.split(".")
+            place: nn.Module = self
+            for each in above:
+                if not hasattr(place, each):
+                    place.add_module(each, nn.Module())
+                place = place.get_submodule(each)
+            place.register_buffer(name, leaf.detach().cpu().contiguous())
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """The function's outputs."""
+        leaves = dict(self.named_buffers())
+        return self.call(trees.from_paths({path: leaves[path] for path in self.paths}, self.like), *inputs)
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Without what torch says of its own code, which nobody who exports can do anything about."""
+    log = logging.getLogger("torch.onnx")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(before)
+
+
+def example(inputs: tuple[Argument, ...], rows: int = EXAMPLE) -> tuple[Tensor, ...]:
+    """Rows of zeros; of keys, those of a seed."""
+    number = torch.arange(rows)
+    plain = {"key": keys.at(keys.key(0), datum=number)}
+    return tuple(
+        plain["key"] if each == KEY else torch.zeros(rows, *each.shape, dtype=getattr(torch, each.dtype))
+        for each in inputs
+    )
+
+
+@torch.no_grad()
+def traced(rows: Rows, tree: Tree) -> ExportedProgram:
+    """A program of reference operations, for 1 to 4,096 rows; what it does not read of the tree takes no room."""
+    given, n = example(rows.inputs), Dim("n", min=1, max=ROWS)
+    with ops.use("reference"):
+        dynamic = (tuple({0: n} for _ in given),)
+        program = torch.export.export(Pure(rows.call, tree).eval(), given, dynamic_shapes=dynamic, strict=False)
+    read = used(program)
+    for name, leaf in program.state_dict.items():
+        if name not in read:
+            program.state_dict[name] = leaf.new_zeros(()).expand(leaf.shape)
+    return program
+
+
+def used(program: ExportedProgram) -> set[str]:
+    """The paths of the tree that a program reads."""
+    read = {node.name for node in program.graph.nodes if node.op == "placeholder" and node.users}
+    signature = program.graph_signature
+    return {path for name, path in signature.inputs_to_buffers.items() if name in read}
+
+
+def write_program(program: ExportedProgram, path: Path) -> None:
+    written = io.BytesIO()
+    with silent():
+        torch.export.save(program, written)
+    files.write_atomically(path, written.getvalue())
+
+
+def write_package(program: ExportedProgram, path: Path) -> str:
+    """The compiled package; why there is none, or ""."""
+    from torch._inductor import aoti_compile_and_package
+
+    try:
+        with silent():
+            aoti_compile_and_package(program, package_path=str(path.absolute()), inductor_configs=PACKAGED)
+    except Exception as error:  # of the compiler's, whatever is missing or not covered
+        return reason(error)
+    return ""
+
+
+def write_onnx(program: ExportedProgram, path: Path) -> str:
+    """The ONNX model, where onnxruntime computes the same with it; why there is none, or ""."""
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401, which torch needs
+    except ImportError as error:
+        return f"{error.name} is not installed: pip install 'jensen[export]'"
+    assert program.example_inputs is not None
+    given = tuple(torch.ones_like(each) for each in program.example_inputs[0])
+    try:
+        with silent():
+            written = torch.onnx.export(program, given, dynamo=True, verbose=False)
+        assert written is not None
+        content = written.model_proto.SerializeToString()
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        names = [each.name for each in session.get_inputs()]
+        found = session.run(None, {name: each.numpy() for name, each in zip(names, given, strict=True)})
+    except Exception as error:  # of either library, for an operation that one of them lacks
+        return reason(error)
+    expected = program.module()(*given)
+    for theirs, ours in zip(found, expected if isinstance(expected, tuple) else (expected,), strict=True):
+        gap, scale = (torch.as_tensor(theirs) - ours).abs().max().item(), ours.abs().max().item()
+        if not gap <= SHORT * max(scale, 1):
+            return f"onnxruntime computes values that differ by {gap:.2g}"
+    files.write_atomically(path, content)
+    return ""

@@ -11,6 +11,7 @@ from jensen.core.models.autoregressive.sequences import Autoregressive, memory_b
 from jensen.core.numerics import at_least_float32
 from jensen.core.trees import Params
 from jensen.experiments.data.text import Text
+from jensen.experiments.report.drawing import line, panels
 from jensen.experiments.run.program import Finding, Row
 
 ROWS = 64  # windows at once
@@ -79,6 +80,40 @@ def likelihoods(model: Autoregressive, params: Params, data: Text, context: int)
     if not alone > by_frequency:
         lines.append("no better than the symbols' frequencies: train longer, or look at figures/training.png")
     return Finding("test", rows, "\n".join(lines) + "\n")
+
+
+def assessed(model: Autoregressive, params: Params, data: Text, context: int) -> list[Finding]:
+    """Of a finished run: its likelihoods, its memory, and what each symbol before another is worth."""
+    return [
+        likelihoods(model, params, data, context), memory(model, params, data.train[:context]),
+        by_position(model, params, data, context),
+    ]  # fmt: skip
+
+
+def by_position(model: Autoregressive, params: Params, data: Text, context: int) -> Finding:
+    """Bits of a symbol of the test text by how many of its window are before it: none, 1, 2 and 3, 4 to 7, ..."""
+    nats = -scored(model, params, data.test, context, context).double()
+    before = torch.arange(len(nats), device=nats.device) % context
+    rows: list[Row] = []
+    lines = [f"{f'{data.alphabet.unit} before, of a window alone':<40}{'bits of the next':>18}"]
+    for low, high in octaves(context):
+        own = nats[(low <= before) & (before < high)] / math.log(2)
+        if len(own) > 1:
+            bits, error = own.mean().item(), own.std().item() / len(own) ** 0.5
+            rows.append({"before": low, "bits": bits, "error": error, "symbols": len(own)})
+            lines.append(f"{f'  {low} or more':<40}{f'{bits:.3f} ± {error:.3f}':>18}")
+    figure, axes = panels(1, 1, 5, 3.6)
+    x, y, errors = ([float(row[name] or 0) for row in rows] for name in ("before", "bits", "error"))
+    line(axes[0, 0], x, y, "windows alone", 0, errors)
+    axes[0, 0].set(xscale="symlog", xlabel=f"{data.alphabet.unit} before", ylabel="bits of the next one")
+    axes[0, 0].grid(alpha=0.25)
+    return Finding("positions", rows, "\n".join(lines) + "\n", figure)
+
+
+def octaves(end: int) -> list[tuple[int, int]]:
+    """[0, 1), [1, 2), [2, 4), [4, 8), ... up to the end."""
+    starts = [0, *(2**i for i in range(end.bit_length()) if 2**i < end)]
+    return [*zip(starts, [*starts[1:], end], strict=True)]
 
 
 def frequencies(train: Tensor, x: Tensor, symbols: int) -> Tensor:

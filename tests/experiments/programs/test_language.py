@@ -115,6 +115,18 @@ def test_random_and_wild_parameters_have_a_finite_perplexity():
         assert all(math.isfinite(value) for row in rows for value in row.values() if isinstance(value, float))
 
 
+def test_bits_by_position_are_means_of_all_symbols_with_so_many_before():
+    params, data = SMALL.init(KEY, torch.float64), texts.Text(X, X, X, Threes(), "text")
+    found = report.by_position(SMALL, params, data, 8)
+    assert report.octaves(8) == [(0, 1), (1, 2), (2, 4), (4, 8)]
+    assert report.octaves(5) == [(0, 1), (1, 2), (2, 4), (4, 5)]
+    assert [row["symbols"] for row in found.rows] == [7, 7, 14, 25]  # of 53
+    bits = sum(row["bits"] * row["symbols"] for row in found.rows)
+    assert bits * math.log(2) == pytest.approx(-report.scored(SMALL, params, X, 8, 8).sum().item())
+    assert found.figure is not None
+    assert [part.name for part in report.assessed(SMALL, params, data, 8)] == ["test", "memory", "positions"]
+
+
 def test_the_memory_of_a_text_grows_or_stays():
     for model, grows in ((SMALL, True), (recurrent.build(3, 8, 1, "gru"), False)):
         half, whole = report.memory(model, model.init(KEY), X[:8]).rows

@@ -34,6 +34,7 @@ class AdversarialCodesProgram(QuantisationProgram):
     gan: VqGan
     critic_optimiser: Optimiser
     start: int  # the step from which the critic counts
+    weight: float = 1.0  # of the critic's part in the last layer's gradient, beside the data's
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -63,7 +64,7 @@ class AdversarialCodesProgram(QuantisationProgram):
         assert isinstance(coder, Autoencoder)
         gan = dataclasses.replace(self.gan, coder=coder)
         x = self.pixels(batch, pixel_key)
-        step = gan.coder_step(params, state["model"], x, step_key, weights["game"])
+        step = gan.coder_step(params, state["model"], x, step_key, self.weight * weights["game"])
         out = self.out(step.loss, step.coded, state)
         own = {"perceptual": step.perceptual, "game": step.game, "game_weight": step.weight.expand(len(x))}
         return out._replace(terms=out.terms | own)

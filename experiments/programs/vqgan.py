@@ -34,6 +34,8 @@ class VqGan(Vq, Sized):
     """The weight of that comparison, in nats for features at unit length."""
     patches: tuple[int, ...] = (32,)
     """Channels of the critic's levels, each of which halves the image and doubles the patches."""
+    game_weight: float = 0.2
+    """The critic's share in the gradient of the decoder's last layer, beside 1 of the data."""
     game_start: int = 500
     """The step, of either, from which the critic counts."""
     critic_lr: float = 1e-3
@@ -51,6 +53,8 @@ class VqGan(Vq, Sized):
             raise InputError("--perceptual weighs features of a --classifier, and none is given: leave it out")
         if not 0 <= self.perceptual < float("inf"):
             raise InputError(f"expected a non-negative --perceptual, got {self.perceptual}")
+        if not 0 <= self.game_weight < float("inf"):
+            raise InputError(f"expected a non-negative --game-weight, got {self.game_weight}")
         if self.game_start < 0:
             raise InputError(f"expected --game-start of at least 0, got {self.game_start}")
         self.optimiser.at(self.critic_lr).check()
@@ -63,7 +67,7 @@ class VqGan(Vq, Sized):
         features = None if classifier is None else partial(classifier.features, params)
         program = AdversarialCodesProgram(
             **vars(plain), gan=Model(plain.model, critic, features, self.perceptual), start=self.game_start,
-            critic_optimiser=self.optimiser.at(self.critic_lr),
+            weight=self.game_weight, critic_optimiser=self.optimiser.at(self.critic_lr),
         )  # fmt: skip
         data = Perceived(images.train, images.test, images.test_labels, images.shape, params)
         return Prepared(program, train, held_out, data)

@@ -1,5 +1,6 @@
 """VQ-GAN as a program: the laws of programs, a critic that begins at its step, the command, a classifier's features."""
 
+import dataclasses
 import json
 import shutil
 
@@ -62,7 +63,10 @@ def test_the_critic_counts_from_its_step_on():
 
     expected = torch.cat([t.flatten() for t in trees.leaves(torch.func.grad(alone)(params["model"]))])
     torch.testing.assert_close(slopes(one.loss, "model", 0.0), expected)
-    assert not torch.allclose(slopes(one.loss, "model", 1.0), expected)
+    whole = slopes(one.loss, "model", 1.0)
+    assert not torch.allclose(whole, expected)
+    half = dataclasses.replace(one, weight=0.5)
+    torch.testing.assert_close(slopes(half.loss, "model", 1.0), (whole + expected) / 2)
     assert not slopes(one.critic, "critic", 0.0).any()
     assert slopes(one.critic, "critic", 1.0).any()
 
@@ -113,6 +117,7 @@ def test_a_run_resumes_to_the_same_files_and_is_read_as_one_of_codes(of_labels, 
         (["--network", "two-maps"], "a vqgan has one map of codes: use --network conv or mlp"),
         (["--patches", 0], "expected --patches of at least 1, got 0"),
         (["--patches", 4, 4, 4, 4], "--patches 4 4 4 4: expected channels of one level or more"),
+        (["--game-weight", -1], "expected a non-negative --game-weight, got -1"),
         (["--game-start", -1], "expected --game-start of at least 0, got -1"),
         (["--critic-lr", 0], "expected a positive --lr, got 0"),
         (["--perceptual", 1], "--perceptual weighs features of a --classifier, and none is given: leave it out"),

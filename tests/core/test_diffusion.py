@@ -71,6 +71,22 @@ def test_the_gap_is_that_of_the_exact_chain(steps):
     assert (exact - entropy).item() > 0
 
 
+def test_a_bound_that_lacks_a_term_or_its_weights_is_seen():
+    """With noise left at the last level each term counts: without it the mean is above log p, or far below."""
+    levels = noise_levels.linear(100, 1e-3, 0.03)
+    model = diffusion.build(Best(levels), levels)
+    bound = model.bound({}, X, keys.fold_in(KEY, 1))
+    log_p = P.log_prob(X[:, None])[:, 0]
+    away = log_p - bound.elbo
+    error = away.std().item() / len(X) ** 0.5
+    assert -3 * error < away.mean() < 0.2
+    without_prior = away - bound.prior
+    assert without_prior.mean() < -4 * without_prior.std() / len(X) ** 0.5
+    assert (away + bound.reconstruction).mean() > 2
+    simple = 0.5 * 99 * model.loss({}, X, KEY)  # every transition with the weight of the simplified loss
+    assert (away - bound.transitions.sum(1) + simple).mean() > 10
+
+
 @pytest.mark.parametrize("planted", [0.9, 1.1])
 def test_noise_that_is_off_lowers_the_bound(planted):
     levels = noise_levels.linear(100)

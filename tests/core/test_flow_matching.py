@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from torch.func import grad
+from torch.func import grad, vmap
 
 from jensen.core import keys
 from jensen.core.distributions import DiagNormal
@@ -72,6 +72,33 @@ def test_the_loss_is_least_at_the_best_velocity_and_has_its_variance_there():
     loss = MODEL.loss({}, X, KEY)
     assert loss.mean().item() == pytest.approx(exact, abs=4 * loss.std().item() / len(X) ** 0.5)
     assert loss.mean() < min(flow_matching.build(Best(f)).loss({}, X, KEY).mean() for f in (0.9, 1.1))
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.2])
+def test_no_other_velocity_is_better_than_the_known_one(factor):
+    """The loss's slope along any function of x and t is 0 at E[x_1 - x_0 | x_t], and at a planted one it is not."""
+
+    @dataclass(frozen=True)
+    class Moved:
+        data = 2
+
+        def __call__(self, params, x, t):
+            t = t[..., None]
+            features = torch.stack([torch.ones_like(x), x, t * x, torch.sin(2 * x), x.flip(-1)], -1)
+            return Best(factor)({}, x, t[..., 0]) + (features * params["weights"]).sum(-1)
+
+        def init(self, key, dtype=torch.float32):
+            return {}
+
+    model = flow_matching.build(Moved())
+
+    def loss(params, x, key):
+        return model.loss(params, x[None], key)[0]
+
+    each = keys.split(keys.fold_in(KEY, 3), len(X))
+    slopes = vmap(grad(loss), (None, 0, 0))({"weights": torch.zeros(2, 5, dtype=DOUBLE)}, X, each)["weights"]
+    worst = (slopes.mean(0) / (slopes.std(0) / len(X) ** 0.5)).abs().max()
+    assert worst < 4 if factor == 1 else worst > 6
 
 
 def test_reflow_of_pairs_has_no_variance_left():

@@ -45,10 +45,10 @@ class Gan(PointSettings):
     """Slope of leaky_relu below 0."""
     critics: int = 2
     """Steps of the critic for each of the generator."""
-    generator_average: float = 0.998
+    generator_average: float = 0.999
     """Decay of the average of the generator over its steps, by which it is judged; 0 for none."""
-    optimiser: Flat[Optimiser] = Optimiser(lr=2e-3, beta1=0.0, beta2=0.99)
-    run: Flat[Run] = Run(steps=18_000, batch=256, lr_final=0.02)
+    optimiser: Flat[Optimiser] = Optimiser(lr=3e-3, beta1=0.0, beta2=0.99)
+    run: Flat[Run] = Run(steps=18_000, batch=256, lr_final=0.05)
 
     def check(self) -> None:
         """Raises an InputError for the first setting that cannot work."""

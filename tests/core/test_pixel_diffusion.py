@@ -91,15 +91,28 @@ def test_a_density_in_place_of_masses_is_off():
     assert found < -5 * error
 
 
-def test_other_terms_are_the_plain_ones():
-    field = fields.mlp(3, (4,))
-    params, x = field.init(KEY, DOUBLE), shaded(17)[torch.tensor([[0, 3, 16], [8, 8, 1]])]
-    found = pixels.build(field, LEVELS, 17).bound(params, x, KEY)
-    plain = diffusion.build(field, LEVELS).bound(params, x, KEY)
-    assert torch.equal(found.transitions, plain.transitions)
-    assert torch.equal(found.prior, plain.prior)
-    mean = pixels.build(field, LEVELS, 17).sample(params, KEY, 3, DOUBLE)
-    assert torch.equal(mean, diffusion.build(field, LEVELS).sample(params, KEY, 3, DOUBLE))
+def test_other_terms_are_the_plain_ones_of_clean_pixels_within_their_range():
+    levels = noise_levels.cosine(20)
+    x = shaded(5)[torch.tensor([[0, 3], [4, 2]])]
+    found, plain = (
+        model.bound({}, x, KEY)
+        for model in (pixels.build(Best(levels), levels, 5), diffusion.build(Best(levels), levels))
+    )
+    torch.testing.assert_close(found.transitions, plain.transitions)
+    torch.testing.assert_close(found.prior, plain.prior)
+
+
+def test_errors_at_the_most_noise_do_not_leave_the_pixels_range():
+    """A field of no noise has x̂_0 = x_t / sqrt(a_t): its bound and its draws are cut to what pixels can be."""
+    levels, field = noise_levels.cosine(50), fields.mlp(3, (4,))
+    model, plain = pixels.build(field, levels, 17), diffusion.build(field, levels)
+    params, x = model.init(KEY, DOUBLE), shaded(17)[torch.tensor([[0, 3, 16], [8, 8, 1]])]
+    assert plain.sample(params, KEY, 50, DOUBLE).abs().max() > 10
+    assert model.sample(params, KEY, 50, DOUBLE).abs().max() <= 1 + 1e-9
+    assert (model.bound(params, x, KEY).transitions.sum(1) < plain.bound(params, x, KEY).transitions.sum(1)).all()
+    assert torch.equal(model.loss(params, x, KEY), plain.loss(params, x, KEY))
+    slope = grad(lambda p: model.loss(p, x, KEY).mean())(params)
+    assert slope["1"]["weight"].abs().max() > 0
 
 
 @pytest.mark.parametrize(

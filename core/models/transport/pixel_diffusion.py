@@ -1,14 +1,15 @@
 """The denoising diffusion of pixels at equally spaced shades: its last step is a mass, so that log p is in bits.
 
 p(x_0 | x_1) is the normal of the last step in cells around the shades, those of -1 and 1 reaching to infinity (Ho et
-al., 2020, equation 13). A density of pixels at points would grow without end as its deviation falls.
+al., 2020, equation 13). A density of pixels at points would grow without end as its deviation falls. Every step back is
+to an x̂_0 within [-1, 1], where all pixels are: without that, errors at the most noise are multiplied by 1 / sqrt(a_T).
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core import keys
@@ -28,6 +29,16 @@ class PixelDiffusion(Diffusion):
     """A diffusion of x (n, d) in {-1, ..., 1}, of so many shades."""
 
     shades: int
+
+    def predicted(self, params: Params, x: Float[Tensor, "*s n d"], t: Int[Tensor, "*s n"]) -> Float[Tensor, "*s n d"]:
+        """The noise in x_t of an x̂_0 that is cut to [-1, 1]."""
+        kept = self._at(self.table.kept, t, x)
+        clean = (x - (1 - kept).sqrt() * super().predicted(params, x, t)) / kept.sqrt()
+        return (x - kept.sqrt() * clean.clamp(-1, 1)) / (1 - kept).sqrt()
+
+    def loss(self, params: Params, x: Float[Tensor, "n d"], key: Key) -> Float[Tensor, " n"]:
+        """That of the field's own noise, for what is cut has no gradient."""
+        return Diffusion(self.field, self.levels, self.variance).loss(params, x, key)
 
     def bound(self, params: Params, x: Float[Tensor, "n d"], key: Key) -> Bound:
         """The terms of `Diffusion.bound`, of which the reconstruction is a log mass of pixels."""

@@ -179,7 +179,10 @@ def test_what_cannot_work_is_refused_with_the_fix(options, message, tmp_path, mo
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("recipe", "number", "least"), [("vq-digits", "evenness", 0.8), ("fsq-digits", "used", 0.95)])
+@pytest.mark.parametrize(
+    ("recipe", "number", "least"),
+    [("vq-digits", "evenness", 0.8), ("fsq-digits", "used", 0.95), ("vqgan-digits", "used", 0.95)],
+)
 def test_recipes_beat_their_floors_and_use_their_codes(recipe, number, least, tmp_path):
     """A fifth of the mean image's squared error, and a nat below independent pixels, within 90 s on two cores."""
     run(recipe, "--out", tmp_path / "run")

@@ -23,7 +23,7 @@ def test_the_package_list_is_the_folder_tree():
 
 
 def test_every_package_ships_its_types():
-    assert dict(CONFIG["options.package_data"]) == dict.fromkeys(PLACES, "py.typed")
+    assert {name: CONFIG["options.package_data"][name] for name in PLACES} == dict.fromkeys(PLACES, "py.typed")
     for folder in PLACES.values():
         assert (ROOT / folder / "py.typed").is_file()
 
@@ -64,6 +64,8 @@ def test_a_wheel_installed_elsewhere_imports(tmp_path):
     assert sorted(p.name for p in site.iterdir() if p.suffix != ".dist-info") == ["jensen"]
     for package in PLACES:
         assert site.joinpath(*package.split("."), "py.typed").is_file()
+    for name in ("jensen.h", "jensen.cpp"):
+        assert site.joinpath("jensen", "experiments", "deployment", name).is_file()
     code = f"""
 import importlib, sys
 sys.path.insert(0, {str(site)!r})

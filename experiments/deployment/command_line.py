@@ -8,6 +8,7 @@ import tyro
 
 from jensen.experiments.deployment import kinds, writing
 from jensen.experiments.deployment.manifest import MANIFEST, Manifest
+from jensen.experiments.deployment.writing import Forms
 from jensen.experiments.programs.finished import read_run
 from jensen.experiments.run import files
 from jensen.experiments.run.command import echo
@@ -33,11 +34,19 @@ class Settings:
     """Compile a package of each function with AOTInductor, for this machine; it takes a C++ compiler."""
     onnx: bool = True
     """Write each function as an ONNX model too, where onnxruntime computes the same with it."""
+    c_library: bool = False
+    """Compile libjensen.so too, by which C programs call the packages, and write its header jensen.h."""
 
     def check(self) -> None:
         """Raises an InputError for what cannot work."""
         if not 1 <= self.k < 2**20:
             raise InputError(f"expected --k from 1 to {2**20 - 1}, got {self.k}: leave it out for 64")
+        if self.c_library and not self.aot:
+            raise InputError("--c-library calls compiled packages: leave --no-aot out")
+
+    @property
+    def forms(self) -> Forms:
+        return Forms(self.aot, self.onnx, self.c_library)
 
     @property
     def to(self) -> Path:
@@ -58,7 +67,7 @@ def run(settings: Settings) -> None:
         done = read_run(settings.run, "cpu")
         functions = kinds.functions(done, settings.k)
         chosen = functions.only(settings.only) if settings.only else functions
-        manifest = writing.write(done.folder, done.kind, chosen, settings.to, settings.aot, settings.onnx)
+        manifest = writing.write(done.folder, done.kind, chosen, settings.to, settings.forms)
     echo(said(manifest, settings.to))
 
 

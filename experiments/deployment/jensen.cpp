@@ -5,11 +5,14 @@
 #include <torch/csrc/inductor/aoti_package/model_package_loader.h>
 
 #include <ATen/ops/from_blob.h>
+#include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
@@ -157,19 +160,22 @@ int jensen_run(jensen_function *function, const jensen_tensor *inputs, int n_inp
   }
   const std::vector<at::Tensor> found = function->loader.run(given);
   if (found.size() != size_t(n_outputs))
-    return failed(JENSEN_ARGUMENT, "expected " + std::to_string(found.size()) + " outputs, got " + std::to_string(n_outputs));
+    return failed(JENSEN_ARGUMENT,
+                  "expected " + std::to_string(found.size()) + " outputs, got " + std::to_string(n_outputs));
   int code = JENSEN_OK;
   for (int i = 0; i < n_outputs; i++) {
     const at::Tensor tensor = found[i].contiguous();
     jensen_tensor &out = outputs[i];
     if (tensor.dim() > JENSEN_AXES) return failed(JENSEN_RUN, "an output has more than 8 axes");
-    out.dtype = tensor.scalar_type() == at::kFloat ? JENSEN_FLOAT32 : tensor.scalar_type() == at::kDouble ? JENSEN_FLOAT64 : JENSEN_INT64;
+    out.dtype = int32_t(std::find(std::begin(TYPES), std::end(TYPES), tensor.scalar_type()) - std::begin(TYPES));
+    if (out.dtype > JENSEN_INT64) return failed(JENSEN_RUN, "an output has a dtype that jensen_dtype lacks");
     out.rank = int32_t(tensor.dim());
     for (int axis = 0; axis < out.rank; axis++) out.shape[axis] = tensor.size(axis);
     const size_t room = out.bytes;
     out.bytes = tensor.nbytes();
     if (out.data == nullptr || room < out.bytes) {
-      code = failed(JENSEN_ROOM, "output " + std::to_string(i) + " takes " + std::to_string(out.bytes) + " bytes, got room for " + std::to_string(room));
+      code = failed(JENSEN_ROOM, "output " + std::to_string(i) + " takes " + std::to_string(out.bytes) +
+                                     " bytes, got room for " + std::to_string(room));
       continue;
     }
     std::memcpy(out.data, tensor.const_data_ptr(), out.bytes);

@@ -3,12 +3,13 @@
 import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
 import safetensors.torch
 from torch.export import ExportedProgram
 
 from jensen.core import trees
-from jensen.experiments.deployment import tracing
+from jensen.experiments.deployment import native, tracing
 from jensen.experiments.deployment.functions import Functions, Rows, dtype_of
 from jensen.experiments.deployment.manifest import (
     PARAMS,
@@ -23,6 +24,14 @@ from jensen.experiments.run.errors import InputError, reason
 from jensen.experiments.run.folder import CONFIG
 
 
+class Forms(NamedTuple):
+    """What is written beside programs."""
+
+    aot: bool
+    onnx: bool
+    c_library: bool
+
+
 def check_free(out: Path) -> None:
     """InputError for a folder that is there: an export is never mixed with another's files."""
     if out.is_dir() and not any(out.iterdir()):
@@ -31,7 +40,7 @@ def check_free(out: Path) -> None:
         raise InputError(f"{out} is there already: choose another --out, or move it away")
 
 
-def write(source: Path, kind: str, exported: Functions, out: Path, aot: bool, onnx: bool) -> Manifest:
+def write(source: Path, kind: str, exported: Functions, out: Path, forms: Forms) -> Manifest:
     """Every function as a program, as a package and as an ONNX model where those are asked for and can be made.
 
     source: the run's folder. Functions that cannot be traced are left out, with the reason. InputError where all are.
@@ -40,7 +49,7 @@ def write(source: Path, kind: str, exported: Functions, out: Path, aot: bool, on
     partial = files.temporary(out)
     files.make(partial, f"make {out.parent} writable")
     try:
-        manifest = _written(source, kind, exported, partial, aot, onnx)
+        manifest = _written(source, kind, exported, partial, forms)
         if out.exists():
             out.rmdir()
         partial.rename(out)
@@ -52,7 +61,7 @@ def write(source: Path, kind: str, exported: Functions, out: Path, aot: bool, on
     return manifest
 
 
-def _written(source: Path, kind: str, exported: Functions, place: Path, aot: bool, onnx: bool) -> Manifest:
+def _written(source: Path, kind: str, exported: Functions, place: Path, forms: Forms) -> Manifest:
     signatures: dict[str, Signature] = {}
     left_out, read = dict(exported.left_out), set[str]()
     for name, rows in exported.rows.items():
@@ -62,13 +71,15 @@ def _written(source: Path, kind: str, exported: Functions, place: Path, aot: boo
             left_out[name] = reason(error)
             continue
         read |= tracing.used(program)
-        signatures[name] = _function(name, rows, program, place, aot, onnx, left_out)
+        signatures[name] = _function(name, rows, program, place, forms, left_out)
     if not signatures:
         raise InputError(f"{source} has no function that can be exported: {'; '.join(left_out.values())}")
     leaves = trees.paths(exported.tree)
     params = {path: leaves[path].detach().cpu().contiguous().clone() for path in sorted(read)}
     files.write_atomically(place / PARAMS, safetensors.torch.save(params))
     shutil.copyfile(source / CONFIG, place / CONFIG)
+    if forms.c_library:
+        native.build(place)
     digests = {path.name: files.digest(path) for path in sorted(place.iterdir())}
     manifest = Manifest(kind, _version(), Machine(), signatures, left_out, digests)
     write_manifest(place, manifest)
@@ -76,12 +87,15 @@ def _written(source: Path, kind: str, exported: Functions, place: Path, aot: boo
 
 
 def _function(
-    name: str, rows: Rows, program: ExportedProgram, place: Path, aot: bool, onnx: bool, left_out: dict[str, str]
+    name: str, rows: Rows, program: ExportedProgram, place: Path, forms: Forms, left_out: dict[str, str]
 ) -> Signature:
     """A function's files, and what its outputs are by a call."""
     tracing.write_program(program, place / f"{name}.program.pt2")
     made: dict[str, str | None] = {}
-    ways = {"aot": (aot, f"{name}.pt2", tracing.write_package), "onnx": (onnx, f"{name}.onnx", tracing.write_onnx)}
+    ways = {
+        "aot": (forms.aot, f"{name}.pt2", tracing.write_package),
+        "onnx": (forms.onnx, f"{name}.onnx", tracing.write_onnx),
+    }
     for way, (asked, file, written) in ways.items():
         fault = written(program, place / file) if asked else ""
         made[way] = file if asked and not fault else None

@@ -8,6 +8,7 @@ import torch
 from jensen.experiments.claims import code_prior
 from jensen.experiments.claims.code_prior import CODES, DRAWS, PRIOR, VAE, Settings, contenders, verdict
 from jensen.experiments.claims.compared import Row, place
+from jensen.experiments.claims.trained import judged
 
 
 def rows(ours, theirs, seconds=(10.0, 15.0)):
@@ -56,12 +57,15 @@ def test_what_cannot_work_is_refused_with_the_fix(options, message, tmp_path, re
 
 @pytest.mark.slow
 def test_the_claim_holds_of_digits(tmp_path, capsys):
-    """Every seed's distance is below the VAE's; nothing is trained again."""
+    """Every seed's distance is below the VAE's, and its prior's bits below those of places; nothing is trained again."""
     code_prior.main(["--out", str(tmp_path)])
     said = capsys.readouterr().out
     print(said)
     assert ", below the VAE's with every seed" in said
     found = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
     assert torch.tensor([row["distance"] for row in found]).isfinite().all()
+    for seed in range(2):
+        prior = judged(place(tmp_path, PRIOR, seed))
+        assert prior["bits"] + 2 * prior["bits_error"] < prior["frequency_bits"] - 2  # of places by themselves
     code_prior.main(["--out", str(tmp_path)])
     assert "training" not in capsys.readouterr().out.replace("seconds of training", "")

@@ -57,7 +57,7 @@ def test_what_cannot_work_is_refused_with_the_fix(options, message, tmp_path, re
 
 @pytest.mark.slow
 def test_the_claim_holds_of_digits(tmp_path, capsys):
-    """Every seed's distance is below the VAE's, and its prior's bits below those of places; nothing is trained again."""
+    """Each distance is below the VAE's, and each prior's bits below those of places; nothing is trained again."""
     code_prior.main(["--out", str(tmp_path)])
     said = capsys.readouterr().out
     print(said)

@@ -26,7 +26,7 @@ from jensen.experiments.run.settings import Run
 
 ROWS = 200  # images that are scored at once
 SEEN = 1000  # training images that are scored beside those of the test
-PASSES = 64 * 64  # of the network for one image each, of a figure
+DRAWN, PASSES = 64, 16 * 784  # images of a figure, and at most so many passes of the network for one image each
 LEVELS = {"digits": 17}  # of grey pixels as they are stored; 256 of other images
 
 
@@ -101,7 +101,7 @@ class Pixels(Sized):
         images = self.images.load(self.run)
         train, held_out = split(images.train, self.run, self.images.treatment)
         model, batches = self.build(images.shape), Epochs(len(train), self.run.batch, self.run.keep_last)
-        dtype, few = train.dtype, max(4, PASSES // model.pixels)
+        dtype, few = train.dtype, max(4, min(DRAWN, PASSES // model.pixels))
 
         def levels(x: Tensor, key: Key) -> Tensor:
             x = binarise(key, x) if self.images.treatment == "dynamic" else x

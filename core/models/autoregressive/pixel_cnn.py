@@ -84,7 +84,7 @@ def _layer(params: Params, vertical: Tensor, horizontal: Tensor, centre: bool) -
     return _gated(above), conv.apply(params["output"], _gated(left))
 
 
-def _gated(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+def _gated(x: Float[Tensor, "n gates h w"]) -> Float[Tensor, "n features h w"]:
     a, b = x.chunk(2, 1)
     return torch.tanh(a) * torch.sigmoid(b)
 

@@ -146,7 +146,7 @@ def load(
             call = _program(folder / signature.program, content[signature.program], mapped)
         else:
             assert signature.aot is not None
-            call = _package(folder / signature.aot, content[signature.aot], runners)
+            call = package(folder / signature.aot, content[signature.aot], runners)
         functions[name] = Function(name, signature, "program" if backend == "program" or lacking else "aot", call)
     return Exported(manifest, functions)
 
@@ -182,7 +182,7 @@ def _program(path: Path, content: bytes, mapped: Mapping[str, Tensor]) -> Callab
     return program.module()
 
 
-def _package(path: Path, content: bytes, runners: int) -> Callable[..., Any]:
+def package(path: Path, content: bytes, runners: int) -> Callable[..., Any]:
     """The compiled package, of the bytes that were checked: the file may be another by now."""
     os.environ[CHECKED] = "1"
     from torch._inductor.package.package import load_package

@@ -17,11 +17,12 @@ from jensen.core.trees import Tree
 from jensen.experiments.deployment.functions import KEY, Rows
 from jensen.experiments.deployment.manifest import ROWS, Argument
 from jensen.experiments.run import files
+from jensen.experiments.run.compilation import options
 from jensen.experiments.run.errors import reason
 
 EXAMPLE = 3  # rows to trace by: of one, their number would be taken for a constant
 SHORT = 1e-4  # of the largest output, what ONNX may differ by
-PACKAGED = {"aot_inductor.check_lowerbound": False}  # else checked inputs refuse one row
+ONE_ROW = {"aot_inductor.check_lowerbound": False}  # else checked inputs refuse it
 
 
 class Pure(nn.Module):
@@ -103,7 +104,7 @@ def write_package(program: ExportedProgram, path: Path) -> str:
 
     try:
         with silent():
-            aoti_compile_and_package(program, package_path=str(path.absolute()), inductor_configs=PACKAGED)
+            aoti_compile_and_package(program, package_path=str(path.absolute()), inductor_configs=options() | ONE_ROW)
     except Exception as error:  # of the compiler's, whatever is missing or not covered
         return reason(error)
     return ""

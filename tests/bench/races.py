@@ -1,9 +1,10 @@
 """Every race on a CPU, in the order in which they are run; each is a function of the device."""
 
-from tests.bench import evidence, flows, gradients, iwae, loop, mixtures, sequences, steps
+from tests.bench import deployment, evidence, flows, gradients, iwae, loop, mixtures, sequences, steps
 
 RACES = (
     steps.elbo, steps.vae_step, iwae.step, gradients.paths, gradients.scores, flows.step, flows.coupling, mixtures.step,
     *(sequences.gradients(cell) for cell in sequences.MODULES), sequences.step, sequences.generation,
     sequences.lengths, evidence.thousand, evidence.five_thousand, loop.loop,
+    deployment.decoder,
 )  # fmt: skip

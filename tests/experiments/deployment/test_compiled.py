@@ -3,19 +3,23 @@
 import ctypes
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 
 import pytest
 import torch
 
 from jensen.core import keys
 from jensen.experiments.deployment import load
+from jensen.experiments.deployment.manifest import read_manifest, write_manifest
 from jensen.experiments.deployment.native import HEADER, LIBRARY
 from jensen.experiments.programs.finished import of_latents
 from jensen.experiments.report.images import prior_means
 from jensen.experiments.run import files
+from jensen.experiments.run.errors import InputError
 
 N = 7
 CYCLE = r"""
@@ -105,10 +109,13 @@ def test_a_package_draws_what_the_library_draws(sample, drawn):
     assert torch.equal(sample(keys_of(3, N)), sample(keys_of(3, N)))
 
 
-def test_another_machines_package_gives_way_to_the_program(compiled, monkeypatch):
-    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "ABACUS")
-    monkeypatch.setattr("jensen.experiments.deployment.manifest.Machine.__init__.__defaults__", None, raising=False)
-    assert load(compiled)["sample"].backend == "program"
+def test_another_machines_package_gives_way_to_the_program(compiled, tmp_path):
+    folder = shutil.copytree(compiled, tmp_path / "export")
+    manifest = read_manifest(folder)
+    write_manifest(folder, replace(manifest, machine=replace(manifest.machine, capability="ABACUS")))
+    assert load(folder)["sample"].backend == "program"
+    with pytest.raises(InputError, match=r"no package of sample for this machine \(it is of torch .*, ABACUS"):
+        load(folder, backend="aot")
 
 
 def test_a_package_needs_no_code_of_this_library(compiled, drawn):

@@ -94,7 +94,7 @@ def test_wrong_inputs_are_one_line(name, inputs, message, exported):
 def test_inputs_by_name_are_all_named(exported):
     with pytest.raises(ValueError, match="expected inputs x, key of score, got x: pass those"):
         exported["score"].run({"x": torch.zeros(1, 64)})
-    with pytest.raises(KeyError, match="expected one of score, decode.* got 'dream': this vae has no such function"):
+    with pytest.raises(KeyError, match=r"expected one of score, decode.* got 'dream': this vae has no such function"):
         exported["dream"]
 
 

@@ -5,8 +5,10 @@ import os
 import pickle
 import shutil
 import zipfile
+from contextlib import suppress
 
 import pytest
+import torch
 
 from jensen.experiments.deployment import load
 from jensen.experiments.deployment.manifest import MANIFEST, PARAMS, read_manifest, write_manifest
@@ -121,12 +123,10 @@ def test_a_planted_pickle_never_runs(place, copied, tmp_path):
 
 def test_the_planted_pickle_would_run(written, tmp_path):
     """torch.export.load alone runs it: what the tests above look for does happen."""
-    import torch
-
     bad = shutil.copy(written / PROGRAM, tmp_path / "bad.pt2")
     planted = pickle.dumps(Planted(tmp_path / "ran"))
     rewritten(bad, lambda name, content: planted if "/sample_inputs/" in name else content)
-    with pytest.raises(Exception):  # noqa: B017, PT011: whatever it says when the code has run
+    with suppress(Exception):  # whatever it says when the code has run
         torch.export.load(bad)
     assert (tmp_path / "ran").exists()
 

@@ -13,6 +13,7 @@ from jensen.experiments.programs.finished import read_assessed
 from jensen.experiments.report import Budget, check_alike, rate_distortion, write
 from jensen.experiments.report.judging import check_images, judge, scored
 from jensen.experiments.report.judging_draws import judge_draws
+from jensen.experiments.report.judging_text import are_of_text, judge_text
 from jensen.experiments.run.command import echo
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.folder import EVALUATION, opened
@@ -62,6 +63,8 @@ def run(settings: Settings) -> None:
             locks.enter_context(opened(folder))
         if settings.classifier is not None:
             judge_draws(settings.runs, settings.classifier, settings.draws, settings.seed, settings.device)
+        elif are_of_text(settings.runs):
+            judge_text(settings.runs, settings.device)
         else:
             _assess(settings)
 

@@ -101,7 +101,8 @@ def by_position(model: Autoregressive, params: Params, data: Text, context: int)
         if len(own) > 1:
             bits, error = own.mean().item(), own.std().item() / len(own) ** 0.5
             rows.append({"before": low, "bits": bits, "error": error, "symbols": len(own)})
-            lines.append(f"{f'  {low} or more':<40}{f'{bits:.3f} ± {error:.3f}':>18}")
+            span = str(low) if high == low + 1 else f"{low} to {high - 1}"
+            lines.append(f"{f'  {span}':<40}{f'{bits:.3f} ± {error:.3f}':>18}")
     figure, axes = panels(1, 1, 5, 3.6)
     x, y, errors = ([float(row[name] or 0) for row in rows] for name in ("before", "bits", "error"))
     line(axes[0, 0], x, y, "windows alone", 0, errors)

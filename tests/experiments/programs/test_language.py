@@ -172,7 +172,7 @@ def test_a_prompt_is_gone_on_with_and_must_leave_room():
         program.continued(params, KEY, 5, "abca")
 
 
-def test_the_command_trains_resumes_and_is_not_taken_for_a_latent_model(tmp_path, refused):
+def test_the_command_trains_resumes_and_is_evaluated(tmp_path, capsys):
     path = tmp_path / "words.txt"
     path.write_bytes(b"a man a plan a canal " * 30)
     options = [*FAST, "--text", path, "--dropout", 0.1, "--checkpoint-every", 3, "--steps", 6]
@@ -185,7 +185,12 @@ def test_the_command_trains_resumes_and_is_not_taken_for_a_latent_model(tmp_path
     assert numbers[0] == numbers[1]
     assert "8 steps of 4 windows of 16 bytes" in longer
     assert "8 steps" in again
-    assert "holds a lm, which has no latents" in refused(evaluate.main, tmp_path / "run")
+    evaluate.main([str(tmp_path / "run")])
+    assert "bytes before, of a window alone" in capsys.readouterr().out
+    test = json.loads((tmp_path / "run" / "evaluation" / "report.json").read_text())
+    assert test["test"] == numbers[0]["test"]
+    assert test["positions"][0]["before"] == 0
+    assert (tmp_path / "run" / "evaluation" / "positions.png").is_file()
 
 
 def test_byte_pairs_are_of_the_training_text_and_stay_those_of_the_run(tmp_path, refused, monkeypatch):

@@ -155,6 +155,7 @@ def test_recipes_gain_on_their_floors(recipe, finding, least, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["normalising", "--data", "mnist"], "784 pixels are too many for couplings of perceptrons: use train pixels"),
         (["normalising", "--couplings", 3], "expected --couplings, an even number, got 3"),
         (["normalising", "--couplings", 0], "expected --couplings of at least 1, got 0"),
         (["normalising", "--bins", 1], "--bins 1 and --bound 4.0: expected bins, a whole number >= 2, got 1"),

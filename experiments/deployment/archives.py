@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 import torch
+from torch.export import ExportedProgram
 
 from jensen.experiments.deployment.manifest import AGAIN
 from jensen.experiments.run import files
@@ -32,6 +33,13 @@ def check_program(path: Path, content: bytes) -> None:
         raise
     except Exception as error:  # of zip, of JSON, of torch's own reader, whatever the bytes are
         raise InputError(f"{path} is refused ({reason(error)}): {AGAIN}") from error
+
+
+def read_by(program: ExportedProgram) -> set[str]:
+    """The paths of the tree that a program reads."""
+    read = {node.name for node in program.graph.nodes if node.op == "placeholder" and node.users}
+    signature = program.graph_signature
+    return {path for name, path in signature.inputs_to_buffers.items() if name in read}
 
 
 def _check_table(table: object) -> None:

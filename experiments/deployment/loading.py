@@ -22,7 +22,7 @@ import safetensors
 import torch
 from torch import Tensor
 
-from jensen.experiments.deployment.archives import check_program
+from jensen.experiments.deployment.archives import check_program, read_by
 from jensen.experiments.deployment.manifest import (
     AGAIN,
     PARAMS,
@@ -175,7 +175,8 @@ def _program(path: Path, content: bytes, mapped: Mapping[str, Tensor]) -> Callab
         warnings.simplefilter("ignore", FutureWarning)  # torch's, of its own serialised trees
         program = torch.export.load(io.BytesIO(content))
     state = program.state_dict
-    for name, own in state.items():
+    for name in read_by(program):
+        own = state[name]
         if name not in mapped or (mapped[name].shape, mapped[name].dtype) != (own.shape, own.dtype):
             raise InputError(f"{path} is not of {PARAMS} ({name} differs): {AGAIN}")
         state[name] = mapped[name]

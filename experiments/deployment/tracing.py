@@ -14,6 +14,7 @@ from torch.export import Dim, ExportedProgram
 
 from jensen.core import keys, ops, trees
 from jensen.core.trees import Tree
+from jensen.experiments.deployment import archives
 from jensen.experiments.deployment.functions import KEY, Rows
 from jensen.experiments.deployment.manifest import ROWS, Argument
 from jensen.experiments.run import files
@@ -77,18 +78,11 @@ def traced(rows: Rows, tree: Tree) -> ExportedProgram:
     with ops.use("reference"):
         dynamic = (tuple({0: n} for _ in given),)
         program = torch.export.export(Pure(rows.call, tree).eval(), given, dynamic_shapes=dynamic, strict=False)
-    read = used(program)
+    read = archives.read_by(program)
     for name, leaf in program.state_dict.items():
         if name not in read:
             program.state_dict[name] = leaf.new_zeros(()).expand(leaf.shape)
     return program
-
-
-def used(program: ExportedProgram) -> set[str]:
-    """The paths of the tree that a program reads."""
-    read = {node.name for node in program.graph.nodes if node.op == "placeholder" and node.users}
-    signature = program.graph_signature
-    return {path for name, path in signature.inputs_to_buffers.items() if name in read}
 
 
 def write_program(program: ExportedProgram, path: Path) -> None:

@@ -9,7 +9,7 @@ import safetensors.torch
 from torch.export import ExportedProgram
 
 from jensen.core import trees
-from jensen.experiments.deployment import native, tracing
+from jensen.experiments.deployment import archives, native, tracing
 from jensen.experiments.deployment.functions import Functions, Rows, dtype_of
 from jensen.experiments.deployment.manifest import (
     PARAMS,
@@ -70,7 +70,7 @@ def _written(source: Path, kind: str, exported: Functions, place: Path, forms: F
         except Exception as error:  # of torch's, for what it cannot trace
             left_out[name] = reason(error)
             continue
-        read |= tracing.used(program)
+        read |= archives.read_by(program)
         signatures[name] = _function(name, rows, program, place, forms, left_out)
     if not signatures:
         raise InputError(f"{source} has no function that can be exported: {'; '.join(left_out.values())}")

@@ -3,11 +3,12 @@
 import ctypes
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-import textwrap
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ from jensen.experiments.run import files
 from jensen.experiments.run.errors import InputError
 
 N = 7
+PAGE = Path(__file__).parents[3] / "docs" / "export.md"
 CYCLE = r"""
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,23 +120,35 @@ def test_another_machines_package_gives_way_to_the_program(compiled, tmp_path):
         load(folder, backend="aot")
 
 
-def test_a_package_needs_no_code_of_this_library(compiled, drawn):
+@pytest.fixture(scope="module")
+def fragments(compiled, tmp_path_factory):
+    """The page's python, and a place where its export/ is the compiled one."""
+    place = tmp_path_factory.mktemp("page")
+    (place / "export").symlink_to(compiled)
+    return place, re.findall(r"^```python fragment\n(.*?)^```\n", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def test_the_page_loads_an_export(fragments, drawn, monkeypatch):
+    place, (ours, _) = fragments
+    monkeypatch.chdir(place)
+    found = {"torch": torch}
+    exec(ours, found)
+    torch.testing.assert_close(found["x"], drawn, rtol=2e-6, atol=2e-6)
+    assert torch.equal(found["named"]["mean"], found["x"])
+
+
+def test_the_page_loads_a_package_without_this_library(fragments, drawn):
     """In a process in which jensen cannot be imported; wrong inputs are refused there too."""
-    code = f"""
-    import os, sys
-    sys.modules["jensen"] = None
-    os.environ["AOTI_RUNTIME_CHECK_INPUTS"] = "1"
-    import torch
-    from torch._inductor.package import load_package
-    sample = load_package({str(compiled / "sample.pt2")!r}, "model", False, 2)
-    print(sample(torch.tensor([[3, 0, i] for i in range({N})])).double().sum().item())
-    try:
-        sample(torch.zeros(3, {N}, dtype=torch.int64).T)
-    except RuntimeError:
-        print("refused")
-    """
-    command = [sys.executable, "-c", textwrap.dedent(code)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    place, (_, alone) = fragments
+    code = f"""import sys
+sys.modules["jensen"] = None
+{alone}
+try:
+    sample(torch.zeros(3, {N}, dtype=torch.int64).T)
+except RuntimeError:
+    print("refused")
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=place, capture_output=True, text=True, timeout=200)
     total, refused = done.stdout.split()
     assert refused == "refused", done.stderr
     assert float(total) == pytest.approx(drawn.double().sum().item(), rel=1e-5)

@@ -52,9 +52,7 @@ class Normalising(PointSettings):
         """Raises an InputError for the first setting that cannot work."""
         super().check()
         if self.points.data == "mnist":
-            raise InputError(
-                "MNIST's 784 pixels are too many for couplings of perceptrons: use train pixels --data mnist"
-            )
+            raise InputError("784 pixels are too many for couplings of perceptrons: use train pixels --data mnist")
         self.check_positive(("--couplings", self.couplings))
         if self.couplings % 2:
             raise InputError(f"expected --couplings, an even number, got {self.couplings}: each changes half of x")

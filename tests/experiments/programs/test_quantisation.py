@@ -166,7 +166,6 @@ def test_runs_of_codes_are_on_one_curve_with_others(tmp_path, capsys):
         (["--channels", 8], "--network mlp has no --channels: leave it out"),
         (["--network", "two-maps", "--channels", 4, 4, 4], "--channels 4 4 4: expected above of fewer levels"),
         (["--network", "conv", "--channels", 4, 4, 4, 4], "--channels 4 4 4 4: expected channels of one level or more"),
-        (["--accumulate", 2], "a codebook and the counts of its use follow a batch as a whole"),
         (["--temperature-final", 0.1], "--temperature-final is for soft-vq and gumbel-vq"),
         (["--quantiser", "soft-vq(8)", "--temperature-final", 0], "expected a positive --temperature-final, got 0"),
         (["--likelihood", "bernoulli"], "a bernoulli likelihood needs binary pixels"),
@@ -176,6 +175,11 @@ def test_what_cannot_work_is_refused_with_the_fix(options, message, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     assert message in refused(train.main, "vq", "--no-compile", *options)
     assert not list(tmp_path.iterdir())
+
+
+def test_parts_of_a_batch_are_refused(tmp_path, refused):
+    said = refused(train.main, *FAST, "--accumulate", 2, "--out", tmp_path / "run")
+    assert "a codebook and the counts of its use follow a batch as a whole" in said
 
 
 @pytest.mark.slow

@@ -54,6 +54,7 @@ def runs(tmp_path, monkeypatch):
         settings = Vae(hidden=(8,), latent=2, estimation=Estimation(objective=objective))
         made[folder] = Run(folder, settings, model, params, images)
     monkeypatch.setattr(command_line, "read_assessed", lambda folder, device: made[folder])
+    monkeypatch.setattr(command_line, "are_of_text", lambda folders: False)
     return made
 
 

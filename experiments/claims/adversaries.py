@@ -28,7 +28,6 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.models.adversarial import duality
 from jensen.experiments.claims.compared import Column, Row, check_seeds, place, table, values
-from jensen.experiments.claims.trained import finished
 from jensen.experiments.data.points import PointData
 from jensen.experiments.programs import Gan
 from jensen.experiments.programs.finished import FinishedRun, read_run
@@ -39,6 +38,7 @@ from jensen.experiments.run import files
 from jensen.experiments.run.command import command
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.folder import REPORT, TIMING
+from jensen.experiments.run.kept import finished
 
 KEY = keys.key(31)
 MODES = {"ring": 8, "grid": 25}

@@ -20,7 +20,6 @@ from typing import Any, Literal, NamedTuple, cast
 import tyro
 from matplotlib.figure import Figure
 
-from jensen.experiments.claims.trained import finished
 from jensen.experiments.data.images import ImageData
 from jensen.experiments.programs.bottleneck import Bottleneck
 from jensen.experiments.report.drawing import line, panels, png
@@ -28,6 +27,7 @@ from jensen.experiments.run import files
 from jensen.experiments.run.command import command
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.folder import REPORT
+from jensen.experiments.run.kept import finished
 from jensen.experiments.run.settings import Run
 
 BELOW, ABOVE = "I(Z;Y) at least", "I(X;Z) at most"

@@ -26,7 +26,6 @@ from jensen.estimators.diagnostics import frechet
 from jensen.experiments.claims.checked import check_at_least
 from jensen.experiments.claims.compared import Column, Contender, Row, check_seeds, compared, place, table, values
 from jensen.experiments.claims.computed import mean_and_error, with_error
-from jensen.experiments.claims.trained import finished
 from jensen.experiments.data.images import ImageData
 from jensen.experiments.programs.classifier import Classifier
 from jensen.experiments.programs.draws import drawn
@@ -41,6 +40,7 @@ from jensen.experiments.run import files
 from jensen.experiments.run.command import command
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.folder import REPORT
+from jensen.experiments.run.kept import finished
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.settings import Run
 

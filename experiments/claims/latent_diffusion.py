@@ -23,7 +23,7 @@ from jensen.core import keys
 from jensen.experiments.claims.checked import check_at_least
 from jensen.experiments.claims.compared import Column, Row, check_seeds, over_seeds, place, table, values
 from jensen.experiments.claims.computed import with_error
-from jensen.experiments.claims.trained import finished, judged, trained
+from jensen.experiments.claims.trained import judged, trained
 from jensen.experiments.data.images import ImageData
 from jensen.experiments.programs.classifier import Classifier
 from jensen.experiments.programs.draws import drawn, pixels, shape
@@ -39,6 +39,7 @@ from jensen.experiments.run import files
 from jensen.experiments.run.command import command
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.folder import REPORT, TIMING
+from jensen.experiments.run.kept import finished
 from jensen.experiments.run.settings import Run
 
 KEY = keys.key(41)

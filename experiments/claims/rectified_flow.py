@@ -25,7 +25,6 @@ from jensen.estimators.diagnostics import two_sample
 from jensen.experiments.claims.checked import check_at_least
 from jensen.experiments.claims.compared import check_seeds
 from jensen.experiments.claims.computed import mean_and_error
-from jensen.experiments.claims.trained import finished
 from jensen.experiments.data.points import PointData
 from jensen.experiments.programs.finished import FinishedRun, read_run
 from jensen.experiments.programs.flow import Flow
@@ -34,6 +33,7 @@ from jensen.experiments.report.points import wasserstein
 from jensen.experiments.run import files
 from jensen.experiments.run.command import command
 from jensen.experiments.run.folder import REPORT
+from jensen.experiments.run.kept import finished
 from jensen.experiments.run.settings import Run
 
 STEPS = (1, 2, 8)  # of Euler's

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple, cast
 
 import tyro
 
-from jensen.experiments.claims.trained import finished
 from jensen.experiments.programs.meta import drawing
 from jensen.experiments.programs.reptile import Reptile
 from jensen.experiments.report.drawing import png
@@ -25,6 +24,7 @@ from jensen.experiments.run import files
 from jensen.experiments.run.command import command
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.folder import REPORT
+from jensen.experiments.run.kept import finished
 from jensen.experiments.run.settings import Run
 
 NOTHING = "at the prior"  # the start that has learned nothing, as reports have it

@@ -1,16 +1,14 @@
 """Runs that a claim compares: each in a folder of its own, trained once, gone on with where it was left."""
 
 import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
-from jensen.experiments.run import config, files, session
+from jensen.experiments.run import files
 from jensen.experiments.run.errors import InputError
-from jensen.experiments.run.folder import CONFIG, REPORT, TIMING, read_config
+from jensen.experiments.run.folder import REPORT, TIMING
+from jensen.experiments.run.kept import finished
 from jensen.experiments.run.session import Settings
-
-T = TypeVar("T")
 
 
 class Trained(NamedTuple):
@@ -25,32 +23,6 @@ class Trained(NamedTuple):
 def trained(kind: str, run: Settings) -> Trained:
     """What the run in its folder, run.run.out, came to; it is trained, or gone on with, where it has not finished."""
     return finished(kind, run, outcome)
-
-
-def finished(kind: str, run: Settings, outcome: Callable[[Path], T | None]) -> T:
-    """The same of what `outcome` reads in a folder, None where it is not there yet."""
-    folder = run.run.out
-    assert folder is not None
-    begun = (folder / CONFIG).exists()
-    if begun:
-        check_same(folder, run)
-    found = outcome(folder)
-    if found is None:
-        session.go_on(folder, run) if begun else session.start(kind, run)
-        found = outcome(folder)
-        assert found is not None, f"{folder} has no report after its run"
-    return found
-
-
-def check_same(folder: Path, run: Settings) -> None:
-    """InputError where the run in the folder is another one."""
-    saved = read_config(folder, type(run))
-    apart = config.differences(saved, run)
-    for name in () if apart else ("epochs", "steps"):
-        theirs, ours = getattr(saved.run, name), getattr(run.run, name)
-        apart = apart or (f"has --{name} {theirs} where this run has {ours}" if theirs != ours else "")
-    if apart:
-        raise InputError(f"{folder} {apart}: choose another --out")
 
 
 def outcome(folder: Path) -> Trained | None:

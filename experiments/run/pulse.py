@@ -3,7 +3,8 @@
 import threading
 from datetime import timedelta
 
-import torch.distributed as dist
+from torch._C._distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous as meet
 
 BEAT = 1.0  # s between two reports of a rank
 
@@ -11,9 +12,9 @@ BEAT = 1.0  # s between two reports of a rank
 class Pulse:
     """Reports this rank's count of collectives from a thread of its own, which a killed or stopped process has not."""
 
-    def __init__(self, store: dist.Store, rank: int, size: int):
+    def __init__(self, store: Store, rank: int, size: int):
         self.rank, self.size, self.count = rank, size, 0
-        self.store = dist.PrefixStore("run", store)
+        self.store = PrefixStore("run", store)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._report, daemon=True)
         self._thread.start()
@@ -43,10 +44,10 @@ class Pulse:
             return  # the store has ended, and its run with it
 
 
-def rendezvous(restarts: int, patience: timedelta) -> tuple[dist.Store, int, int]:
+def rendezvous(restarts: int, patience: timedelta) -> tuple[Store, int, int]:
     """The store that torchrun's processes share, this one's rank, and their number.
 
     The store outlives a restart, and what it holds of ranks that have ended must not be read as of new ones.
     """
-    store, rank, size = next(dist.rendezvous("env://", timeout=patience))
-    return dist.PrefixStore(f"start {restarts}", store), rank, size
+    store, rank, size = next(meet("env://", timeout=patience))
+    return PrefixStore(f"start {restarts}", store), rank, size

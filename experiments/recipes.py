@@ -177,7 +177,7 @@ def mnist_wgan_gp() -> Gan:
 def moons_diffusion() -> Diffusion:
     """A diffusion of 200 cosine levels on two moons, about a minute: a test of 2,000 draws beside data sees no
     difference, where it does after a hundred steps."""
-    return Diffusion(levels="cosine")
+    return Diffusion(levels="cosine", optimiser=Optimiser(lr=5e-3))
 
 
 def moons_flow() -> Flow:

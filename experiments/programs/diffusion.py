@@ -10,13 +10,13 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.contracts import Key
 from jensen.core.models.latent.likelihoods import DiscretisedLogisticLikelihood
-from jensen.core.models.transport import diffusion, dit, fields, noise_levels, pixel_diffusion
+from jensen.core.models.transport import diffusion, dit, noise_levels, pixel_diffusion
 from jensen.core.models.transport.fields import Field
 from jensen.core.trees import Params
 from jensen.experiments.data.batches import Epochs
 from jensen.experiments.data.points import PointData, Points
 from jensen.experiments.programs.generation import TransportProgram
-from jensen.experiments.programs.generators import PointSettings
+from jensen.experiments.programs.generators import PointSettings, perceptron
 from jensen.experiments.programs.images import Flat
 from jensen.experiments.report.chunks import ROWS, Rows, over_data
 from jensen.experiments.report.series import means
@@ -76,7 +76,7 @@ class Diffusion(PointSettings):
     def field(self, data: int) -> Field:
         """InputError for images that the patches do not fit."""
         if self.network == "mlp":
-            return fields.mlp(data, self.hidden)
+            return perceptron(self.points, data, self.hidden)
         side = math.isqrt(data)
         try:
             return dit.image((1, side, side), self.patch, self.width, self.layers, self.heads)

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.contracts import Key
-from jensen.core.models.transport import fields, flow_matching
+from jensen.core.models.transport import flow_matching
 from jensen.core.models.transport.flow_matching import FlowMatching
 from jensen.core.trees import Params
 from jensen.experiments.data.batches import Epochs
 from jensen.experiments.data.points import PointData, Points
 from jensen.experiments.programs.generation import TransportProgram
-from jensen.experiments.programs.generators import PointSettings, Prepared
+from jensen.experiments.programs.generators import PointSettings, Prepared, perceptron
 from jensen.experiments.programs.images import Flat
 from jensen.experiments.report.series import means
 from jensen.experiments.run.config import FREE
@@ -59,7 +59,7 @@ class Flow(PointSettings):
     """Of the solver."""
     hidden: tuple[int, ...] = (128, 128, 128)
     """Widths of the hidden layers of the field of velocities."""
-    optimiser: Flat[Optimiser] = Optimiser(lr=2e-3)
+    optimiser: Flat[Optimiser] = Optimiser(lr=5e-3)
     run: Flat[Run] = Run(steps=6000, batch=256, average=0.999, lr_final=0.01)
 
     def check(self) -> None:
@@ -97,7 +97,7 @@ class Flow(PointSettings):
         return Prepared(program, pairs[:size], pairs[size:], prepared.data)
 
     def model(self, data: int) -> FlowMatching:
-        return flow_matching.build(fields.mlp(data, self.hidden))
+        return flow_matching.build(perceptron(self.points, data, self.hidden))
 
     def program(self, batches: Epochs, data: int, steps: int) -> TransportProgram:
         model, dtype = self.model(data), getattr(torch, self.run.dtype)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 
+from jensen.core.models.transport import fields
+from jensen.core.models.transport.fields import Mlp
 from jensen.experiments.data.batches import Epochs
 from jensen.experiments.data.images import on_device
 from jensen.experiments.data.points import PointData, Points
@@ -22,6 +24,11 @@ class Prepared(NamedTuple):
     train: Tensor
     held_out: Tensor
     data: Points
+
+
+def perceptron(points: PointData, data: int, hidden: tuple[int, ...]) -> Mlp:
+    """A field over data: in the plane of slow times and fine weights, without which two moons run into each other."""
+    return fields.mlp(data, hidden) if points.images else fields.mlp(data, hidden, frequencies=3, fineness=4.0)
 
 
 @dataclass(frozen=True)

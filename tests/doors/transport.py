@@ -47,8 +47,16 @@ def height(x):
 
 
 ROWS = {
-    "fields.mlp": door(fields.mlp, data=D, hidden=only((4,), 4, (0,), ("4",)), activation=F.silu, outputs=1),
-    "fields.waves": door(fields.waves, t=Free(torch.zeros(N))),
+    "fields.mlp": door(
+        fields.mlp,
+        data=D,
+        hidden=only((4,), 4, (0,), ("4",)),
+        activation=F.silu,
+        outputs=1,
+        frequencies=3,
+        fineness=only(2.0, 0.0, "1", None),
+    ),
+    "fields.waves": door(fields.waves, t=Free(torch.zeros(N)), frequencies=3),
     "noise_levels.linear": door(noise_levels.linear, steps=also(5, 1), first=also(0.1, 0.5), last=also(0.2, 1.0)),
     "noise_levels.cosine": door(noise_levels.cosine, steps=also(5, 1), offset=also(0.1, 1.0)),
     "diffusion.build": door(

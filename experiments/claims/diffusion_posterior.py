@@ -36,6 +36,7 @@ from jensen.experiments.claims.posterior_targets import Target, planar, two_moon
 from jensen.experiments.report.drawing import panels, png
 from jensen.experiments.run import files
 from jensen.experiments.run.command import command
+from jensen.experiments.run.errors import InputError
 
 KEY = keys.key(14)
 FAMILIES = ("diag", "real-nvp")
@@ -66,6 +67,11 @@ class Settings:
     def check(self) -> None:
         """Raises an InputError for what cannot work."""
         check_at_least(self, steps=2, levels=2, samples=1, draws=2)
+        if min(self.hidden, default=1) < 1:
+            raise InputError(f"expected --hidden of at least 1, got {self.hidden}: leave it out")
+        for name in ("scale", "lr"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise InputError(f"expected a positive --{name}, got {getattr(self, name)}")
 
 
 class Fitted(NamedTuple):

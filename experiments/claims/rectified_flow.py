@@ -65,6 +65,7 @@ class Settings:
         """Raises an InputError for what cannot work."""
         check_seeds(self.seeds)
         check_at_least(self, reflows=1, steps=1, draws=2)
+        options(0, 0, self).check()
 
 
 class Drawn(NamedTuple):

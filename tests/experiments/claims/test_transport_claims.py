@@ -44,6 +44,20 @@ def test_a_diffusion_posterior_is_judged_by_its_weights(tmp_path, capsys):
     assert (tmp_path / "diffusion-posterior.png").exists()
 
 
+@pytest.mark.parametrize(
+    ("main", "options", "message"),
+    [
+        (diffusion_posterior.main, ["--scale", "-1"], "expected a positive --scale, got -1"),
+        (diffusion_posterior.main, ["--hidden", "0"], "expected --hidden of at least 1"),
+        (diffusion_posterior.main, ["--levels", "1"], "expected --levels of at least 2, got 1"),
+        (rectified_flow.main, ["--hidden", "0"], "expected --hidden of at least 1, got 0"),
+        (rectified_flow.main, ["--seeds", "1"], "--seeds 1: expected at least 2"),
+    ],
+)
+def test_refusals(main, options, message, refused, tmp_path):
+    assert message in refused(main, *options, "--out", tmp_path)
+
+
 def test_the_lesser_side_is_the_one_with_fewer_draws():
     z = keys.normal(keys.key(0), (1, 1000, 2))[0]
     assert diffusion_posterior.lesser(z) == pytest.approx(0.5, abs=0.06)

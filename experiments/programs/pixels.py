@@ -57,7 +57,7 @@ class Pixels(Sized):
     kernel: int = 3
     """Of these layers."""
     optimiser: Flat[Optimiser] = Optimiser(lr=3e-3)
-    run: Flat[Run] = Run(epochs=60)
+    run: Flat[Run] = Run(epochs=60, compile=False)  # a compiler takes as long as many epochs
 
     def check(self) -> None:
         """Raises an InputError for the first setting that cannot work."""

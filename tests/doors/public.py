@@ -113,6 +113,7 @@ RECORDS = (
 )  # fmt: skip
 WITHOUT = {  # public names without a door
     "bounds.NAMES": "a constant",
+    "bounds.Spread": "needs processes that know each other: tests/core/test_spread.py",
     "exponential.ExponentialFamily": "a Protocol",
     "exponential.Natural": "a type",
     "objectives.NAMES": "a constant",

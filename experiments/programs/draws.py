@@ -77,6 +77,8 @@ def refuse(run: FinishedRun) -> NoReturn:
             f"{run.folder} holds a vq, whose codes have no prior to draw from: train one with experiments.train prior "
             f"--codes {run.folder}, and draw from that"
         )
+    if isinstance(run.prepared.program, Writing):
+        raise InputError(f"{run.folder} holds a {run.kind}, which draws text and no images: see its report.txt")
     raise InputError(f"{run.folder} holds a {run.kind}, which draws nothing: see its report.txt and figures/")
 
 

@@ -12,7 +12,7 @@ from jensen.core import keys
 from jensen.experiments import sample
 from jensen.experiments.data.images import ImageData
 from jensen.experiments.data.points import PointData
-from jensen.experiments.programs import Classifier, Cvae, Flow, Semi, Vae, Vq
+from jensen.experiments.programs import Classifier, Cvae, Flow, Lm, Semi, Vae, Vq
 from jensen.experiments.programs.cvae import ConditionedImages
 from jensen.experiments.programs.draws import check_drawing, drawn, pixels, shape
 from jensen.experiments.programs.finished import FinishedRun, read_run
@@ -186,6 +186,8 @@ def test_what_cannot_be_drawn_is_one_clear_line(name, args, message, runs, refus
 def test_kinds_that_draw_nothing_are_refused_with_what_to_do():
     with pytest.raises(InputError, match=r"holds a classifier, which draws nothing: see its report\.txt"):
         check_drawing(untrained(Classifier()))
+    with pytest.raises(InputError, match=r"holds a lm, which draws text and no images"):
+        check_drawing(untrained(Lm(width=8, layers=1)))
     with pytest.raises(InputError, match=r"no prior to draw from: train one with experiments\.train prior --codes run"):
         drawn(untrained(Vq(quantiser="fsq(3, 3)", hidden=(8,))), keys.key(0), 5)
 

@@ -152,17 +152,27 @@ def multimodal_digits() -> Multimodal:
 def ring_wgan_gp() -> Gan:
     """WGAN-GP on eight normals (Gulrajani et al., 2017), in 90 s: all of them, 90 % of the points within 4 deviations
     of one, W1 below 0.1; its floor is the minimax game, which leaves modes out."""
-    return Gan(game="wasserstein", smooth="gradient-penalty", strength=1.0, critics=2)
+    return Gan(game="wasserstein", smooth="gradient-penalty", strength=1.0)
 
 
 def ring_r3gan() -> Gan:
     """R3GAN on the same (Huang et al., 2024): the same of it in as long."""
-    return Gan(game="relativistic", smooth="r1-r2", strength=0.02, critics=1)
+    return Gan(game="relativistic", smooth="r1-r2", strength=0.3)
 
 
 def grid_r3gan() -> Gan:
     """R3GAN on 25 normals: all of them, 90 % of the points within 4 deviations of one, in 90 s."""
     return Gan(points=PointData(data="grid"), game="relativistic", smooth="r1-r2", strength=0.02, critics=1)
+
+
+def digits_r3gan() -> Gan:
+    """R3GAN of digits, about a minute: W1 a tenth above that of other data, where shuffled pixels have half as much
+    again."""
+    return Gan(
+        points=PointData(data="digits"), game="relativistic", smooth="r1-r2", strength=0.1, latent=16,
+        hidden=(256, 256), critics=1, optimiser=Optimiser(lr=1e-3, beta1=0.0, beta2=0.99),
+        run=Run(steps=4000, batch=128),
+    )  # fmt: skip
 
 
 def mnist_wgan_gp() -> Gan:
@@ -231,6 +241,7 @@ RECIPES = {
     "ring-wgan-gp": ring_wgan_gp,
     "ring-r3gan": ring_r3gan,
     "grid-r3gan": grid_r3gan,
+    "digits-r3gan": digits_r3gan,
     "mnist-wgan-gp": mnist_wgan_gp,
     "cvae-digits": cvae_digits,
     "multimodal-digits": multimodal_digits,

@@ -76,15 +76,22 @@ def classes(run: FinishedRun) -> Functions:
 
 
 def text(run: FinishedRun) -> Functions:
-    """Of a language model, on windows of its context."""
+    """Of a language model, on windows of its context; a shorter text is filled up, for none reads what follows it."""
     program, length = run.prepared.program, run.prepared.train.shape[1]
+    size = len(program.alphabet.words())
 
     def score(tree: Tree, symbols: Tensor) -> Tensor:
         return program.model.log_probs(tree["params"]["model"], symbols).sum(1)
 
-    size = len(program.alphabet.words())
+    def predict(tree: Tree, symbols: Tensor) -> Tensor:
+        return torch.log_softmax(program.model.logits(tree["params"]["model"], symbols), -1)
+
     symbols = Argument("symbols", "int64", (length,), f"whole numbers below {size}", 0, size - 1)
-    rows = {"score": Rows(f"log p of {length} symbols", score, (symbols,), (("log_p", "in nats per row"),))}
+    each = (("log_p", "of each symbol at each position, given those before it"),)
+    rows = {
+        "score": Rows(f"log p of {length} symbols", score, (symbols,), (("log_p", "in nats per row"),)),
+        "predict": Rows("log p of every symbol at each position", predict, (symbols,), each),
+    }
     return Functions(_tree(run), rows, {"sample": "symbols are drawn one after another: use experiments.sample"})
 
 

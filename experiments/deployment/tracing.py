@@ -1,16 +1,20 @@
 """One function of rows as files: a torch.export program, an AOTInductor package and an ONNX model."""
 
+import functools
 import io
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C import _functorch  # pyright: ignore[reportAttributeAccessIssue]
 from torch.export import Dim, ExportedProgram
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from jensen.core import keys, ops, trees
 from jensen.core.trees import Tree
@@ -47,6 +51,26 @@ class Pure(nn.Module):
         return self.call(trees.from_paths({path: leaves[path] for path in self.paths}, self.like), *inputs)
 
 
+class Joined(TorchFunctionMode):
+    """torch.cat of mapped tensors as a sum of padded ones: its own rule for vmap fixes the number of rows."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.cat and any(map(_functorch.is_batchedtensor, args[0])):
+            return joined(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
+def joined(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """torch.cat, but that -0.0 becomes 0.0."""
+    rank, before, total = tensors[0].ndim, 0, sum(t.shape[dim] for t in tensors)
+    padded = []
+    for t in tensors:
+        around = [0, 0] * (rank - 1 - dim % rank) + [before, total - before - t.shape[dim]]  # the last axis first
+        padded.append(functional.pad(t, around))
+        before += t.shape[dim]
+    return functools.reduce(torch.add, padded)
+
+
 @contextmanager
 def silent() -> Iterator[None]:
     """Without what torch says of its own code, which nobody who exports can do anything about."""
@@ -75,7 +99,7 @@ def example(inputs: tuple[Argument, ...], rows: int = EXAMPLE) -> tuple[Tensor, 
 def traced(rows: Rows, tree: Tree) -> ExportedProgram:
     """A program of reference operations, for 1 to 4,096 rows; what it does not read of the tree takes no room."""
     given, n = example(rows.inputs), Dim("n", min=1, max=ROWS)
-    with ops.use("reference"):
+    with ops.use("reference"), Joined():
         dynamic = (tuple({0: n} for _ in given),)
         program = torch.export.export(Pure(rows.call, tree).eval(), given, dynamic_shapes=dynamic, strict=False)
     read = archives.read_by(program)

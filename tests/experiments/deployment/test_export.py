@@ -23,7 +23,7 @@ RUNS = {
     "gan": ["gan", "--hidden", "8", *SMALL],
     "normalising": ["normalising", "--hidden", "8", *SMALL],
     "classifier": ["classifier", "--hidden", "8", *SMALL],
-    "lm": ["lm", "--text", "text.txt", "--width", "8", "--layers", "1", "--context", "16", *SMALL],
+    "lm": ["lm", "--text", "text.txt", "--width", "8", "--layers", "1", "--context", "16", "--lr-warmup", "1", *SMALL],
     "reptile": ["reptile", "--hidden", "8", *SMALL],
 }
 
@@ -64,7 +64,7 @@ EXPECTED = {
     "gan": {"sample"},
     "normalising": {"sample"},
     "classifier": {"classify"},
-    "lm": {"score"},
+    "lm": {"predict", "score"},
 }
 
 
@@ -156,3 +156,11 @@ def test_a_failed_export_leaves_nothing(done, tmp_path, monkeypatch, refused):
     said = refused(export.main, done.folder, "--out", tmp_path / "x", "--only", "decode", "--no-aot", "--no-onnx")
     assert "x could not be written (No space left on device)" in said
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("dim", [0, 1, 2, -1])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64])
+def test_joined_tensors_are_concatenated(dim, dtype):
+    parts = [torch.arange(24).reshape(2, 3, 4).to(dtype), torch.arange(24, 48).reshape(2, 3, 4).to(dtype)]
+    parts.append(parts[0].narrow(dim, 0, 1))
+    assert torch.equal(tracing.joined(parts, dim), torch.cat(parts, dim))

@@ -14,7 +14,7 @@ help: ## this list
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --constraint constraints.txt --editable '.[experiments,export,text,test,dev,zuko]'
+	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --constraint constraints.txt --editable '.[experiments,export,serve,text,test,dev,zuko]'
 	mkdir -p .venv/source/jensen
 	ln -sfn $(addprefix $(CURDIR)/,$(ROOMS)) .venv/source/jensen/
 	touch $@

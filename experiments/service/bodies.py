@@ -1,0 +1,162 @@
+"""Bodies of requests and replies: JSON, or arrays in safetensors' format.
+
+    {"x": [[...], ...], "seed": 3}          of a function of data: rows of each input, and a seed where it draws
+    {"n": 7, "seed": 3}                     of one that only draws
+    {"model": "vae", "digest": "...", "seed": 3, "outputs": {"mean": [[...], ...]}}
+
+In a binary body the same names are tensors, seed and n of int64 without axes. Row i of a request draws with the key
+[seed, 0, i], so that a seed's reply is the same alone and in a batch.
+"""
+
+import secrets
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from jensen.core import keys
+from jensen.experiments.deployment.manifest import Argument, Signature
+from jensen.experiments.run.errors import reason, shown
+from jensen.experiments.service.errors import Refused, bad, split
+
+JSON, BINARY = "application/json", "application/vnd.safetensors"
+BINARIES = (BINARY, "application/octet-stream")
+KEY, SEED, COUNT = "key", "seed", "n"
+SEEDS = 2**53  # JSON's whole numbers, of which every reader has the same
+
+
+class Given(NamedTuple):
+    """A request's inputs, a tensor of rows each, and the seed that a key was made of."""
+
+    inputs: tuple[Tensor, ...]
+    seed: int | None
+
+
+def media(header: str) -> str:
+    """Of a body, by its header content-type. Refused, 415, for a type that is not read here."""
+    name = header.partition(";")[0].strip().lower()
+    if name in BINARIES:
+        return BINARY
+    if name in (JSON, ""):
+        return JSON
+    raise Refused(415, f"got a body of type {shown(name)}", "content-type", f"send {JSON} or {BINARY}")
+
+
+def given(content: bytes, kind: str, signature: Signature, most: int) -> Given:
+    """The inputs of a function in a body. Refused for anything else, and for more than `most` rows."""
+    values = _json(content) if kind == JSON else _binary(content)
+    named = {argument.name: argument for argument in signature.inputs}
+    drawn = KEY in named and KEY not in values
+    known = (*named, *((SEED, COUNT) if drawn else ()))
+    for name in values:
+        if name not in known:
+            raise bad(shown(str(name)), "it is no input of this function", f"send {', '.join(named)}")
+    seed = _whole(values, SEED, SEEDS - 1, secrets.randbelow(SEEDS)) if drawn else None
+    inputs = {name: _tensor(a, values) for name, a in named.items() if not (drawn and name == KEY)}
+    if seed is not None:
+        count = _rows(inputs, values, most)
+        inputs[KEY] = keys.at(keys.key(seed), datum=torch.arange(count))
+    lengths = {name: len(value) for name, value in inputs.items()}
+    for name, n in lengths.items():
+        if n != next(iter(lengths.values())):
+            raise bad(name, f"inputs have {', '.join(map(str, lengths.values()))} rows", "send as many rows of each")
+        if n > most:
+            raise Refused(413, f"expected at most {most} rows, got {n}", name, "split them over requests")
+    return Given(tuple(inputs[name] for name in named), seed)
+
+
+def reply(outputs: Mapping[str, Tensor], seed: int | None, kind: str, model: str, digest: str) -> bytes:
+    """The body of a result. Refused, 422, for outputs that are no numbers."""
+    for name, value in outputs.items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise Refused(422, f"{name} of these rows is NaN or infinite", "", "send rows like the training data")
+    if kind == BINARY:
+        tensors = {name: value.contiguous() for name, value in outputs.items()}
+        return safetensors.torch.save(tensors if seed is None else {**tensors, SEED: torch.tensor(seed)})
+    arrays = {name: value.contiguous().numpy() for name, value in outputs.items()}
+    head = {"model": model, "digest": digest, **({} if seed is None else {SEED: seed})}
+    return orjson.dumps({**head, "outputs": arrays}, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _json(content: bytes) -> dict[str, Any]:
+    try:
+        values = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise bad(
+            "body", f"it is no JSON ({reason(error)})", "send strict JSON, which has no NaN or Infinity"
+        ) from None
+    if not isinstance(values, dict):
+        raise bad("body", "it is no JSON object", 'send {"x": [[...], ...]}')
+    return values
+
+
+def _binary(content: bytes) -> dict[str, Any]:
+    try:
+        return dict(safetensors.torch.load(content))
+    except Exception as error:  # of safetensors and of torch, whatever the bytes are
+        raise bad(
+            "body", f"it is no file of safetensors ({reason(error)})", "send safetensors.torch.save(...)"
+        ) from None
+
+
+def _whole(values: Mapping[str, Any], name: str, most: int, default: int | None) -> int:
+    value = values.get(name, default)
+    if isinstance(value, Tensor) and value.dtype == torch.int64 and value.ndim == 0:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+        got = "none" if value is None else type(value).__name__ if not isinstance(value, int) else shown(str(value))
+        raise bad(name, f"expected a whole number from 0 to {most}, got {got}", f"send {name} as one")
+    return value
+
+
+def _rows(inputs: Mapping[str, Tensor], values: Mapping[str, Any], most: int) -> int:
+    """Of a request that draws: those of its data, or n."""
+    if not inputs:
+        n = _whole(values, COUNT, SEEDS, 1)
+        if n > most:
+            raise Refused(413, f"expected at most {most} rows, got {n}", COUNT, "split them over requests")
+        if n == 0:
+            raise bad(COUNT, "expected at least 1 row, got 0", "send n of 1 or more")
+        return n
+    if COUNT in values:
+        raise bad(COUNT, "the rows of the other inputs are counted", "leave n out")
+    return len(next(iter(inputs.values())))
+
+
+def _tensor(argument: Argument, values: Mapping[str, Any]) -> Tensor:
+    """An input's rows."""
+    name = argument.name
+    if name not in values:
+        raise bad(name, "it is missing", f"send {name} {argument.axes} of {argument.dtype}: {argument.about}")
+    value = values[name]
+    try:
+        tensor = value if isinstance(value, Tensor) else _of_lists(argument, value)
+        argument.check(tensor)
+    except ValueError as error:
+        raise split(name, str(error)) from None
+    return tensor
+
+
+def _of_lists(argument: Argument, value: object) -> Tensor:
+    """ValueError for lists that are no array of the input's kind of numbers."""
+    fix = f"send {argument.name} {argument.axes} of {argument.dtype}"
+    if not isinstance(value, list):
+        raise ValueError(f"expected lists, got {type(value).__name__}: {fix}")
+    try:
+        array = np.asarray(value)
+    except (ValueError, OverflowError, RecursionError):
+        raise ValueError(f"expected rows of one length: {fix}") from None
+    kinds = "i" if argument.dtype == "int64" else "if"
+    if array.size and array.dtype.kind not in kinds:
+        raise ValueError(f"expected numbers{' without fractions' * (kinds == 'i')}, got {_kind(array)}: {fix}")
+    with np.errstate(over="ignore"):  # infinite then, which is refused
+        return torch.from_numpy(array.astype(argument.dtype))
+
+
+def _kind(array: "np.ndarray[Any, Any]") -> str:
+    names = {"b": "true or false", "U": "text", "u": "numbers beyond 63 bits", "f": "fractions", "O": "null or objects"}
+    return names.get(array.dtype.kind, str(array.dtype))

@@ -1,0 +1,152 @@
+"""The command line of the service: models, where it listens, its token and its limits."""
+
+import asyncio
+import ipaddress
+import os
+import socket
+import tempfile
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+
+from jensen.experiments.deployment import kinds, writing
+from jensen.experiments.deployment.manifest import MANIFEST
+from jensen.experiments.deployment.writing import Forms
+from jensen.experiments.programs.finished import read_run
+from jensen.experiments.run import files
+from jensen.experiments.run.errors import InputError, reason, shown
+from jensen.experiments.run.folder import opened
+from jensen.experiments.service import models
+from jensen.experiments.service.application import Service
+from jensen.experiments.service.models import Models
+from jensen.experiments.service.observed import Log, Metrics
+from jensen.experiments.service.server import Server
+from jensen.experiments.service.settings import Limits
+
+NAME = "model"
+K = 64  # samples of a score, where a run is exported for the service
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Answer requests over HTTP with the functions of exports; a run's folder is exported first."""
+
+    models: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """FOLDER or NAME=FOLDER, of experiments.export or of a finished run; the first is called model unless named."""
+    host: str = "127.0.0.1"
+    """Address to listen on; one that other machines reach takes a token."""
+    port: int = 8000
+    """0 takes a free one, which the log says."""
+    token_file: Path | None = None
+    """File with the token that requests must bring, as `authorization: Bearer TOKEN`."""
+    threads: int = 1
+    """torch's threads in a batch."""
+    drain: float = 10.0
+    """Seconds that requests under way have after SIGTERM."""
+    limits: Annotated[Limits, tyro.conf.arg(name="")] = Limits()  # noqa: RUF009, for it is frozen
+
+    def check(self) -> None:
+        """Raises an InputError for what cannot work."""
+        self.limits.check()
+        if not self.models:
+            raise InputError("expected a folder to serve, got none: pass one of experiments.export, or a run's")
+        if not 0 <= self.port < 2**16:
+            raise InputError(f"expected --port from 0 to 65535, got {self.port}: leave it out for 8000")
+        if not 1 <= self.threads <= 1024:
+            raise InputError(f"expected --threads from 1 to 1024, got {self.threads}: leave it out for 1")
+        if not 0 < self.drain < 2**20:
+            raise InputError(f"expected --drain above 0, got {self.drain}: leave it out for 10")
+        if self.token_file is None and not _loopback(self.host):
+            raise InputError(f"{shown(self.host)} is reached by other machines: pass --token-file, or leave --host out")
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """By name. InputError for a name that is no part of a path, or is given twice."""
+        found: dict[str, Path] = {}
+        for i, each in enumerate(self.models):
+            name, equals, folder = each.partition("=")
+            if not equals:
+                name, folder = NAME if i == 0 else Path(each).name, each
+            if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or not name.isascii():
+                raise InputError(f"expected NAME=FOLDER of letters and digits, got {shown(each)}: name it so")
+            if name in found:
+                raise InputError(f"two models are called {name}: pass NAME=FOLDER")
+            found[name] = Path(folder)
+        return found
+
+    @property
+    def token(self) -> str | None:
+        """InputError for a file that holds none."""
+        if self.token_file is None:
+            return None
+        token = files.read(self.token_file, lambda content: content.decode().strip(), "write a token to it")
+        if len(token) < 16 or not token.isascii():
+            raise InputError(f"expected a token of 16 characters or more in {self.token_file}: write one to it")
+        return token
+
+
+def parse(args: list[str]) -> Settings:
+    settings = tyro.cli(Settings, args=args, prog="python -m jensen.experiments.serve")
+    settings.check()
+    return settings
+
+
+def run(settings: Settings) -> None:
+    """Serves until SIGTERM or Ctrl-C, and answers what is under way then."""
+    folders, token = settings.folders, settings.token
+    torch.set_num_threads(settings.threads)
+    with tempfile.TemporaryDirectory(prefix="jensen-") as place:
+        metrics = Metrics()
+        read = partial(models.read, limits=settings.limits, watch=metrics.batched)
+        exports = {name: exported(folder, Path(place, name)) for name, folder in folders.items()}
+        found = Models({name: read(name, folder) for name, folder in exports.items()}, read)
+        service = Service(found, settings.limits, metrics, Log(), token)
+        asyncio.run(_serve(service, settings))
+
+
+def exported(folder: Path, place: Path) -> Path:
+    """The folder of an export; a run is exported to `place`, as programs."""
+    if (folder / MANIFEST).is_file():
+        return folder
+    if (folder / "export" / MANIFEST).is_file():
+        return folder / "export"
+    with opened(folder):
+        done = read_run(folder, "cpu")
+        writing.write(done.folder, done.kind, kinds.functions(done, K), place, Forms(False, False, False))
+    return place
+
+
+async def _serve(service: Service, settings: Settings) -> None:
+    listening = _listening(settings.host, settings.port)
+    server = Server(service, settings.host, settings.port, settings.drain)
+    server.listen_to_signals()
+    try:
+        await server.serve([listening])
+    finally:
+        service.models.close()
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """InputError for an address that cannot be listened on."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(os.name == "posix"))
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise InputError(
+            f"{shown(host)}:{port} cannot be listened on ({reason(error)}): choose another --port"
+        ) from error
+    return listening
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

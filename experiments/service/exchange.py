@@ -1,0 +1,90 @@
+"""One request and its reply, of ASGI: a body that is read late, in bounds, and a client that may leave or be slow."""
+
+import asyncio
+import re
+import secrets
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from jensen.experiments.service.bodies import JSON
+from jensen.experiments.service.errors import Gone, Refused
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+IDENTITY = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What is sent."""
+
+    content: bytes
+    status: int = 200
+    media: str = JSON
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def refusal(refused: Refused) -> Reply:
+    """As JSON; where the body was not waited for, its connection ends."""
+    headers = {} if refused.retry_after is None else {"retry-after": str(refused.retry_after)}
+    if refused.status in (408, 413):
+        headers["connection"] = "close"
+    return Reply(orjson.dumps(refused.content), refused.status, headers=headers)
+
+
+class Exchange:
+    """A request; `seconds` bounds the wait for its body, and for the client to take the reply."""
+
+    def __init__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send, seconds: float):
+        self._receive, self._send, self._seconds = receive, send, seconds
+        self.method, self.path = str(scope["method"]), str(scope["path"])
+        self.headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        asked = self.headers.get("x-request-id", "")
+        self.id = asked if IDENTITY.fullmatch(asked) else secrets.token_hex(8)
+
+    def check_length(self, most: int) -> None:
+        """Refused, 413, by the header alone."""
+        length = self.headers.get("content-length", "0")
+        if not length.isascii() or not length.isdigit() or int(length[:20]) > most:
+            raise _too_long(most)
+
+    async def body(self, most: int) -> bytes:
+        """The body. Refused, 413 and 408; Gone."""
+        parts, size, more = [], 0, True
+        try:
+            async with asyncio.timeout(self._seconds):
+                while more:
+                    message = await self._receive()
+                    if message["type"] == "http.disconnect":
+                        raise Gone
+                    part, more = message.get("body", b""), message.get("more_body", False)
+                    size += len(part)
+                    if size > most:
+                        raise _too_long(most)
+                    parts.append(part)
+        except TimeoutError:
+            raise Refused(408, f"the body did not come in {self._seconds:g} s", "body", "send it faster") from None
+        return b"".join(parts)
+
+    async def gone(self) -> None:
+        """Returns when the client has closed the connection."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def send(self, reply: Reply) -> None:
+        """Gone where the client does not take it."""
+        headers = {"content-type": reply.media, "content-length": str(len(reply.content)), "x-request-id": self.id}
+        raw = [(name.encode(), value.encode()) for name, value in {**headers, **reply.headers}.items()]
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._send({"type": "http.response.start", "status": reply.status, "headers": raw})
+                await self._send({"type": "http.response.body", "body": reply.content})
+        except (TimeoutError, OSError):
+            raise Gone from None
+
+
+def _too_long(most: int) -> Refused:
+    return Refused(413, f"the body is longer than {most} bytes", "body", "send fewer rows at once")

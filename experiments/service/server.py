@@ -1,0 +1,97 @@
+"""uvicorn with bounded connections, a limit on a client's silence, a drain on SIGTERM and a reload on SIGHUP."""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from jensen.experiments.service.application import Service
+from jensen.experiments.service.errors import Refused
+
+FULL = b'{"error":"too many connections","field":"","fix":"connect later"}'
+REFUSAL = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close\r\n"
+    b"content-length: %d\r\n\r\n%b" % (len(FULL), FULL)
+)
+
+
+def bounded(most: int, seconds: float) -> type[HttpToolsProtocol]:
+    """Connections of which there are at most `most`, and whose first headers come within `seconds`."""
+
+    class Bounded(HttpToolsProtocol):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            if len(self.connections) > most:
+                transport.write(REFUSAL)
+                transport.close()
+                return
+            self.loop.call_later(seconds, self._hurry)
+
+        def _hurry(self) -> None:
+            if self.cycle is None and not self.transport.is_closing():
+                self.transport.close()
+
+    return Bounded
+
+
+class Server(uvicorn.Server):
+    """Serves until `drain`, or a signal: SIGTERM and SIGINT drain, SIGHUP reads every model again."""
+
+    def __init__(self, service: Service, host: str, port: int, drain: float):
+        limits = service.limits
+        config = uvicorn.Config(
+            service,
+            host,
+            port,
+            http=bounded(limits.connections, limits.read),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=max(int(drain), 1),
+        )
+        super().__init__(config)
+        self._service = service
+        self._reloading: asyncio.Task[None] | None = None
+
+    def drain(self) -> None:
+        """No connection is taken on any more; requests that are under way are answered."""
+        self._service.log.write("drain", active=self._service.active)
+        self._service.draining = self.should_exit = True
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """uvicorn's own would raise the signal again after the drain."""
+        yield
+
+    async def startup(self, sockets: Any = None) -> None:
+        self._service.models.start()
+        await super().startup(sockets)
+        for server in self.servers if self.started else ():
+            for socket in server.sockets:
+                host, port, *_ = socket.getsockname()
+                self._service.log.write("serving", host=host, port=port)
+
+    def listen_to_signals(self) -> None:
+        """Of the main thread."""
+        loop = asyncio.get_running_loop()
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(each, self.drain)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+
+    def _reload(self) -> None:
+        if self._reloading is None or self._reloading.done():
+            self._reloading = asyncio.get_running_loop().create_task(self._reloaded())
+
+    async def _reloaded(self) -> None:
+        for name, model in tuple(self._service.models.items()):
+            try:
+                await self._service.swap(name, model.folder)
+            except Refused as refused:
+                self._service.log.write("swap failed", model=name, error=refused.error)

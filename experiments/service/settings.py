@@ -1,0 +1,57 @@
+"""How much the service takes on at once, and how long it waits for what."""
+
+from dataclasses import dataclass, fields
+
+from jensen.experiments.run.errors import InputError, option
+
+LANES = 16  # numbers that a vector instruction takes at once, at most
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds. Times are in seconds."""
+
+    batch: int = 10
+    """Rows of a batch, at most."""
+    wait: float = 0.1
+    """A batch is run when it is full, or when its first row has waited as long."""
+    queue: int = 256
+    """Rows of a function that may wait; more are refused with 429."""
+    rows: int = 128
+    """Rows of a request, at most."""
+    requests: int = 256
+    """Requests at once; more are refused with 503."""
+    connections: int = 1024
+    """Connections at once; more are closed with 503."""
+    body: int = 8 * 2**20
+    """Bytes of a body; more are refused with 413."""
+    deadline: float = 5.0
+    """From a request's body to its reply; 504 after it."""
+    read: float = 10.0
+    """A client has as long to send its headers, its body, and to take the reply."""
+    stall: float = 5.0
+    """A batch that runs for longer turns /healthz red."""
+    failures: int = 5
+    """Batches that fail one after another until a model's circuit opens."""
+    cooldown: float = 5.0
+    """An open circuit refuses requests with 503 for as long, and then tries one batch."""
+
+    def check(self) -> None:
+        """InputError for what cannot work."""
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if not 0 <= value < 2**40 or (value == 0 and each.name != "wait"):
+                raise InputError(
+                    f"expected --{option(each.name)[2:]} above 0, got {value}: leave it out for {each.default}"
+                )
+        if self.rows > self.queue:
+            raise InputError(
+                f"expected --rows of at most --queue, {self.queue}, got {self.rows}: no such request could wait"
+            )
+        if self.width > 4096:
+            raise InputError(f"expected --batch of at most 4096, got {self.batch}: a function takes no more rows")
+
+    @property
+    def width(self) -> int:
+        """Rows that every batch is padded to, so that all are computed alike; vector instructions leave no rest."""
+        return -(-self.batch // LANES) * LANES

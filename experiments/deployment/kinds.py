@@ -15,7 +15,6 @@ from jensen.experiments.programs.classification import ClassifierProgram
 from jensen.experiments.programs.draws import Drawing, trained_on
 from jensen.experiments.programs.finished import FinishedRun, of_codes
 from jensen.experiments.programs.images import ImageSettings
-from jensen.experiments.programs.language import LanguageProgram
 from jensen.experiments.programs.vq import Vq
 from jensen.experiments.run.errors import InputError
 
@@ -28,8 +27,6 @@ def functions(run: FinishedRun, k: int) -> Functions:
         return codes(run)
     if isinstance(run.prepared.program, ClassifierProgram):
         return classes(run)
-    if isinstance(run.prepared.program, LanguageProgram):
-        return text(run)
     if isinstance(run.prepared.program, Drawing):
         return draws(run)
     raise InputError(f"{run.folder} holds a {run.kind}, which has no functions to export: see its report.txt")
@@ -73,26 +70,6 @@ def classes(run: FinishedRun) -> Functions:
     pixels = Argument("x", dtype_of(x), tuple(x.shape[1:]), "a row of pixels per datum")
     output = (("log_p", "log p(class | x) of each class"),)
     return Functions(_tree(run), {"classify": Rows("log probabilities of classes", classify, (pixels,), output)}, {})
-
-
-def text(run: FinishedRun) -> Functions:
-    """Of a language model, on windows of its context; a shorter text is filled up, for none reads what follows it."""
-    program, length = run.prepared.program, run.prepared.train.shape[1]
-    size = len(program.alphabet.words())
-
-    def score(tree: Tree, symbols: Tensor) -> Tensor:
-        return program.model.log_probs(tree["params"]["model"], symbols).sum(1)
-
-    def predict(tree: Tree, symbols: Tensor) -> Tensor:
-        return torch.log_softmax(program.model.logits(tree["params"]["model"], symbols), -1)
-
-    symbols = Argument("symbols", "int64", (length,), f"whole numbers below {size}", 0, size - 1)
-    each = (("log_p", "of each symbol at each position, given those before it"),)
-    rows = {
-        "score": Rows(f"log p of {length} symbols", score, (symbols,), (("log_p", "in nats per row"),)),
-        "predict": Rows("log p of every symbol at each position", predict, (symbols,), each),
-    }
-    return Functions(_tree(run), rows, {"sample": "symbols are drawn one after another: use experiments.sample"})
 
 
 def draws(run: FinishedRun) -> Functions:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch._C import _functorch  # pyright: ignore[reportAttributeAccessIssue]
 from torch.export import Dim, ExportedProgram
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from jensen.core import keys, ops, trees
@@ -99,7 +100,7 @@ def example(inputs: tuple[Argument, ...], rows: int = EXAMPLE) -> tuple[Tensor, 
 def traced(rows: Rows, tree: Tree) -> ExportedProgram:
     """A program of reference operations, for 1 to 4,096 rows; what it does not read of the tree takes no room."""
     given, n = example(rows.inputs), Dim("n", min=1, max=ROWS)
-    with ops.use("reference"), Joined():
+    with ops.use("reference"), sdpa_kernel(SDPBackend.MATH), Joined():
         dynamic = (tuple({0: n} for _ in given),)
         program = torch.export.export(Pure(rows.call, tree).eval(), given, dynamic_shapes=dynamic, strict=False)
     read = archives.read_by(program)

@@ -13,22 +13,17 @@ from typing import Annotated
 import torch
 import tyro
 
-from jensen.experiments.deployment import kinds, writing
-from jensen.experiments.deployment.manifest import MANIFEST
-from jensen.experiments.deployment.writing import Forms
-from jensen.experiments.programs.finished import read_run
 from jensen.experiments.run import files
 from jensen.experiments.run.errors import InputError, reason, shown
-from jensen.experiments.run.folder import opened
 from jensen.experiments.service import models
 from jensen.experiments.service.application import Service
+from jensen.experiments.service.exports import exported
 from jensen.experiments.service.models import Models
 from jensen.experiments.service.observed import Log, Metrics
 from jensen.experiments.service.server import Server
 from jensen.experiments.service.settings import Limits
 
 NAME = "model"
-K = 64  # samples of a score, where a run is exported for the service
 
 
 @dataclass(frozen=True)
@@ -106,18 +101,6 @@ def run(settings: Settings) -> None:
         found = Models({name: read(name, folder) for name, folder in exports.items()}, read)
         service = Service(found, settings.limits, metrics, Log(), token)
         asyncio.run(_serve(service, settings))
-
-
-def exported(folder: Path, place: Path) -> Path:
-    """The folder of an export; a run is exported to `place`, as programs."""
-    if (folder / MANIFEST).is_file():
-        return folder
-    if (folder / "export" / MANIFEST).is_file():
-        return folder / "export"
-    with opened(folder):
-        done = read_run(folder, "cpu")
-        writing.write(done.folder, done.kind, kinds.functions(done, K), place, Forms(False, False, False))
-    return place
 
 
 async def _serve(service: Service, settings: Settings) -> None:

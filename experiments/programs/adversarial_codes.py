@@ -37,8 +37,12 @@ class AdversarialCodesProgram(QuantisationProgram):
     weight: float = 1.0  # of the critic's part in the last layer's gradient, beside the data's
 
     @property
+    def coupling(self) -> str:
+        return "the critic's weight is a ratio of gradients of a batch"
+
+    @property
     def turns(self) -> tuple[Turn, ...]:
-        return Turn(self.loss, ("model",)), Turn(self.critic, ("critic",))
+        return Turn(self.loss, ("model",), self.follow), Turn(self.critic, ("critic",))
 
     @property
     def optimisers(self) -> Mapping[str, Optimiser]:

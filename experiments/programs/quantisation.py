@@ -11,7 +11,18 @@ from torch import Tensor
 
 from jensen.core import keys, trees
 from jensen.core.contracts import Key
-from jensen.core.models.quantised import Autoencoder, CodedModel, GumbelVq, SoftVq, Step, usage
+from jensen.core.models.quantised import (
+    Autoencoder,
+    CodedModel,
+    GumbelVq,
+    Lfq,
+    Projected,
+    Quantiser,
+    SoftVq,
+    Step,
+    TwoMaps,
+    usage,
+)
 from jensen.core.trees import Params, Tree
 from jensen.experiments.data.batches import Epochs
 from jensen.experiments.data.images import Images, drawn_once
@@ -19,7 +30,7 @@ from jensen.experiments.data.pixels import binarise
 from jensen.experiments.programs.one_turn import OneTurn
 from jensen.experiments.report.codes import evaluate_codes, reconstructions
 from jensen.experiments.run.optimisers import Optimiser
-from jensen.experiments.run.program import Batch, Finding, Out, Schedule, Weights
+from jensen.experiments.run.program import Batch, Finding, Out, Schedule, Turn, Weights
 
 
 @dataclass(frozen=True)
@@ -34,8 +45,13 @@ class QuantisationProgram(OneTurn):
     title: str = ""  # of the report
 
     @property
-    def coupling(self) -> str:
-        return "a codebook and the counts of its use follow a batch as a whole"
+    def coupling(self) -> str | None:
+        """Of codes without a codebook, whose use is to be even in a batch."""
+        return "the diversity of codes is a batch's" if any(map(_diverse, _quantisers(self.model))) else None
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        return (Turn(self.loss, ("model",), self.follow),)
 
     @property
     def schedules(self) -> Mapping[str, Schedule]:
@@ -59,9 +75,16 @@ class QuantisationProgram(OneTurn):
     def out(self, loss: Tensor, step: Step, state: Tree) -> Out:
         """The mean of a step's loss (n,), its terms, and how its codes are used."""
         use, numbers = self.followed(state["use"], step.codes)
+        seen = {"model": step.seen, "codes": step.codes}
         named = {name: getattr(step.terms, name) for name in ("objective", "reconstruction", "kl", "penalty")}
         named |= step.penalties | {name: number.expand(len(loss)) for name, number in numbers.items()}
-        return Out(loss.mean(), named, {"model": step.state, "use": use})
+        return Out(loss.mean(), named, {"model": step.state, "use": use}, seen)
+
+    def follow(self, state: Tree, seen: Tree, key: Key) -> tuple[Tree, dict[str, Tensor]]:
+        """The state that `loss` leaves with this key, and how codes are used, of what was seen of the whole batch."""
+        _, step_key = keys.split(key)
+        use, numbers = self.followed(state["use"], seen["codes"])
+        return {"model": self.model.follow(state["model"], seen["model"], step_key), "use": use}, numbers
 
     def followed(self, use: tuple[usage.Use, ...], codes: Tree) -> tuple[tuple[usage.Use, ...], dict[str, Tensor]]:
         """The next use of each map's codes, and over about the last epoch its perplexity and the share that is used."""
@@ -95,3 +118,17 @@ class QuantisationProgram(OneTurn):
         train = drawn_once(data.train, "dynamic" if self.dynamic else "grey")
         found = evaluate_codes(self.model, params["model"], state["model"], train, data.test)
         return [Finding("what", [], self.title), found.finding(), found.finding_of_use()]
+
+
+def _quantisers(model: CodedModel) -> tuple[Quantiser, ...]:
+    """Those of a model of one map or two; none of a model of another kind."""
+    if isinstance(model, TwoMaps):
+        return model.top, model.bottom
+    return (model.quantiser,) if isinstance(model, Autoencoder) else ()
+
+
+def _diverse(quantiser: Quantiser) -> bool:
+    """Whether it compares codes with their mean over a batch."""
+    if isinstance(quantiser, Projected):
+        return _diverse(quantiser.quantiser)
+    return isinstance(quantiser, Lfq) and quantiser.diversity > 0

@@ -20,7 +20,7 @@ def _found(turn: Turn, params: Params, state: Tree, batch: Batch, key: Key, weig
     lines = (_term(out.terms, batch), not_finite("parameter", params), not_finite("state", state))
     if any(lines):
         return "; ".join(filter(None, lines))
-    slopes, new, _ = unclipped(turn)(params, state, batch, key, weights)
+    slopes, new, *_ = unclipped(turn)(params, state, batch, key, weights)
     for what, tree in (("gradient of", slopes), ("new state", new)):
         if line := not_finite(what, tree):
             return line

@@ -33,13 +33,19 @@ class Out(NamedTuple):
     loss: Tensor
     terms: dict[str, Tensor]  # logged as means, and searched for the first datum that is not finite
     state: Tree
+    seen: Tree = ()  # (n, ...) each: what the state follows, where a turn has `follow`
 
 
 class Turn(NamedTuple):
-    """A loss, (params, state, batch, key, weights) -> Out, and the groups of params that follow its gradient."""
+    """A loss, (params, state, batch, key, weights) -> Out, and the groups of params that follow its gradient.
+
+    Of a batch in parts the new state is the mean of those that the parts' losses leave, or else what `follow` makes of
+    all that they have seen: (state, seen, key) -> the new state and terms' means, those of the loss of a whole batch.
+    """
 
     loss: Callable[[Params, Tree, Batch, Key, Weights], Out]
     groups: tuple[str, ...]
+    follow: Callable[[Tree, Tree, Key], tuple[Tree, dict[str, Tensor]]] | None = None
 
 
 class Finding(NamedTuple):
@@ -57,7 +63,7 @@ class Coupled(Protocol):
 
     @property
     def coupling(self) -> str | None:
-        """Where data of a batch meet, or a state follows more than their mean, in words; None where neither does."""
+        """Where data of a batch meet, in words; None where they do not."""
         ...
 
 

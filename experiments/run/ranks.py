@@ -6,6 +6,7 @@
 A rank that does not come to a sum within PATIENCE ends the run, with an error that names it.
 """
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -13,6 +14,7 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from jensen.core import trees
 from jensen.core.trees import Tree
@@ -56,6 +58,21 @@ class Ranks:
         sums = iter(parts)
         return trees.map(lambda t: next(sums).reshape(t.shape).to(t.dtype) if t.is_floating_point() else t, tree)
 
+    def gather(self, tree: Tree, n: int) -> Tree:
+        """All n rows of leaves of which each rank has those of its `part`, in their order and with their bits."""
+        leaves = trees.leaves(tree)
+        if self.size == 1 or not leaves:
+            return tree
+        rows = torch.cat([_as_bytes(t) for t in leaves], 1)
+        lengths = [n * (rank + 1) // self.size - n * rank // self.size for rank in range(self.size)]
+        padded = rows.new_zeros(max(lengths), rows.shape[1])
+        padded[: len(rows)] = rows
+        each = [torch.empty_like(padded) for _ in lengths]
+        self._met(lambda: dist.all_gather(each, padded, group=self._brisk))
+        whole = torch.cat([own[:length] for own, length in zip(each, lengths, strict=True)])
+        parts = iter(whole.split([_as_bytes(t).shape[1] for t in leaves], 1))
+        return trees.map(lambda t: _from_bytes(next(parts), t.dtype).reshape(n, *t.shape[1:]), tree)
+
     @property
     def stopping(self) -> bool:
         """Whether any rank had had a signal at the last sum: the same at every rank."""
@@ -87,6 +104,16 @@ class Ranks:
         except RuntimeError as error:
             who = " and ".join(map(str, self._pulse.behind())) or "another"
             raise LostRankError(f"rank {self.rank} waits in vain for rank {who} ({reason(error)})") from error
+
+
+def _as_bytes(t: Tensor) -> Tensor:
+    """(rows, bytes of a row)."""
+    return t.reshape(len(t), math.prod(t.shape[1:])).contiguous().view(torch.uint8)
+
+
+def _from_bytes(rows: Tensor, dtype: torch.dtype) -> Tensor:
+    """The numbers of all rows, one after another; of a copy, which begins where numbers may."""
+    return rows.clone(memory_format=torch.contiguous_format).flatten().view(dtype)
 
 
 @contextmanager

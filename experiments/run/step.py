@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ def gradient(turn: Turn, clip: float | None) -> Gradient:
     def step(
         params: Params, state: Tree, batch: Batch, key: Key, step: Tensor, weights: Weights
     ) -> tuple[Params, Tree, tuple[str, ...], Tensor]:
-        slopes, new, terms = raw(params, state, batch, keys.fold_in(key, step), weights)
+        slopes, new, terms, _ = raw(params, state, batch, keys.fold_in(key, step), weights)
         return clipped(slopes, new, terms, clip)
 
     return step
@@ -38,10 +38,11 @@ def accumulated(
 ) -> Gradient:
     """The same, by each rank's part of the batch, in `parts` gradients of a part of that: draws are the whole's.
 
-    Data of different parts do not meet. Every part finds the state that the step began with, and what they leave is
-    averaged: exactly the whole batch's state where that is linear in means over data, such as a running average.
+    Data of different parts do not meet. Every part finds the state that the step began with. The new one is what the
+    turn's `follow` makes of what all parts have seen; without it, what they leave is averaged: exactly the whole
+    batch's state where that is linear in means over data, such as a running average.
     """
-    each, finish = compiled(unclipped(turn)), compiled(clipped)
+    each, finish = compiled(_of_part(turn)), compiled(_joined(turn))
 
     def step(
         params: Params, state: Tree, batch: Batch, key: Key, step: Tensor, weights: Weights
@@ -50,32 +51,34 @@ def accumulated(
         start, stop = ranks.part(n)
         weight = 1.0 if stop > start else 0.0  # a rank without data computes those of a datum, which count for nothing
         own = trees.map(lambda t: t[start : max(stop, start + 1)], batch)
-        total = None
+        total, every = None, []
         for first, part in chunks(own, -(-length(own) // parts)):
-            found = each(params, state, part, keys.at(key, datum=start + first), weights)
+            found, seen = each(params, state, part, keys.at(key, datum=start + first), weights)
             share = trees.map(partial(_share, weight * length(part) / n), found)
             total = share if total is None else trees.map(_sum, total, share)
-        return finish(*cast(Any, ranks.sum(total)), clip)
+            every.append(seen)
+        seen = trees.map(lambda *rows: torch.cat(rows)[: stop - start], *every)
+        return finish(ranks.sum(total), state, ranks.gather(seen, n), key, clip)
 
     return step
 
 
-def unclipped(turn: Turn) -> Callable[..., tuple[Params, Tree, dict[str, Tensor]]]:
-    """(params, state, batch, key, weights) -> gradients, new state and the loss and terms' means by name."""
+def unclipped(turn: Turn) -> Callable[..., tuple[Params, Tree, dict[str, Tensor], Tree]]:
+    """(params, state, batch, key, weights) -> gradients, new state, loss and terms' means by name, what was seen."""
 
     def step(
         params: Params, state: Tree, batch: Batch, key: Key, weights: Weights
-    ) -> tuple[Params, Tree, dict[str, Tensor]]:
+    ) -> tuple[Params, Tree, dict[str, Tensor], Tree]:
         others = {name: trees.stop(group) for name, group in params.items() if name not in turn.groups}
 
-        def loss(own: Params) -> tuple[Tensor, tuple[dict[str, Tensor], Tree]]:
+        def loss(own: Params) -> tuple[Tensor, tuple[dict[str, Tensor], Tree, Tree]]:
             out: Out = turn.loss({**others, **own}, state, batch, key, weights)
             means = {name: term.detach().mean() for name, term in out.terms.items()}
-            return out.loss, (means, trees.stop(out.state))
+            return out.loss, (means, trees.stop(out.state), trees.stop(out.seen))
 
         own = {name: params[name] for name in turn.groups}
-        slopes, (value, (means, new)) = grad_and_value(loss, has_aux=True)(own)
-        return slopes, new, {"loss": value.detach(), **means}
+        slopes, (value, (means, new, seen)) = grad_and_value(loss, has_aux=True)(own)
+        return slopes, new, {"loss": value.detach(), **means}, seen
 
     return step
 
@@ -92,6 +95,32 @@ def clipped(
     if moved:
         numbers["norm/state"] = trees.norm(moved)
     return slopes, new, tuple(numbers), torch.stack([t.to(torch.float64) for t in numbers.values()])
+
+
+def _of_part(turn: Turn) -> Callable[..., tuple[tuple[Params, Tree, dict[str, Tensor]], Tree]]:
+    """What parts have a mean of, and what is joined, which a turn without `follow` has none of."""
+    raw = unclipped(turn)
+
+    def step(params: Params, state: Tree, part: Batch, key: Key, weights: Weights) -> tuple[Any, Tree]:
+        slopes, new, terms, seen = raw(params, state, part, key, weights)
+        return ((slopes, new, terms), ()) if turn.follow is None else ((slopes, (), terms), seen)
+
+    return step
+
+
+def _joined(turn: Turn) -> Callable[..., tuple[Params, Tree, tuple[str, ...], Tensor]]:
+    """(the parts' mean, the state they found, what they have seen, key, clip) -> what `clipped` gives."""
+
+    def step(
+        mean: tuple[Params, Tree, dict[str, Tensor]], state: Tree, seen: Tree, key: Key, clip: float | None
+    ) -> tuple[Params, Tree, tuple[str, ...], Tensor]:
+        slopes, new, terms = mean
+        if turn.follow is not None:
+            new, numbers = turn.follow(state, seen, key)
+            terms = {**terms, **numbers}
+        return clipped(slopes, new, terms, clip)
+
+    return step
 
 
 def _one_length(batch: Batch) -> int:

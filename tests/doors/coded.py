@@ -31,9 +31,11 @@ WRONG_CODES = (CODES + 4, CODES - 4, CODES[:, :1], CODES[0], CODES.float(), CODE
 
 def methods(name, model, params, state, codes, wrong):
     """A row for each method of a model."""
+    seen = model.step(params, state, X, KEY).seen
     rows = {
         "init": door(model.init, key=KEY, x=also(X, X.mean(0), X[:1], X[:, :60])),
         "step": door(model.step, params=only(params, {}, 3, X), state=only(state), x=also(X, X[:, :60]), key=KEY),
+        "follow": door(model.follow, state=only(state), seen=only(seen, 3, X, None), key=KEY),
         "codes": door(model.codes, params=only(params, {}, 3, X), state=only(state), x=also(X, X[:, :60])),
         "independent": door(model.independent, x=also(X, X[:, :60])),
     }

@@ -349,6 +349,11 @@ ROWS = {
         )
         for name, (quantiser, params, state, _, z) in QUANTISERS.items()
     },
+    "quantised.Vq.follow": door(VQ.follow, state=only(BOOK, 3), seen=only(QUANTISED.seen, CODES, 3, None), key=KEY),
+    "quantised.ResidualVq.follow": door(
+        RESIDUAL.follow, state=only(RESIDUAL_BOOKS, 3, BOOK),
+        seen=only(RESIDUAL.quantise({}, RESIDUAL_BOOKS, VECTORS, KEY).seen, (), QUANTISED.seen, 3, None), key=KEY,
+    ),
     **{
         f"quantised.{name}.encode": door(quantiser.encode, params=only(params, {"mistyped": 3}, 3), state=state, z=z)
         for name, (quantiser, params, state, _, z) in QUANTISERS.items()

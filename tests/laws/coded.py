@@ -22,7 +22,7 @@ KEY = keys.key(31)
 
 @dataclass(frozen=True)
 class Signs:
-    """Two scales times the signs of pairs of pixels, counting its steps: for planted bugs."""
+    """Two scales times the signs of pairs of pixels, with the largest and the number of steps: for planted bugs."""
 
     pairs: int = 3
 
@@ -31,13 +31,16 @@ class Signs:
         return (CodeMap((self.pairs,), 2),)
 
     def init(self, key: Tensor, x: Tensor, /) -> tuple[Params, Tree]:
-        return {"scale": 1 + keys.uniform(key, (2,), x.dtype)}, {"steps": torch.zeros(())}
+        return {"scale": 1 + keys.uniform(key, (2,), x.dtype)}, {"steps": torch.zeros(()), "largest": x[0]}
 
     def step(self, params: Params, state: Tree, x: Tensor, key: Tensor, /) -> Step:
         codes = self.codes(params, state, x)
         log_p = self.likelihood(params, state, codes).log_prob(x)
         kl = x.new_full((len(x),), self.pairs) * torch.tensor(2.0).log()
-        return Step(Terms(log_p - kl, log_p, kl, 0 * kl, {}), {}, codes, {"steps": state["steps"] + 1})
+        return Step(Terms(log_p - kl, log_p, kl, 0 * kl, {}), {}, codes, Signs.follow(self, state, x, key), x)
+
+    def follow(self, state: Tree, seen: Tensor, key: Tensor, /) -> Tree:
+        return {"steps": state["steps"] + 1, "largest": torch.maximum(state["largest"], seen.amax(0))}
 
     def codes(self, params: Params, state: Tree, x: Tensor, /) -> Tensor:
         return (x.unflatten(1, (self.pairs, 2)).sum(-1) > 0).long()
@@ -136,9 +139,9 @@ def each_datum_is_coded_by_itself(model: CodedModel, x: Tensor) -> None:
     planted=lambda: [
         *changed(lambda step, x: step._replace(penalties={"commitment": x.square().sum(-1)})),
         *changed(lambda step, x: step._replace(terms=step.terms._replace(objective=step.terms.reconstruction))),
-        *changed(lambda step, x: step._replace(state={"steps": torch.zeros(2)})),
-        *changed(lambda step, x: step._replace(state={"steps": step.state["steps"] + torch.rand(())})),
-        *changed(lambda step, x: step._replace(state={"steps": step.state["steps"] + step.terms.objective.sum()})),
+        *changed(lambda step, x: step._replace(state={**step.state, "steps": torch.zeros(2)})),
+        *changed(lambda step, x: step._replace(state={**step.state, "steps": torch.rand(())})),
+        *changed(lambda step, x: step._replace(state={**step.state, "steps": step.terms.objective.sum()})),
     ],
 )
 def steps_are_pure_and_keep_their_state(model: CodedModel, x: Tensor) -> None:
@@ -154,6 +157,24 @@ def steps_are_pure_and_keep_their_state(model: CodedModel, x: Tensor) -> None:
     assert before == after, f"the state was {before}, and is {after}"
     moved = grad(lambda p: _sum(model.step(p, state, x, KEY).state, x))(params)
     assert not any(t.any() for t in trees.leaves(moved)), "the next state has a gradient"
+
+
+@law(
+    "coded model",
+    planted=lambda: [
+        *of(follow=lambda model, state, seen, key: Signs.follow(model, state, seen[-1:], key)),
+        *of(follow=lambda model, state, seen, key: {**state, "steps": state["steps"] + len(seen)}),
+        *changed(lambda step, x: step._replace(seen=x[:1])),
+    ],
+)
+def a_state_follows_what_its_parts_have_seen(model: CodedModel, x: Tensor) -> None:
+    """`follow` of what steps on the first datum and on the others have seen is the state of a step on all."""
+    params, state = model.init(KEY, x)
+    whole = model.step(params, state, x, KEY)
+    parts = model.step(params, state, x[:1], KEY), model.step(params, state, x[1:], keys.at(KEY, datum=1))
+    seen = trees.map(lambda *rows: torch.cat(rows), *(part.seen for part in parts))
+    for a, b in zip(*map(trees.leaves, (whole.state, model.follow(state, seen, KEY))), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)
 
 
 @law("coded model", planted=lambda: changed(lambda step, x: step._replace(terms=trees.stop(step.terms))))

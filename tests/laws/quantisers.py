@@ -10,6 +10,7 @@ from torch.func import grad, vmap
 
 from jensen.core import keys, trees
 from jensen.core.models.quantised import Quantised, Quantiser
+from jensen.core.models.quantised.quantiser import follow
 from jensen.core.trees import Params, Tree
 from jensen.laws._law import Subject, law, spoiled
 from jensen.laws.transforms import compiled
@@ -28,11 +29,15 @@ class Lines:
 
     def quantise(self, params: Params, state: Tree, z: Tensor, key: Tensor, /) -> Quantised:
         codes = self.encode(params, state, z)
-        ones = torch.nn.functional.one_hot(codes.flatten(), self.size).to(state["counts"].dtype)
         vectors = self.decode(params, state, codes)
         terms = {"commitment": (z - vectors.detach()).square().flatten(1).sum(1)}
         kl = z.new_full((len(z),), codes[0].numel()) * torch.tensor(self.size).log()
-        return Quantised(vectors + z - z.detach(), codes, kl, terms, {"counts": state["counts"] + ones.sum(0)})
+        after = Lines.follow(self, state, codes, key)
+        return Quantised(vectors + z - z.detach(), codes, kl, terms, after, codes)
+
+    def follow(self, state: Tree, seen: Tensor, key: Tensor, /) -> Tree:
+        ones = torch.nn.functional.one_hot(seen.flatten(), self.size).to(state["counts"].dtype)
+        return {"counts": state["counts"] + ones.sum(0)}
 
     def encode(self, params: Params, state: Tree, z: Tensor, /) -> Tensor:
         trees.check_keys(params, ("places",))
@@ -162,6 +167,26 @@ def states_keep_their_structure_and_have_no_gradient(quantiser: Quantiser, z: Te
     assert shapes[0] == shapes[1], f"expected a state of {shapes[0]}, got {shapes[1]}"
     slope = grad(lambda z: sum((t.sum() for t in following(z).values()), 0 * z.sum()))(z)
     assert not slope.any(), "the next state has a gradient in z"
+
+
+@law(
+    "quantiser",
+    planted=lambda: [
+        *of(follow=lambda quantiser, state, seen, key: state),
+        *of(follow=lambda quantiser, state, seen, key: Lines.follow(quantiser, state, seen[:-1], key)),
+        *changed(lambda q, z: q._replace(seen=q.seen[:1])),
+        *changed(lambda q, z: q._replace(seen=())),
+    ],
+)
+def a_state_follows_what_its_parts_have_seen(quantiser: Quantiser, z: Tensor) -> None:
+    """`follow` of what the first datum and the others have seen is the state that `quantise` leaves of all."""
+    params, state = quantiser.init(KEY, z)
+    whole = quantiser.quantise(params, state, z, KEY)
+    given = (z[:1], KEY), (z[1:], keys.at(KEY, datum=1))
+    parts = [quantiser.quantise(params, state, *part).seen for part in given]
+    seen = trees.map(lambda *rows: torch.cat(rows), *parts)
+    for a, b in zip(*map(trees.leaves, (whole.state, follow(quantiser, state, seen, KEY))), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)
 
 
 @law(

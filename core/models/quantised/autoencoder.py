@@ -25,7 +25,7 @@ from jensen.core.models.latent.likelihoods.likelihood import check_likelihood
 from jensen.core.models.latent.vae import initialiser
 from jensen.core.models.quantised import _grids
 from jensen.core.models.quantised.coded import CodeMap, Step, check_map, check_quantiser, map_of, mean_of, step_of
-from jensen.core.models.quantised.quantiser import Quantised, Quantiser
+from jensen.core.models.quantised.quantiser import Quantised, Quantiser, follow
 from jensen.core.nn import convnet
 from jensen.core.nn import mlp as mlps
 from jensen.core.trees import Params, Tree, check_keys, leaves
@@ -68,6 +68,10 @@ class Autoencoder:
         """log p(x | codes) less the quantiser's kl and terms. ValueError for grey x where it must be binary."""
         q = self.quantised(params, state, x, key)
         return step_of(q, self.given(params, q.z), x)
+
+    def follow(self, state: Tree, seen: Tree, key: Key, /) -> Tree:
+        """The quantiser's state after what it saw, with a step's key."""
+        return follow(self.quantiser, state, seen, key)
 
     def quantised(self, params: Params, state: Tree, x: Float[Tensor, "n D"], key: Key, /) -> Quantised:
         """The encoder's vectors, replaced by those of their codes. ValueError as for `step`."""

@@ -49,6 +49,7 @@ class Step(NamedTuple):
     penalties: dict[str, Float[Tensor, " n"]]  # what the terms' penalty sums, by name
     codes: Tree  # as drawn in training
     state: Tree  # the next one
+    seen: Tree = ()  # what it follows, (n, ...) each, without a gradient
 
 
 @runtime_checkable
@@ -58,6 +59,7 @@ class CodedModel(Protocol):
     maps          of the codes, one for each of their leaves
     init          parameters, which follow a gradient, and the state, which does not, from training data
     step          a step of training; the key is for what is drawn, if anything is
+    follow        the state that `step` leaves of data of which this was seen, with the key that it had
     codes         of data, the most probable ones
     likelihood    p(x | codes), fields (n, D)
     decode_codes  its mean
@@ -68,6 +70,7 @@ class CodedModel(Protocol):
     def maps(self) -> tuple[CodeMap, ...]: ...
     def init(self, key: Key, x: Tensor, /) -> tuple[Params, Tree]: ...
     def step(self, params: Params, state: Tree, x: Tensor, key: Key, /) -> Step: ...
+    def follow(self, state: Tree, seen: Tree, key: Key, /) -> Tree: ...
     def codes(self, params: Params, state: Tree, x: Tensor, /) -> Tree: ...
     def likelihood(self, params: Params, state: Tree, codes: Tree, /) -> Distribution: ...
     def decode_codes(self, params: Params, state: Tree, codes: Tree, /) -> Tensor: ...
@@ -89,7 +92,7 @@ def mean_of(p: Distribution) -> Tensor:
 
 def step_of(q: Quantised, p: Distribution, x: Float[Tensor, "n D"]) -> Step:
     """A step's terms, of q and of p(x | codes) with q.z for the codes' vectors."""
-    return Step(q.objective(p.log_prob(x)), q.terms, q.codes, q.state)
+    return Step(q.objective(p.log_prob(x)), q.terms, q.codes, q.state, q.seen)
 
 
 def map_of(quantiser: Quantiser, positions: tuple[int, ...]) -> CodeMap:

@@ -8,7 +8,7 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.checks import check_count, check_dtype, check_key, described
 from jensen.core.contracts import Key
-from jensen.core.models.quantised.quantiser import Quantised, Quantiser, check_vectors
+from jensen.core.models.quantised.quantiser import Quantised, Quantiser, check_vectors, follow
 from jensen.core.nn import linear
 from jensen.core.trees import Params, Tree, check_keys
 
@@ -57,6 +57,10 @@ class Projected:
         """The quantiser's step, in its components."""
         q = self.quantiser.quantise(self._own(params), state, self._down(params, z), key)
         return q._replace(z=linear.apply(params["up"], q.z))
+
+    def follow(self, state: Tree, seen: Tree, key: Key, /) -> Tree:
+        """The quantiser's state after what it saw."""
+        return follow(self.quantiser, state, seen, key)
 
     def encode(self, params: Params, state: Tree, z: Float[Tensor, "n *positions d"], /) -> Int[Tensor, "..."]:
         """The quantiser's codes of down(z)."""

@@ -8,8 +8,10 @@
     codes = quantiser.encode(params, state, z)          # whole numbers from 0 to quantiser.size - 1
     z = quantiser.decode(params, state, codes)
 
+    state = quantiser.follow(state, seen, key)          # instead of q.state, of q.seen of all parts of a batch
+
 A code is a whole number, and `decode` gives its vector. `encode` and `decode` draw nothing and leave the state: they
-serve evaluation, and priors of codes.
+serve evaluation, and priors of codes. A quantiser has `follow` where its state follows data, as a codebook does.
 """
 
 import math
@@ -21,7 +23,7 @@ from torch import Tensor
 
 from jensen.core.checks import check_floating, check_number, check_tensor
 from jensen.core.concrete import is_concrete
-from jensen.core.contracts import Key
+from jensen.core.contracts import Key, can
 from jensen.core.objectives import Terms
 from jensen.core.trees import Params, Tree
 
@@ -34,6 +36,7 @@ class Quantised(NamedTuple):
     kl: Float[Tensor, " n"]  # KL(q(codes | z) || uniform), in nats per datum: log size for a code that is certain
     terms: dict[str, Float[Tensor, " n"]]  # what a loss adds, weighted, summed over the positions of a datum
     state: Tree  # the next one
+    seen: Tree = ()  # what it follows, (n, ...) each, without a gradient; none where the state stays
 
     def objective(self, reconstruction: Float[Tensor, " n"]) -> Terms:
         """reconstruction - kl - the sum of `terms`, (n,) each."""
@@ -64,6 +67,17 @@ class Quantiser(Protocol):
     def quantise(self, params: Params, state: Tree, z: Tensor, key: Key, /) -> Quantised: ...
     def encode(self, params: Params, state: Tree, z: Tensor, /) -> Tensor: ...
     def decode(self, params: Params, state: Tree, codes: Tensor, /) -> Tensor: ...
+
+
+class Following(Protocol):
+    """A quantiser whose state follows a batch: by more than a mean over data, so that parts have to be joined."""
+
+    def follow(self, state: Tree, seen: Tree, key: Key, /) -> Tree: ...
+
+
+def follow(quantiser: Quantiser, state: Tree, seen: Tree, key: Key) -> Tree:
+    """The state that `quantise` leaves of data of which this was seen, with the key that it had."""
+    return quantiser.follow(state, seen, key) if can(quantiser, Following) else state
 
 
 def check_vectors(z: Tensor, width: int | None = None, owner: str = "") -> None:

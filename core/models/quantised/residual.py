@@ -12,7 +12,7 @@ from jensen.core.contracts import Key
 from jensen.core.models.quantised.codebook import Codebook
 from jensen.core.models.quantised.paths import along
 from jensen.core.models.quantised.quantiser import Quantised, certain, check_codes, check_vectors
-from jensen.core.models.quantised.vq import Vq
+from jensen.core.models.quantised.vq import Seen, Vq
 from jensen.core.numerics import at_least_float32
 from jensen.core.trees import Params
 
@@ -65,8 +65,17 @@ class ResidualVq:
         codes = torch.stack([q.codes for q in each], -1)
         terms = {"commitment": torch.stack([q.terms["commitment"] for q in each]).sum(0)}
         kl = certain(codes, self.size, each[0].kl)
-        books = tuple(q.state for q in each)
-        return Quantised(along(self.vq.path, z, (wide - rest).to(z.dtype)), codes, kl, terms, books)
+        books, seen = tuple(q.state for q in each), tuple(q.seen for q in each)
+        return Quantised(along(self.vq.path, z, (wide - rest).to(z.dtype)), codes, kl, terms, books, seen)
+
+    def follow(self, state: tuple[Codebook, ...], seen: tuple[Seen, ...], key: Key, /) -> tuple[Codebook, ...]:
+        """Each level's codebook after what it saw."""
+        if not isinstance(seen, tuple) or len(seen) != self.depth:
+            raise TypeError(
+                f"expected seen, a tuple of {self.depth}, one a level, got {described(seen)}: pass what quantise gave"
+            )
+        each = zip(self._books(state), seen, keys.split(key, self.depth), strict=True)
+        return tuple(self.vq.follow(*given) for given in each)
 
     def encode(
         self, params: Params, state: tuple[Codebook, ...], z: Float[Tensor, "n *positions d"], /

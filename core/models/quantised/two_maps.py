@@ -30,7 +30,7 @@ from jensen.core.models.latent.vae import initialiser
 from jensen.core.models.quantised import _grids
 from jensen.core.models.quantised.autoencoder import FIRST, Activation
 from jensen.core.models.quantised.coded import CodeMap, Step, check_map, check_quantiser, map_of, mean_of
-from jensen.core.models.quantised.quantiser import Quantiser
+from jensen.core.models.quantised.quantiser import Quantiser, follow
 from jensen.core.nn import conv as convs
 from jensen.core.nn import convnet
 from jensen.core.trees import Params, Tree, check_keys
@@ -95,7 +95,18 @@ class TwoMaps:
         penalties = {f"{term}/{name}": value for name, q in each.items() for term, value in q.terms.items()}
         both = top._replace(kl=top.kl + bottom.kl, terms=penalties)
         terms = both.objective(self._given(params, top.z, bottom.z).log_prob(x))
-        return Step(terms, penalties, Codes(top.codes, bottom.codes), {name: q.state for name, q in each.items()})
+        after, seen = ({name: getattr(q, of) for name, q in each.items()} for of in ("state", "seen"))
+        return Step(terms, penalties, Codes(top.codes, bottom.codes), after, seen)
+
+    def follow(self, state: Tree, seen: Tree, key: Key, /) -> Tree:
+        """Both quantisers' states after what they saw, with a step's key."""
+        if not isinstance(seen, dict) or seen.keys() != {"top", "bottom"}:
+            raise TypeError(f"expected seen, a dict of top and bottom, got {described(seen)}: pass what step gave")
+        top_key, bottom_key = keys.split(key)
+        return {
+            "top": follow(self.top, state["top"], seen["top"], top_key),
+            "bottom": follow(self.bottom, state["bottom"], seen["bottom"], bottom_key),
+        }
 
     def codes(self, params: Params, state: Tree, x: Float[Tensor, "n D"], /) -> Codes:
         """Of the quantisers' `encode`, the bottom's given the top's."""

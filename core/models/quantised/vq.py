@@ -1,11 +1,12 @@
 """Vector quantisation with a codebook that follows its data (van den Oord et al., 2017)."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from jensen.core.checks import check_count, check_key, check_number
+from jensen.core.checks import check_count, check_key, check_number, described
 from jensen.core.contracts import Key
 from jensen.core.models.quantised import codebook
 from jensen.core.models.quantised._distances import nearest
@@ -13,6 +14,13 @@ from jensen.core.models.quantised.codebook import Codebook, Start
 from jensen.core.models.quantised.paths import Path, along, check_path
 from jensen.core.models.quantised.quantiser import Quantised, certain, check_codes, per_datum
 from jensen.core.trees import Params, check_keys
+
+
+class Seen(NamedTuple):
+    """What a codebook follows."""
+
+    z: Float[Tensor, "n *positions d"]
+    codes: Int[Tensor, "n *positions"]  # those nearest to z
 
 
 @dataclass(frozen=True)
@@ -47,14 +55,23 @@ class Vq:
         return {}, codebook.init(key, z, self.size, self.start)
 
     def quantise(self, params: Params, state: Codebook, z: Float[Tensor, "n *positions d"], key: Key, /) -> Quantised:
-        """The nearest vectors before the codebook moves; the key draws where unused codes restart."""
+        """The nearest vectors before the codebook moves; the key is that of `follow`."""
         check_key(key)
         vectors = _vectors(params, state)
         codes, distances = nearest(z, vectors)
-        moved = codebook.reset(codebook.update(state, z, codes, self.decay), z, key, self.least)
+        seen = Seen(z.detach(), codes)
         terms = {"commitment": self.commitment * per_datum(distances)}
         kl = certain(codes, self.size, distances)
-        return Quantised(along(self.path, z, vectors[codes].to(z.dtype)), codes, kl, terms, moved)
+        moved = self.follow(state, seen, key)
+        return Quantised(along(self.path, z, vectors[codes].to(z.dtype)), codes, kl, terms, moved, seen)
+
+    def follow(self, state: Codebook, seen: Seen, key: Key, /) -> Codebook:
+        """The codebook after vectors and their codes; the key draws where unused codes restart."""
+        codebook.check_codebook(state, "state")
+        if not isinstance(seen, Seen):
+            raise TypeError(f"expected seen, a Seen, got {described(seen)}: pass what quantise gave")
+        moved = codebook.update(state, seen.z, seen.codes, self.decay)
+        return codebook.reset(moved, seen.z, key, self.least)
 
     def encode(self, params: Params, state: Codebook, z: Float[Tensor, "n *positions d"], /) -> Int[Tensor, "..."]:
         """The nearest codes, of equally near ones the first."""

@@ -177,9 +177,9 @@ def test_what_cannot_work_is_refused_with_the_fix(options, message, tmp_path, mo
     assert not list(tmp_path.iterdir())
 
 
-def test_parts_of_a_batch_are_refused(tmp_path, refused):
-    said = refused(train.main, *FAST, "--accumulate", 2, "--out", tmp_path / "run")
-    assert "a codebook and the counts of its use follow a batch as a whole" in said
+def test_parts_of_a_batch_are_refused_where_codes_are_compared_with_their_mean(tmp_path, refused):
+    said = refused(train.main, *FAST, "--quantiser", "lfq(3)", "--accumulate", 2, "--out", tmp_path / "run")
+    assert "the diversity of codes is a batch's" in said
 
 
 @pytest.mark.slow

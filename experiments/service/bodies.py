@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
+import safetensors.numpy
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -71,13 +72,12 @@ def given(content: bytes, kind: str, signature: Signature, most: int) -> Given:
 
 def reply(outputs: Mapping[str, Tensor], seed: int | None, kind: str, model: str, digest: str) -> bytes:
     """The body of a result. Refused, 422, for outputs that are no numbers."""
-    for name, value in outputs.items():
-        if value.is_floating_point() and not bool(value.isfinite().all()):
+    arrays = {name: value.contiguous().numpy() for name, value in outputs.items()}
+    for name, value in arrays.items():
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
             raise Refused(422, f"{name} of these rows is NaN or infinite", "", "send rows like the training data")
     if kind == BINARY:
-        tensors = {name: value.contiguous() for name, value in outputs.items()}
-        return safetensors.torch.save(tensors if seed is None else {**tensors, SEED: torch.tensor(seed)})
-    arrays = {name: value.contiguous().numpy() for name, value in outputs.items()}
+        return safetensors.numpy.save(arrays if seed is None else {**arrays, SEED: np.array(seed)})
     head = {"model": model, "digest": digest, **({} if seed is None else {SEED: seed})}
     return orjson.dumps({**head, "outputs": arrays}, option=orjson.OPT_SERIALIZE_NUMPY)
 

@@ -1,6 +1,5 @@
 """The command line of the service: models, where it listens, its token and its limits."""
 
-import asyncio
 import ipaddress
 import os
 import socket
@@ -12,6 +11,7 @@ from typing import Annotated
 
 import torch
 import tyro
+import uvloop
 
 from jensen.experiments.run import files
 from jensen.experiments.run.errors import InputError, reason, shown
@@ -100,7 +100,7 @@ def run(settings: Settings) -> None:
         exports = {name: exported(folder, Path(place, name)) for name, folder in folders.items()}
         found = Models({name: read(name, folder) for name, folder in exports.items()}, read)
         service = Service(found, settings.limits, metrics, Log(), token)
-        asyncio.run(_serve(service, settings))
+        uvloop.run(_serve(service, settings))
 
 
 async def _serve(service: Service, settings: Settings) -> None:

@@ -22,6 +22,7 @@ import orjson
 import safetensors.torch
 import torch
 import uvicorn
+import uvloop
 from torch import Tensor
 
 from jensen.core import keys
@@ -36,7 +37,7 @@ from jensen.experiments.service.server import Server
 from jensen.experiments.service.settings import Limits
 from tests.bench.deployment import HIDDEN, LATENT, PIXELS, in_torch
 
-CLIENTS, SECONDS, WARM, ROUNDS = 32, 4.0, 1.0, 3
+CLIENTS, SECONDS, WARM, ROUNDS = 32, 3.0, 1.0, 3
 Z = keys.normal(keys.key(3), (1, LATENT)).contiguous()
 BODIES = {JSON: orjson.dumps({"z": Z.tolist()}), BINARY: safetensors.torch.save({"z": Z})}
 PATH = "/v1/model/decode"
@@ -100,7 +101,7 @@ def serve(build: Callable[..., uvicorn.Server], args: tuple[Any, ...], pipe: Con
         pipe.send(listening.getsockname()[1])
         await server.serve([listening])
 
-    asyncio.run(run())
+    uvloop.run(run())
 
 
 def load(port: int, kind: str, seconds: float) -> int:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import torch
 
 from jensen.experiments.run.errors import InputError, reason, shown
 from jensen.experiments.service import bodies, openapi
@@ -130,20 +129,18 @@ class Service:
 
     async def _computed(self, exchange: Exchange, model: Model, function: str, inputs: Rows) -> Rows:
         """The outputs. Refused, 504, after the deadline, and Gone; the rows leave the queue then."""
-        pieces = model.batchers[function].submit(inputs)
-        found = asyncio.gather(*(piece.found for piece in pieces))
+        asked = model.batchers[function].submit(inputs)
         gone = asyncio.ensure_future(exchange.gone())
         try:
-            await asyncio.wait((found, gone), timeout=self.limits.deadline, return_when=asyncio.FIRST_COMPLETED)
-            if found.done():
-                return tuple(torch.cat(parts) for parts in zip(*found.result(), strict=True))
+            await asyncio.wait((asked.found, gone), timeout=self.limits.deadline, return_when=asyncio.FIRST_COMPLETED)
+            if asked.found.done():
+                return asked.found.result()
             if gone.done():
                 raise Gone
             raise Refused(504, f"no result in {self.limits.deadline:g} s", fix="send fewer rows, or later")
         finally:
             gone.cancel()
-            found.cancel()
-            model.batchers[function].withdraw(pieces)
+            model.batchers[function].withdraw(asked)
 
     async def _swapped(self, exchange: Exchange) -> Reply:
         """Another export in a model's place: {"model": "vae", "folder": "..."}."""

@@ -24,16 +24,44 @@ Rows = tuple[Tensor, ...]  # of as many rows each
 
 
 @dataclass(eq=False)
+class Asked:
+    """A request's outputs by piece, and all of them once the last has come."""
+
+    parts: list[Rows | None]
+    found: "asyncio.Future[Rows]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    @property
+    def complete(self) -> bool:
+        return None not in self.parts
+
+
+@dataclass(eq=False)
 class Piece:
     """Rows of one request that are computed in one batch."""
 
+    asked: Asked
+    place: int
     inputs: Rows
-    found: "asyncio.Future[Rows]"
     arrived: float = field(default_factory=time.monotonic)
 
     @property
     def rows(self) -> int:
         return len(self.inputs[0])
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody still waits for it."""
+        return not self.asked.found.done()
+
+    def answer(self, outputs: Rows) -> None:
+        self.asked.parts[self.place] = outputs
+        if self.wanted and self.asked.complete:
+            parts = [part for part in self.asked.parts if part is not None]
+            self.asked.found.set_result(tuple(torch.cat(each) for each in zip(*parts, strict=True)))
+
+    def fail(self, error: Exception) -> None:
+        if self.wanted:
+            self.asked.found.set_exception(error)
 
 
 class Batcher:
@@ -65,8 +93,7 @@ class Batcher:
         if self._task is not None:
             self._task.cancel()
         for piece in self._waiting:
-            if not piece.found.done():
-                piece.found.set_exception(Refused(503, "the model was withdrawn", fix="send it again", retry_after=1))
+            piece.fail(Refused(503, "the model was withdrawn", fix="send it again", retry_after=1))
         self._waiting.clear()
         self.rows = 0
 
@@ -82,25 +109,23 @@ class Batcher:
             error = f"{self.rows} rows wait of {self._limits.queue}"
             raise Refused(429, error, fix="send it later, or fewer rows at once", retry_after=1)
 
-    def submit(self, inputs: Rows) -> list[Piece]:
+    def submit(self, inputs: Rows) -> Asked:
         """Rows to wait for, at the end of the queue. Refused as `check_room`."""
         n = len(inputs[0])
         self.check_room(n)
-        loop = asyncio.get_running_loop()
-        parts = zip(*(value.split(self._limits.batch) for value in inputs), strict=True)
-        pieces = [Piece(part, loop.create_future()) for part in parts]
-        self._waiting.extend(pieces)
+        parts = list(zip(*(value.split(self._limits.batch) for value in inputs), strict=True))
+        asked = Asked([None] * len(parts))
+        self._waiting.extend(Piece(asked, place, part) for place, part in enumerate(parts))
         self.rows += n
         self._changed.set()
-        return pieces
+        return asked
 
-    def withdraw(self, pieces: list[Piece]) -> None:
+    def withdraw(self, asked: Asked) -> None:
         """What nobody waits for any more leaves the queue, and its room is free."""
-        for piece in pieces:
-            piece.found.cancel()
-            if piece in self._waiting:
-                self._waiting.remove(piece)
-                self.rows -= piece.rows
+        asked.found.cancel()
+        if not asked.complete:
+            self._waiting = deque(piece for piece in self._waiting if piece.asked is not asked)
+            self.rows = sum(piece.rows for piece in self._waiting)
 
     async def _run(self) -> None:
         while True:
@@ -141,17 +166,15 @@ class Batcher:
         except Exception as error:  # of the function, of whatever kind
             if len(pieces) > 1:
                 for piece in pieces:
-                    await self._answer([piece])
+                    if piece.wanted:
+                        await self._answer([piece])
                 return
             self._breaker.failed()
-            if not pieces[0].found.done():
-                failed = Refused(500, f"the model failed on these rows ({reason(error)})", fix="change them")
-                pieces[0].found.set_exception(failed)
+            pieces[0].fail(Refused(500, f"the model failed on these rows ({reason(error)})", fix="change them"))
         else:
             self._breaker.succeeded()
             for piece, rows in zip(pieces, found, strict=True):
-                if not piece.found.done():
-                    piece.found.set_result(rows)
+                piece.answer(rows)
         finally:
             self.since = None
 

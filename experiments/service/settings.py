@@ -34,7 +34,7 @@ class Limits:
     failures: int = 5
     """Batches that fail one after another until a model's circuit opens."""
     cooldown: float = 5.0
-    """An open circuit refuses requests with 503 for as long, and then tries one batch."""
+    """An open circuit refuses requests with 503 for as long, and opens again at the next failure."""
 
     def check(self) -> None:
         """InputError for what cannot work."""

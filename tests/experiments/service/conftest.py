@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import gc
 import http.client
 import io
 import json
@@ -143,8 +144,8 @@ class Running:
 
 
 @pytest.fixture
-def serve():
-    """serve(calls={...}, token=None, build=None, **limits): a service, stopped at the test's end."""
+def serve(caplog):
+    """serve(calls={...}, token=None, build=None, **limits): a service, stopped at the test's end without a fault."""
     with contextlib.ExitStack() as stack:
 
         def started(of=None, token=None, build=None, **limits):
@@ -155,3 +156,5 @@ def serve():
             return running
 
         yield started
+    gc.collect(1)
+    assert not [each for each in caplog.records if each.name == "asyncio" and each.levelno > 20], caplog.text

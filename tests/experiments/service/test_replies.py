@@ -37,7 +37,7 @@ def test_replies_are_the_functions_own(serve, exports):
 
 def test_a_reply_has_the_same_bytes_alone_and_in_a_batch(serve, exports):
     """Wherever in a batch its rows are."""
-    running = serve(build=build(exports), wait=0.05)
+    running = serve(build=build(exports), wait=0.02)
     bodies = [("decode", {"z": keys.normal(keys.key(i), (1 + i % 3, LATENT)).tolist()}) for i in range(12)]
     bodies += [("sample", {"seed": i, "n": 1 + i % 3}) for i in range(12)]
 

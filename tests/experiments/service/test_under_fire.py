@@ -57,7 +57,7 @@ def many(running, threads, seconds, body, pause=0.0):
         return [each for part in parts for each in part.result()]
 
 
-@pytest.mark.parametrize("seconds", [2, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seconds", [1, pytest.param(30, marks=pytest.mark.slow)])
 def test_overload(serve, seconds):
     """The queue keeps its bound, and every request is answered, rejected or timed out."""
     running = serve(slow(0.1), queue=20, rows=20, deadline=0.15)
@@ -121,7 +121,7 @@ def test_a_poison_row_fails_alone(serve):
             raise RuntimeError("a poison row")
         return right(z)
 
-    running = serve({"decode": decode}, wait=0.1)
+    running = serve({"decode": decode}, wait=0.05)
     bodies = [{"z": [[POISON if i == 3 else 0.1 * i] * LATENT]} for i in range(8)]
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda body: running.post("/v1/toy/decode", body), bodies))

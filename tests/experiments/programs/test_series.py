@@ -92,7 +92,7 @@ def test_the_command_trains_and_answers(name, tmp_path, refused):
     figures = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
     assert figures == {"training.png", "series.png"}
     assert ("NLL of the seen" in printed) == (name != "gp")  # whose latents have no densities
-    assert f"holds a {name}, which has no latents of images" in refused(evaluate.main, tmp_path / "run")
+    assert f"holds a {name}, which has no latents or codes of images" in refused(evaluate.main, tmp_path / "run")
 
 
 def test_a_run_that_goes_on_has_the_bits_of_one_that_never_stopped(tmp_path):

@@ -125,7 +125,7 @@ def load(port: int, kind: str, seconds: float) -> int:
         end = time.monotonic() + seconds
         return sum(await asyncio.gather(*(ask(end) for _ in range(CLIENTS))))
 
-    return asyncio.run(all_of_them())
+    return uvloop.run(all_of_them())
 
 
 def measured(build: Callable[..., uvicorn.Server], args: tuple[Any, ...], kind: str) -> dict[str, float]:

@@ -143,6 +143,14 @@ class Running:
         assert not self._thread.is_alive()
 
 
+@pytest.fixture(scope="session")
+def plain():
+    """A service of the functions, for requests that leave nothing behind."""
+    running = Running(Limits(wait=0.002), None, lambda limits, watch: {"toy": model(calls(), limits, watch)})
+    yield running
+    running.drain()
+
+
 @pytest.fixture
 def serve(caplog):
     """serve(calls={...}, token=None, build=None, **limits): a service, stopped at the test's end without a fault."""

@@ -53,19 +53,17 @@ def typed(reply):
     return error["field"]
 
 
-def test_bad_bodies_name_the_field(serve):
-    running = serve()
+def test_bad_bodies_name_the_field(plain):
     for name, (body, expected, field) in BODIES.items():
-        status, _, content = running.send("POST", "/v1/toy/decode", body, content_type="application/json")
+        status, _, content = plain.send("POST", "/v1/toy/decode", body, content_type="application/json")
         assert (status, typed(content)) == (expected, field), name
     for name, (body, expected, field) in DRAWS.items():
         content = json.dumps(body).encode()
-        status, _, content = running.send("POST", "/v1/toy/sample", content, content_type="application/json")
+        status, _, content = plain.send("POST", "/v1/toy/sample", content, content_type="application/json")
         assert (status, typed(content)) == (expected, field), name
 
 
-def test_bad_arrays_name_the_field(serve):
-    running = serve()
+def test_bad_arrays_name_the_field(plain):
     z = torch.zeros(1, LATENT)
     for tensors, field in (
         ({"z": z.double()}, "z"),
@@ -74,14 +72,13 @@ def test_bad_arrays_name_the_field(serve):
         ({"y": z}, "y"),
         ({"z": torch.zeros(0, LATENT)}, "z"),
     ):
-        status, content = running.arrays("/v1/toy/decode", tensors)
+        status, content = plain.arrays("/v1/toy/decode", tensors)
         assert (status, typed(content)) == (400, field)
-    status, content = running.arrays("/v1/toy/sample", {"seed": torch.tensor([1])})
+    status, content = plain.arrays("/v1/toy/sample", {"seed": torch.tensor([1])})
     assert (status, typed(content)) == (400, "seed")
 
 
-def test_other_places_and_methods(serve):
-    running = serve()
+def test_other_places_and_methods(plain):
     for method, path, expected in (
         ("POST", "/v1/other/decode", 404),
         ("POST", "/v1/toy/other", 404),
@@ -92,10 +89,10 @@ def test_other_places_and_methods(serve):
         ("POST", "/healthz", 405),
         ("POST", "/admin/swap", 403),
     ):
-        status, _, content = running.send(method, path, b"{}")
+        status, _, content = plain.send(method, path, b"{}")
         assert status == expected, path
         typed(content)
-    status, _, content = running.send("POST", "/v1/toy/decode", b"x", content_type="text/plain")
+    status, _, content = plain.send("POST", "/v1/toy/decode", b"x", content_type="text/plain")
     assert (status, typed(content)) == (415, "content-type")
 
 

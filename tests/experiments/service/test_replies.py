@@ -77,21 +77,19 @@ def test_rows_in_every_place_of_a_batch_have_the_same_bits(exports):
     assert all(torch.equal(each, places[0]) for each in places)
 
 
-def test_a_request_without_a_seed_gets_one_to_repeat_it(serve):
-    running = serve()
-    _, first = running.post("/v1/toy/sample", {})
-    assert running.post("/v1/toy/sample", {"seed": first["seed"]})[1] == first
-    assert running.post("/v1/toy/sample", {})[1]["outputs"] != first["outputs"]
-    _, content = running.arrays("/v1/toy/sample", {"seed": torch.tensor(first["seed"])})
+def test_a_request_without_a_seed_gets_one_to_repeat_it(plain):
+    _, first = plain.post("/v1/toy/sample", {})
+    assert plain.post("/v1/toy/sample", {"seed": first["seed"]})[1] == first
+    assert plain.post("/v1/toy/sample", {})[1]["outputs"] != first["outputs"]
+    _, content = plain.arrays("/v1/toy/sample", {"seed": torch.tensor(first["seed"])})
     found = safetensors.torch.load(content)
     assert int(found["seed"]) == first["seed"]
     assert torch.equal(found["mean"], torch.tensor(first["outputs"]["mean"]))
 
 
-def test_the_reply_is_of_the_type_that_is_accepted(serve):
-    running = serve()
+def test_the_reply_is_of_the_type_that_is_accepted(plain):
     body, ask = json.dumps({"seed": 1}), {"content_type": "application/json"}
-    _, headers, content = running.send("POST", "/v1/toy/sample", body, accept="application/vnd.safetensors", **ask)
+    _, headers, content = plain.send("POST", "/v1/toy/sample", body, accept="application/vnd.safetensors", **ask)
     assert headers["content-type"] == "application/vnd.safetensors"
     assert set(safetensors.torch.load(content)) == {"mean", "seed"}
     assert headers["x-model-digest"] == "0" * 64

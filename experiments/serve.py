@@ -7,13 +7,16 @@ Command  python -m jensen.experiments.serve RUN_OR_EXPORT_FOLDER [NAME=FOLDER]
 import sys
 
 from jensen.experiments.run.command import command
+from jensen.experiments.run.errors import InputError
 
 
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
     with command("start it again", "--batch or --queue"):
-        from jensen.experiments.service.command_line import parse, run
-
+        try:
+            from jensen.experiments.service.command_line import parse, run
+        except ModuleNotFoundError as error:
+            raise InputError(f"{error.name} is not installed: pip install 'jensen[experiments,serve]'") from error
         run(parse(sys.argv[1:] if argv is None else argv))
 
 

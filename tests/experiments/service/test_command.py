@@ -58,6 +58,12 @@ def test_bad_settings_are_one_line(refused, exports, tmp_path):
         assert expected in refused(serve.main, *args), args
 
 
+def test_a_library_that_is_not_installed_is_one_line(refused, monkeypatch):
+    monkeypatch.delitem(sys.modules, "jensen.experiments.service.command_line")
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert "uvloop is not installed: pip install 'jensen[experiments,serve]'" in refused(serve.main, "folder")
+
+
 def test_the_first_model_has_a_name():
     settings = Settings(models=("one", "b=two", "three/c"))
     assert list(settings.folders) == ["model", "b", "c"]

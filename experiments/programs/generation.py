@@ -19,8 +19,6 @@ from jensen.experiments.report import points as report
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.program import Batch, Finding, Out, Schedule, Turn, Weights
 
-DRAWN = 2000  # points of a report
-
 
 class Transport(Protocol):
     """What a field of noise or of velocities is learned in: `transport.diffusion`, `transport.flow_matching`."""
@@ -84,11 +82,11 @@ class AdversarialProgram:
 
     @torch.no_grad()
     def figures(self, params: Params, state: Tree, data: Points, key: Key, /) -> dict[str, Figure]:
-        return {"points": report.figure(self.sample(params, state, key, DRAWN), data.test)}
+        return {"points": report.figure(self.sample(params, state, key, report.COMPARED), data.test)}
 
     @torch.no_grad()
     def report(self, params: Params, state: Tree, data: Points, key: Key, /) -> list[Finding]:
-        drawn = self.sample(params, state, key, DRAWN)
+        drawn = self.sample(params, state, key, report.DRAWN)
         return [
             Finding("what", [], f"{self.title}\n"), report.judged(drawn, data.test, data.centres, keys.fold_in(key, 1))
         ]  # fmt: skip
@@ -122,11 +120,11 @@ class TransportProgram(OneTurn):
 
     @torch.no_grad()
     def figures(self, params: Params, state: Tree, data: Points, key: Key, /) -> dict[str, Figure]:
-        return {"points": report.figure(self.sample(params, state, key, DRAWN), data.test)}
+        return {"points": report.figure(self.sample(params, state, key, report.COMPARED), data.test)}
 
     @torch.no_grad()
     def report(self, params: Params, state: Tree, data: Points, key: Key, /) -> list[Finding]:
-        drawn = self.sample(params, state, key, DRAWN)
+        drawn = self.sample(params, state, key, report.DRAWN)
         return [
             Finding("what", [], f"{self.title}\n"), report.judged(drawn, data.test, data.centres, keys.fold_in(key, 1)),
             *self.findings(params["model"], data, keys.fold_in(key, 2)),

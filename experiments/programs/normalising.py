@@ -25,7 +25,6 @@ from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.program import Finding
 from jensen.experiments.run.settings import Run
 
-DRAWN = 2000  # points of a report
 NOISES = 10  # draws of the noise that spreads levels over their cells, of a report
 CELL = 2 / 16  # of the 17 levels of digits in [-1, 1], each level its middle
 
@@ -77,7 +76,7 @@ class Normalising(PointSettings):
         taken = spread if levels else as_they_are
 
         def drawn(params: Params, points_of: Points, key: Key) -> dict[str, Figure]:
-            x = model.sample(params, key, DRAWN)
+            x = model.sample(params, key, points.COMPARED)
             if data != 2:
                 return {"points": points.figure(x, points_of.test)}
             return {"points": densities.figure(partial(model.log_prob, params), x, points_of.test)}
@@ -89,7 +88,9 @@ class Normalising(PointSettings):
             cell = CELL if levels else None
             return [
                 densities.compared(log_p, simple, densities.known(points_of), data, cell),
-                points.judged(model.sample(params, draw_key, DRAWN), points_of.test, points_of.centres, judge_key),
+                points.judged(
+                    model.sample(params, draw_key, points.DRAWN), points_of.test, points_of.centres, judge_key
+                ),
             ]
 
         kind = "affine couplings (RealNVP)" if self.transform == "affine" else f"spline couplings of {self.bins} bins"

@@ -23,7 +23,7 @@ def runs(tmp_path_factory):
     """Folders of a classifier and of a GAN of the same images."""
     place = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jensen.experiments.programs.generation.DRAWN", 40)
+        patch.setattr("jensen.experiments.report.points.DRAWN", 40)
         run("classifier", *SMALL, "--out", place / "classifier")
         run("gan", "--data", "digits", *SMALL, "--out", place / "gan")
     return place

@@ -39,7 +39,7 @@ def runs(tmp_path_factory):
     place = tmp_path_factory.mktemp("runs")
     (place / "text.txt").write_text(TEXT)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jensen.experiments.programs.generation.DRAWN", 40)
+        patch.setattr("jensen.experiments.report.points.DRAWN", 40)
         run("gan", "--data", "digits", "--hidden", 8, *SMALL, "--out", place / "gan")
     size = ["--width", 8, "--layers", 1, "--context", 32, "--lr-warmup", 0]
     run("lm", "--text", place / "text.txt", *size, *SMALL, "--out", place / "lm")

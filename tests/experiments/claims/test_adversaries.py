@@ -23,7 +23,7 @@ def test_contenders_have_one_budget(data):
 
 def test_the_command_leaves_rows_and_a_figure_and_goes_on_with_its_runs(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("jensen.experiments.report.points.COMPARED", 30)
-    monkeypatch.setattr("jensen.experiments.programs.generation.DRAWN", 60)
+    monkeypatch.setattr("jensen.experiments.report.points.DRAWN", 60)
     monkeypatch.setattr(adversaries, "COMPARED", 30)
     adversaries.main([*FEW, "--out", str(tmp_path)])
     said = capsys.readouterr().out

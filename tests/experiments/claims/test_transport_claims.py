@@ -15,7 +15,7 @@ from jensen.experiments.claims.posterior_targets import planar, two_moons
 def test_a_flow_is_straightened_through_the_trainer(tmp_path, monkeypatch, capsys):
     """Its second stage has less bend, and one step of it is what the table says; done runs are read, not trained."""
     monkeypatch.setattr("jensen.experiments.report.points.COMPARED", 30)
-    monkeypatch.setattr("jensen.experiments.programs.generation.DRAWN", 60)
+    monkeypatch.setattr("jensen.experiments.report.points.DRAWN", 60)
     out = ["--steps", "150", "--no-compile", "--seeds", "2", "--hidden", "16", "--draws", "40", "--out", str(tmp_path)]
     rectified_flow.main(out)
     said = capsys.readouterr().out

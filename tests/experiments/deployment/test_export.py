@@ -38,7 +38,7 @@ def runs(tmp_path_factory):
         if not (place / name).exists():
             args = [place / each if each == "text.txt" else each for each in RUNS[name]]
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("jensen.experiments.programs.generation.DRAWN", 40)
+                patch.setattr("jensen.experiments.report.points.DRAWN", 40)
                 run(*args, "--out", place / name)
         return place / name
 

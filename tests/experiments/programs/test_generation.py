@@ -107,7 +107,7 @@ FAST += ["--lr-final", 1]
 def few(monkeypatch):
     """Reports of a few points, for their distances take longer than a short run."""
     monkeypatch.setattr("jensen.experiments.report.points.COMPARED", 30)
-    monkeypatch.setattr("jensen.experiments.programs.generation.DRAWN", 60)
+    monkeypatch.setattr("jensen.experiments.report.points.DRAWN", 60)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ FAST = ["diffusion", "--data", "digits", "--no-compile", "--steps", 3, "--batch"
 def few(monkeypatch):
     """Reports of a few images."""
     monkeypatch.setattr("jensen.experiments.report.points.COMPARED", 30)
-    monkeypatch.setattr("jensen.experiments.programs.generation.DRAWN", 60)
+    monkeypatch.setattr("jensen.experiments.report.points.DRAWN", 60)
     monkeypatch.setattr(program, "BOUNDED", 9)
 
 

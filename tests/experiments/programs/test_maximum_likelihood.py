@@ -109,7 +109,7 @@ def few(monkeypatch):
     """Reports of a few points and images, which take longer than a short run."""
     monkeypatch.setattr("jensen.experiments.report.points.COMPARED", 30)
     monkeypatch.setattr("jensen.experiments.report.densities.CELLS", 10)
-    monkeypatch.setattr("jensen.experiments.programs.normalising.DRAWN", 60)
+    monkeypatch.setattr("jensen.experiments.report.points.DRAWN", 60)
     monkeypatch.setattr("jensen.experiments.programs.pixels.PASSES", 64)
 
 

@@ -19,7 +19,7 @@ FAST += ["--draw-steps", 2, "--steps"]
 def few(monkeypatch):
     """Reports of a few points and few pairs, which take longer than a short run."""
     monkeypatch.setattr("jensen.experiments.report.points.COMPARED", 30)
-    monkeypatch.setattr("jensen.experiments.programs.generation.DRAWN", 60)
+    monkeypatch.setattr("jensen.experiments.report.points.DRAWN", 60)
     monkeypatch.setattr("jensen.experiments.programs.flow.PAIRED", 80)
 
 

@@ -152,9 +152,7 @@ def multimodal_digits() -> Multimodal:
 def ring_wgan_gp() -> Gan:
     """WGAN-GP on eight normals (Gulrajani et al., 2017), in 90 s: all of them, 90 % of the points within 4 deviations
     of one, W1 below 0.1; its floor is the minimax game, which leaves modes out."""
-    return Gan(
-        game="wasserstein", smooth="gradient-penalty", strength=0.1, run=Run(steps=30_000, batch=256, lr_final=0.05)
-    )
+    return Gan(game="wasserstein", smooth="gradient-penalty", strength=0.1, latent=8)
 
 
 def ring_r3gan() -> Gan:

@@ -31,7 +31,7 @@ from jensen.experiments.claims.compared import Column, Row, check_seeds, place, 
 from jensen.experiments.data.points import PointData
 from jensen.experiments.programs import Gan
 from jensen.experiments.programs.finished import FinishedRun, read_run
-from jensen.experiments.recipes import grid_r3gan, ring_r3gan, ring_wgan_gp
+from jensen.experiments.recipes.generators import grid_r3gan, ring_r3gan, ring_wgan_gp
 from jensen.experiments.report.drawing import panels, png
 from jensen.experiments.report.points import COMPARED
 from jensen.experiments.run import files

@@ -11,7 +11,7 @@ from jensen.experiments import train
 from jensen.experiments.data.batches import Epochs
 from jensen.experiments.data.points import PointData
 from jensen.experiments.programs import Gan
-from jensen.experiments.recipes import mnist_wgan_gp
+from jensen.experiments.recipes.generators import mnist_wgan_gp
 from tests.experiments.data.test_images import write_mnist
 from tests.experiments.process import run
 

@@ -1,8 +1,10 @@
 """Before torch compiles anything: one cache of compiled code, Triton's interpreter where there is no GPU, profiles."""
 
 import os
+import sys
 from pathlib import Path
 
+import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
@@ -15,3 +17,10 @@ quiet = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile("suite", max_examples=60, deadline=None, derandomize=True, suppress_health_check=quiet)
 settings.register_profile("laws", max_examples=2000, deadline=None, suppress_health_check=quiet)
 settings.load_profile("suite")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def fresh_compiler():
+    """The compiler allows one function, such as a gradient's wrapper, few closures in a process."""
+    if "torch._dynamo" in sys.modules:
+        torch.compiler.reset()

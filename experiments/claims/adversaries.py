@@ -104,7 +104,7 @@ def contenders(settings: Settings) -> Mapping[str, Gan]:
         "clipped WGAN": dataclasses.replace(plain, smooth="clipped", critics=5),
         "spectral GAN": dataclasses.replace(plain, game="non-saturating", smooth="spectral"),
         "WGAN-GP": wasserstein,
-        "R3GAN": dataclasses.replace(relativistic, run=wasserstein.run),
+        "R3GAN": dataclasses.replace(relativistic, latent=wasserstein.latent, run=wasserstein.run),
     }
 
 

@@ -167,7 +167,7 @@ def steps_are_pure_and_keep_their_state(model: CodedModel, x: Tensor) -> None:
         *changed(lambda step, x: step._replace(seen=x[:1])),
     ],
 )
-def a_state_follows_what_its_parts_have_seen(model: CodedModel, x: Tensor) -> None:
+def what_parts_have_seen_gives_the_state_of_the_whole(model: CodedModel, x: Tensor) -> None:
     """`follow` of what steps on the first datum and on the others have seen is the state of a step on all."""
     params, state = model.init(KEY, x)
     whole = model.step(params, state, x, KEY)

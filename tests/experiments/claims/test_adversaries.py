@@ -18,7 +18,7 @@ def test_contenders_have_one_budget(data):
         one = of_seed(settings, name, 3)
         one.check()
         assert (one.points.data, one.run.steps, one.run.seed, one.run.batch) == (data, 40, 3, 256)
-        assert (one.hidden, one.latent, one.optimiser) == (settings.hidden, 2, adversaries.Gan.optimiser)
+        assert (one.hidden, one.latent, one.optimiser) == (settings.hidden, 8, adversaries.Gan.optimiser)
 
 
 def test_the_command_leaves_rows_and_a_figure_and_goes_on_with_its_runs(tmp_path, capsys, monkeypatch):

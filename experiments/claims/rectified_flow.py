@@ -174,5 +174,5 @@ def figure(shown: dict[tuple[int, int], Tensor], settings: Settings) -> Figure:
             axis.scatter(*shown[stage, steps].T, s=2, alpha=0.4, linewidths=0)
             name = "flow matching" if stage == 0 else f"reflow {stage}"
             axis.set_title(f"{name}, {f'{steps} of Euler' if steps else '20 of rk4'}", fontsize=9)
-            axis.set_aspect("equal")
+            axis.set(xlim=(-1.5, 2.5), ylim=(-1.1, 1.6), aspect="equal")
     return canvas

@@ -1,7 +1,7 @@
 """The inception score of draws by a classifier (Salimans et al., 2016), which is sure of each, and of all classes.
 
 Approximates  exp(E KL(p(y | x) || p(y))), the exponential of the information that a draw has of its class: from 1,
-              where classes cannot be told apart or only one is drawn, to their number
+              where every draw has the same p(y | x), to the number of classes
 With          p(y) as the mean over the draws of each of several splits, whose scores are averaged
 Requires      independent draws, in an order that says nothing of them; a classifier that is good on data
 Unbiased when never: p(y) of few draws is near theirs, and the score too small, in its logarithm by (classes - 1) / 2

@@ -1,4 +1,4 @@
-"""What ends a command early. Each is one line to the user, who is told what to do instead."""
+"""What ends a command early. Each is one line to the user, with what to do instead."""
 
 
 class InputError(ValueError):

@@ -113,7 +113,7 @@ class Service:
             raise Refused(503, "the service is closing", fix="send it to another", retry_after=1)
         if self.active > self.limits.requests:
             raise Refused(503, f"{self.limits.requests} requests are under way", fix="send it later", retry_after=1)
-        batcher, signature = model.batchers[function], model.functions[function].signature
+        batcher, signature = model.batchers[function], model.functions[function]
         batcher.check_room()
         exchange.check_length(self.limits.body)
         kind = bodies.media(exchange.headers.get("content-type", ""))

@@ -7,20 +7,18 @@ bits of a row's reply do not depend on its neighbours.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from jensen.experiments.run.errors import reason
 from jensen.experiments.service.breaker import Breaker
+from jensen.experiments.service.engines import LostWorkerError, Rows
 from jensen.experiments.service.errors import Refused
 from jensen.experiments.service.settings import Limits
-from jensen.experiments.service.worker import Worker
 
-Rows = tuple[Tensor, ...]  # of as many rows each
+TRIES = 3  # of a batch whose workers are lost
 
 
 @dataclass(eq=False)
@@ -65,25 +63,28 @@ class Piece:
 
 
 class Batcher:
-    """A function of rows, called by many requests. All but the function itself runs on the event loop.
+    """A function of rows, called by many requests. All of it runs on the event loop.
 
-    call: of inputs of `limits.width` rows each, a tensor or a tuple of them; watch: is given the rows of each batch.
+    call: of inputs of `limits.width` rows each, an engine's; at_once: batches that it is given at the same time;
+    watch: is given the rows of each batch; retried: is called when one is tried again, for its worker was lost.
     """
 
     def __init__(
         self,
-        call: Callable[..., Any],
+        call: Callable[[Rows], Awaitable[Rows]],
         limits: Limits,
-        worker: Worker,
         breaker: Breaker,
+        at_once: int = 1,
         watch: Callable[[int], object] = lambda rows: None,
+        retried: Callable[[], object] = lambda: None,
     ):
-        self._call, self._limits, self._worker, self._breaker, self._watch = call, limits, worker, breaker, watch
+        self._call, self._limits, self._breaker, self._watch, self._retried = call, limits, breaker, watch, retried
         self._waiting: deque[Piece] = deque()
         self._changed = asyncio.Event()
+        self._free = asyncio.Semaphore(at_once)
+        self._tasks: dict[asyncio.Task[None], float] = {}  # batches under way, and when they were begun
         self._task: asyncio.Task[None] | None = None
         self.rows = 0  # that wait
-        self.since: float | None = None  # when the batch that runs was begun
 
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._run())
@@ -92,10 +93,17 @@ class Batcher:
         """What waits is refused."""
         if self._task is not None:
             self._task.cancel()
+        for task in tuple(self._tasks):
+            task.cancel()
         for piece in self._waiting:
             piece.fail(Refused(503, "the model was withdrawn", fix="send it again", retry_after=1))
         self._waiting.clear()
         self.rows = 0
+
+    @property
+    def since(self) -> float | None:
+        """When the oldest batch that is under way was begun."""
+        return min(self._tasks.values(), default=None)
 
     @property
     def stalled(self) -> bool:
@@ -129,10 +137,19 @@ class Batcher:
 
     async def _run(self) -> None:
         while True:
+            await self._free.acquire()
             await self._gathered()
             pieces = self._taken()
             if pieces:
-                await self._answer(pieces)
+                task = asyncio.get_running_loop().create_task(self._answer(pieces))
+                self._tasks[task] = time.monotonic()
+                task.add_done_callback(self._ended)
+            else:
+                self._free.release()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._tasks[task]
+        self._free.release()
 
     async def _gathered(self) -> None:
         """Returns when a batch is full, or its first row has waited."""
@@ -160,9 +177,8 @@ class Batcher:
     async def _answer(self, pieces: list[Piece]) -> None:
         """Each piece's rows, or its error. Of a batch that fails each piece is tried alone: one may spoil it."""
         self._watch(sum(piece.rows for piece in pieces))
-        self.since = time.monotonic()
         try:
-            found = await self._worker.submit(lambda: self._computed(pieces))
+            found = await self._computed(pieces)
         except Exception as error:  # of the function, of whatever kind
             if len(pieces) > 1:
                 for piece in pieces:
@@ -170,19 +186,35 @@ class Batcher:
                         await self._answer([piece])
                 return
             self._breaker.failed()
-            pieces[0].fail(Refused(500, f"the model failed on these rows ({reason(error)})", fix="change them"))
+            pieces[0].fail(_refusal(error))
         else:
             self._breaker.succeeded()
             for piece, rows in zip(pieces, found, strict=True):
                 piece.answer(rows)
-        finally:
-            self.since = None
 
-    def _computed(self, pieces: list[Piece]) -> list[Rows]:
+    async def _computed(self, pieces: list[Piece]) -> list[Rows]:
+        """Tried again where a worker is lost, while somebody waits."""
         sizes = [piece.rows for piece in pieces]
-        spare = self._limits.width - sum(sizes)
+        padded = self._padded(pieces, self._limits.width - sum(sizes))
+        for left in reversed(range(TRIES)):
+            try:
+                return _split(await self._call(padded), sizes)
+            except LostWorkerError:
+                if not left or not any(piece.wanted for piece in pieces):
+                    raise
+                self._retried()
+        raise AssertionError
+
+    def _padded(self, pieces: list[Piece], spare: int) -> Rows:
         together = zip(*(piece.inputs for piece in pieces), strict=True)
-        padded = [torch.cat([*parts, parts[0][:1].expand(spare, *parts[0].shape[1:])]) for parts in together]
-        found = self._call(*padded)
-        outputs = found if isinstance(found, tuple) else (found,)
-        return list(zip(*(each[: sum(sizes)].split(sizes) for each in outputs), strict=True))
+        return tuple(torch.cat([*parts, parts[0][:1].expand(spare, *parts[0].shape[1:])]) for parts in together)
+
+
+def _split(outputs: Rows, sizes: list[int]) -> list[Rows]:
+    return list(zip(*(each[: sum(sizes)].split(sizes) for each in outputs), strict=True))
+
+
+def _refusal(error: Exception) -> Refused:
+    if isinstance(error, LostWorkerError):
+        return Refused(503, f"{TRIES} workers were lost on these rows", fix="send it later", retry_after=1)
+    return Refused(500, f"the model failed on these rows ({reason(error)})", fix="change them")

@@ -4,6 +4,7 @@ import ipaddress
 import os
 import socket
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from jensen.experiments.run import files
 from jensen.experiments.run.errors import InputError, reason, shown
 from jensen.experiments.service import models
 from jensen.experiments.service.application import Service
+from jensen.experiments.service.engines.threads import Threads
 from jensen.experiments.service.exports import exported
 from jensen.experiments.service.models import Models
 from jensen.experiments.service.observed import Log, Metrics
@@ -95,22 +97,27 @@ def run(settings: Settings) -> None:
     folders, token = settings.folders, settings.token
     torch.set_num_threads(settings.threads)
     with tempfile.TemporaryDirectory(prefix="jensen-") as place:
-        metrics = Metrics()
-        read = partial(models.read, limits=settings.limits, watch=metrics.batched)
         exports = {name: exported(folder, Path(place, name)) for name, folder in folders.items()}
-        found = Models({name: read(name, folder) for name, folder in exports.items()}, read)
-        service = Service(found, settings.limits, metrics, Log(), token)
-        uvloop.run(_serve(service, settings))
+        uvloop.run(_serve(exports, token, settings))
 
 
-async def _serve(service: Service, settings: Settings) -> None:
-    listening = _listening(settings.host, settings.port)
-    server = Server(service, settings.host, settings.port, settings.drain)
-    server.listen_to_signals()
+async def _serve(exports: Mapping[str, Path], token: str | None, settings: Settings) -> None:
+    limits, metrics = settings.limits, Metrics()
+    engine = Threads(limits.width)
+    await engine.start()
     try:
-        await server.serve([listening])
+        read = partial(models.read, engine=engine, limits=limits, metrics=metrics)
+        found = Models({name: await read(name, folder) for name, folder in exports.items()}, read)
+        service = Service(found, limits, metrics, Log(), token)
+        listening = _listening(settings.host, settings.port)
+        server = Server(service, settings.host, settings.port, settings.drain)
+        server.listen_to_signals()
+        try:
+            await server.serve([listening])
+        finally:
+            found.close()
     finally:
-        service.models.close()
+        await engine.close()
 
 
 def _listening(host: str, port: int) -> socket.socket:

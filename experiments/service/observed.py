@@ -23,6 +23,8 @@ class Metrics:
                                   registry=self.registry, buckets=SECONDS)  # fmt: skip
         self._batches = Histogram("jensen_batch_rows", "Rows of a batch, without its padding", ("model", "function"),
                                   registry=self.registry, buckets=ROWS)  # fmt: skip
+        self._retries = Counter("jensen_batches_retried", "Batches computed again, for their worker was lost",
+                                ("model", "function"), registry=self.registry)  # fmt: skip
         self._queue = Gauge("jensen_queue_rows", "Rows that wait", ("model", "function"), registry=self.registry)
         self._circuits = Gauge("jensen_circuit_open", "1 while the circuit is open", ("model",), registry=self.registry)
         self._active = Gauge("jensen_requests_active", "Requests under way", registry=self.registry)
@@ -33,6 +35,9 @@ class Metrics:
 
     def batched(self, model: str, function: str, rows: int) -> None:
         self._batches.labels(model, function).observe(rows)
+
+    def retried(self, model: str, function: str) -> None:
+        self._retries.labels(model, function).inc()
 
     def text(self, active: int, queues: dict[tuple[str, str], int], circuits: dict[str, bool]) -> bytes:
         """In Prometheus' format."""

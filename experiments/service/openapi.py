@@ -22,7 +22,7 @@ def document(models: Models, most: int) -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for name, model in models.items():
         for each, function in model.functions.items():
-            paths[f"/v1/{name}/{each}"] = {"post": _operation(name, each, function.signature, most)}
+            paths[f"/v1/{name}/{each}"] = {"post": _operation(name, each, function, most)}
     for path, about in (("healthz", "Whether inference goes on"), ("readyz", "Whether requests are taken"),
                         ("metrics", "Prometheus' metrics"), ("v1", "Models with their digests")):  # fmt: skip
         paths[f"/{path}"] = {"get": {"summary": about, "responses": {"200": {"description": about}}}}
@@ -45,7 +45,7 @@ def _lines(models: Models) -> Iterator[str]:
         for each, function in model.functions.items():
             given, found = (", ".join(f"{a.name} {a.axes} {a.dtype}" for a in part)
                             for part in (function.inputs, function.outputs))  # fmt: skip
-            yield f"<h2>POST /v1/{name}/{each}</h2><p>{function.signature.about}</p><p>{given} &rarr; {found}</p>"
+            yield f"<h2>POST /v1/{name}/{each}</h2><p>{function.about}</p><p>{given} &rarr; {found}</p>"
 
 
 def _operation(name: str, function: str, signature: Signature, most: int) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import functools
 import gc
 import http.client
 import io
@@ -19,6 +20,7 @@ from jensen.experiments.deployment.writing import Forms
 from jensen.experiments.service import models as served_models
 from jensen.experiments.service.application import Service
 from jensen.experiments.service.bodies import BINARY, JSON
+from jensen.experiments.service.engines.threads import Threads
 from jensen.experiments.service.models import Model, Models
 from jensen.experiments.service.observed import Log, Metrics
 from jensen.experiments.service.server import Server
@@ -54,8 +56,23 @@ def function(name, call):
     return Function(name, Signature(rows.about, rows.inputs, outputs, ""), "program", call)
 
 
-def model(calls, limits, watch=lambda *_: None, name="toy"):
-    return Model(name, None, "0" * 64, {each: function(each, call) for each, call in calls.items()}, limits, watch)
+def held(calls):
+    """A build of a service: a model of these callables, in the front's threads."""
+
+    async def build(engine, limits, metrics):
+        loaded = engine.hold("0" * 64, {each: function(each, call) for each, call in calls.items()})
+        return {"toy": Model("toy", None, loaded, engine, limits, metrics)}
+
+    return build
+
+
+def read(folder):
+    """A build of a service: the model in a folder, in whatever engine."""
+
+    async def build(engine, limits, metrics):
+        return {"toy": await served_models.read("toy", folder, engine, limits, metrics)}
+
+    return build
 
 
 def calls(seed=0):
@@ -92,10 +109,11 @@ class Running:
     async def _serve(self, limits, token, build):
         metrics = Metrics()
 
-        def read(name, folder):
-            return served_models.read(name, folder, limits, metrics.batched)
-
-        self.service = Service(Models(build(limits, metrics.batched), read), limits, metrics, Log(self.log), token)
+        self.engine = Threads(limits.width)
+        await self.engine.start()
+        again = functools.partial(served_models.read, engine=self.engine, limits=limits, metrics=metrics)
+        models = Models(await build(self.engine, limits, metrics), again)
+        self.service = Service(models, limits, metrics, Log(self.log), token)
         self.server = Server(self.service, "127.0.0.1", 0, 5)
         self.loop = asyncio.get_running_loop()
         serving = asyncio.create_task(self.server.serve())
@@ -105,6 +123,7 @@ class Running:
         self._begun.set()
         await serving
         self.service.models.close()
+        await self.engine.close()
 
     def connect(self):
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
@@ -146,7 +165,7 @@ class Running:
 @pytest.fixture(scope="session")
 def plain():
     """A service of the functions, for requests that leave nothing behind."""
-    running = Running(Limits(wait=0.002), None, lambda limits, watch: {"toy": model(calls(), limits, watch)})
+    running = Running(Limits(wait=0.002), None, held(calls()))
     yield running
     running.drain()
 
@@ -158,8 +177,7 @@ def serve(caplog):
 
         def started(of=None, token=None, build=None, **limits):
             bounds = Limits(**{"wait": 0.002, **limits})
-            build = build or (lambda limits, watch: {"toy": model(of or calls(), limits, watch)})
-            running = Running(bounds, token, build)
+            running = Running(bounds, token, build or held(of or calls()))
             stack.callback(running.drain)
             return running
 

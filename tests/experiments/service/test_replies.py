@@ -8,17 +8,12 @@ import torch
 
 from jensen.core import keys
 from jensen.experiments.deployment import load
-from jensen.experiments.service import models as served_models
-from tests.experiments.service.conftest import LATENT, calls
-
-
-def build(exports):
-    return lambda limits, watch: {"toy": served_models.read("toy", exports[0], limits, watch)}
+from tests.experiments.service.conftest import LATENT, calls, read
 
 
 def test_replies_are_the_functions_own(serve, exports):
     """Of an export, in JSON and in a binary body, of more rows than a batch has."""
-    running, functions = serve(build=build(exports)), load(exports[0])
+    running, functions = serve(build=read(exports[0])), load(exports[0])
     z = keys.normal(keys.key(1), (25, LATENT))
     expected = functions["decode"](z)
     status, found = running.post("/v1/toy/decode", {"z": z.tolist()})
@@ -37,7 +32,7 @@ def test_replies_are_the_functions_own(serve, exports):
 
 def test_a_reply_has_the_same_bytes_alone_and_in_a_batch(serve, exports):
     """Wherever in a batch its rows are."""
-    running = serve(build=build(exports), wait=0.02)
+    running = serve(build=read(exports[0]), wait=0.02)
     bodies = [("decode", {"z": keys.normal(keys.key(i), (1 + i % 3, LATENT)).tolist()}) for i in range(12)]
     bodies += [("sample", {"seed": i, "n": 1 + i % 3}) for i in range(12)]
 

@@ -11,9 +11,8 @@ import pytest
 import torch
 
 from jensen.core import keys
-from jensen.experiments.service import models as served_models
 from jensen.experiments.service.breaker import Breaker
-from tests.experiments.service.conftest import LATENT, PIXELS, TOKEN, calls
+from tests.experiments.service.conftest import LATENT, PIXELS, TOKEN, calls, read
 
 GOOD = [[0.5] * LATENT]
 POISON = 7.0
@@ -184,10 +183,7 @@ def test_stalled_inference_turns_health_red(serve):
 def test_a_swap_under_load_fails_no_request_and_mixes_no_reply(serve, exports):
     """Each reply is that of the model whose digest it names."""
 
-    def build(limits, watch):
-        return {"toy": served_models.read("toy", exports[0], limits, watch)}
-
-    running = serve(build=build, token=TOKEN)
+    running = serve(build=read(exports[0]), token=TOKEN)
     z = keys.normal(keys.key(1), (3, LATENT))
     expected = [calls(seed)["decode"](z) for seed in range(2)]
     old = running.service.models["toy"]
@@ -219,10 +215,7 @@ def test_a_swap_under_load_fails_no_request_and_mixes_no_reply(serve, exports):
 
 
 def test_a_damaged_export_is_refused_and_the_old_one_stays(serve, exports, tmp_path):
-    def build(limits, watch):
-        return {"toy": served_models.read("toy", exports[0], limits, watch)}
-
-    running, auth = serve(build=build, token=TOKEN), {"authorization": f"Bearer {TOKEN}"}
+    running, auth = serve(build=read(exports[0]), token=TOKEN), {"authorization": f"Bearer {TOKEN}"}
     for name in ("cut", "swapped"):
         folder = tmp_path / name
         folder.mkdir()

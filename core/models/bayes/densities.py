@@ -1,0 +1,85 @@
+"""Log densities of single numbers, and draws: what priors and likelihoods are sums of. All of them broadcast."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from jensen.core import keys
+from jensen.core.contracts import Key
+
+HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
+
+
+def normal(x: Tensor, loc: Tensor | float = 0.0, scale: Tensor | float = 1.0) -> Tensor:
+    return -0.5 * ((x - loc) / scale).square() - _log(scale) - HALF_LOG_TAU
+
+
+def half_normal(x: Tensor, scale: Tensor | float = 1.0) -> Tensor:
+    """Of x > 0."""
+    return normal(x, 0.0, scale) + math.log(2)
+
+
+def half_cauchy(x: Tensor, scale: Tensor | float = 1.0) -> Tensor:
+    """Of x > 0."""
+    return math.log(2 / math.pi) - _log(scale) - 2 * _log_hypotenuse(x / scale)
+
+
+def student_t(x: Tensor, df: Tensor | float, loc: Tensor | float = 0.0, scale: Tensor | float = 1.0) -> Tensor:
+    df = torch.as_tensor(df, dtype=x.dtype, device=x.device)
+    square = ((x - loc) / scale).square() / df
+    norm = torch.lgamma((df + 1) / 2) - torch.lgamma(df / 2) - 0.5 * torch.log(math.pi * df)
+    return norm - _log(scale) - (df + 1) / 2 * torch.log1p(square)
+
+
+def exponential(x: Tensor, rate: float = 1.0) -> Tensor:
+    """Of x > 0."""
+    return math.log(rate) - rate * x
+
+
+def gamma(x: Tensor, concentration: float, rate: float) -> Tensor:
+    """Of x > 0."""
+    norm = concentration * math.log(rate) - math.lgamma(concentration)
+    return norm + (concentration - 1) * torch.log(x) - rate * x
+
+
+def inverse_gamma(x: Tensor, concentration: float, scale: float) -> Tensor:
+    """Of x > 0."""
+    norm = concentration * math.log(scale) - math.lgamma(concentration)
+    return norm - (concentration + 1) * torch.log(x) - scale / x
+
+
+def beta(x: Tensor, a: float, b: float) -> Tensor:
+    """Of 0 < x < 1."""
+    norm = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
+    return norm + (a - 1) * torch.log(x) + (b - 1) * torch.log1p(-x)
+
+
+def bernoulli(x: Tensor, logits: Tensor) -> Tensor:
+    """Of x 0 or 1."""
+    return x.to(logits.dtype) * logits - F.softplus(logits)
+
+
+def draw_half_cauchy(key: Key, shape: tuple[int, ...], scale: float, dtype: torch.dtype) -> Tensor:
+    return scale * torch.tan(0.5 * math.pi * _open(keys.uniform(key, shape, dtype)))
+
+
+def draw_exponential(key: Key, shape: tuple[int, ...], rate: float, dtype: torch.dtype) -> Tensor:
+    return -torch.log1p(-_open(keys.uniform(key, shape, dtype))) / rate
+
+
+def _open(u: Tensor) -> Tensor:
+    """Uniform numbers, with a small one for 0."""
+    return u.clamp_min(2.0**-33)
+
+
+def _log(scale: Tensor | float) -> Tensor | float:
+    return torch.log(scale) if isinstance(scale, Tensor) else math.log(scale)
+
+
+def _log_hypotenuse(x: Tensor) -> Tensor:
+    """log sqrt(1 + x^2), of any size."""
+    large = x.abs() > 1e3
+    small = 0.5 * torch.log1p(torch.where(large, 0.0, x).square())
+    return torch.where(large, torch.log(torch.where(large, x, 1.0).abs()), small)

@@ -107,7 +107,7 @@ async def _serve(exports: Mapping[str, Path], token: str | None, settings: Setti
     await engine.start()
     try:
         read = partial(models.read, engine=engine, limits=limits, metrics=metrics)
-        found = Models({name: await read(name, folder) for name, folder in exports.items()}, read)
+        found = Models(await read(exports), read)
         service = Service(found, limits, metrics, Log(), token)
         listening = _listening(settings.host, settings.port)
         server = Server(service, settings.host, settings.port, settings.drain)

@@ -60,15 +60,21 @@ class Model:
             batcher.close()
 
 
-async def read(name: str, folder: Path, engine: Engine, limits: Limits, metrics: Metrics) -> Model:
-    """The export in a folder. InputError for a folder that is no sound export."""
-    return Model(name, folder, await engine.load(folder), engine, limits, metrics)
+async def read(folders: Mapping[str, Path], engine: Engine, limits: Limits, metrics: Metrics) -> dict[str, Model]:
+    """The exports in folders, by name. InputError for a folder that is no sound export."""
+    loaded = await engine.load(list(folders.values()))
+    return {
+        name: Model(name, folder, each, engine, limits, metrics)
+        for (name, folder), each in zip(folders.items(), loaded, strict=True)
+    }
 
 
 class Models(Mapping[str, Model]):
     """Models by name. `swap` has another export loaded; requests that are under way stay with the old one."""
 
-    def __init__(self, models: Mapping[str, Model], read: Callable[[str, Path], Awaitable[Model]]):
+    def __init__(
+        self, models: Mapping[str, Model], read: Callable[[Mapping[str, Path]], Awaitable[Mapping[str, Model]]]
+    ):
         self._models, self._read = dict(models), read
         self._lock = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
@@ -98,7 +104,7 @@ class Models(Mapping[str, Model]):
     async def swap(self, name: str, folder: Path) -> Model:
         """The new model of that name, which answers from now on. InputError leaves the old one where it is."""
         async with self._lock:
-            new = await self._read(name, folder)
+            new = (await self._read({name: folder}))[name]
             new.start()
             old = self._models.get(name)
             self._models[name] = new

@@ -51,8 +51,12 @@ class Engine(Protocol):
         """Before anything else."""
         ...
 
-    async def load(self, folder: Path) -> Loaded:
-        """An export, whose every function has run once on a batch. InputError for a folder that is no sound export."""
+    async def load(self, folders: Sequence[Path]) -> list[Loaded]:
+        """Exports, whose every function has run once on a batch: all of them or none.
+
+        Raises:
+            InputError: a folder is no sound export.
+        """
         ...
 
     async def run(self, model: Loaded, function: str, inputs: Rows) -> Rows:

@@ -5,7 +5,7 @@ It costs no message between processes and no memory; what ends the process, or h
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -36,8 +36,9 @@ class Threads:
     async def start(self) -> None:
         pass
 
-    async def load(self, folder: Path) -> Loaded:
-        return self.hold(*await asyncio.to_thread(read, folder, self._width))
+    async def load(self, folders: Sequence[Path]) -> list[Loaded]:
+        found = [await asyncio.to_thread(read, folder, self._width) for folder in folders]
+        return [self.hold(digest, functions) for digest, functions in found]
 
     def hold(self, digest: str, functions: Mapping[str, Function]) -> Loaded:
         """Functions of any origin."""

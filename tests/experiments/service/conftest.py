@@ -70,7 +70,7 @@ def read(folder):
     """A build of a service: the model in a folder, in whatever engine."""
 
     async def build(engine, limits, metrics):
-        return {"toy": await served_models.read("toy", folder, engine, limits, metrics)}
+        return await served_models.read({"toy": folder}, engine, limits, metrics)
 
     return build
 

@@ -15,6 +15,7 @@ from jensen.core.distributions import DiagNormal
 from tests.doors import (
     adversarial,
     coded,
+    conjugate,
     densities,
     distributions,
     evidence,
@@ -34,7 +35,7 @@ from tests.doors.door import KEY, door
 from tests.doors.faults import faults
 
 TABLES = (
-    coded, densities, foundations, flows, distributions, exponential, objectives, gradients, evidence, latent,
+    coded, conjugate, densities, foundations, flows, distributions, exponential, objectives, gradients, evidence, latent,
     supervised, adversarial, sequences, series, transport)  # fmt: skip
 ROWS = {name: row for table in TABLES for name, row in table.ROWS.items()}
 

@@ -79,7 +79,7 @@ from jensen.core.nn import (
 )
 from jensen.estimators import evidence, gradients, inference
 from jensen.estimators.gradients import baselines, catalogue
-from jensen.estimators.inference import iterative, semi_amortised, svgd
+from jensen.estimators.inference import em, iterative, semi_amortised, svgd
 
 PACKAGES = (
     quantised,
@@ -101,7 +101,7 @@ MODULES = (
     multimodal,
     deep_set, series, ode, longitudinal, gp, bottleneck, poisson, reptile, codebook, kmeans,
     paths, usage, autoencoder, two_maps, vqgan, baselines, catalogue,
-    svgd, semi_amortised, iterative, spectral,
+    svgd, em, semi_amortised, iterative, spectral,
     duality, gan,
     attention, positions, recurrent, recurrent_models, transformer, sampling, codes, diffusion, fields, flow_matching,
     made, pixel_cnn, masking, normalising,
@@ -124,8 +124,10 @@ WITHOUT = {  # public names without a door
     "gradients.baselines": "a module, with rows of its own",
     "inference.MaximumLikelihood": "a record of results",
     **dict.fromkeys(
-        ("inference.svgd", "inference.semi_amortised", "inference.iterative"), "a module, with its own rows"
+        ("inference.svgd", "inference.em", "inference.semi_amortised", "inference.iterative"),
+        "a module, with its own rows",
     ),
+    "inference.fitting": "what algorithms share: their own rows have what they refuse",
     "flows.spectral": "a module, with rows of its own",
     "flows.FromZuko": "what `from_zuko` makes",
     "flows.from_zuko": "takes what is zuko's, which need not be installed: its tests have what it refuses",

@@ -7,14 +7,14 @@ ARGS ?=
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --maxprocesses 4 --dist loadfile
 GPU := PYTHONPATH=$(CURDIR)/build/source:$(CURDIR) $(PYTHON)
 
-.PHONY: help demo test laws bench bench-compare gpu gpu-test gpu-bench lint format types clean
+.PHONY: help demo test nats laws bench bench-compare gpu gpu-test gpu-bench lint format types clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --constraint constraints.txt --editable '.[experiments,export,serve,text,test,dev,zuko]'
+	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --constraint constraints.txt --editable '.[experiments,export,queue,serve,text,test,dev,zuko]'
 	mkdir -p .venv/source/jensen
 	ln -sfn $(addprefix $(CURDIR)/,$(ROOMS)) .venv/source/jensen/
 	touch $@
@@ -25,8 +25,11 @@ demo: $(INSTALLED) ## train a VAE on scikit-learn's digits and print the report
 test: $(INSTALLED) ## the whole test suite
 	$(PYTEST) $(ARGS)
 
+nats: $(INSTALLED) ## the queue's tests with NATS JetStream, which need nats-server
+	$(PYTEST) -m nats tests/experiments/jobs $(ARGS)
+
 laws: $(INSTALLED) ## the slow proofs, and the property tests with many more examples and statistics
-	$(PYTEST) -m 'law or slow' --hypothesis-profile=laws --hypothesis-show-statistics --timeout=3600 $(ARGS)
+	$(PYTEST) -m '(law or slow) and not nats' --hypothesis-profile=laws --hypothesis-show-statistics --timeout=3600 $(ARGS)
 
 bench: $(INSTALLED) ## timings beside their baselines, kept in tests/bench/results.csv
 	mkdir -p build

@@ -1,0 +1,112 @@
+import contextlib
+import itertools
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+import safetensors.torch
+import torch
+
+from jensen.core import keys
+from jensen.experiments.jobs import Place, Work, Worker
+from jensen.experiments.jobs.producer import jobs
+from tests.experiments.ranks import free_port
+from tests.experiments.service.conftest import LATENT, calls, function
+
+POISON, KILLER, HANG, NAN = 50.0, 60.0, 70.0, 80.0  # first numbers of rows that a worker meets trouble with
+FORK = multiprocessing.get_context("fork")
+
+
+def troubled(z):
+    """The toy's decoder, a few milliseconds a batch."""
+    first = set(z[:, 0].tolist())
+    if POISON in first:
+        raise ValueError("poison")
+    if KILLER in first:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if HANG in first:
+        time.sleep(60)
+    time.sleep(0.003)
+    x = calls()["decode"](z)
+    return x + torch.where(z[:, :1] == NAN, torch.nan, 0.0)
+
+
+DECODE = function("decode", troubled)
+
+
+def rows(n, **first):
+    """n rows, the one at index `i{k}` with a first number of its own."""
+    z = keys.normal(keys.key(0), (n, LATENT))
+    for place, value in first.items():
+        z[int(place[1:]), 0] = value
+    return jobs(DECODE, {"z": z}, 0, None, "job")
+
+
+def work(**limits):
+    return Work(**{"digest": "0" * 64, "function": "decode", "lease": 0.5, "tries": 2, **limits})
+
+
+def until(condition, seconds=20):
+    """Waits for what must come about."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def values(queue):
+    return {id_: safetensors.torch.load(content)["mean"] for id_, content in queue.results()}
+
+
+def computing(place, limit=60.0):
+    """A worker's process."""
+
+    def target():
+        queue = place.open()
+        Worker(queue, DECODE, limit, 0.0).run()
+        os._exit(0)
+
+    process = FORK.Process(target=target, daemon=True)
+    process.start()
+    return process
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """A nats-server of the tests' own."""
+    program = shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin:/usr/local/bin")
+    assert program, "these tests need nats-server: apt-get install nats-server"
+    port, store = free_port(), tmp_path_factory.mktemp("jetstream")
+    command = [program, "--jetstream", "--store_dir", str(store), "--addr", "127.0.0.1", "--port", port]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+
+        def listens():
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(port))):
+                return True
+
+        until(listens)
+        yield f"nats://127.0.0.1:{port}"
+        process.terminate()
+
+
+NUMBER = itertools.count()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("nats", marks=pytest.mark.nats)])
+def place(request, tmp_path):
+    """Where a new queue may be, with either engine."""
+    if request.param == "sqlite":
+        return Place(str(tmp_path / "queue"))
+    return Place(f"queue-{next(NUMBER)}", "nats", request.getfixturevalue("server"))
+
+
+@pytest.fixture
+def made(place):
+    """made(**limits): the queue of a place, closed at the end."""
+    with contextlib.ExitStack() as stack:
+        yield lambda **limits: stack.enter_context(contextlib.closing(place.make(work(**limits))))

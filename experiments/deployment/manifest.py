@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -56,13 +57,14 @@ class Argument:
             raise ValueError(f"expected {self.name} {self.axes}, got {tuple(value.shape)}: {self.about}")
         if not 1 <= len(value) <= ROWS:
             raise ValueError(f"expected {self.name} of 1 to {ROWS} rows, got {len(value)}: split them")
-        if value.is_floating_point() and not value.isfinite().all():
+        numbers = value.detach().cpu().numpy()  # of a few rows it is several times as fast as torch
+        if not np.isfinite(numbers).all():
             raise ValueError(f"expected finite {self.name}, got NaN or infinity: leave those rows out")
-        if self.low is not None and bool((value < self.low).any()):
-            raise ValueError(f"expected {self.name} of at least {self.low:g}, got {value.min().item():g}: {self.about}")
-        if self.high is not None and bool((value > self.high).any()):
-            raise ValueError(f"expected {self.name} of at most {self.high:g}, got {value.max().item():g}: {self.about}")
-        if self.whole and bool((value != value.round()).any()):
+        if self.low is not None and numbers.min() < self.low:
+            raise ValueError(f"expected {self.name} of at least {self.low:g}, got {numbers.min():g}: {self.about}")
+        if self.high is not None and numbers.max() > self.high:
+            raise ValueError(f"expected {self.name} of at most {self.high:g}, got {numbers.max():g}: {self.about}")
+        if self.whole and (numbers != numbers.round()).any():
             raise ValueError(f"expected whole numbers in {self.name}, got others: {self.about}")
 
 

@@ -130,15 +130,14 @@ class Service:
     async def _computed(self, exchange: Exchange, model: Model, function: str, inputs: Rows) -> Rows:
         """The outputs. Refused, 504, after the deadline, and Gone; the rows leave the queue then."""
         asked = model.batchers[function].submit(inputs)
+        late = Refused(504, f"no result in {self.limits.deadline:g} s", fix="send fewer rows, or later")
+        deadline = asyncio.get_running_loop().call_later(self.limits.deadline, asked.fail, late)
         gone = asyncio.ensure_future(exchange.gone())
+        gone.add_done_callback(lambda _: asked.fail(Gone()))
         try:
-            await asyncio.wait((asked.found, gone), timeout=self.limits.deadline, return_when=asyncio.FIRST_COMPLETED)
-            if asked.found.done():
-                return asked.found.result()
-            if gone.done():
-                raise Gone
-            raise Refused(504, f"no result in {self.limits.deadline:g} s", fix="send fewer rows, or later")
+            return await asked.found
         finally:
+            deadline.cancel()
             gone.cancel()
             model.batchers[function].withdraw(asked)
 

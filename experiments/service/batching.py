@@ -32,6 +32,21 @@ class Asked:
     def complete(self) -> bool:
         return None not in self.parts
 
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody still waits for it."""
+        return not self.found.done()
+
+    def answer(self, place: int, outputs: Rows) -> None:
+        self.parts[place] = outputs
+        if self.wanted and self.complete:
+            parts = [part for part in self.parts if part is not None]
+            self.found.set_result(parts[0] if len(parts) == 1 else tuple(map(torch.cat, zip(*parts, strict=True))))
+
+    def fail(self, error: Exception) -> None:
+        if self.wanted:
+            self.found.set_exception(error)
+
 
 @dataclass(eq=False)
 class Piece:
@@ -40,26 +55,8 @@ class Piece:
     asked: Asked
     place: int
     inputs: Rows
+    rows: int
     arrived: float = field(default_factory=time.monotonic)
-
-    @property
-    def rows(self) -> int:
-        return len(self.inputs[0])
-
-    @property
-    def wanted(self) -> bool:
-        """Whether somebody still waits for it."""
-        return not self.asked.found.done()
-
-    def answer(self, outputs: Rows) -> None:
-        self.asked.parts[self.place] = outputs
-        if self.wanted and self.asked.complete:
-            parts = [part for part in self.asked.parts if part is not None]
-            self.asked.found.set_result(tuple(torch.cat(each) for each in zip(*parts, strict=True)))
-
-    def fail(self, error: Exception) -> None:
-        if self.wanted:
-            self.asked.found.set_exception(error)
 
 
 class Batcher:
@@ -96,7 +93,7 @@ class Batcher:
         for task in tuple(self._tasks):
             task.cancel()
         for piece in self._waiting:
-            piece.fail(Refused(503, "the model was withdrawn", fix="send it again", retry_after=1))
+            piece.asked.fail(Refused(503, "the model was withdrawn", fix="send it again", retry_after=1))
         self._waiting.clear()
         self.rows = 0
 
@@ -119,11 +116,11 @@ class Batcher:
 
     def submit(self, inputs: Rows) -> Asked:
         """Rows to wait for, at the end of the queue. Refused as `check_room`."""
-        n = len(inputs[0])
+        n, most = len(inputs[0]), self._limits.batch
         self.check_room(n)
-        parts = list(zip(*(value.split(self._limits.batch) for value in inputs), strict=True))
+        parts = [inputs] if n <= most else list(zip(*(value.split(most) for value in inputs), strict=True))
         asked = Asked([None] * len(parts))
-        self._waiting.extend(Piece(asked, place, part) for place, part in enumerate(parts))
+        self._waiting.extend(Piece(asked, i, part, min(most, n - i * most)) for i, part in enumerate(parts))
         self.rows += n
         self._changed.set()
         return asked
@@ -182,15 +179,15 @@ class Batcher:
         except Exception as error:  # of the function, of whatever kind
             if len(pieces) > 1:
                 for piece in pieces:
-                    if piece.wanted:
+                    if piece.asked.wanted:
                         await self._answer([piece])
                 return
             self._breaker.failed()
-            pieces[0].fail(_refusal(error))
+            pieces[0].asked.fail(_refusal(error))
         else:
             self._breaker.succeeded()
             for piece, rows in zip(pieces, found, strict=True):
-                piece.answer(rows)
+                piece.asked.answer(piece.place, rows)
 
     async def _computed(self, pieces: list[Piece]) -> list[Rows]:
         """Tried again where a worker is lost, while somebody waits."""
@@ -200,7 +197,7 @@ class Batcher:
             try:
                 return _split(await self._call(padded), sizes)
             except LostWorkerError:
-                if not left or not any(piece.wanted for piece in pieces):
+                if not left or not any(piece.asked.wanted for piece in pieces):
                     raise
                 self._retried()
         raise AssertionError

@@ -1,6 +1,7 @@
 """One request and its reply, of ASGI: a body that is read late, in bounds, and a client that may leave or be slow."""
 
 import asyncio
+import itertools
 import re
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -15,6 +16,7 @@ from jensen.experiments.service.errors import Gone, Refused
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 IDENTITY = re.compile(r"[A-Za-z0-9._-]{1,64}")
+PROCESS, COUNT = secrets.token_hex(4), itertools.count(1)  # of which a request's own id is made
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Exchange:
         self.method, self.path = str(scope["method"]), str(scope["path"])
         self.headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         asked = self.headers.get("x-request-id", "")
-        self.id = asked if IDENTITY.fullmatch(asked) else secrets.token_hex(8)
+        self.id = asked if IDENTITY.fullmatch(asked) else f"{PROCESS}{next(COUNT):08x}"
 
     def check_length(self, most: int) -> None:
         """Refused, 413, by the header alone."""

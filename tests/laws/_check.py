@@ -8,13 +8,14 @@ from functools import partial
 
 from jensen.core.contracts import DensityModel, Distribution, Flow, LatentModel
 from jensen.core.exponential import ExponentialFamily
+from jensen.core.models.bayes import Posterior
 from jensen.core.models.quantised import CodedModel, Quantiser
 from jensen.laws._law import LAWS, Law, Subject
 from jensen.laws.operations import Operation
 
 KINDS = (
     "distribution", "exponential family", "flow", "bound", "estimator", "model", "density model", "quantiser",
-    "coded model", "operation", "program",
+    "coded model", "operation", "program", "posterior",
 )  # fmt: skip
 EXAMPLES = {
     "exponential family": "q, a member with two data or more",
@@ -40,7 +41,7 @@ def check(
 
     Args:
         value: a distribution, exponential family, flow, bound, gradient estimator, latent model, density model,
-            quantiser, model of codes, operation or program.
+            quantiser, model of codes, operation, program or posterior.
         kind: which of those, where the value's methods or signature leave it open.
         example: for an exponential family a member, for a flow z (s, n, d), for a quantiser z (n, *positions, d), for a
             model, of latents, densities or codes, or a program training data.
@@ -122,6 +123,8 @@ def kind_of(value: object) -> str:
     """What a value is, by its methods; for a plain function by the number of its positional parameters."""
     if isinstance(value, Operation):
         return "operation"
+    if isinstance(value, Posterior):
+        return "posterior"
     if isinstance(value, LatentModel):
         return "model"
     if isinstance(value, DensityModel):
@@ -146,9 +149,9 @@ def kind_of(value: object) -> str:
         if len(required) == 1:
             return "bound"
     raise TypeError(
-        "expected a distribution, exponential family, flow, bound, gradient estimator, latent model, density "
-        f"model, quantiser, model of codes, operation or program, got {_name(value)}: see the contracts' methods in "
-        "jensen.core.contracts, or give its kind="
+        "expected a distribution, exponential family, flow, bound, gradient estimator, latent model, density model, "
+        f"quantiser, model of codes, operation, program or posterior, got {_name(value)}: see the contracts' methods "
+        "in jensen.core.contracts, or give its kind="
     )
 
 

@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
+RAY := .venv/ray
 ROOMS := core kernels estimators experiments tests/laws
 ARGS ?=
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --maxprocesses 4 --dist loadfile
@@ -19,6 +20,10 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	ln -sfn $(addprefix $(CURDIR)/,$(ROOMS)) .venv/source/jensen/
 	touch $@
 
+$(RAY): $(INSTALLED)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[sweep]'
+	touch $@
+
 demo: $(INSTALLED) ## train a VAE on scikit-learn's digits and print the report
 	$(BIN)/python -m jensen.experiments.train vae --data digits $(ARGS)
 
@@ -28,7 +33,7 @@ test: $(INSTALLED) ## the whole test suite
 nats: $(INSTALLED) ## the queue's tests with NATS JetStream, which need nats-server
 	$(PYTEST) -m nats tests/experiments/jobs $(ARGS)
 
-laws: $(INSTALLED) ## the slow proofs, and the property tests with many more examples and statistics
+laws: $(INSTALLED) $(RAY) ## the slow proofs, and the property tests with many more examples and statistics
 	$(PYTEST) -m '(law or slow) and not nats' --hypothesis-profile=laws --hypothesis-show-statistics --timeout=3600 $(ARGS)
 
 bench: $(INSTALLED) ## timings beside their baselines, kept in tests/bench/results.csv

@@ -4,7 +4,17 @@ What `fit` gives is in `fitting`. `maximum_likelihood` has no state: it is a mod
 exponential family that is a closed form, `exponential.maximum_likelihood`.
 """
 
-from jensen.estimators.inference import em, fitting, iterative, semi_amortised, svgd
+from jensen.estimators.inference import cavi, em, fitting, iterative, semi_amortised, svgd, svi
 from jensen.estimators.inference._maximum_likelihood import MaximumLikelihood, maximum_likelihood
 
-__all__ = ["MaximumLikelihood", "em", "fitting", "iterative", "maximum_likelihood", "semi_amortised", "svgd"]
+__all__ = [
+    "MaximumLikelihood",
+    "cavi",
+    "em",
+    "fitting",
+    "iterative",
+    "maximum_likelihood",
+    "semi_amortised",
+    "svgd",
+    "svi",
+]

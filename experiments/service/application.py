@@ -6,19 +6,22 @@ Room is looked for before a body is read: under overload a refusal costs no pars
 import asyncio
 import hmac
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from jensen.experiments.run.errors import InputError, reason, shown
+from jensen.experiments.run.files import Json
 from jensen.experiments.service import bodies, openapi
 from jensen.experiments.service.batching import Rows
 from jensen.experiments.service.errors import Gone, Refused, bad
 from jensen.experiments.service.exchange import Exchange, Receive, Reply, Send, refusal
 from jensen.experiments.service.models import Model, Models
 from jensen.experiments.service.observed import Log, Metrics
+from jensen.experiments.service.rates import Rates
 from jensen.experiments.service.settings import Limits
 
 LEFT = 499  # the status, in logs and metrics, of a request whose client has gone
@@ -27,11 +30,13 @@ LEFT = 499  # the status, in logs and metrics, of a request whose client has gon
 class Service:
     """POST /v1/MODEL/FUNCTION and /admin/swap; GET /healthz, /readyz, /metrics, /v1, /openapi.json and /docs."""
 
-    def __init__(self, models: Models, limits: Limits, metrics: Metrics, log: Log, token: str | None = None):
+    def __init__(self, models: Models, limits: Limits, metrics: Metrics, log: Log, tokens: Sequence[str] = ()):
+        """tokens: of clients, any of which a request must bring; none is asked for where there are none."""
         self.models, self.limits, self.metrics, self.log = models, limits, metrics, log
         self.active = 0  # requests that wait for a result
         self.draining = False
-        self._token = token
+        self._tokens = tokens
+        self._rates = Rates(limits.rate, limits.burst) if limits.rate else None
         self._pages: dict[str, Callable[[], Reply]] = {
             "/healthz": self._health,
             "/readyz": self._ready,
@@ -46,15 +51,16 @@ class Service:
             return
         started = time.monotonic()
         exchange = Exchange(scope, receive, send, self.limits.read)
-        place = ("", "")
+        place, error = ("", ""), None
         try:
             place, reply = await self._routed(exchange)
         except Refused as refused:
-            reply, place = refusal(refused), self._place(exchange.path)
+            reply, place, error = refusal(refused), self._place(exchange.path), refused.error
         except Gone:
             reply, place = Reply(b"", LEFT), self._place(exchange.path)
-        except Exception as error:  # a fault of the service's own: the client gets an answer, the log the reason
-            self.log.write("fault", id=exchange.id, path=shown(exchange.path), error=f"{type(error).__name__}: {error}")
+        except Exception as fault:  # a fault of the service's own: the client gets an answer, the log the reason
+            error = f"{type(fault).__name__}: {fault}"
+            self.log.write("fault", id=exchange.id, path=shown(exchange.path), error=error)
             reply, place = refusal(Refused(500, "the service failed", fix="report it with the id")), ("", "")
         status = reply.status
         if status != LEFT:
@@ -64,8 +70,9 @@ class Service:
                 status = LEFT
         seconds = time.monotonic() - started
         self.metrics.replied(*place, status, seconds)
-        self.log.write("request", id=exchange.id, method=exchange.method, path=shown(exchange.path), status=status,
-                       digest=reply.headers.get("x-model-digest"), ms=round(1000 * seconds, 2))  # fmt: skip
+        self.log.write("request", id=exchange.id, client=exchange.client, method=exchange.method,
+                       path=shown(exchange.path), status=status, digest=reply.headers.get("x-model-digest"),
+                       error=error, ms=round(1000 * seconds, 2))  # fmt: skip
 
     async def _routed(self, exchange: Exchange) -> tuple[tuple[str, str], Reply]:
         """A place, for metrics, and the reply."""
@@ -73,12 +80,14 @@ class Service:
         get, post = path in self._pages, path == "/admin/swap" or path.startswith("/v1/")
         if not get and not post:
             raise Refused(404, f"there is no {shown(path)}", "path", "see /docs")
-        method = "GET" if get else "POST"
-        if exchange.method != method:
-            raise Refused(405, f"expected {method}, got {shown(exchange.method)}", "method", f"send {method}")
+        methods = ("GET", "HEAD") if get else ("POST",)
+        if exchange.method not in methods:
+            error, allow = f"expected {methods[0]}, got {shown(exchange.method)}", {"allow": ", ".join(methods)}
+            raise Refused(405, error, "method", f"send {methods[0]}", headers=allow)
         if get:
             return ("", path), self._pages[path]()
         self._check_token(exchange)
+        self._check_rate(exchange)
         if path == "/admin/swap":
             return ("", path), await self._swapped(exchange)
         model, function = self._found(path)
@@ -143,7 +152,7 @@ class Service:
 
     async def _swapped(self, exchange: Exchange) -> Reply:
         """Another export in a model's place: {"model": "vae", "folder": "..."}."""
-        if self._token is None:
+        if not self._tokens:
             raise Refused(403, "models are swapped with a token alone", "", "start the service with --token-file")
         try:
             asked = orjson.loads(await exchange.body(self.limits.body))
@@ -156,6 +165,11 @@ class Service:
             raise Refused(404, f"there is no such model, but {', '.join(self.models)}", "model", "name one of them")
         return Reply(orjson.dumps(await self.swap(asked["model"], Path(asked["folder"]))))
 
+    def refused(self, status: int) -> None:
+        """Counts a connection that ended before it had a request."""
+        self.metrics.replied("", "", status, 0.0)
+        self.log.write("refused", status=status)
+
     async def swap(self, name: str, folder: Path) -> dict[str, str]:
         """The new model's name and digest. Refused, 400, for a folder that is no sound export."""
         try:
@@ -166,21 +180,33 @@ class Service:
         return {"model": name, "digest": new.digest}
 
     def _check_token(self, exchange: Exchange) -> None:
-        if self._token is None:
+        if not self._tokens:
             return
-        given = exchange.headers.get("authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(given.encode(), self._token.encode()):
-            raise Refused(401, "the token is not that of this service", "authorization", "send Bearer and the token")
+        scheme, _, given = exchange.headers.get("authorization", "").partition(" ")
+        known = [hmac.compare_digest(given.encode(), each.encode()) for each in self._tokens]  # each, for equal times
+        if scheme.lower() != "bearer" or not any(known):
+            error, ask = "the token is none of this service's", {"www-authenticate": "Bearer"}
+            raise Refused(401, error, "authorization", "send Bearer and a token", headers=ask)
+        exchange.client = f"token {known.index(True) + 1}"
+
+    def _check_rate(self, exchange: Exchange) -> None:
+        if self._rates is None:
+            return
+        wait, headers = self._rates.take(exchange.client)
+        exchange.also |= headers
+        if wait:
+            error = f"more than {self.limits.burst} requests at once and {self.limits.rate:g} a second after them"
+            raise Refused(429, error, fix="send fewer", retry_after=ceil(wait))
 
     def _health(self) -> Reply:
         """Red when inference stalls: then the process is to be started again."""
         stalled = [each for model in self.models.values() for each in model.stalled]
-        return Reply(orjson.dumps({"ok": not stalled, "stalled": stalled}), 503 if stalled else 200)
+        return _state(not stalled, stalled=stalled)
 
     def _ready(self) -> Reply:
         open_ = [name for name, model in self.models.items() if model.circuit_open]
         ready = not self.draining and not open_
-        return Reply(orjson.dumps({"ok": ready, "draining": self.draining, "open": open_}), 200 if ready else 503)
+        return _state(ready, draining=self.draining, open=open_)
 
     def _metrics(self) -> Reply:
         queues = {(name, each): b.rows for name, model in self.models.items() for each, b in model.batchers.items()}
@@ -190,3 +216,9 @@ class Service:
     def _list(self) -> Reply:
         each = {name: {"digest": m.digest, "functions": list(m.functions)} for name, m in self.models.items()}
         return Reply(orjson.dumps({"models": each}))
+
+
+def _state(ok: bool, **values: Json) -> Reply:
+    """200, or 503 with the reasons."""
+    content = orjson.dumps({"ok": ok, **values})
+    return Reply(content) if ok else Reply(content, 503, headers={"retry-after": "1"})

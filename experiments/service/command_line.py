@@ -1,4 +1,4 @@
-"""The command line of the service: models, where it listens, its token and its limits."""
+"""The command line of the service: models, where it listens, its tokens and its limits."""
 
 import ipaddress
 import os
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import tyro
@@ -18,6 +18,8 @@ from jensen.experiments.run import files
 from jensen.experiments.run.errors import InputError, reason, shown
 from jensen.experiments.service import models
 from jensen.experiments.service.application import Service
+from jensen.experiments.service.engines import Engine
+from jensen.experiments.service.engines.processes import Processes
 from jensen.experiments.service.engines.threads import Threads
 from jensen.experiments.service.exports import exported
 from jensen.experiments.service.models import Models
@@ -39,7 +41,11 @@ class Settings:
     port: int = 8000
     """0 takes a free one, which the log says."""
     token_file: Path | None = None
-    """File with the token that requests must bring, as `authorization: Bearer TOKEN`."""
+    """File with a token for each client, a line each; requests bring one, as `authorization: Bearer TOKEN`."""
+    engine: Literal["thread", "process"] = "thread"
+    """Where batches are computed: in this process, or in others, which are replaced when they end or hang."""
+    workers: int = 2
+    """Processes that compute, of --engine process."""
     threads: int = 1
     """torch's threads in a batch."""
     drain: float = 10.0
@@ -55,6 +61,8 @@ class Settings:
             raise InputError(f"expected --port from 0 to 65535, got {self.port}: leave it out for 8000")
         if not 1 <= self.threads <= 1024:
             raise InputError(f"expected --threads from 1 to 1024, got {self.threads}: leave it out for 1")
+        if not 1 <= self.workers <= 1024:
+            raise InputError(f"expected --workers from 1 to 1024, got {self.workers}: leave it out for 2")
         if not 0 < self.drain < 2**20:
             raise InputError(f"expected --drain above 0, got {self.drain}: leave it out for 10")
         if self.token_file is None and not _loopback(self.host):
@@ -76,14 +84,15 @@ class Settings:
         return found
 
     @property
-    def token(self) -> str | None:
+    def tokens(self) -> tuple[str, ...]:
         """InputError for a file that holds none."""
         if self.token_file is None:
-            return None
-        token = files.read(self.token_file, lambda content: content.decode().strip(), "write a token to it")
-        if len(token) < 16 or not token.isascii():
-            raise InputError(f"expected a token of 16 characters or more in {self.token_file}: write one to it")
-        return token
+            return ()
+        lines = files.read(self.token_file, lambda content: content.decode().split("\n"), "write a token to it")
+        tokens = tuple(line.strip() for line in lines if line.strip())
+        if not tokens or not all(len(token) >= 16 and token.isascii() for token in tokens):
+            raise InputError(f"expected tokens of 16 characters or more in {self.token_file}, a line each: write one")
+        return tokens
 
 
 def parse(args: list[str]) -> Settings:
@@ -94,21 +103,21 @@ def parse(args: list[str]) -> Settings:
 
 def run(settings: Settings) -> None:
     """Serves until SIGTERM or Ctrl-C, and answers what is under way then."""
-    folders, token = settings.folders, settings.token
+    folders, tokens = settings.folders, settings.tokens
     torch.set_num_threads(settings.threads)
     with tempfile.TemporaryDirectory(prefix="jensen-") as place:
         exports = {name: exported(folder, Path(place, name)) for name, folder in folders.items()}
-        uvloop.run(_serve(exports, token, settings))
+        uvloop.run(_serve(exports, tokens, settings))
 
 
-async def _serve(exports: Mapping[str, Path], token: str | None, settings: Settings) -> None:
-    limits, metrics = settings.limits, Metrics()
-    engine = Threads(limits.width)
+async def _serve(exports: Mapping[str, Path], tokens: tuple[str, ...], settings: Settings) -> None:
+    limits, metrics, log = settings.limits, Metrics(), Log()
+    engine = _engine(settings, log)
     await engine.start()
     try:
         read = partial(models.read, engine=engine, limits=limits, metrics=metrics)
         found = Models(await read(exports), read)
-        service = Service(found, limits, metrics, Log(), token)
+        service = Service(found, limits, metrics, Log(), tokens)
         listening = _listening(settings.host, settings.port)
         server = Server(service, settings.host, settings.port, settings.drain)
         server.listen_to_signals()
@@ -118,6 +127,13 @@ async def _serve(exports: Mapping[str, Path], token: str | None, settings: Setti
             found.close()
     finally:
         await engine.close()
+
+
+def _engine(settings: Settings, log: Log) -> Engine:
+    limits = settings.limits
+    if settings.engine == "process":
+        return Processes(limits.width, settings.workers, settings.threads, limits.stall, log.write)
+    return Threads(limits.width)
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -1,5 +1,6 @@
 """What a request is refused with: a status, and JSON that says the error, the field it is in and the fix."""
 
+import dataclasses
 from dataclasses import dataclass
 
 
@@ -12,6 +13,7 @@ class Refused(Exception):  # noqa: N818, for a refusal is the service's answer
     field: str = ""
     fix: str = ""
     retry_after: int | None = None  # in seconds
+    headers: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def content(self) -> dict[str, str]:

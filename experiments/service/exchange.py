@@ -31,19 +31,24 @@ class Reply:
 
 def refusal(refused: Refused) -> Reply:
     """As JSON; where the body was not waited for, its connection ends."""
-    headers = {} if refused.retry_after is None else {"retry-after": str(refused.retry_after)}
+    wait = {} if refused.retry_after is None else {"retry-after": str(refused.retry_after)}
+    headers = refused.headers | wait
     if refused.status in (408, 413):
         headers["connection"] = "close"
     return Reply(orjson.dumps(refused.content), refused.status, headers=headers)
 
 
 class Exchange:
-    """A request; `seconds` bounds the wait for its body, and for the client to take the reply."""
+    """A request; `seconds` bounds the wait for its body, and for the client to take the reply.
+
+    client: who asks, an address unless it is known by its token; also: headers of the reply, whatever that is.
+    """
 
     def __init__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send, seconds: float):
         self._receive, self._send, self._seconds = receive, send, seconds
         self.method, self.path = str(scope["method"]), str(scope["path"])
         self.headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        self.client, self.also = str((scope.get("client") or ("",))[0]), dict[str, str]()
         asked = self.headers.get("x-request-id", "")
         self.id = asked if IDENTITY.fullmatch(asked) else f"{PROCESS}{next(COUNT):08x}"
 
@@ -79,7 +84,7 @@ class Exchange:
     async def send(self, reply: Reply) -> None:
         """Gone where the client does not take it."""
         headers = {"content-type": reply.media, "content-length": str(len(reply.content)), "x-request-id": self.id}
-        raw = [(name.encode(), value.encode()) for name, value in {**headers, **reply.headers}.items()]
+        raw = [(name.encode(), value.encode()) for name, value in {**headers, **self.also, **reply.headers}.items()]
         try:
             async with asyncio.timeout(self._seconds):
                 await self._send({"type": "http.response.start", "status": reply.status, "headers": raw})

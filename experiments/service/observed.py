@@ -24,8 +24,8 @@ class Metrics:
                             registry=self.registry, buckets=SECONDS)  # fmt: skip
         batches = Histogram("jensen_batch_rows", "Rows of a batch, without its padding", ("model", "function"),
                             registry=self.registry, buckets=ROWS)  # fmt: skip
-        # to look a child up costs more than to count
-        self._requests, self._seconds, self._batches = (cache(each.labels) for each in (requests, seconds, batches))
+        self._requests, self._seconds = cache(requests.labels), cache(seconds.labels)  # to look them up is slow
+        self._batches = cache(batches.labels)
         self._retries = Counter("jensen_batches_retried", "Batches computed again, for their worker was lost",
                                 ("model", "function"), registry=self.registry)  # fmt: skip
         self._queue = Gauge("jensen_queue_rows", "Rows that wait", ("model", "function"), registry=self.registry)

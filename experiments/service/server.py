@@ -7,35 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from jensen.experiments.service.application import Service
+from jensen.experiments.service.connections import bounded
 from jensen.experiments.service.errors import Refused
-
-FULL = b'{"error":"too many connections","field":"","fix":"connect later"}'
-REFUSAL = (
-    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close\r\n"
-    b"content-length: %d\r\n\r\n%b" % (len(FULL), FULL)
-)
-
-
-def bounded(most: int, seconds: float) -> type[HttpToolsProtocol]:
-    """Connections of which there are at most `most`, and whose first headers come within `seconds`."""
-
-    class Bounded(HttpToolsProtocol):
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            if len(self.connections) > most:
-                transport.write(REFUSAL)
-                transport.close()
-                return
-            self.loop.call_later(seconds, self._hurry)
-
-        def _hurry(self) -> None:
-            if self.cycle is None and not self.transport.is_closing():
-                self.transport.close()
-
-    return Bounded
 
 
 class Server(uvicorn.Server):
@@ -47,7 +22,7 @@ class Server(uvicorn.Server):
             service,
             host,
             port,
-            http=bounded(limits.connections, limits.read),
+            http=bounded(limits.connections, limits.read, service.refused),
             ws="none",
             lifespan="off",
             log_config=None,

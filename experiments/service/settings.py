@@ -25,6 +25,10 @@ class Limits:
     """Connections at once; more are closed with 503."""
     body: int = 8 * 2**20
     """Bytes of a body; more are refused with 413."""
+    rate: float = 0.0
+    """Requests of one client a second; more are refused with 429, and 0 refuses none."""
+    burst: int = 20
+    """Requests of one client at once, where there is a rate."""
     deadline: float = 5.0
     """From a request's body to its reply; 504 after it."""
     read: float = 10.0
@@ -40,7 +44,7 @@ class Limits:
         """InputError for what cannot work."""
         for each in fields(self):
             value = getattr(self, each.name)
-            if not 0 <= value < 2**40 or (value == 0 and each.name != "wait"):
+            if not 0 <= value < 2**40 or (value == 0 and each.name not in ("wait", "rate")):
                 raise InputError(
                     f"expected --{option(each.name)[2:]} above 0, got {value}: leave it out for {each.default}"
                 )

@@ -99,21 +99,23 @@ def exports(tmp_path_factory):
 class Running:
     """A service in a thread: its address, its log, and requests to it."""
 
-    def __init__(self, limits, token, build):
+    def __init__(self, limits, tokens, build, engine=None):
         self.log = io.StringIO()
         self._begun = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(limits, token, build)), daemon=True)
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._serve(limits, tokens, build, engine)), daemon=True
+        )
         self._thread.start()
         assert self._begun.wait(20)
 
-    async def _serve(self, limits, token, build):
+    async def _serve(self, limits, tokens, build, engine):
         metrics = Metrics()
 
-        self.engine = Threads(limits.width)
+        self.engine = Threads(limits.width) if engine is None else engine(limits)
         await self.engine.start()
         again = functools.partial(served_models.read, engine=self.engine, limits=limits, metrics=metrics)
         models = Models(await build(self.engine, limits, metrics), again)
-        self.service = Service(models, limits, metrics, Log(self.log), token)
+        self.service = Service(models, limits, metrics, Log(self.log), tokens)
         self.server = Server(self.service, "127.0.0.1", 0, 5)
         self.loop = asyncio.get_running_loop()
         serving = asyncio.create_task(self.server.serve())
@@ -165,19 +167,19 @@ class Running:
 @pytest.fixture(scope="session")
 def plain():
     """A service of the functions, for requests that leave nothing behind."""
-    running = Running(Limits(wait=0.002), None, held(calls()))
+    running = Running(Limits(wait=0.002), (), held(calls()))
     yield running
     running.drain()
 
 
 @pytest.fixture
 def serve(caplog):
-    """serve(calls={...}, token=None, build=None, **limits): a service, stopped at the test's end without a fault."""
+    """serve(calls={...}, tokens=(), build=None, engine=None, **limits): a service, stopped at the test's end without a fault."""
     with contextlib.ExitStack() as stack:
 
-        def started(of=None, token=None, build=None, **limits):
+        def started(of=None, tokens=(), build=None, engine=None, **limits):
             bounds = Limits(**{"wait": 0.002, **limits})
-            running = Running(bounds, token, build or held(of or calls()))
+            running = Running(bounds, tokens, build or held(of or calls()), engine)
             stack.callback(running.drain)
             return running
 

@@ -181,7 +181,7 @@ def test_connections_are_bounded(serve):
 
 
 def test_a_token_is_asked_for(serve):
-    running = serve(token=TOKEN)
+    running = serve(tokens=(TOKEN,))
     assert running.post("/v1/toy/decode", {"z": GOOD})[0] == 401
     assert running.post("/v1/toy/decode", {"z": GOOD}, authorization="Bearer another")[0] == 401
     assert running.post("/v1/toy/decode", {"z": GOOD}, authorization=f"Bearer {TOKEN}")[0] == 200

@@ -183,7 +183,7 @@ def test_stalled_inference_turns_health_red(serve):
 def test_a_swap_under_load_fails_no_request_and_mixes_no_reply(serve, exports):
     """Each reply is that of the model whose digest it names."""
 
-    running = serve(build=read(exports[0]), token=TOKEN)
+    running = serve(build=read(exports[0]), tokens=(TOKEN,))
     z = keys.normal(keys.key(1), (3, LATENT))
     expected = [calls(seed)["decode"](z) for seed in range(2)]
     old = running.service.models["toy"]
@@ -215,7 +215,7 @@ def test_a_swap_under_load_fails_no_request_and_mixes_no_reply(serve, exports):
 
 
 def test_a_damaged_export_is_refused_and_the_old_one_stays(serve, exports, tmp_path):
-    running, auth = serve(build=read(exports[0]), token=TOKEN), {"authorization": f"Bearer {TOKEN}"}
+    running, auth = serve(build=read(exports[0]), tokens=(TOKEN,)), {"authorization": f"Bearer {TOKEN}"}
     for name in ("cut", "swapped"):
         folder = tmp_path / name
         folder.mkdir()

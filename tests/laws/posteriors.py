@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.func import grad, jvp, vmap
 
 from jensen.core import keys, trees
-from jensen.core.models.bayes import Model, Posterior, condition, densities, positive
+from jensen.core.models.bayes import Model, Posterior, condition, draws, positive
 from jensen.core.trees import Static
 from jensen.laws._law import Subject, law, spoiled
 from jensen.laws.transforms import compiled
@@ -21,13 +21,13 @@ MOST = 60  # subsets of data
 
 
 def _draw(key: Tensor, s: int) -> dict[str, Tensor]:
-    mean = densities.draw_exponential(keys.fold_in(key, 0), (s, 1), 1.0, torch.float64)
-    rate = mean[..., None] * densities.draw_exponential(keys.fold_in(key, 1), (s, 1, 4), 1.0, torch.float64)
+    mean = draws.exponential(keys.fold_in(key, 0), (s, 1))
+    rate = mean[..., None] * draws.exponential(keys.fold_in(key, 1), (s, 1, 4))
     return {"mean": mean, "rate": rate}
 
 
 def _simulate(key: Tensor, theta: Any, data: Any) -> dict[str, Tensor]:
-    return {"y": densities.draw_exponential(key, (4,), 1.0, torch.float64) / theta["rate"]}
+    return {"y": draws.exponential(key, (4,)) / theta["rate"]}
 
 
 RATES = Model(  # y_i ~ Exponential(rate_i), rate_i ~ Exponential(1 / mean), mean ~ Exponential(1): for planted bugs

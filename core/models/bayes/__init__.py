@@ -11,15 +11,25 @@
     posterior.prior()                           # of z: smc(posterior, posterior.prior(), key, k)
     posterior.minibatch(index)                  # an unbiased estimate of the density, scaled for local parameters too
 
-Data are dicts of tensors, with n = 1 row of z for the whole set. Ready models are functions of their sizes.
+Data are dicts of tensors, with n = 1 row of z for the whole set. Ready models are functions of their sizes, one file
+each with the formula, the parameters and the data at its top.
 """
 
-from jensen.core.models.bayes import columns, densities, linear, schools
+from jensen.core.models.bayes import columns, densities, draws, linear
 from jensen.core.models.bayes._check import check
+from jensen.core.models.bayes.autoregression import arma, autoregression
 from jensen.core.models.bayes.columns import Column
+from jensen.core.models.bayes.hierarchical import hierarchical_regression
+from jensen.core.models.bayes.horseshoe import horseshoe_regression
 from jensen.core.models.bayes.linear import linear_regression
+from jensen.core.models.bayes.logistic import logistic_regression
+from jensen.core.models.bayes.mixture import gaussian_mixture
 from jensen.core.models.bayes.model import Data, Model, Theta
+from jensen.core.models.bayes.network import bayesian_network
+from jensen.core.models.bayes.noisy import noisy_regression, robust_regression
 from jensen.core.models.bayes.posterior import Posterior, Prior, condition
+from jensen.core.models.bayes.process import gaussian_process
+from jensen.core.models.bayes.response import item_response
 from jensen.core.models.bayes.schools import eight_schools
 from jensen.core.models.bayes.supports import (
     Support,
@@ -33,6 +43,7 @@ from jensen.core.models.bayes.supports import (
     simplex,
     unit_interval,
 )
+from jensen.core.models.bayes.volatility import garch, stochastic_volatility
 
 __all__ = [
     "Column",
@@ -43,20 +54,33 @@ __all__ = [
     "Support",
     "Theta",
     "above",
+    "arma",
+    "autoregression",
+    "bayesian_network",
     "between",
     "check",
     "columns",
     "condition",
     "correlation_cholesky",
     "densities",
+    "draws",
     "eight_schools",
+    "garch",
+    "gaussian_mixture",
+    "gaussian_process",
+    "hierarchical_regression",
+    "horseshoe_regression",
+    "item_response",
     "linear",
     "linear_regression",
+    "logistic_regression",
+    "noisy_regression",
     "ordered",
     "positive",
     "positive_definite",
     "real",
-    "schools",
+    "robust_regression",
     "simplex",
+    "stochastic_volatility",
     "unit_interval",
 ]

@@ -26,11 +26,15 @@ VALUES = {
 
 @dataclass(frozen=True)
 class Column:
-    """Values of a kind in VALUES on axes such as "n 3"; of an index also how many there are."""
+    """Values of a kind in VALUES on axes such as "n 3".
+
+    size is how many places an index has, and rows how many data there must be, 0 for any number.
+    """
 
     kind: str
     axes: str
     size: int = 0
+    rows: int = 0
 
     @property
     def per_datum(self) -> bool:
@@ -42,6 +46,10 @@ class Column:
             check_floating(name, value, self.axes)
         check_tensor(name, value, self.axes)
         assert isinstance(value, Tensor)
+        if self.rows and len(value) != self.rows:
+            raise ValueError(
+                f"expected {name} with {self.rows} rows, got {len(value)}: build the model for so many data"
+            )
         if self.kind == "index" and (value.is_floating_point() or value.dtype == torch.bool):
             raise TypeError(f"expected {name}, whole numbers, got {value.dtype}: convert it with {name}.long()")
         if not is_concrete(value):
@@ -66,8 +74,8 @@ class Column:
         return value.isfinite() & (value > 0) if self.kind == "positive" else value.isfinite()
 
 
-def real(axes: str = "n") -> Column:
-    return Column("real", axes)
+def real(axes: str = "n", rows: int = 0) -> Column:
+    return Column("real", axes, rows=rows)
 
 
 def positive(axes: str = "n") -> Column:

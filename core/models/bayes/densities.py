@@ -1,13 +1,10 @@
-"""Log densities of single numbers, and draws: what priors and likelihoods are sums of. All of them broadcast."""
+"""Log densities of single numbers, which broadcast: what priors and likelihoods are sums of."""
 
 import math
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-from jensen.core import keys
-from jensen.core.contracts import Key
 
 HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 
@@ -59,19 +56,6 @@ def beta(x: Tensor, a: float, b: float) -> Tensor:
 def bernoulli(x: Tensor, logits: Tensor) -> Tensor:
     """Of x 0 or 1."""
     return x.to(logits.dtype) * logits - F.softplus(logits)
-
-
-def draw_half_cauchy(key: Key, shape: tuple[int, ...], scale: float, dtype: torch.dtype) -> Tensor:
-    return scale * torch.tan(0.5 * math.pi * _open(keys.uniform(key, shape, dtype)))
-
-
-def draw_exponential(key: Key, shape: tuple[int, ...], rate: float, dtype: torch.dtype) -> Tensor:
-    return -torch.log1p(-_open(keys.uniform(key, shape, dtype))) / rate
-
-
-def _open(u: Tensor) -> Tensor:
-    """Uniform numbers, with a small one for 0."""
-    return u.clamp_min(2.0**-33)
 
 
 def _log(scale: Tensor | float) -> Tensor | float:

@@ -18,7 +18,7 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.checks import check_count, check_number
 from jensen.core.contracts import Key
-from jensen.core.models.bayes import columns, densities
+from jensen.core.models.bayes import columns, densities, draws
 from jensen.core.models.bayes.model import Data, Model, Theta
 from jensen.core.models.bayes.supports import real
 
@@ -74,4 +74,4 @@ def _log_likelihood(theta: Theta, data: Data, sigma: float) -> Tensor:
 
 
 def _draw(key: Key, s: int, p: int, scale: float) -> Theta:
-    return {"weights": scale * keys.normal(key, (s, 1, p), torch.float64)}
+    return {"weights": draws.normal(key, (s, 1, p), 0.0, scale)}

@@ -10,13 +10,12 @@ Reference   Rubin, 1981; Gelman et al., Bayesian Data Analysis, section 5.5
 
 from functools import partial
 
-import torch
 from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.checks import check_count
 from jensen.core.contracts import Key
-from jensen.core.models.bayes import columns, densities
+from jensen.core.models.bayes import columns, densities, draws
 from jensen.core.models.bayes.model import Data, Model, Theta
 from jensen.core.models.bayes.supports import positive, real
 
@@ -74,8 +73,8 @@ def _derived(theta: Theta) -> Theta:
 def _draw(key: Key, s: int, schools: int, centred: bool) -> Theta:
     mu_key, tau_key, raw_key = keys.split(key, 3)
     theta = {
-        "mu": SCALE * keys.normal(mu_key, (s, 1), torch.float64),
-        "tau": densities.draw_half_cauchy(tau_key, (s, 1), SCALE, torch.float64),
-        "theta_raw": keys.normal(raw_key, (s, 1, schools), torch.float64),
+        "mu": draws.normal(mu_key, (s, 1), 0.0, SCALE),
+        "tau": draws.half_cauchy(tau_key, (s, 1), SCALE),
+        "theta_raw": draws.normal(raw_key, (s, 1, schools)),
     }
     return {"mu": theta["mu"], "tau": theta["tau"], "theta": _effects(theta)} if centred else theta

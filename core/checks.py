@@ -43,6 +43,14 @@ def check_dtype(name: str, value: Tensor, like: Tensor, owner: str) -> None:
         )
 
 
+def check_rows(name: str, value: Tensor, like: Tensor, owner: str) -> None:
+    """As many rows as `like`, a tensor of its owner, such as "x"; a traced program leaves open how many."""
+    if value.shape[0] != like.shape[0]:
+        raise ValueError(
+            f"expected {name} of {like.shape[0]} rows, as {owner} has, got {value.shape[0]}: pass one row for each datum"
+        )
+
+
 def check_key(key: object, name: str = "key") -> None:
     """One key: an int64 tensor (3,)."""
     if not isinstance(key, Tensor):

@@ -5,10 +5,10 @@ the heads side by side. `bidirectional` sums over all u.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -75,6 +75,34 @@ class Room:
         return None if self.all_turns is None else self.all_turns.part(self.length, length)
 
 
+class Slots(NamedTuple):
+    """A cache of a fixed size in which each sequence has a length of its own; it takes one position after another.
+
+    It is of tensors alone and none is written in place, so that a traced program takes it and gives it back.
+    """
+
+    keys: Float[Tensor, "n heads room e"]
+    values: Float[Tensor, "n heads room e"]
+    length: Int[Tensor, " n"]
+
+    @property
+    def seen(self) -> Bool[Tensor, "n 1 1 room"]:
+        """Which places hold a position."""
+        return (self._places < self.length[:, None])[:, None, None]
+
+    def extended(self, keys: Float[Tensor, "n heads 1 e"], values: Float[Tensor, "n heads 1 e"]) -> "Slots":
+        """With the next position of each sequence, of which there must be room."""
+        here = (self._places == self.length[:, None])[:, None, :, None]
+        return Slots(torch.where(here, keys, self.keys), torch.where(here, values, self.values), self.length + 1)
+
+    @property
+    def _places(self) -> Int[Tensor, " room"]:
+        return torch.arange(self.keys.shape[-2], device=self.keys.device)
+
+
+Past: TypeAlias = Cache | Room | Slots
+
+
 def init(key: Key, features: int, weight: Initialiser = xavier, dtype: torch.dtype = torch.float32) -> Params:
     """{"inputs": linear features -> queries, keys, values side by side, "output": linear}."""
     check_key(key)
@@ -104,29 +132,39 @@ def bidirectional(params: Params, x: Float[Tensor, "... t d"], heads: int) -> Fl
 
 
 def extend(
-    params: Params, x: Float[Tensor, "... t d"], cache: Cache | Room | None, heads: int, rotary: bool = False
-) -> tuple[Float[Tensor, "... t d"], Cache | Room]:
+    params: Params, x: Float[Tensor, "... t d"], cache: Past | None, heads: int, rotary: bool = False
+) -> tuple[Float[Tensor, "... t d"], Past]:
     """y of t more positions after those of `cache`, None for the first ones, and the cache of all of them.
 
     The parts' outputs are those of the whole sequence. ValueError where heads do not divide the features.
     """
     heads = _check(params, x, heads)
-    first, (length, features) = 0 if cache is None else cache.length, x.shape[-2:]
-    turns = rotation(length, features // heads, first, x) if rotary else None
+    turns = turns_after(cache, x, heads) if rotary else None
     return attend(params, x, cache, heads, turns)
 
 
 def attend(
-    params: Params, x: Float[Tensor, "... t d"], cache: Cache | Room | None, heads: int, turns: Rotation | None
-) -> tuple[Float[Tensor, "... t d"], Cache | Room]:
+    params: Params, x: Float[Tensor, "... t d"], cache: Past | None, heads: int, turns: Rotation | None
+) -> tuple[Float[Tensor, "... t d"], Past]:
     """`extend` by a rotation that layers share, without checks: within networks that have made them."""
     parts = _parts(params, x, heads)
     q, k = (parts[:2] if turns is None else turns.turned(parts[:2])).unbind()
     v = parts[2]
     now = Cache(k, v) if cache is None else cache.extended(k, v)
-    first = now.length - x.shape[-2]
-    y = F.scaled_dot_product_attention(q, now.keys, now.values, attn_mask=_mask(q, first), is_causal=first == 0)
+    if isinstance(now, Slots):
+        y = F.scaled_dot_product_attention(q, now.keys, now.values, attn_mask=now.seen)
+    else:
+        first = now.length - x.shape[-2]
+        y = F.scaled_dot_product_attention(q, now.keys, now.values, attn_mask=_mask(q, first), is_causal=first == 0)
     return _joined(params, y), now
+
+
+def turns_after(cache: Past | None, x: Float[Tensor, "... t d"], heads: int) -> Rotation:
+    """The rotation of queries and keys at the positions after those of a cache, without checks."""
+    features = x.shape[-1] // heads
+    if isinstance(cache, Slots):  # of each sequence's own, and alike in all heads
+        return Rotation(*(each[:, None] for each in rotation(x.shape[-2], features, cache.length, x)))
+    return rotation(x.shape[-2], features, 0 if cache is None else cache.length, x)
 
 
 def check_attention(params: Params, features: int) -> None:

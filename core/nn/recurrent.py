@@ -17,7 +17,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.checks import check_choice, check_count, check_dtype, check_floating, check_function, check_key
+from jensen.core.checks import (
+    check_choice,
+    check_count,
+    check_dtype,
+    check_floating,
+    check_function,
+    check_key,
+    check_rows,
+)
 from jensen.core.contracts import Key
 from jensen.core.nn import linear
 from jensen.core.nn.initial import Initialiser, xavier
@@ -70,11 +78,12 @@ def apply(
             f'expected cell of {len(weights[0]) // features} gates, as the parameters are, got "{cell}", which has '
             f"{kind.gates}: name the cell they were made for"
         )
-    given = (x.new_zeros(len(x), features),) * kind.states if state is None else state
+    given = (x.new_zeros(x.shape[0], features),) * kind.states if state is None else state
     if len(given) != kind.states:
         raise ValueError(f"expected state, {kind.states} tensors, got {len(given)}: pass what {cell} gave")
     for each in given:
-        check_floating("state", each, f"{len(x)} {features}", "one row per sequence, one column per feature")
+        check_floating("state", each, f"n {features}", "one row per sequence, one column per feature")
+        check_rows("state", each, x, "x")
         check_dtype("state", each, x, "x")
     out = kind.op(x, *given, *weights)
     return (out, (out[:, -1],)) if kind.states == 1 else (out[0], (out[0][:, -1], *out[1:]))

@@ -27,7 +27,7 @@ from jensen.core.checks import (
 )
 from jensen.core.contracts import Key
 from jensen.core.nn import attention, dropout, layer_norm, linear, rms_norm
-from jensen.core.nn.attention import Cache, Room
+from jensen.core.nn.attention import Past, Room
 from jensen.core.nn.initial import Initialiser, xavier
 from jensen.core.nn.positions import Rotation, rotation
 from jensen.core.trees import Params, check_keys
@@ -84,28 +84,28 @@ class Block:
         return self.extend(params, x, None, key)[0]
 
     def extend(
-        self, params: Params, x: Float[Tensor, "n t d"], cache: Cache | Room | None, key: Key | None = None
-    ) -> tuple[Float[Tensor, "n t d"], Cache | Room]:
+        self, params: Params, x: Float[Tensor, "n t d"], cache: Past | None, key: Key | None = None
+    ) -> tuple[Float[Tensor, "n t d"], Past]:
         """y of t more positions after those of `cache`, as `attention.extend`."""
         check_floating("x", x, f"n t {self.features}", "data, then positions, then features")
         self.check_params(params)
         check_dtype("x", x, params["hidden"]["weight"], "the parameters")
         return self.read(params, x, cache, self.turns(x, cache), key)
 
-    def turns(self, x: Float[Tensor, "n t d"], cache: Cache | Room | None) -> Rotation | None:
+    def turns(self, x: Float[Tensor, "n t d"], cache: Past | None) -> Rotation | None:
         """The rotation of queries and keys at the positions after those of `cache`, which blocks of one kind share."""
         if isinstance(cache, Room):
             return cache.turns(x.shape[1])
-        return self.rotation(x, x.shape[1], 0 if cache is None else cache.length)
+        return attention.turns_after(cache, x, self.heads) if self.rotary else None
 
     def rotation(self, like: Tensor, length: int, first: int = 0) -> Rotation | None:
         """That of so many positions from `first` on, in the type of `like`; None for a block without."""
         return rotation(length, self.features // self.heads, first, like) if self.rotary else None
 
     def read(
-        self, params: Params, x: Float[Tensor, "n t d"], cache: Cache | Room | None, turns: Rotation | None,
+        self, params: Params, x: Float[Tensor, "n t d"], cache: Past | None, turns: Rotation | None,
         key: Key | None = None,
-    ) -> tuple[Float[Tensor, "n t d"], Cache | Room]:  # fmt: skip
+    ) -> tuple[Float[Tensor, "n t d"], Past]:  # fmt: skip
         """`extend` by a rotation, without checks: within networks that have made them."""
         first, second = (None, None) if key is None or not self.rate else keys.split(key)
         norms = params["norms"]

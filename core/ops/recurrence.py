@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from jensen.core.checks import check_dtype, check_floating
+from jensen.core.checks import check_dtype, check_floating, check_rows
 from jensen.core.operation import differentiable, library_op, over_batch
 
 # (this step's share of the gates (n, g d), states, (g d, d), (g d,)) -> states
@@ -95,6 +95,8 @@ def recurrence(
 
     def call(*args: Tensor) -> Any:
         _check(gates, *args)
+        if torch.compiler.is_exporting():  # to programs that hold torch's own operations alone
+            return reference(*args)
         outputs = computed(*(t.detach() for t in args))
         return attached(*((outputs,) if states == 1 else outputs), *args)
 
@@ -114,7 +116,8 @@ def _check(gates: int, x: Tensor, h: Tensor, *given: Tensor) -> None:
     features, whole = wh.shape[1], f"{gates} gates of {wh.shape[1]} features"
     states = {"h": h, **dict(zip("c", cells, strict=False))}
     for name, t in states.items():
-        check_floating(name, t, f"{len(x)} {features}", "one row per sequence, one column per feature")
+        check_floating(name, t, f"n {features}", "one row per sequence, one column per feature")
+        check_rows(name, t, x, "x")
     check_floating("wh", wh, f"{gates * features} {features}", whole)
     check_floating("wi", wi, f"{gates * features} {x.shape[2]}", whole)
     for name, t in {"bi": bi, "bh": bh}.items():

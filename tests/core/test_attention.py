@@ -82,6 +82,24 @@ def test_a_cache_gives_what_the_whole_gives(params, rotary, parts):
     assert cache.length == LENGTH
 
 
+@pytest.mark.parametrize("rotary", [False, True])
+def test_slots_hold_sequences_at_positions_of_their_own(params, rotary):
+    """Each sequence goes on from a length of its own, beside places that hold something else."""
+    lengths, room = torch.tensor([1, 3, 4]), LENGTH + 1
+    tables = [drawn(11 + i, 3, HEADS, room, FEATURES // HEADS) for i in range(2)]
+    for row, n in enumerate(lengths):
+        cache = attention.extend(params, X[row : row + 1, :n], None, HEADS, rotary)[1]
+        for table, known in zip(tables, (cache.keys, cache.values), strict=True):
+            table[row, :, :n] = known[0]
+    slots = attention.Slots(*tables, lengths)
+    whole = attention.apply(params, X, HEADS, rotary)
+    for step in range(2):
+        at = lengths + step
+        y, slots = attention.extend(params, X[torch.arange(3), at][:, None], slots, HEADS, rotary)
+        torch.testing.assert_close(y[:, 0], whole[torch.arange(3), at], rtol=0, atol=1e-12)
+    assert torch.equal(slots.length, lengths + 2)
+
+
 def test_a_mask_that_counts_from_the_first_key_is_seen(params):
     """What torch's `is_causal` would do with a cache: later queries would see the first keys alone."""
     _, cache = attention.extend(params, X[:, :3], None, HEADS)
@@ -126,6 +144,14 @@ def test_rotated_products_depend_on_distance_alone():
     torch.testing.assert_close(positions.rotated(q).norm(), q.norm())
     rows = positions.rotated(drawn(6, 5, 8))
     torch.testing.assert_close(positions.rotated(drawn(6, 5, 8)[2:], 2), rows[2:])
+
+
+def test_positions_of_each_sequences_own_are_those_of_one_alone():
+    first = torch.tensor([0, 2, 7])
+    for row, n in enumerate(first.tolist()):
+        for of in (positions.placed, positions.rotated):
+            x = drawn(6, 3, 5, 8)
+            torch.testing.assert_close(of(x, first)[row], of(x[row], n))
 
 
 def test_sines_are_the_papers():

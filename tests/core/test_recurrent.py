@@ -158,8 +158,9 @@ def test_forget_gates_start_open():
         ),
         (
             {"state": (torch.zeros(FEATURES, dtype=DOUBLE),) * 2},
-            rf"expected state \({DATA}, {FEATURES}\), got \({FEATURES},\)",
+            rf"expected state \(n, {FEATURES}\), got \({FEATURES},\)",
         ),
+        ({"state": (torch.zeros(1, FEATURES, dtype=DOUBLE),) * 2}, f"expected state of {DATA} rows, as x has, got 1"),
         ({"x": torch.zeros(DATA, STEPS, 9, dtype=DOUBLE)}, rf"expected x \(n, t, {INPUTS}\), got"),
         ({"x": torch.zeros(DATA, STEPS, INPUTS)}, "expected x in torch.float64, as the parameters have it"),
     ],

@@ -156,6 +156,7 @@ WITHOUT = {  # public names without a door
     "pixel_diffusion.check_shades": "a check, of the doors that call it",
     **dict.fromkeys(("attention.check_attention", "linear.check_linear"), "a check, of the doors that call it"),
     "attention.attend": "what `extend` does once it has checked, within networks",
+    "attention.turns_after": "the rotation of `extend`, within networks",
     "flow_matching.times_and_starts": "of the doors that check x and key",
     "m2.check_latents": "a check, of the doors that call it",
     "paths.check_path": "a check, of the doors that call it",

@@ -18,6 +18,7 @@ ATTENTION = attention.init(KEY, 8)
 MODEL = transformer.build(7, 8, 1, 2, 6)
 PARAMS = MODEL.init(KEY)
 SYMBOLS = torch.zeros(N, T, dtype=torch.int64)
+FIRST = only(0, -1, 1.5, "x", None, torch.zeros(N, 1))
 PROMPT = only(SYMBOLS, SYMBOLS + 9, SYMBOLS[:2], SYMBOLS[0], SYMBOLS.float(), SYMBOLS.numpy(), "x")
 
 
@@ -58,9 +59,11 @@ ROWS = {
         heads=also(2, 3),
         rotary=False,
     ),
-    "positions.placed": door(positions.placed, x=Free(torch.zeros(N, T, 8)), first=0),
-    "positions.rotated": door(positions.rotated, x=Free(torch.zeros(N, T, 8)), first=0),
-    "positions.rotation": door(positions.rotation, length=T, features=also(8, 7), first=0, like=Free(torch.zeros(2))),
+    "positions.placed": door(positions.placed, x=Free(torch.zeros(N, T, 8)), first=FIRST),
+    "positions.rotated": door(positions.rotated, x=Free(torch.zeros(N, T, 8)), first=FIRST),
+    "positions.rotation": door(
+        positions.rotation, length=T, features=also(8, 7), first=FIRST, like=Free(torch.zeros(2))
+    ),
     "transformer.build": door(
         transformer.build,
         symbols=7,
@@ -83,6 +86,7 @@ ROWS = {
         cell="gru",
         rate=also(0.5, 1.0, -0.1),
     ),
+    "sampling.gumbel": door(sampling.gumbel, key=KEY, shape=only((2, 3, 4), (2, -1), 3), dtype=DTYPE),
     "sampling.draw": door(
         sampling.draw,
         model=only(MODEL, {}, None),

@@ -122,8 +122,13 @@ def draw(
 
 
 def _noises(key: Key, first: int, length: int, logits: Float[Tensor, "n v"]) -> Iterator[Float[Tensor, "n v"]]:
-    """Gumbel noise of `length` positions from the first: several at once, each the one of its position alone."""
+    """That of `length` positions from the first: several at once, each the one of its position alone."""
     size, dtype = max(1, NOISE // logits.numel()), at_least_float32(logits).dtype
     for start in range(0, length, size):
         shape = (min(size, length - start), *logits.shape)
-        yield from -torch.log(exponential(keys.uniform(keys.at(key, particle=first + start), shape, dtype)))
+        yield from gumbel(keys.at(key, particle=first + start), shape, dtype)
+
+
+def gumbel(key: Key, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Float[Tensor, "..."]:
+    """Gumbel noise of `shape` (positions, sequences, symbols), the first position that of the key's particle."""
+    return -torch.log(exponential(keys.uniform(key, shape, dtype)))

@@ -23,14 +23,14 @@ from jensen.core.checks import check_choice, check_count, check_key, check_tenso
 from jensen.core.contracts import Key
 from jensen.core.models.autoregressive.sequences import Autoregressive
 from jensen.core.nn import dropout, linear
-from jensen.core.nn.attention import Cache, Room
+from jensen.core.nn.attention import Cache, Past
 from jensen.core.nn.initial import Normal
-from jensen.core.nn.positions import placed
+from jensen.core.nn.positions import First, placed
 from jensen.core.nn.transformer import Block
 from jensen.core.trees import Params, check_keys
 
 SCALE = 0.02  # of initial weights
-Memory = tuple[Cache | Room, ...]  # of each block
+Memory = tuple[Past, ...]  # of each block
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,12 @@ class Transformer(Autoregressive):
     def read(
         self, params: Params, inputs: Float[Tensor, "n t d"], memory: Memory | None, key: Key | None = None, /
     ) -> tuple[Float[Tensor, "n t d"], Memory]:
-        """The last block's outputs, and the caches. ValueError for more positions than the context."""
+        """The last block's outputs, and the caches. ValueError for more positions than the context.
+
+        Of a memory of `Slots` the caller sees to it that there is room.
+        """
         first = 0 if memory is None else memory[0].length
-        if first + inputs.shape[1] > self.context:
+        if isinstance(first, int) and first + inputs.shape[1] > self.context:
             raise ValueError(
                 f"expected at most {self.context} positions, the context, got {first + inputs.shape[1]}: "
                 "cut the prompt, or train with a longer context"
@@ -97,18 +100,19 @@ class Transformer(Autoregressive):
     def with_room(self, memory: Memory, length: int, /) -> Memory:
         """Caches that are written in place."""
         turns = self.block.rotation(memory[0].keys, length)
-        return tuple(cache if isinstance(cache, Room) else cache.with_room(length, turns) for cache in memory)
+        return tuple(cache.with_room(length, turns) if isinstance(cache, Cache) else cache for cache in memory)
 
     def output(self, params: Params, features: Float[Tensor, "n t d"], /) -> Float[Tensor, "n t v"]:
         """Logits over the symbols."""
         return F.linear(features, params["embedding"]) if self.tied else F.linear(features, **params["output"])
 
-    def _placed(self, params: Params, inputs: Float[Tensor, "n t d"], first: int) -> Float[Tensor, "n t d"]:
+    def _placed(self, params: Params, inputs: Float[Tensor, "n t d"], first: First) -> Float[Tensor, "n t d"]:
         """Inputs with their positions, where those are added."""
         if self.positions == "rotary":
             return inputs
         if self.positions == "learned":
-            return inputs + params["positions"][first : first + inputs.shape[1]]
+            places = first[:, None] if isinstance(first, Tensor) else slice(first, first + inputs.shape[1])
+            return inputs + params["positions"][places]
         return placed(inputs, first)
 
     def check_params(self, params: Params) -> None:

@@ -125,7 +125,7 @@ class Service:
         batcher, signature = model.batchers[function], model.functions[function]
         batcher.check_room()
         exchange.check_length(self.limits.body)
-        kind = bodies.media(exchange.headers.get("content-type", ""))
+        kind = bodies.media(exchange.headers.get("content-type", ""), exchange.headers.get("content-encoding", ""))
         content = await exchange.body(self.limits.body)
         inputs, seed = bodies.given(content, kind, signature, self.limits.rows)
         outputs = await self._computed(exchange, model, function, inputs)

@@ -37,8 +37,10 @@ class Given(NamedTuple):
     seed: int | None
 
 
-def media(header: str) -> str:
-    """Of a body, by its header content-type. Refused, 415, for a type that is not read here."""
+def media(header: str, coding: str = "") -> str:
+    """Of a body, by its headers content-type and content-encoding. Refused, 415, for what is not read here."""
+    if coding.strip().lower() not in ("", "identity"):
+        raise Refused(415, f"got a body coded as {shown(coding)}", "content-encoding", "send it as it is")
     name = header.partition(";")[0].strip().lower()
     if name in BINARIES:
         return BINARY

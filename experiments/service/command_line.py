@@ -1,6 +1,7 @@
 """The command line of the service: models, where it listens, its tokens and its limits."""
 
 import ipaddress
+import logging
 import os
 import socket
 import tempfile
@@ -23,7 +24,7 @@ from jensen.experiments.service.engines.processes import Processes
 from jensen.experiments.service.engines.threads import Threads
 from jensen.experiments.service.exports import exported
 from jensen.experiments.service.models import Models
-from jensen.experiments.service.observed import Log, Metrics
+from jensen.experiments.service.observed import Log, Metrics, Records
 from jensen.experiments.service.server import Server
 from jensen.experiments.service.settings import Limits
 
@@ -112,12 +113,13 @@ def run(settings: Settings) -> None:
 
 async def _serve(exports: Mapping[str, Path], tokens: tuple[str, ...], settings: Settings) -> None:
     limits, metrics, log = settings.limits, Metrics(), Log()
+    logging.basicConfig(handlers=[Records(log)])
     engine = _engine(settings, log)
     await engine.start()
     try:
         read = partial(models.read, engine=engine, limits=limits, metrics=metrics)
         found = Models(await read(exports), read)
-        service = Service(found, limits, metrics, Log(), tokens)
+        service = Service(found, limits, metrics, log, tokens)
         listening = _listening(settings.host, settings.port)
         server = Server(service, settings.host, settings.port, settings.drain)
         server.listen_to_signals()

@@ -1,5 +1,6 @@
 """What the service tells of itself: Prometheus' metrics, and a line of JSON for each request."""
 
+import logging
 import sys
 from datetime import UTC, datetime
 from functools import cache
@@ -61,3 +62,14 @@ class Log:
     def write(self, event: str, **values: Json) -> None:
         line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **values}
         print(orjson.dumps(line, default=str).decode(), file=self._stream or sys.stderr, flush=True)
+
+
+class Records(logging.Handler):
+    """Takes what other libraries log, as lines of the same log."""
+
+    def __init__(self, log: Log):
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._log.write("log", logger=record.name, level=record.levelname.lower(), message=self.format(record))

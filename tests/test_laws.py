@@ -6,13 +6,13 @@ from hypothesis import settings
 from jensen import laws
 from jensen.core.exponential.table import FAMILIES
 from jensen.core.models.latent.posteriors import POSTERIORS
-from jensen.laws import families, instances, transforms
+from jensen.laws import bayesian, families, instances, transforms
 
 pytestmark = pytest.mark.law
 EXAMPLES = max(12, settings().max_examples // 5)  # of the suite's profile 12, of `make laws` 400
 COMPILED = (
     "transforms_agree", "flows_transform", "bounds_transform", "compiled_gradients_are_eager", "models_compile",
-    "densities_compile", "quantisers_compile", "steps_of_codes_compile",
+    "densities_compile", "quantisers_compile", "steps_of_codes_compile", "posteriors_compile",
 )  # fmt: skip
 REPRESENTATIVES = {
     "distribution": "Gamma",
@@ -35,6 +35,7 @@ TABLES = {
     "quantiser": instances.QUANTISERS,
     "coded model": instances.CODED,
     "program": instances.programs(),
+    "posterior": bayesian.POSTERIORS,
 }
 
 
@@ -121,6 +122,11 @@ def test_quantisers(value, law):
 
 @mostly_slow(of("coded model"), ("autoencoder of Vq",), "steps_of_codes_compile")
 def test_coded_models(value, law):
+    law(value)
+
+
+@mostly_slow(of("posterior"), ("eight schools",), "posteriors_compile")
+def test_posteriors(value, law):
     law(value)
 
 

@@ -17,7 +17,7 @@ from jensen.laws.transforms import compiled
 
 KEY = keys.key(51)
 DRAWS, ERRORS = 1000, 5.0  # errors: a wrong alarm is one in two million for each direction
-MOST = 60  # subsets of data
+MOST = 20  # subsets of two data; else each datum is left out once
 
 
 def _draw(key: Tensor, s: int) -> dict[str, Tensor]:

@@ -47,7 +47,7 @@ def check_rows(name: str, value: Tensor, like: Tensor, owner: str) -> None:
     """As many rows as `like`, a tensor of its owner, such as "x"; a traced program leaves open how many."""
     if value.shape[0] != like.shape[0]:
         raise ValueError(
-            f"expected {name} of {like.shape[0]} rows, as {owner} has, got {value.shape[0]}: pass one row for each datum"
+            f"expected {name} of {like.shape[0]} rows, as {owner} has, got {value.shape[0]}: pass one for each datum"
         )
 
 

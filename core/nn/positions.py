@@ -69,7 +69,7 @@ def rotation(length: int, features: int, first: First, like: Float[Tensor, "..."
 
 
 def _angles(length: int, count: int, step: float, first: First, device: torch.device | str | None) -> Tensor:
-    """t BASE^(-i step), (length, count) or (n, length, count), in float64, for t is large where wavelengths are short."""
+    """t BASE^(-i step), (length, count) or (n, length, count), in float64: t is large where wavelengths are short."""
     frequencies = torch.exp(-math.log(BASE) * step * torch.arange(count, dtype=torch.float64, device=device))
     places = torch.arange(length, dtype=torch.float64, device=device)
     if isinstance(first, Tensor):

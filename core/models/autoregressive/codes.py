@@ -29,6 +29,7 @@ from jensen.core.models.autoregressive.sampling import Choice
 from jensen.core.models.autoregressive.transformer import Memory, Transformer
 from jensen.core.models.quantised.coded import CodeMap, check_code_map, check_map
 from jensen.core.models.quantised.quantiser import check_codes
+from jensen.core.nn.positions import First
 from jensen.core.nn.transformer import Block
 from jensen.core.trees import Params, Tree
 
@@ -92,11 +93,13 @@ class CodePrior(Transformer):
         """The first symbol of each place."""
         return torch.tensor([first for first, _ in self.alphabets], device=like.device)
 
-    def _of_places(self, logits: Float[Tensor, "n t v"], place: int) -> Float[Tensor, "n t v"]:
-        """Logits of t places from `place` on, of their own alphabets alone."""
-        own = torch.tensor(self.alphabets[place : place + logits.shape[1]], device=logits.device)
-        above = torch.arange(self.symbols, device=logits.device) - own[:, :1]
-        return torch.where((above >= 0) & (above < own[:, 1:]), logits, -torch.inf)
+    def _of_places(self, logits: Float[Tensor, "n t v"], place: First) -> Float[Tensor, "n t v"]:
+        """Logits of t places from `place` on, or from each sequence's own, of their own alphabets alone."""
+        first = place[:, None] if isinstance(place, Tensor) else place
+        places = first + torch.arange(logits.shape[1], device=logits.device)
+        own = torch.tensor(self.alphabets, device=logits.device)[places]
+        above = torch.arange(self.symbols, device=logits.device) - own[..., :1]
+        return torch.where((above >= 0) & (above < own[..., 1:]), logits, -torch.inf)
 
 
 def build(

@@ -52,6 +52,11 @@ class Processes:
         self._servers = set[ForkServer]()  # with those whose last workers are still at a batch
         self._loading, self._tasks = asyncio.Lock(), set[asyncio.Task[None]]()
 
+    @property
+    def server(self) -> int | None:
+        """The fork server's process id."""
+        return self._server and self._server.pid
+
     async def start(self) -> None:
         pass
 

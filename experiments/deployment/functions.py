@@ -1,7 +1,8 @@
 """Functions of rows, which a finished run is exported as: pure functions of its parameters and state."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple, get_args
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from jensen.core.trees import Tree
-from jensen.experiments.deployment.manifest import Argument, Dtype
+from jensen.experiments.deployment.manifest import Argument, Dtype, Sequences
 from jensen.experiments.run.errors import InputError, shown
 
 KEY = Argument("key", "int64", (3,), "[seed, 0, i] for row i, which keys.at(keys.key(seed), datum=i) is")
@@ -31,6 +32,8 @@ class Functions(NamedTuple):
     tree: Tree
     rows: dict[str, Rows]
     left_out: dict[str, str]
+    sequences: Sequences | None = None
+    files: Mapping[str, str] = MappingProxyType({})  # of text, by name, that travel along
 
     def only(self, names: tuple[str, ...]) -> "Functions":
         """Those of the names. InputError for one that there is not."""

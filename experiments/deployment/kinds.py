@@ -8,13 +8,14 @@ from torch import Tensor
 from jensen.core import keys, trees
 from jensen.core.contracts import Key
 from jensen.core.trees import Tree
-from jensen.experiments.deployment import latents
+from jensen.experiments.deployment import latents, sequences
 from jensen.experiments.deployment.functions import KEY, Functions, Rows, by_row, dtype_of
 from jensen.experiments.deployment.manifest import Argument
 from jensen.experiments.programs.classification import ClassifierProgram
 from jensen.experiments.programs.draws import Drawing, trained_on
 from jensen.experiments.programs.finished import FinishedRun, of_codes
 from jensen.experiments.programs.images import ImageSettings
+from jensen.experiments.programs.language import LanguageProgram
 from jensen.experiments.programs.vq import Vq
 from jensen.experiments.run.errors import InputError
 
@@ -27,6 +28,8 @@ def functions(run: FinishedRun, k: int) -> Functions:
         return codes(run)
     if isinstance(run.prepared.program, ClassifierProgram):
         return classes(run)
+    if isinstance(run.prepared.program, LanguageProgram):
+        return sequences.functions(run)
     if isinstance(run.prepared.program, Drawing):
         return draws(run)
     raise InputError(f"{run.folder} holds a {run.kind}, which has no functions to export: see its report.txt")

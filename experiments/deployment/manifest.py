@@ -20,6 +20,7 @@ from jensen.experiments.run.config import from_json, to_json
 from jensen.experiments.run.errors import InputError, shown
 from jensen.experiments.run.files import Json
 
+BYTES = "bytes"  # the alphabet of the 256 of them
 MANIFEST, PARAMS = "manifest.json", "params.safetensors"
 ROWS = 4096  # of a call, at most
 AGAIN = "export the run again"
@@ -95,6 +96,16 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class Sequences:
+    """How the functions `prefill` and `step` of a model of sequences are called one after another."""
+
+    start: int  # the symbol that stands before the first
+    longest: int | None  # symbols of a sequence, its prompt among them
+    memory: tuple[str, ...]  # what a step takes as the call before it gave it
+    alphabet: str  # BYTES, or the file of a tokenizer
+
+
+@dataclass(frozen=True)
 class Manifest:
     """The folder's contents."""
 
@@ -104,6 +115,7 @@ class Manifest:
     functions: dict[str, Signature]
     left_out: dict[str, str]  # what is not exported, and why
     files: dict[str, str]  # their sha256
+    sequences: Sequences | None = None
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -3,6 +3,7 @@
 import functools
 import io
 import logging
+import shlex
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,10 @@ from jensen.experiments.run.errors import reason
 EXAMPLE = 3  # rows to trace by: of one, their number would be taken for a constant
 SHORT = 1e-4  # of the largest output, what ONNX may differ by
 ONE_ROW = {"aot_inductor.check_lowerbound": False}  # else checked inputs refuse it
+# Among the flags of this option, for there is none for others. Unique symbols, and destructors of threads' variables,
+# would keep every package that was ever loaded in memory, with its parameters.
+SHIM = shlex.quote(str(Path(__file__).with_name("unloading.h")))
+UNLOADED = {"cpp.enable_floating_point_contract_flag": f"off -fno-gnu-unique -include {SHIM}"}
 
 
 class Pure(nn.Module):
@@ -120,10 +125,12 @@ def write_program(program: ExportedProgram, path: Path) -> None:
 def write_package(program: ExportedProgram, path: Path) -> str:
     """The compiled package; why there is none, or ""."""
     from torch._inductor import aoti_compile_and_package
+    from torch._inductor.cpp_builder import is_gcc
 
     try:
+        configs = options() | ONE_ROW | (UNLOADED if is_gcc() else {})
         with silent():
-            aoti_compile_and_package(program, package_path=str(path.absolute()), inductor_configs=options() | ONE_ROW)
+            aoti_compile_and_package(program, package_path=str(path.absolute()), inductor_configs=configs)
     except Exception as error:  # of the compiler's, whatever is missing or not covered
         return reason(error)
     return ""
@@ -147,6 +154,8 @@ def write_onnx(program: ExportedProgram, path: Path) -> str:
         names = [each.name for each in session.get_inputs()]
         found = session.run(None, {name: each.numpy() for name, each in zip(names, given, strict=True)})
     except Exception as error:  # of either library, for an operation that one of them lacks
+        while isinstance(error.__cause__, Exception):  # torch's own says how to report a bug to it
+            error = error.__cause__
         return reason(error)
     expected = program.module()(*given)
     for theirs, ours in zip(found, expected if isinstance(expected, tuple) else (expected,), strict=True):

@@ -78,10 +78,12 @@ def _written(source: Path, kind: str, exported: Functions, place: Path, forms: F
     params = {path: leaves[path].detach().cpu().contiguous().clone() for path in sorted(read)}
     files.write_atomically(place / PARAMS, safetensors.torch.save(params))
     shutil.copyfile(source / CONFIG, place / CONFIG)
+    for name, text in exported.files.items():
+        files.write_atomically(place / name, text.encode())
     if forms.c_library:
         native.build(place)
     digests = {path.name: files.digest(path) for path in sorted(place.iterdir())}
-    manifest = Manifest(kind, _version(), Machine(), signatures, left_out, digests)
+    manifest = Manifest(kind, _version(), Machine(), signatures, left_out, digests, exported.sequences)
     write_manifest(place, manifest)
     return manifest
 

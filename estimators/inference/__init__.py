@@ -4,7 +4,7 @@ What `fit` gives is in `fitting`. `maximum_likelihood` has no state: it is a mod
 exponential family that is a closed form, `exponential.maximum_likelihood`.
 """
 
-from jensen.estimators.inference import cavi, em, fitting, iterative, semi_amortised, svgd, svi
+from jensen.estimators.inference import cavi, em, fitting, hmc, iterative, metropolis, semi_amortised, svgd, svi
 from jensen.estimators.inference._maximum_likelihood import MaximumLikelihood, maximum_likelihood
 
 __all__ = [
@@ -12,8 +12,10 @@ __all__ = [
     "cavi",
     "em",
     "fitting",
+    "hmc",
     "iterative",
     "maximum_likelihood",
+    "metropolis",
     "semi_amortised",
     "svgd",
     "svi",

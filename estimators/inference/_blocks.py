@@ -62,3 +62,8 @@ def check_model(model: object) -> None:
     if isinstance(model, type) or not can(model, ConjugateModel):
         example = "conjugate.Mixture(weights, observations)"
         raise TypeError(f"expected model, a conjugate model such as {example}, got {described(model)}: make one")
+
+
+def size(rows: Tree) -> int:
+    """The number of data."""
+    return len(trees.leaves(rows)[0])

@@ -5,8 +5,8 @@
     posterior.factors["components"]                              # a NormalWishart, one row for each component
     trace.terms                                                  # the ELBO by factor, and the data's
 
-    rows = model.prepare(x)                                      # sweep by sweep
-    state, info = update(init(key, model, rows), model, rows)
+    data = prepare(model, x)                                     # sweep by sweep
+    state, info = update(init(key, model, data), model, data)
 
 Approximates  p(global, local | x) by a product of factors q, at a local maximum of the ELBO
 With          eta_f = d/d mu_f E log p(x, local, global): the slopes of one function of mean parameters
@@ -31,6 +31,12 @@ from jensen.core.models.conjugate.contract import ConjugateModel, Factors
 from jensen.core.trees import Tree
 from jensen.estimators.inference._blocks import best, check_model, means_of
 from jensen.estimators.inference.fitting import Trace, climb
+
+
+class Data(NamedTuple):
+    """Data as a model reads them: tensors with a row for each datum."""
+
+    rows: Tree
 
 
 class State(NamedTuple):
@@ -58,26 +64,34 @@ class Posterior(NamedTuple):
     means: Factors
 
 
-def init(key: Key, model: ConjugateModel, rows: Tree) -> State:
-    """The model's own start for the prepared data."""
+def prepare(model: ConjugateModel, x: Tree) -> Data:
+    """The data, checked by the model."""
+    check_model(model)
+    return Data(model.prepare(x))
+
+
+def init(key: Key, model: ConjugateModel, data: Data) -> State:
+    """The model's own start for the data."""
     check_key(key)
     check_model(model)
-    return State(model.start(key, rows), {})
+    check_data(data)
+    return State(model.start(key, data.rows), {})
 
 
-def update(state: State, model: ConjugateModel, rows: Tree) -> tuple[State, Info]:
+def update(state: State, model: ConjugateModel, data: Data) -> tuple[State, Info]:
     """One sweep over the blocks, and the ELBO before it."""
     if not isinstance(state, State):
-        raise TypeError(f"expected state, a State, got {described(state)}: begin with cavi.init(key, model, rows)")
+        raise TypeError(f"expected state, a State, got {described(state)}: begin with cavi.init(key, model, data)")
     check_model(model)
+    check_data(data)
     natural, local = state
-    means = means_of(model, natural)
-    infos = []
+    means, latest, infos = {}, natural, []
     for block in model.blocks:
-        moved = best(model, block, natural, means, rows, local)
+        means = means | means_of(model, latest)
+        moved = best(model, block, natural, means, data.rows, local)
         infos.append(Info(torch.stack(list(moved.terms.values())).sum(), moved.terms))
-        natural, local = natural | moved.natural, moved.local
-        means = means | means_of(model, moved.natural)
+        latest, local = moved.natural, moved.local
+        natural = natural | latest
     return State(natural, local), infos[0]
 
 
@@ -89,9 +103,9 @@ def fit(
     check_model(model)
     restarts, steps = check_count("restarts", restarts), check_count("steps", steps)
     tolerance = check_number("tolerance", tolerance, "[0, inf)")
-    rows = model.prepare(x)
+    data = prepare(model, x)
     fits = [
-        climb(lambda state: update(state, model, rows), init(each, model, rows), steps, tolerance)
+        climb(lambda state: update(state, model, data), init(each, model, data), steps, tolerance)
         for each in keys.split(key, restarts)
     ]
     state, trace = max(fits, key=lambda fit: fit[1].objective[-1].item())
@@ -102,3 +116,9 @@ def posterior(model: ConjugateModel, natural: Factors) -> Posterior:
     """The factors of these natural parameters."""
     check_model(model)
     return Posterior(model.posterior(natural), natural, means_of(model, natural))
+
+
+def check_data(data: object) -> None:
+    """TypeError for data that no model has prepared."""
+    if not isinstance(data, Data):
+        raise TypeError(f"expected data, a Data, got {described(data)}: make it with cavi.prepare(model, x)")

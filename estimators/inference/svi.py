@@ -3,8 +3,8 @@
     model = conjugate.Mixture(conjugate.Shares(torch.ones(5)), conjugate.normals(x))
     posterior, trace = fit(key, model, x, batch_size=256, epochs=10)
 
-    state = init(key, model, model.prepare(x[:1000]))            # step by step
-    state, info = update(state, model, model.prepare(x[batch]), num_data=len(x), step_size=0.1)
+    state = init(key, model, cavi.prepare(model, x[:1000]))      # step by step
+    state, info = update(state, model, cavi.prepare(model, x[batch]), num_data=len(x), step_size=0.1)
 
 Approximates  what `cavi` does, from a part of the data at a time
 With          eta <- (1 - rho) eta + rho eta*, eta* the best factors were the data num_data / b copies of the batch:
@@ -30,8 +30,8 @@ from jensen.core.checks import check_count, check_key, check_number, described
 from jensen.core.contracts import Key
 from jensen.core.models.conjugate.contract import ConjugateModel, Factors
 from jensen.core.trees import Tree
-from jensen.estimators.inference._blocks import best, check_model, means_of
-from jensen.estimators.inference.cavi import Posterior, posterior
+from jensen.estimators.inference._blocks import best, check_model, means_of, size
+from jensen.estimators.inference.cavi import Data, Posterior, check_data, posterior, prepare
 from jensen.estimators.inference.fitting import Trace, traced
 
 
@@ -52,37 +52,36 @@ class Info(NamedTuple):
     standard_error: Float[Tensor, ""]
 
 
-def init(key: Key, model: ConjugateModel, rows: Tree) -> State:
-    """The model's own start for the prepared data, or for part of them."""
+def init(key: Key, model: ConjugateModel, data: Data) -> State:
+    """The model's own start for the data, or for part of them."""
     check_key(key)
     check_model(model)
-    return State(model.start(key, rows))
+    check_data(data)
+    return State(model.start(key, data.rows))
 
 
 def update(
-    state: State, model: ConjugateModel, rows: Tree, num_data: int, step_size: float | Tensor
+    state: State, model: ConjugateModel, data: Data, num_data: int, step_size: float | Tensor
 ) -> tuple[State, Info]:
     """A step of this size, at most 1, towards the best factors of a batch that stands for num_data data."""
     if not isinstance(state, State):
-        raise TypeError(f"expected state, a State, got {described(state)}: begin with svi.init(key, model, rows)")
+        raise TypeError(f"expected state, a State, got {described(state)}: begin with svi.init(key, model, data)")
     check_model(model)
-    b, num_data = _size(rows), check_count("num_data", num_data)
+    check_data(data)
+    b, num_data = size(data.rows), check_count("num_data", num_data)
     if b > num_data:
-        raise ValueError(f"expected rows of num_data = {num_data} data or fewer, got {b}: num_data is all of them")
+        raise ValueError(f"expected data of num_data = {num_data} data or fewer, got {b}: num_data is all of them")
     if not isinstance(step_size, Tensor):
         check_number("step_size", step_size, "(0, 1]")
     natural, local = state.natural, {}
-    means = means_of(model, natural)
-    infos = []
+    means, latest, infos = {}, natural, []
     for block in model.blocks:
-        moved = best(model, block, natural, means, rows, local, num_data / b)
+        means = means | means_of(model, latest)
+        moved = best(model, block, natural, means, data.rows, local, num_data / b)
         infos.append(_info(moved.terms, moved.each, num_data))
-        step = {
-            name: trees.map(lambda old, new: torch.lerp(old, new, step_size), natural[name], moved.natural[name])
-            for name in block
-        }
-        natural, local = natural | step, moved.local
-        means = means | means_of(model, step)
+        old = {name: natural[name] for name in block}
+        latest, local = trees.map(lambda a, b: torch.lerp(a, b, step_size), old, moved.natural), moved.local
+        natural = natural | latest
     return State(natural), infos[0]
 
 
@@ -104,15 +103,15 @@ def fit(
     batch_size, epochs = check_count("batch_size", batch_size), check_count("epochs", epochs)
     delay = check_number("delay", delay, "[0, inf)")
     forgetting = check_number("forgetting", forgetting, "(0.5, 1]", "steps must sum to infinity, and squares must not")
-    rows = model.prepare(x)
-    num_data = _size(rows)
+    data = prepare(model, x)
+    num_data = size(data.rows)
     of_start, of_order = keys.split(key)
-    state, infos = init(of_start, model, rows), []
+    state, infos = init(of_start, model, data), []
     for t, batch in enumerate(_batches(of_order, num_data, batch_size, epochs), 1):
-        part = trees.map(lambda leaf, batch=batch: leaf[batch], rows)
+        part = trees.map(lambda leaf, batch=batch: leaf[batch], data)
         state, info = update(state, model, part, num_data, min(1.0, (t + delay) ** -forgetting))
         infos.append(info)
-    infos.append(update(state, model, rows, num_data, 1.0)[1])
+    infos.append(update(state, model, data, num_data, 1.0)[1])
     return posterior(model, state.natural), traced(infos, False, [info.standard_error for info in infos])
 
 
@@ -128,7 +127,3 @@ def _info(terms: dict[str, Tensor], each: Tensor, num_data: int) -> Info:
     spread = each.double().std() if b > 1 else each.new_tensor(torch.nan if b < num_data else 0.0).double()
     error = num_data * spread * ((1 - b / num_data) / b) ** 0.5
     return Info(torch.stack(list(terms.values())).sum(), terms, error)
-
-
-def _size(rows: Tree) -> int:
-    return len(trees.leaves(rows)[0])

@@ -18,7 +18,7 @@ from jensen.core import (
     trees,
 )
 from jensen.core.flows import spectral
-from jensen.core.models import classifier, quantised
+from jensen.core.models import bayes, classifier, conjugate, quantised
 from jensen.core.models.adversarial import duality, gan
 from jensen.core.models.autoregressive import codes, made, pixel_cnn, sampling, transformer
 from jensen.core.models.autoregressive import recurrent as recurrent_models
@@ -79,10 +79,12 @@ from jensen.core.nn import (
 )
 from jensen.estimators import evidence, gradients, inference
 from jensen.estimators.gradients import baselines, catalogue
-from jensen.estimators.inference import em, iterative, semi_amortised, svgd
+from jensen.estimators.inference import cavi, em, iterative, semi_amortised, svgd, svi
 
 PACKAGES = (
+    bayes,
     quantised,
+    conjugate,
     distributions,
     exponential,
     divergences,
@@ -101,7 +103,7 @@ MODULES = (
     multimodal,
     deep_set, series, ode, longitudinal, gp, bottleneck, poisson, reptile, codebook, kmeans,
     paths, usage, autoencoder, two_maps, vqgan, baselines, catalogue,
-    svgd, em, semi_amortised, iterative, spectral,
+    svgd, em, cavi, svi, semi_amortised, iterative, spectral,
     duality, gan,
     attention, positions, recurrent, recurrent_models, transformer, sampling, codes, diffusion, fields, flow_matching,
     made, pixel_cnn, masking, normalising,
@@ -112,6 +114,12 @@ RECORDS = (
     "Annealed", "BayesFactor", "Bridge", "Evidence", "Harmonic", "Laplace", "Mode", "Probabilities", "Sandwich", "Smc",
 )  # fmt: skip
 WITHOUT = {  # public names without a door
+    **{f"bayes.{name}": "a type" for name in ("Data", "Theta")},
+    "bayes.Support": "what `real` and its siblings make",
+    "bayes.ExactRegression": "a record of results",
+    **{f"bayes.{name}": "takes nothing" for name in ("arma", "garch")},
+    "bayes.columns": "a module, whose functions make what `Column` checks",
+    **{f"bayes.{name}": "functions of tensors, for models to be written with" for name in ("densities", "draws")},
     "bounds.NAMES": "a constant",
     "bounds.Spread": "needs processes that know each other: tests/core/test_spread.py",
     "exponential.ExponentialFamily": "a Protocol",
@@ -124,10 +132,35 @@ WITHOUT = {  # public names without a door
     "gradients.baselines": "a module, with rows of its own",
     "inference.MaximumLikelihood": "a record of results",
     **dict.fromkeys(
-        ("inference.svgd", "inference.em", "inference.semi_amortised", "inference.iterative"),
+        (
+            "inference.svgd",
+            "inference.em",
+            "inference.cavi",
+            "inference.svi",
+            "inference.semi_amortised",
+            "inference.iterative",
+        ),
         "a module, with its own rows",
     ),
     "inference.fitting": "what algorithms share: their own rows have what they refuse",
+    "conjugate.ConjugateModel": "a Protocol",
+    "conjugate.Factors": "a type",
+    "conjugate.NormalWishartFamily": "a family, whose methods check: tests/estimators/inference/test_cavi.py",
+    **{
+        f"conjugate.{name}": "a value, whose parts are checked where they meet data"
+        for name in (
+            "Allocation",
+            "Choices",
+            "FactorAnalysis",
+            "HiddenMarkov",
+            "Mixture",
+            "Normals",
+            "Regression",
+            "Shares",
+            "Sticks",
+        )
+    },
+    "cavi.check_data": "a check, of the doors that call it",
     "flows.spectral": "a module, with rows of its own",
     "flows.FromZuko": "what `from_zuko` makes",
     "flows.from_zuko": "takes what is zuko's, which need not be installed: its tests have what it refuses",

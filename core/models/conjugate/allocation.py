@@ -41,6 +41,8 @@ class Allocation(NamedTuple):
 
     def prepare(self, x: Float[Tensor, "n v"], /) -> Float[Tensor, "n v"]:
         """The counts, checked."""
+        k = len(self.topics.concentration)
+        check_floating("shares", self.shares.concentration, f"1 {k}", "as many topics as `topics` has rows")
         check_floating("x", x, f"n {self.topics.concentration.shape[-1]}", "a count for each word of each document")
         x = at_least_float32(x)
         if is_concrete(x) and not ((x >= 0) & x.isfinite()).all():

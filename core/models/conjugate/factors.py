@@ -80,7 +80,7 @@ class FactorAnalysis(NamedTuple):
         return {"loadings": 0.5 * (of_columns.sum() + of_mean.sum()), **gammas}
 
     def log_likelihood(self, means: Factors, rows: Float[Tensor, "n d"], local: Tree, /) -> tuple[Tensor, Tree]:
-        """log of the integral over z of exp(E log p(x, z)): c + h^T P^-1 h / 2 - log det P / 2, with z's precision P."""
+        """log of the integral of exp(E log p(x, z)) over z: c + h^T P^-1 h / 2 - log det P / 2, P its precision."""
         noise = {name: t[0].expand(rows.shape[1]) for name, t in means["noise"].items()}
         loc, outer = means["loadings"]["z"], means["loadings"]["outer"]
         k = loc.shape[-1] - 1

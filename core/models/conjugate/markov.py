@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.func import grad
 
 from jensen.core import keys, trees
-from jensen.core.checks import check_tensor
+from jensen.core.checks import check_floating, check_tensor
 from jensen.core.contracts import Key
 from jensen.core.distributions import Dirichlet
 from jensen.core.exponential import DirichletFamily, ExponentialFamily, Natural
@@ -45,6 +45,9 @@ class HiddenMarkov(NamedTuple):
     def prepare(self, x: Tensor, /) -> Float[Tensor, "n t f"]:
         """The observations' rows, by sequence."""
         check_tensor("x", x, "n t ...", "sequences first, then times")
+        k = self.transitions.concentration.shape[-1]
+        check_floating("transitions", self.transitions.concentration, f"{k} {k}", "a row for each state")
+        check_floating("first", self.first.concentration, f"1 {k}", "as many states as transitions have")
         return self.observations.prepare(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
     def start(self, key: Key, rows: Float[Tensor, "n t f"], /) -> Factors:
@@ -94,6 +97,9 @@ def log_chain(first: Float[Tensor, "n k"], steps: Float[Tensor, "n t k k"]) -> F
 
     Its slopes are the marginals of states and of pairs of them (Särkkä and García-Fernández, 2021).
     """
+    check_floating("first", first, "n k", "one row per sequence")
+    n, k = first.shape
+    check_floating("steps", steps, f"{n} t {k} {k}", "a matrix for each step, of the states that first has")
     while steps.shape[1] > 1:
         pairs = steps.shape[1] // 2
         joined = _product(steps[:, 0 : 2 * pairs : 2], steps[:, 1 : 2 * pairs : 2])

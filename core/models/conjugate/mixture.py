@@ -9,6 +9,7 @@ from torch.func import grad
 from torch.nn import functional as F
 
 from jensen.core import trees
+from jensen.core.checks import check_floating
 from jensen.core.contracts import Key
 from jensen.core.exponential import ExponentialFamily
 from jensen.core.models.conjugate.contract import Factors, expected_log_prob
@@ -43,6 +44,7 @@ class Mixture(NamedTuple):
 
     def prepare(self, x: Tensor, /) -> Tensor:
         """The observations' rows."""
+        check_floating("concentration", self.weights.concentration, "k", "one for each component")
         return self.observations.prepare(x)
 
     def start(self, key: Key, rows: Tensor, /) -> Factors:

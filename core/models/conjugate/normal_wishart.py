@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core.distributions.definite import cholesky_factor
 from jensen.core.exponential import NormalWishart, WishartFamily
 from jensen.core.exponential.family import Natural, check_member, check_some_member, check_statistics
 from jensen.core.trees import Tree

@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import trees
-from jensen.core.checks import check_floating, check_tensor
+from jensen.core.checks import check_floating, check_number, check_tensor
 from jensen.core.concrete import is_concrete
 from jensen.core.distributions import Dirichlet
+from jensen.core.distributions.definite import cholesky_factor
 from jensen.core.exponential import DirichletFamily, ExponentialFamily, Natural, NormalWishart
 from jensen.core.models.conjugate.contract import wide
 from jensen.core.models.conjugate.normal_wishart import NormalWishartFamily
@@ -125,11 +126,13 @@ def normals(
     x = at_least_float32(x).double()
     _check_finite(x)
     centre, d = x.mean(0), x.shape[1]
+    if scatter is not None:
+        check_floating("scatter", scatter, f"{d} {d}", "a matrix of x's components")
     own = (x - centre).mT @ (x - centre) / max(len(x) - 1, 1) if scatter is None else scatter.double()
-    values = (centre.new_full((1,), value) for value in (strength, d if df is None else df))
-    prior = NormalWishart(centre[None], *values, own[None])
-    prior._check()
-    prior._factor()
+    strength = check_number("strength", strength, "(0, inf)", "observations that the prior of the mean is worth")
+    df = check_number("df", d if df is None else df, f"({d - 1}, inf)", "one less than components is too few")
+    cholesky_factor("scatter", own)
+    prior = NormalWishart(centre[None], centre.new_full((1,), strength), centre.new_full((1,), df), own[None])
     return Normals(prior, centre)
 
 

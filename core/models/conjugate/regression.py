@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import trees
-from jensen.core.checks import check_floating, described
+from jensen.core.checks import check_count, check_floating, described
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
 from jensen.core.distributions import FullNormal, Gamma
@@ -85,5 +85,6 @@ class Regression(NamedTuple):
 
 def regression(p: int, dtype: torch.dtype = torch.float64) -> Regression:
     """Of p weights, with priors of next to no information: Gamma(1e-6, 1e-6)."""
+    p = check_count("p", p)
     vague = torch.full((1, p), 1e-6, dtype=dtype)
     return Regression(Gamma(vague, vague), Gamma(vague[:, :1], vague[:, :1]))

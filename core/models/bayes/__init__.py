@@ -15,13 +15,13 @@ Data are dicts of tensors, with n = 1 row of z for the whole set. Ready models a
 each with the formula, the parameters and the data at its top.
 """
 
-from jensen.core.models.bayes import columns, densities, draws, linear
+from jensen.core.models.bayes import columns, densities, draws
 from jensen.core.models.bayes._check import check
 from jensen.core.models.bayes.autoregression import arma, autoregression
 from jensen.core.models.bayes.columns import Column
 from jensen.core.models.bayes.hierarchical import hierarchical_regression
 from jensen.core.models.bayes.horseshoe import horseshoe_regression
-from jensen.core.models.bayes.linear import linear_regression
+from jensen.core.models.bayes.linear import ExactRegression, exact_regression, linear_regression
 from jensen.core.models.bayes.logistic import logistic_regression
 from jensen.core.models.bayes.mixture import gaussian_mixture
 from jensen.core.models.bayes.model import Data, Model, Theta
@@ -48,6 +48,7 @@ from jensen.core.models.bayes.volatility import garch, stochastic_volatility
 __all__ = [
     "Column",
     "Data",
+    "ExactRegression",
     "Model",
     "Posterior",
     "Prior",
@@ -65,13 +66,13 @@ __all__ = [
     "densities",
     "draws",
     "eight_schools",
+    "exact_regression",
     "garch",
     "gaussian_mixture",
     "gaussian_process",
     "hierarchical_regression",
     "horseshoe_regression",
     "item_response",
-    "linear",
     "linear_regression",
     "logistic_regression",
     "noisy_regression",

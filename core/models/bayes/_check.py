@@ -10,6 +10,7 @@ from torch.func import grad, hessian
 from jensen.core import keys
 from jensen.core.checks import check_key, described
 from jensen.core.contracts import Key
+from jensen.core.models.bayes.coordinates import places
 from jensen.core.models.bayes.posterior import Posterior
 
 STARTS = 64
@@ -39,7 +40,8 @@ def check(posterior: Posterior, key: Key) -> None:
     if not finite.all():
         raise ValueError(_too_wide(posterior, z[~finite], best))
     slope = grad(lambda z: posterior(z[:, None]).sum())(z)
-    for name, part in _parts(posterior, slope).items():
+    for name, at in places(posterior.support).items():
+        part = slope[:, at]
         if not part.isfinite().all():
             raise ValueError(
                 f"expected a finite gradient of log p, got {part[~part.isfinite()][0].item()} in {name} at a start "
@@ -56,7 +58,7 @@ def _nowhere(posterior: Posterior, z: Float[Tensor, "m d"], key: Key) -> str:
     found = f"expected {what} finite at one of {len(z)} starts, got {value} at the first: "
     scales = 10.0 ** (6 * keys.uniform(key, (1, 1, 4 * len(z)), z.dtype)[0, 0] - 3)
     signs = torch.where(torch.arange(len(scales), device=z.device) % 2 == 0, scales, -scales)
-    for name, columns in _coordinates(posterior).items():
+    for name, columns in places(posterior.support).items():
         moved = z[:1].repeat(len(signs), 1)
         moved[:, columns] = signs[:, None]
         if posterior(moved[:, None]).isfinite().any():
@@ -70,7 +72,7 @@ def _nowhere(posterior: Posterior, z: Float[Tensor, "m d"], key: Key) -> str:
 
 def _too_wide(posterior: Posterior, bad: Float[Tensor, "m d"], best: Float[Tensor, " d"]) -> str:
     """Which parameter, moved alone from a good point, makes log p infinite or NaN."""
-    for name, columns in _coordinates(posterior).items():
+    for name, columns in places(posterior.support).items():
         moved = best.repeat(len(bad), 1)
         moved[:, columns] = bad[:, columns]
         value = posterior(moved[:, None])[:, 0]
@@ -117,33 +119,20 @@ def _exact(posterior: Posterior, z: Float[Tensor, "m d"]) -> Bool[Tensor, " m"]:
 
 def _directions(posterior: Posterior, best: Tensor) -> tuple[list[str], Float[Tensor, "m d"]]:
     """Unit vectors, each with the name of the parameter that it moves most."""
-    places = _coordinates(posterior)
+    found = places(posterior.support)
     if posterior.d > MOST:
-        ones = torch.zeros(len(places), posterior.d, dtype=best.dtype, device=best.device)
-        for i, columns in enumerate(places.values()):
+        ones = torch.zeros(len(found), posterior.d, dtype=best.dtype, device=best.device)
+        for i, columns in enumerate(found.values()):
             ones[i, columns] = (columns.stop - columns.start) ** -0.5
-        return list(places), ones
+        return list(found), ones
     axes = torch.eye(posterior.d, dtype=best.dtype, device=best.device)
-    names = [f"{name}[{i}]" for name, at in places.items() for i in range(at.stop - at.start)]
+    names = [f"{name}[{i}]" for name, at in found.items() for i in range(at.stop - at.start)]
     curvature = hessian(lambda z: posterior(z[None, None])[0, 0])(best)
     if not curvature.isfinite().all():
         return names, axes
     size, vectors = torch.linalg.eigh(curvature)
     flat = vectors.T[size.abs() <= 1e3 * torch.finfo(best.dtype).eps * size.abs().max()]
     return names + [names[int(v.abs().argmax())] for v in flat], torch.cat([axes, flat])
-
-
-def _coordinates(posterior: Posterior) -> dict[str, slice]:
-    """Where each parameter's numbers are in z."""
-    places, begin = {}, 0
-    for name, support in posterior.support.items():
-        places[name] = slice(begin, begin + support.d)
-        begin += support.d
-    return places
-
-
-def _parts(posterior: Posterior, z: Float[Tensor, "... d"]) -> dict[str, Tensor]:
-    return {name: z[..., at] for name, at in _coordinates(posterior).items()}
 
 
 def _range(posterior: Posterior, z: Tensor, name: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from jensen.core.checks import check_floating, check_tensor, described, shown
+from jensen.core.checks import check_choice, check_count, check_floating, check_tensor, described, shown
 from jensen.core.concrete import is_concrete
 from jensen.core.trees import check_keys
 
@@ -22,6 +22,7 @@ VALUES = {
     "count": "whole numbers >= 0",
     "index": "whole numbers from 0 to {last}",
 }
+WIDTH = "build the model for data of this width"
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,13 @@ class Column:
     size: int = 0
     rows: int = 0
 
+    def __post_init__(self) -> None:
+        check_choice("kind", self.kind, tuple(VALUES))
+        if not isinstance(self.axes, str):
+            raise TypeError(f'expected axes, a string such as "n 3", got {described(self.axes)}: name them')
+        check_count("size", self.size, int(self.kind == "index"))
+        check_count("rows", self.rows, 0)
+
     @property
     def per_datum(self) -> bool:
         return self.axes.split()[:1] == ["n"]
@@ -43,8 +51,8 @@ class Column:
     def check(self, name: str, value: object) -> None:
         """TypeError and ValueError for a tensor of other axes, dtype or values, naming it and its first bad row."""
         if self.kind in ("real", "positive"):
-            check_floating(name, value, self.axes)
-        check_tensor(name, value, self.axes)
+            check_floating(name, value, self.axes, WIDTH)
+        check_tensor(name, value, self.axes, WIDTH)
         assert isinstance(value, Tensor)
         if self.rows and len(value) != self.rows:
             raise ValueError(
@@ -60,7 +68,7 @@ class Column:
             at = f" at [{', '.join(map(str, place))}]" if place else ""
             expected = VALUES[self.kind].format(last=self.size - 1)
             raise ValueError(
-                f"expected data {name} {shown(self.axes)} of {expected}, got {value[tuple(place)].item():.6g}{at}: "
+                f"expected {name} {shown(self.axes)} of {expected}, got {value[tuple(place)].item():.6g}{at}: "
                 "leave out, or mend, the rows outside the support"
             )
 
@@ -102,7 +110,8 @@ def check_data(data: object, columns: Mapping[str, Column]) -> None:
     if columns:
         check_keys(data, columns)
     for name, value in data.items():
-        columns[name].check(name, value) if name in columns else check_tensor(f"data[{name!r}]", value)
+        place = f"data[{name!r}]"
+        columns[name].check(place, value) if name in columns else check_tensor(place, value)
     dtypes = {value.dtype for value in data.values() if value.is_floating_point()}
     if len(dtypes) > 1:
         kinds = ", ".join(f"{name} in {value.dtype}" for name, value in data.items() if value.is_floating_point())

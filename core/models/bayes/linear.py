@@ -19,11 +19,12 @@ from jensen.core import keys
 from jensen.core.checks import check_count, check_number
 from jensen.core.contracts import Key
 from jensen.core.models.bayes import columns, densities, draws
+from jensen.core.models.bayes.columns import check_data, number
 from jensen.core.models.bayes.model import Data, Model, Theta
 from jensen.core.models.bayes.supports import real
 
 
-class Exact(NamedTuple):
+class ExactRegression(NamedTuple):
     """log p(y) in nats, and the posterior N(mean, covariance) of the weights."""
 
     log_evidence: Float[Tensor, ""]
@@ -46,8 +47,11 @@ def linear_regression(p: int, sigma: float = 1.0, scale: float = 1.0) -> Model:
     )
 
 
-def exact(data: Data, sigma: float = 1.0, scale: float = 1.0) -> Exact:
-    """The posterior and evidence by completing the square, in float64."""
+def exact_regression(data: Data, sigma: float = 1.0, scale: float = 1.0) -> ExactRegression:
+    """The posterior and evidence of `linear_regression` by completing the square, in float64."""
+    check_data(data, {"x": columns.real("n p"), "y": columns.real()})
+    sigma, scale = check_number("sigma", sigma, "(0, inf)"), check_number("scale", scale, "(0, inf)")
+    number(data, {})
     x, y = data["x"].double(), data["y"].double()
     n, p = x.shape
     precision = torch.eye(p, dtype=x.dtype, device=x.device) / scale**2 + x.mT @ x / sigma**2
@@ -56,7 +60,7 @@ def exact(data: Data, sigma: float = 1.0, scale: float = 1.0) -> Exact:
     misfit = (y - x @ mean).square().sum() / sigma**2 + mean.square().sum() / scale**2
     log_det = 2 * factor.diagonal().log().sum() + 2 * p * math.log(scale) + 2 * n * math.log(sigma)
     log_evidence = -0.5 * (misfit + log_det + n * math.log(2 * math.pi))
-    return Exact(log_evidence, mean, torch.cholesky_inverse(factor))
+    return ExactRegression(log_evidence, mean, torch.cholesky_inverse(factor))
 
 
 def simulate(key: Key, theta: Theta, data: Data, sigma: float = 1.0) -> dict[str, Tensor]:

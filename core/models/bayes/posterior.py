@@ -1,7 +1,6 @@
 """The posterior of a model given data, as a log density of real numbers z (s, n, d) with names for their meaning."""
 
 from collections.abc import Mapping
-from itertools import product
 from typing import NamedTuple
 
 import torch
@@ -12,11 +11,12 @@ from jensen.core import keys
 from jensen.core.checks import check_count, check_floating, check_key, check_tensor, described
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
+from jensen.core.models.bayes import coordinates
 from jensen.core.models.bayes.columns import check_data, number, per_datum
 from jensen.core.models.bayes.model import Data, Model, Theta
 from jensen.core.models.bayes.supports import Support
 from jensen.core.numerics import at_least_float32
-from jensen.core.trees import Static, check_keys
+from jensen.core.trees import Static
 
 START = 2.0  # how far from 0 the coordinates of `starts` are, as in Stan
 
@@ -37,16 +37,74 @@ class Posterior(NamedTuple):
     rows: Int[Tensor, " b"]  # which data these are, of all num_data
     num_data: Static[int]
 
+    def __call__(self, z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n"]:
+        prior, each = self.terms(z)
+        return prior if each is None else prior + self._scaled_sum(each)
+
+    def terms(self, z: Float[Tensor, "s n d"], /) -> tuple[Float[Tensor, "s n"], Float[Tensor, "s n b"] | None]:
+        """The log density of global parameters, and what each datum adds, with their Jacobians; None without data."""
+        model = self.model.value
+        theta, once, each = self._mapped(z)
+        prior = self._log_prior(theta, z) + once
+        if model.log_local is not None:
+            each = each + self._per_datum("log_local(theta)", model.log_local(theta), z)
+        if model.log_likelihood is not None:
+            each = each + self._per_datum("log_likelihood(theta, data)", model.log_likelihood(theta, self.data), z)
+        elif model.log_local is None:
+            return prior, None
+        return prior, each
+
+    def log_prior(self, z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n"]:
+        """The prior's density of z, local parameters included: that of `prior`."""
+        log_local = self.model.value.log_local
+        theta, once, each = self._mapped(z)
+        prior = self._log_prior(theta, z) + once
+        if log_local is None:
+            return prior
+        return prior + self._scaled_sum(each + self._per_datum("log_local(theta)", log_local(theta), z))
+
+    def log_likelihood(self, z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n b"]:
+        """log p(x_i | theta) of each datum. ValueError for a model without a likelihood."""
+        log_likelihood = self.model.value.log_likelihood
+        if log_likelihood is None:
+            raise ValueError("expected a model with a log_likelihood, got one log density: it has no data")
+        theta, *_ = self._mapped(z)
+        return self._per_datum("log_likelihood(theta, data)", log_likelihood(theta, self.data), z)
+
     def minibatch(self, index: Int[Tensor, " b"]) -> "Posterior":
         """The unbiased estimate from the data at an index, each subset of a size being as likely as the others."""
         check_tensor("index", index, "b", "the places of the minibatch's data")
         model = self.model.value
         if model.joint:
             raise ValueError(f"expected independent data, got those of {model.name}: each depends on others, take all")
+        if index.dtype not in (torch.int64, torch.int32):
+            raise TypeError(f"expected index of whole numbers, got {index.dtype}: convert it with index.long()")
         if not len(index):
             raise ValueError("expected index of one datum or more, got none: an empty batch has no mean")
+        if is_concrete(index) and not ((index >= 0) & (index < len(self.rows))).all():
+            raise ValueError(
+                f"expected index from 0 to {len(self.rows) - 1}, got {index.tolist()}: there are no others"
+            )
         taken = {name: value[index] for name, value in per_datum(self.data, model.columns).items()}
         return self._replace(data={**self.data, **taken}, rows=self.rows[index])
+
+    def prior(self) -> "Prior":
+        """The prior as a distribution of z with one row, such as `smc` starts from. ValueError without draws of it."""
+        if self.model.value.draw is None:
+            raise ValueError(
+                "expected a model with draws of a proper prior, got draw = None: give the Model a draw, or start from "
+                "another q, such as a DiagNormal of z"
+            )
+        return Prior(self)
+
+    def simulated(self, key: Key, theta: Theta) -> dict[str, Tensor]:
+        """Data drawn given one theta (*shape), with the covariates of these. ValueError for a model without draws."""
+        check_key(key)
+        simulate = self.model.value.simulate
+        if simulate is None:
+            raise ValueError("expected a model that simulates data, got simulate = None: give the Model one")
+        coordinates.unconstrained(self.support, theta)  # for its checks
+        return simulate(key, theta, self.data)
 
     @property
     def support(self) -> Mapping[str, Support]:
@@ -55,7 +113,7 @@ class Posterior(NamedTuple):
     @property
     def d(self) -> int:
         """How many real numbers z are."""
-        return sum(support.d for support in self.support.values())
+        return coordinates.size(self.support)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -78,72 +136,13 @@ class Posterior(NamedTuple):
         check_key(key)
         return START * (2 * keys.uniform(key, (1, check_count("n", n), self.d), self.dtype)[0] - 1)
 
-    def __call__(self, z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n"]:
-        prior, each = self.terms(z)
-        return prior if each is None else prior + self.num_data.value / each.shape[-1] * each.sum(-1)
-
-    def terms(self, z: Float[Tensor, "s n d"], /) -> tuple[Float[Tensor, "s n"], Float[Tensor, "s n b"] | None]:
-        """The log density of global parameters, and what each datum adds, with their Jacobians; None without data."""
-        model = self.model.value
-        theta, once, each = self._mapped(z)
-        if model.log_local is not None:
-            each = each + self._per_datum("log_local(theta)", model.log_local(theta), z)
-        if model.log_likelihood is not None:
-            each = each + self._per_datum("log_likelihood(theta, data)", model.log_likelihood(theta, self.data), z)
-        elif model.log_local is None:
-            return self._log_prior(theta, z) + once, None
-        return self._log_prior(theta, z) + once, each
-
-    def log_prior(self, z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n"]:
-        """The prior's density of z, local parameters included: that of `prior`."""
-        log_local = self.model.value.log_local
-        theta, once, each = self._mapped(z)
-        prior = self._log_prior(theta, z) + once
-        if log_local is None:
-            return prior
-        each = each + self._per_datum("log_local(theta)", log_local(theta), z)
-        return prior + self.num_data.value / each.shape[-1] * each.sum(-1)
-
-    def log_likelihood(self, z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n b"]:
-        """log p(x_i | theta) of each datum. ValueError for a model without a likelihood."""
-        log_likelihood = self.model.value.log_likelihood
-        if log_likelihood is None:
-            raise ValueError("expected a model with a log_likelihood, got one log density: it has no data")
-        theta, *_ = self._mapped(z)
-        return self._per_datum("log_likelihood(theta, data)", log_likelihood(theta, self.data), z)
-
-    def prior(self) -> "Prior":
-        """The prior as a distribution of z with one row, such as `smc` starts from. ValueError without draws of it."""
-        if self.model.value.draw is None:
-            raise ValueError(
-                "expected a model with draws of a proper prior, got draw = None: give the Model a draw, or start from "
-                "another q, such as a DiagNormal of z"
-            )
-        return Prior(self)
-
     def constrained(self, z: Float[Tensor, "... d"], /) -> dict[str, Tensor]:
         """The parameters (..., *shape) by name, of the whole data set."""
-        return {name: support.forward(part)[0] for (name, support), part in self._split(z)}
+        return coordinates.constrained(self.support, z)
 
     def unconstrained(self, theta: Theta, /) -> Float[Tensor, "... d"]:
         """z of parameters (..., *shape). ValueError that names one outside its support."""
-        if not isinstance(theta, Mapping):
-            raise TypeError(
-                f"expected theta, a dict of {', '.join(self.names)}, got {described(theta)}: see constrained"
-            )
-        check_keys(theta, self.support)
-        parts = []
-        for name, support in self.support.items():
-            value = theta[name]
-            check_floating(name, value, " ".join(["...", *map(str, support.shape)]))
-            inside = support.contains(value)
-            if is_concrete(inside) and not inside.all():
-                raise ValueError(
-                    f"expected {name} in {support}, got {int((~inside).sum())} of {inside.numel()} values outside: "
-                    "the parameter has another support"
-                )
-            parts.append(support.inverse(value))
-        return torch.cat(parts, -1)
+        return coordinates.unconstrained(self.support, theta)
 
     def reported(self, z: Float[Tensor, "... d"], /) -> dict[str, Tensor]:
         """The parameters, and what the model derives of them, by name."""
@@ -152,19 +151,12 @@ class Posterior(NamedTuple):
 
     def flat(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "... k"]:
         """`reported` as one vector, each number under its name in `flat_names`."""
-        lead = z.shape[:-1]
-        return torch.cat([value.reshape(*lead, -1) for value in self.reported(z).values()], -1)
+        return coordinates.flat(self.reported(z), tuple(z.shape[:-1]))
 
     @property
     def flat_names(self) -> tuple[str, ...]:
-        """The names of `flat`'s numbers, such as "theta[3]" and "loadings[0, 2]", from 0."""
-        values = self.reported(self.start[0])
-        return tuple(name + _place(at) for name, value in values.items() for at in product(*map(range, value.shape)))
-
-    def _split(self, z: Tensor) -> list[tuple[tuple[str, Support], Tensor]]:
-        check_floating("z", z, f"... {self.d}", f"the real numbers of {', '.join(self.names)}")
-        parts = z.split([support.d for support in self.support.values()], -1)
-        return list(zip(self.support.items(), parts, strict=True))
+        """The names of `flat`'s numbers, such as "theta[3]", from 0."""
+        return coordinates.flat_names(self.reported(self.start[0]))
 
     def _mapped(self, z: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """Parameters, of local ones the minibatch's, and their Jacobians: once (s, n), and of each datum (s, n, b)."""
@@ -173,7 +165,7 @@ class Posterior(NamedTuple):
         once = torch.zeros_like(at_least_float32(z[..., 0]))
         each = once[..., None].expand(*once.shape, len(self.rows))
         theta = {}
-        for (name, support), part in self._split(z):
+        for name, support, part in coordinates.parts(self.support, z):
             value, log_det = support.forward(part, axes=int(name in local))
             if name in local:
                 value, log_det = value[:, :, self.rows], log_det[..., self.rows]
@@ -192,20 +184,21 @@ class Posterior(NamedTuple):
         shape = torch.Size([*z.shape[:2], len(self.rows)])
         return _checked(name, value, shape, "one column per datum, so sum over no data")
 
+    def _scaled_sum(self, each: Float[Tensor, "s n b"]) -> Float[Tensor, "s n"]:
+        return self.num_data.value / each.shape[-1] * each.sum(-1)
+
 
 class Prior(NamedTuple):
     """A model's prior as a distribution of z, with one row.
 
     Support       R^d
-    Noise         the draws themselves
+    Noise         the draws themselves: it has no parameters that they would be differentiable in
     Closed forms  none
     """
 
     posterior: Posterior
 
-    @property
-    def reparameterised(self) -> bool:
-        return True  # it has no parameters: a draw is its own noise
+    reparameterised = True
 
     def noise(self, key: Key, s: int, /) -> Float[Tensor, "s 1 d"]:
         draw = self.posterior.model.value.draw
@@ -217,7 +210,7 @@ class Prior(NamedTuple):
     def sample(self, noise: Float[Tensor, "s 1 d"], /) -> Float[Tensor, "s 1 d"]:
         return noise
 
-    def log_prob(self, z: Float[Tensor, "s 1 d"], /) -> Float[Tensor, "s 1"]:
+    def log_prob(self, z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n"]:
         return self.posterior.log_prior(z)
 
 
@@ -253,7 +246,3 @@ def _checked(name: str, value: object, shape: torch.Size, fix: str) -> Tensor:
     if value.shape != shape:
         raise ValueError(f"expected {name} {tuple(shape)}, got {tuple(value.shape)}: {fix}")
     return value
-
-
-def _place(at: tuple[int, ...]) -> str:
-    return f"[{', '.join(map(str, at))}]" if at else ""

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from jensen.core import bijections
-from jensen.core.checks import described
+from jensen.core.checks import check_count, check_number, check_sizes, described
 from jensen.core.contracts import Bijection
 
 Shape: TypeAlias = tuple[int, ...]
@@ -93,47 +93,58 @@ class Support:
 
 def real(*shape: int) -> Support:
     """All real numbers."""
-    return Support(bijections.Real, shape)
+    return Support(bijections.Real, _sizes(shape))
 
 
 def positive(*shape: int) -> Support:
     """Numbers above 0, by their logarithms."""
-    return Support(bijections.Positive, shape)
+    return Support(bijections.Positive, _sizes(shape))
 
 
 def above(low: float, *shape: int) -> Support:
     """Numbers above a lower end."""
-    return Support(bijections.Above, shape, (float(low),))
+    return Support(bijections.Above, _sizes(shape), (_end("low", low),))
 
 
 def unit_interval(*shape: int) -> Support:
     """Numbers between 0 and 1, by their logits."""
-    return Support(bijections.UnitInterval, shape)
+    return Support(bijections.UnitInterval, _sizes(shape))
 
 
 def between(low: float, high: float, *shape: int) -> Support:
     """Numbers between two ends."""
-    return Support(bijections.Interval, shape, (float(low), float(high)))
+    return Support(bijections.Interval, _sizes(shape), (_end("low", low), _end("high", high)))
 
 
 def simplex(*shape: int) -> Support:
     """Positive numbers that sum to 1 over the last axis: k of them are k - 1 shares of what is left of a stick."""
-    return Support(bijections.Simplex, shape, event=1, free=shape[-1] - 1 if shape else 0)
+    return Support(bijections.Simplex, _sizes(shape), event=1, free=shape[-1] - 1 if shape else 0)
 
 
 def ordered(*shape: int) -> Support:
     """Numbers that increase along the last axis."""
-    return Support(bijections.Ordered, shape, event=1, free=shape[-1] if shape else 0)
+    return Support(bijections.Ordered, _sizes(shape), event=1, free=shape[-1] if shape else 0)
 
 
 def correlation_cholesky(k: int) -> Support:
     """Cholesky factors of correlation matrices (k, k): k (k - 1) / 2 partial correlations."""
+    k = check_count("k", k)
     return Support(bijections.CorrelationCholesky, (k, k), event=2, free=k * (k - 1) // 2)
 
 
 def positive_definite(k: int) -> Support:
     """Positive definite matrices (k, k)."""
+    k = check_count("k", k)
     return Support(bijections.PositiveDefinite, (k, k), event=2, free=k * (k + 1) // 2)
+
+
+def _sizes(shape: tuple[int, ...]) -> Shape:
+    """Whole numbers; that they are 1 or more is said by the `Model`, with the parameter's name."""
+    return check_sizes("shape", shape, least=0)
+
+
+def _end(name: str, end: float) -> float:
+    return check_number(name, end, "[-inf, inf]")
 
 
 WORDS = {

@@ -25,7 +25,7 @@ def regression():
 
 
 def exact():
-    return bayes.linear.exact({"x": X, "y": Y})
+    return bayes.exact_regression({"x": X, "y": Y})
 
 
 def test_the_exact_evidence_is_that_of_the_responses_own_normal():
@@ -180,9 +180,9 @@ WRONG = {
     "data unknown": (lambda: bayes.condition(REGRESSION, {"x": X, "z": Y}), "'z'"),
     "data that are no dict": (lambda: bayes.condition(REGRESSION, Y), "data"),
     "data in two dtypes": (lambda: bayes.condition(REGRESSION, {"x": X.float(), "y": Y}), "y in"),
-    "NaN in the data": (lambda: bayes.condition(EIGHT, {**DATA, "y": DATA["y"] * math.nan}), "data y"),
-    "an error of 0": (lambda: bayes.condition(EIGHT, {**DATA, "sigma": 0 * DATA["y"]}), "data sigma"),
-    "another width": (lambda: bayes.condition(bayes.linear_regression(2), {"x": X, "y": Y}), "x (n, 2)"),
+    "NaN in the data": (lambda: bayes.condition(EIGHT, {**DATA, "y": DATA["y"] * math.nan}), "data['y']"),
+    "an error of 0": (lambda: bayes.condition(EIGHT, {**DATA, "sigma": 0 * DATA["y"]}), "data['sigma']"),
+    "another width": (lambda: bayes.condition(bayes.linear_regression(2), {"x": X, "y": Y}), "data['x'] (n, 2)"),
     "no data": (lambda: bayes.condition(REGRESSION), "missing 'x'"),
     "a class": (lambda: bayes.condition(bayes.Model, DATA), "model"),
     "a value outside": (lambda: bayes.condition(EIGHT, DATA).unconstrained(OUTSIDE), "tau"),

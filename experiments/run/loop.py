@@ -11,7 +11,7 @@ import torch
 from jensen.core import keys, trees
 from jensen.core.trees import Params, Tree
 from jensen.experiments.data.batches import chunks, length
-from jensen.experiments.run import checkpoints, state
+from jensen.experiments.run import checkpoints, shards, state
 from jensen.experiments.run.compilation import compiled
 from jensen.experiments.run.errors import InputError, InterruptError, NonFiniteError
 from jensen.experiments.run.folder import RunFolder
@@ -68,9 +68,10 @@ class Loop:
         device = trees.leaves(train)[0].device
         init_key, self.data_key, self.step_key, self.score_key = keys.split(keys.key(run.seed, device), 4)
         params, initial = program.init(init_key, train)
+        ranks.same((params, initial))  # machines of two kinds round differently
+        params = shards.cut(params, ranks) if run.shard else params
         self.stand = state.start(params, initial, program.optimisers, run.average is not None)
         self.progress = self.resume()
-        ranks.same((self.stand.params, self.stand.state))  # machines of two kinds round differently
         wrap = compiled if run.compile else lambda f: f
         if run.compile:
             torch.compiler.reset()  # the compiler allows one function few closures: a sweep would run out
@@ -110,8 +111,8 @@ class Loop:
                 if step % self.run.checkpoint_every == 0 or ended or stopping:
                     self.save()
                     if not (ended or stopping):
-                        self.watch.checkpoint(*self.stand.now)
-                        self.ranks.wait()
+                        self.watch.checkpoint(*self.judged())
+                        self.ranks.meet()
                 if time.monotonic() - spoken > 0.5:
                     spoken = time.monotonic()
                     self.watch.row(step, self.total, row)
@@ -156,10 +157,10 @@ class Loop:
             trees.map(lambda a, p: a.lerp_(p, 1 - decay), self.stand.average, self.stand.params)
 
     def refuse(self, turn: Turn, batch: Batch, weights: Weights) -> None:
-        where = f"step {self.progress.step}"
+        where, params = f"step {self.progress.step}", shards.whole(self.stand.params, self.ranks)
         if self.ranks.first:
-            stand = self.stand
-            where = explain(turn, stand.params, stand.state, batch, self.step_key, self.progress.step, weights)
+            where = explain(turn, params, self.stand.state, batch, self.step_key, self.progress.step, weights)
+        self.ranks.meet()
         self.save()
         raise NonFiniteError(f"{where}; parameters are unchanged; --on-nan skip leaves such steps out")
 
@@ -177,7 +178,7 @@ class Loop:
         self.metrics.append({"kind": "held-out", "step": progress.step, "epoch": self.epoch(), "score": score})
 
     def held_out_score(self) -> float:
-        held_out, judged = next(chunks(self.held_out, SCORED))[1], self.stand.now
+        held_out, judged = next(chunks(self.held_out, SCORED))[1], self.judged()
         size, values = min(self.run.batch, length(held_out)), []
         with torch.no_grad():
             for i, (first, rows) in enumerate(chunks(held_out, size)):
@@ -186,6 +187,7 @@ class Loop:
                 filled = trees.map(lambda t: torch.cat([t, t[:1].expand(size - len(t), *t.shape[1:])]), rows)
                 score = self.score(*judged, filled, keys.at(self.score_key, datum=first))
                 values.append(score[: length(rows)].double().sum())
+        self.ranks.meet()  # those that had data have compiled
         total = torch.stack(values).sum() if values else torch.zeros((), dtype=torch.float64)
         return self.ranks.sum(total).item() / length(held_out)
 
@@ -205,13 +207,13 @@ class Loop:
 
     def save(self) -> None:
         """A checkpoint. NonFiniteError, and the last one stays, where an update has spoiled the parameters."""
-        if spoiled := not_finite("parameter", self.stand.params):
+        if spoiled := not_finite("parameter", shards.whole(self.stand.params, self.ranks)):
             raise NonFiniteError(
                 f"step {self.progress.step}: {spoiled} after an update: start anew with a lower --lr, or --clip"
             )
+        tensors = shards.filed(state.tensors(self.stand), self.ranks)
         if self.ranks.first:
             self.progress.rows = self.metrics.digest
-            tensors = state.tensors(self.stand)
             self.folder.save(self.progress.step, tensors, self.progress.as_json(), self.run.keep)
 
     def resume(self) -> Progress:
@@ -234,4 +236,15 @@ class Loop:
 
     def fitted(self) -> Fitted:
         """The best parameters where the run may stop early, else the last."""
-        return Fitted(*(self.stand.best or self.stand.now), self.progress)
+        params, state = shards.whole(self.stand.best or self.stand.now, self.ranks)
+        return Fitted(params, state, self.progress)
+
+    def judged(self) -> state.Best:
+        """What the run would be judged by if it ended here, whole."""
+        return shards.whole(self.stand.now, self.ranks)
+
+    @property
+    def kept(self) -> shards.Bytes:
+        """Of parameters, their average and moments: what this rank keeps."""
+        tensors = state.tensors(self.stand._replace(state=()))
+        return shards.kept(tensors.values())

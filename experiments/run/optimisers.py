@@ -9,6 +9,7 @@ import tyro
 
 from jensen.core import trees
 from jensen.core.trees import Params
+from jensen.experiments.run import shards
 from jensen.experiments.run.errors import InputError
 
 Kind = Literal["adam", "adamw", "sgd", "rmsprop"]
@@ -66,7 +67,8 @@ class Optimiser:
         parts = ((decaying, self.weight_decay), (rest, 0.0))
         groups = [{"params": part, "weight_decay": decay} for part, decay in parts if part]
         if self.kind == "sgd":
-            return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, fused=True)
+            fused = not shards.is_cut(leaves)  # DTensor has no such SGD
+            return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, fused=fused)
         if self.kind == "rmsprop":
             return torch.optim.RMSprop(groups, lr=self.lr, alpha=self.beta2, eps=self.eps, momentum=self.momentum)
         make = torch.optim.Adam if self.kind == "adam" else torch.optim.AdamW

@@ -1,21 +1,34 @@
 """How far each rank is, for the others to see: what names the one that a collective waits for in vain."""
 
 import threading
+import time
 from datetime import timedelta
+from typing import NamedTuple
 
 from torch._C._distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous as meet
 
 BEAT = 1.0  # s between two reports of a rank
+STILL = 15  # of them that a rank which does not report has missed
+LEFT = 2**62  # the count of a rank that has found another lost: it is not lost itself
+POLL = 0.02  # s between two looks at what others report
+
+
+class Told(NamedTuple):
+    """What a rank has last reported: how many meetings it has come to, and how often it has reported."""
+
+    meetings: int = -1
+    beats: int = -1
 
 
 class Pulse:
-    """Reports this rank's count of collectives from a thread of its own, which a killed or stopped process has not."""
+    """Reports this rank's count of meetings from a thread of its own, which a killed or stopped process has not."""
 
     def __init__(self, store: Store, rank: int, size: int):
-        self.rank, self.size, self.count = rank, size, 0
+        self.rank, self.others = rank, [other for other in range(size) if other != rank]
+        self.count, self._beats = 0, 0
         self.store = PrefixStore("run", store)
-        self._ended = threading.Event()
+        self._telling, self._ended = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._report, daemon=True)
         self._thread.start()
 
@@ -24,21 +37,53 @@ class Pulse:
         self._ended.set()
         self._thread.join(2 * BEAT)
 
-    def behind(self) -> list[int]:
-        """The ranks that have not come as far as this one, once all that live have reported."""
-        self._ended.wait(2.5 * BEAT)
-        counts = {rank: self._count(rank) for rank in range(self.size) if rank != self.rank}
-        return [rank for rank, count in counts.items() if count < self.count]
+    def late(self, patience: timedelta) -> list[int]:
+        """The ranks that have not come as far as this one in that time, or will not, for they have ceased to report."""
+        self._tell()
+        began = time.monotonic()
+        heard = dict.fromkeys(self.others, (Told(), began))
+        while True:
+            now = time.monotonic()
+            for rank, (before, _) in heard.items():
+                told = self._told(rank)
+                if told != before:
+                    heard[rank] = told, now
+            behind = [rank for rank, (told, _) in heard.items() if told.meetings < self.count]
+            silent = [rank for rank in behind if now - heard[rank][1] > STILL * BEAT]
+            if silent or (behind and now - began > patience.total_seconds()):
+                self._leave()
+                return silent or behind
+            if not behind:
+                return []
+            time.sleep(POLL)
 
-    def _count(self, rank: int) -> int:
-        """-1 for a rank that has not reported yet."""
-        name = f"count {rank}"
-        return int(self.store.get(name)) if self.store.check([name]) else -1
+    def lost(self) -> list[int]:
+        """The ranks that have not come as far as this one, or that do not report any more."""
+        before = {rank: self._told(rank) for rank in self.others}
+        time.sleep(2.5 * BEAT)
+        now = {rank: self._told(rank) for rank in self.others}
+        found = [rank for rank in self.others if now[rank].meetings < self.count or now[rank] == before[rank]]
+        found = [rank for rank in found if now[rank].meetings != LEFT]
+        self._leave()
+        return found
+
+    def _leave(self) -> None:
+        self.count = LEFT
+        self._tell()
+
+    def _told(self, rank: int) -> Told:
+        name = f"rank {rank}"
+        return Told(*map(int, self.store.get(name).split())) if self.store.check([name]) else Told()
+
+    def _tell(self) -> None:
+        with self._telling:
+            self._beats += 1
+            self.store.set(f"rank {self.rank}", f"{self.count} {self._beats}")
 
     def _report(self) -> None:
         try:
             while not self._ended.is_set():
-                self.store.set(f"count {self.rank}", str(self.count))
+                self._tell()
                 self._ended.wait(BEAT)
         except RuntimeError:
             return  # the store has ended, and its run with it

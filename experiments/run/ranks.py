@@ -3,14 +3,17 @@
     with joined("cpu") as ranks:         # those that torchrun started, or this process alone
         total = ranks.sum(own)           # a tree of each rank's, in one collective
 
-A rank that does not come to a sum within PATIENCE ends the run, with an error that names it.
+A rank that does not come to a sum within PATIENCE ends the run, with an error that names it. Where ranks may come at
+very different times, because some have compiled or written files, they `meet` first, and wait for all that live.
 """
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import reduce
 
 import torch
 import torch.distributed as dist
@@ -19,10 +22,10 @@ from torch import Tensor
 from jensen.core import trees
 from jensen.core.trees import Tree
 from jensen.experiments.run.errors import LostRankError, reason
-from jensen.experiments.run.pulse import Pulse, rendezvous
+from jensen.experiments.run.pulse import POLL, Pulse, rendezvous
 
-PATIENCE = timedelta(seconds=40)  # with a sum: ranks compile at the same time, and come to it nearly together
-WAIT = timedelta(minutes=30)  # for what the first rank does alone
+PATIENCE = timedelta(seconds=15)  # with a sum; torchrun gives the others 30 s more to end, a minute in all
+WAIT = timedelta(minutes=30)  # where ranks meet
 
 
 class Ranks:
@@ -31,7 +34,11 @@ class Ranks:
     def __init__(self, rank: int = 0, size: int = 1, restarts: int = 0, pulse: Pulse | None = None):
         self.rank, self.size, self.restarts, self._pulse = rank, size, restarts, pulse
         self.caught: Sequence[int] = ()  # signals that this process has had
-        self._brisk = dist.new_group(timeout=PATIENCE) if size > 1 else None
+        self.group: dist.ProcessGroup | None = None
+        if size > 1:
+            group = dist.new_group(timeout=PATIENCE)
+            assert isinstance(group, dist.ProcessGroup)
+            self.group = group
         self._signalled = False
 
     @property
@@ -48,11 +55,10 @@ class Ranks:
         if self.size == 1:
             return tree
         leaves = [t for t in trees.leaves(tree) if t.is_floating_point()]
-        wide = max((t.dtype for t in leaves), key=lambda dtype: torch.finfo(dtype).bits, default=torch.float32)
-        wide = torch.promote_types(wide, torch.float32)
+        wide = widest(leaves)
         flag = torch.tensor([float(bool(self.caught))], dtype=wide, device=leaves[0].device if leaves else None)
         flat = torch.cat([t.reshape(-1).to(wide) for t in leaves] + [flag])
-        self._met(lambda: dist.all_reduce(flat, group=self._brisk))
+        self.met(lambda: dist.all_reduce(flat, group=self.group))
         *parts, flag = flat.split([t.numel() for t in leaves] + [1])
         self._signalled = bool(flag.item())
         sums = iter(parts)
@@ -68,7 +74,7 @@ class Ranks:
         padded = rows.new_zeros(max(lengths), rows.shape[1])
         padded[: len(rows)] = rows
         each = [torch.empty_like(padded) for _ in lengths]
-        self._met(lambda: dist.all_gather(each, padded, group=self._brisk))
+        self.met(lambda: dist.all_gather(each, padded, group=self.group))
         whole = torch.cat([own[:length] for own, length in zip(each, lengths, strict=True)])
         parts = iter(whole.split([_as_bytes(t).shape[1] for t in leaves], 1))
         return trees.map(lambda t: _from_bytes(next(parts), t.dtype).reshape(n, *t.shape[1:]), tree)
@@ -80,8 +86,9 @@ class Ranks:
 
     def same(self, tree: Tree) -> None:
         """Fills every rank's tensors with the first one's."""
+        self.meet()
         for leaf in trees.leaves(tree) if self.size > 1 else ():
-            self._met(lambda leaf=leaf: dist.broadcast(leaf, 0))
+            self.met(lambda leaf=leaf: dist.broadcast(leaf, 0, group=self.group))
 
     def text(self, of_first: Callable[[], str]) -> str:
         """What the first rank's function gives."""
@@ -89,21 +96,36 @@ class Ranks:
             return of_first()
         if self.first:
             self._pulse.store.set("text", of_first())
+        while not self._pulse.store.check(["text"]):  # as `get` waits, but for a signal
+            time.sleep(POLL)
         return self._pulse.store.get("text").decode()
 
-    def wait(self) -> None:
-        """For what the first rank does alone, which waits for nobody."""
-        self.same(torch.zeros(1))
+    def meet(self, patience: timedelta = WAIT) -> None:
+        """Waits until all ranks have come here. LostRankError for one that has ended, is stopped, or takes too long."""
+        if self._pulse is None:
+            return
+        self._pulse.count += 1
+        if late := self._pulse.late(patience):
+            raise LostRankError(f"rank {self.rank} waits in vain for rank {named(late)} (it does not come)")
 
-    def _met(self, collective: Callable[[], object]) -> None:
+    def met(self, collective: Callable[[], object]) -> None:
         """LostRankError where it fails: gloo says that a connection was closed, or that it has waited in vain."""
         assert self._pulse is not None
         self._pulse.count += 1
         try:
             collective()
         except RuntimeError as error:
-            who = " and ".join(map(str, self._pulse.behind())) or "another"
+            who = named(self._pulse.lost())
             raise LostRankError(f"rank {self.rank} waits in vain for rank {who} ({reason(error)})") from error
+
+
+def named(ranks: Sequence[int]) -> str:
+    return " and ".join(map(str, ranks)) or "another"
+
+
+def widest(leaves: Iterable[Tensor], least: torch.dtype = torch.float32) -> torch.dtype:
+    """A type that has the numbers of all."""
+    return reduce(torch.promote_types, (t.dtype for t in leaves), least)
 
 
 def _as_bytes(t: Tensor) -> Tensor:

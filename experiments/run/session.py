@@ -138,6 +138,9 @@ def _carried_out(settings: Settings, prepared: Prepared, where: RunFolder, ranks
             files.write_atomically(where.path / name, content.encode(), where.onwards)
         with _timed(where, "training_s"):
             fitted = loop.fit()
+    if run.shard and ranks.size > 1:
+        own, every = (size / 2**20 for size in loop.kept)
+        echo(f"{'shards':<28}{own:>9.2f} MiB of parameters and moments at a rank, of {every:.2f} MiB in all")
     with console.status("evaluating"), _timed(where, "evaluation_s"):
         findings = program.report(fitted.params, fitted.state, prepared.data, report_key)
         draw(fitted.params, fitted.state)

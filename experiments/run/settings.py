@@ -32,6 +32,9 @@ class Run:
     """Take an epoch's last incomplete batch too; without it, it is left out."""
     accumulate: int = 1
     """Parts that a batch's gradient is summed over, for batches that do not fit in memory."""
+    shard: bool = free(False)
+    """Of several ranks each keeps a part of the parameters, their average and their moments alone; a step gathers
+    parameters, for models that do not fit otherwise."""
     clip: float | None = None
     """The largest gradient norm of each group of parameters; larger gradients are scaled down to it."""
     average: float | None = None

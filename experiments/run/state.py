@@ -14,6 +14,7 @@ from torch import Tensor
 
 from jensen.core import trees
 from jensen.core.trees import Params, Tree
+from jensen.experiments.run import shards
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.files import Json
 from jensen.experiments.run.optimisers import Optimiser, kept, would_keep
@@ -107,7 +108,7 @@ def expected(stand: TrainState, settings: Mapping[str, Optimiser], stored: Mappi
 
 def restore(stand: TrainState, stored: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> TrainState:
     """The state a checkpoint holds, each tensor where its counterpart of `like`, which `expected` gave, is."""
-    placed = {name: stored[name].to(t.device) for name, t in like.items()}
+    placed = {name: shards.like(t, stored[name]) for name, t in like.items()}
     fill(stand.params, part(placed, "params", stand.params))
     if stand.average is not None:
         fill(stand.average, part(placed, "average", stand.average))

@@ -1,5 +1,6 @@
 """One step: the gradient of a turn's loss in its groups, with the numbers that describe it, as a pure function."""
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,10 +13,13 @@ from jensen.core import keys, trees
 from jensen.core.contracts import Key
 from jensen.core.trees import Params, Tree
 from jensen.experiments.data.batches import chunks, length
+from jensen.experiments.run import shards
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.program import Batch, Out, Turn, Weights
 from jensen.experiments.run.ranks import Ranks
 
+Found = tuple[Params, Tree, dict[str, Tensor]]
+"""gradients by group, new state, loss and terms' means by name"""
 Gradient = Callable[..., tuple[Params, Tree, tuple[str, ...], Tensor]]
 """(params, state, batch, key, step, weights) -> gradients by group, new state, names of the numbers, numbers"""
 
@@ -43,6 +47,7 @@ def accumulated(
     batch's state where that is linear in means over data, such as a running average.
     """
     each, finish = compiled(_of_part(turn)), compiled(_joined(turn))
+    taken: Counter[int] = Counter()
 
     def step(
         params: Params, state: Tree, batch: Batch, key: Key, step: Tensor, weights: Weights
@@ -51,14 +56,23 @@ def accumulated(
         start, stop = ranks.part(n)
         weight = 1.0 if stop > start else 0.0  # a rank without data computes those of a datum, which count for nothing
         own = trees.map(lambda t: t[start : max(stop, start + 1)], batch)
-        total, every = None, []
+        plain, every = shards.whole(params, ranks), []
+        total: Found | None = None
         for first, part in chunks(own, -(-length(own) // parts)):
-            found, seen = each(params, state, part, keys.at(key, datum=start + first), weights)
+            found, seen = each(plain, state, part, keys.at(key, datum=start + first), weights)
             share = trees.map(partial(_share, weight * length(part) / n), found)
             total = share if total is None else trees.map(_sum, total, share)
             every.append(seen)
         seen = trees.map(lambda *rows: torch.cat(rows)[: stop - start], *every)
-        return finish(ranks.sum(total), state, ranks.gather(seen, n), key, clip)
+        assert total is not None
+        taken[n] += 1
+        if taken[n] <= 2:  # of a size that is new ranks have compiled `each`, and then `finish`
+            ranks.meet()
+        mean, squares = _summed(total, params, ranks)
+        slopes, *rest = finish(mean, state, ranks.gather(seen, n), key, clip, squares)
+        if shards.is_cut(params):
+            slopes = shards.parts(slopes, {group: params[group] for group in slopes})
+        return slopes, *rest
 
     return step
 
@@ -84,10 +98,16 @@ def unclipped(turn: Turn) -> Callable[..., tuple[Params, Tree, dict[str, Tensor]
 
 
 def clipped(
-    slopes: Params, new: Tree, terms: dict[str, Tensor], clip: float | None
+    slopes: Params, new: Tree, terms: dict[str, Tensor], clip: float | None, squares: dict[str, Tensor] | None = None
 ) -> tuple[Params, Tree, tuple[str, ...], Tensor]:
-    """Gradients scaled down to a norm of `clip` in each group, and the numbers: a state's norm among them."""
-    norms = {group: trees.norm(slope) for group, slope in slopes.items()}
+    """Gradients scaled down to a norm of `clip` in each group, and the numbers: a state's norm among them.
+
+    `squares`: the groups' squared norms, where these are parts of the gradients.
+    """
+    if squares is None:
+        norms = {group: trees.norm(slope) for group, slope in slopes.items()}
+    else:
+        norms = {group: square.sqrt() for group, square in squares.items()}
     if clip is not None:
         slopes = {group: _scaled(slope, (clip / norms[group]).clamp_max(1.0)) for group, slope in slopes.items()}
     numbers = {**terms, **{f"norm/{group}": norm for group, norm in norms.items()}}
@@ -97,7 +117,7 @@ def clipped(
     return slopes, new, tuple(numbers), torch.stack([t.to(torch.float64) for t in numbers.values()])
 
 
-def _of_part(turn: Turn) -> Callable[..., tuple[tuple[Params, Tree, dict[str, Tensor]], Tree]]:
+def _of_part(turn: Turn) -> Callable[..., tuple[Found, Tree]]:
     """What parts have a mean of, and what is joined, which a turn without `follow` has none of."""
     raw = unclipped(turn)
 
@@ -109,18 +129,29 @@ def _of_part(turn: Turn) -> Callable[..., tuple[tuple[Params, Tree, dict[str, Te
 
 
 def _joined(turn: Turn) -> Callable[..., tuple[Params, Tree, tuple[str, ...], Tensor]]:
-    """(the parts' mean, the state they found, what they have seen, key, clip) -> what `clipped` gives."""
+    """(the parts' mean, the state they found, what they have seen, key, clip, squares) -> what `clipped` gives."""
 
     def step(
-        mean: tuple[Params, Tree, dict[str, Tensor]], state: Tree, seen: Tree, key: Key, clip: float | None
+        mean: Found, state: Tree, seen: Tree, key: Key, clip: float | None, squares: dict[str, Tensor] | None
     ) -> tuple[Params, Tree, tuple[str, ...], Tensor]:
         slopes, new, terms = mean
         if turn.follow is not None:
             new, numbers = turn.follow(state, seen, key)
             terms = {**terms, **numbers}
-        return clipped(slopes, new, terms, clip)
+        return clipped(slopes, new, terms, clip, squares)
 
     return step
+
+
+def _summed(total: Found, params: Params, ranks: Ranks) -> tuple[Found, dict[str, Tensor] | None]:
+    """All ranks' added up; where they have parts of the parameters, of the gradients each its own, and what the norms
+    of these are squared."""
+    if not shards.is_cut(params):
+        return ranks.sum(total), None
+    slopes, *rest = total
+    slopes = shards.summed(slopes, {group: params[group] for group in slopes}, ranks)
+    new, terms, squares = ranks.sum((*rest, shards.squares(slopes, ranks)))
+    return (slopes, new, terms), squares
 
 
 def _one_length(batch: Batch) -> int:

@@ -3,12 +3,15 @@
 import os
 import subprocess
 import sys
+import time
 
-from jensen.experiments.run import folder
+import pytest
+
+from jensen.experiments.run import checkpoints, folder
 from tests.experiments.process import FAST, last, run
 
-KILLED_ONCE = """
-import os, signal, sys
+SABOTAGED = """
+import os, pathlib, signal, sys, time
 from jensen.experiments import train
 from jensen.experiments.run.loop import Loop
 
@@ -16,12 +19,19 @@ step = Loop.step
 
 def sabotaged(self):
     if self.progress.step == 60 and os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
-        os.kill(os.getpid(), signal.SIGKILL)
+        pathlib.Path(__file__).with_suffix(".began").write_text(str(time.time()))
+        HOW
     step(self)
 
 Loop.step = sabotaged
 train.main(sys.argv[1:])
 """
+HOW = {
+    "killed": "os.kill(os.getpid(), signal.SIGKILL)",
+    "stopped": "os.kill(os.getpid(), signal.SIGSTOP)",
+    "hangs": "time.sleep(600)",
+    "raises": "raise ZeroDivisionError",
+}
 
 
 def torchrun(*args):
@@ -35,7 +45,7 @@ def test_a_killed_rank_is_started_again_and_the_run_ends_as_that_of_one_process(
     """The batch of 20 of 1,437 images leaves an epoch's last batch of 17, which two ranks share."""
     args = [*FAST, "--keep-last", "--dtype", "float64", "--out"]
     script = tmp_path / "train.py"
-    script.write_text(KILLED_ONCE)
+    script.write_text(SABOTAGED.replace("HOW", HOW["killed"]))
     ended = torchrun("--max-restarts", "1", str(script), "vae", *args, str(tmp_path / "two"))
     assert ended.returncode == 0, ended.stderr[-2000:]
     assert "rank 0 waits in vain for rank 1" in ended.stderr
@@ -47,3 +57,18 @@ def test_a_killed_rank_is_started_again_and_the_run_ends_as_that_of_one_process(
     for name, t in one.tensors.items():
         assert (two.tensors[name] - t).abs().max() < 1e-10, name
     assert folder.RunFolder(tmp_path / "two", None, "").finished
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", HOW)
+def test_a_run_that_has_lost_a_rank_has_ended_within_a_minute_and_names_it(tmp_path, how):
+    script = tmp_path / "train.py"
+    script.write_text(SABOTAGED.replace("HOW", HOW[how]))
+    ended = torchrun(str(script), "vae", *FAST, "--out", str(tmp_path / "run"))
+    seconds = time.time() - float(script.with_suffix(".began").read_text())
+    print(f"{how}: {seconds:.1f} s")
+    assert ended.returncode
+    assert "rank 0 waits in vain for rank 1" in ended.stderr
+    assert "go on with --resume" in ended.stderr
+    assert seconds < 60
+    assert checkpoints.load(folder.series(tmp_path / "run")[-1]).state["step"] == 50

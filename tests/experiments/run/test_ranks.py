@@ -116,11 +116,13 @@ class Sabotaged(Regression):
         return super().batch(data, key, step)
 
 
-@pytest.mark.parametrize("how", ["killed", "stopped", "hangs", "raises"])
-def test_the_rank_that_is_lost_is_named_and_the_others_end(tmp_path, how):
-    data = points().double()
-    where = run_folder(tmp_path)
-    group = on(3, lambda own: fit(Sabotaged(own, how), RUN, data, data, where, ranks=own).progress.step, patience=2.0)
+@pytest.mark.parametrize(
+    ("how", "shard"), [("killed", False), ("stopped", False), ("hangs", False), ("raises", False), ("killed", True)]
+)
+def test_the_rank_that_is_lost_is_named_and_the_others_end(tmp_path, how, shard):
+    data, run = points().double(), replace(RUN, shard=shard)
+    where = run_folder(tmp_path, run)
+    group = on(3, lambda own: fit(Sabotaged(own, how), run, data, data, where, ranks=own).progress.step, patience=2.0)
     results = group.results(lost=1)
     for rank in (0, 2):
         assert results[rank]["error"] == "LostRankError", results

@@ -36,9 +36,8 @@ from tests.doors.door import KEY, door
 from tests.doors.faults import faults
 
 TABLES = (
-    bayesian,
-    coded, conjugate, densities, foundations, flows, distributions, exponential, objectives, gradients, evidence, latent,
-    supervised, adversarial, sequences, series, transport)  # fmt: skip
+    bayesian, coded, conjugate, densities, foundations, flows, distributions, exponential, objectives, gradients,
+    evidence, latent, supervised, adversarial, sequences, series, transport)  # fmt: skip
 ROWS = {name: row for table in TABLES for name, row in table.ROWS.items()}
 
 

@@ -109,8 +109,13 @@ def byte_pairs(content: bytes, size: int) -> BytePairs:
     letters = [_letters(word) for word in Bytes().words()]
     trainer = BpeTrainer(vocab_size=size, initial_alphabet=letters, special_tokens=[], show_progress=False)
     tokenizer.train_from_iterator([_letters(content)], trainer)
-    merges, index = json.loads(tokenizer.to_str())["model"]["merges"], tokenizer.get_vocab()
-    pairs = [(index[first], index[second]) for first, second in merges]
+    return read_byte_pairs(tokenizer.to_str())
+
+
+def read_byte_pairs(text: str) -> BytePairs:
+    """Those of a tokenizer as `BytePairs.to_json` writes it. KeyError, TypeError or ValueError for other text."""
+    model = json.loads(text)["model"]
+    pairs = [(model["vocab"][first], model["vocab"][second]) for first, second in model["merges"]]
     return BytePairs(torch.tensor(pairs, dtype=torch.int64).view(-1, 2))
 
 

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import re
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterable, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,12 +83,25 @@ class Exchange:
 
     async def send(self, reply: Reply) -> None:
         """Gone where the client does not take it."""
-        headers = {"content-type": reply.media, "content-length": str(len(reply.content)), "x-request-id": self.id}
-        raw = [(name.encode(), value.encode()) for name, value in {**headers, **self.also, **reply.headers}.items()]
+        await self._begin(reply, {"content-length": str(len(reply.content))})
+        await self._take({"type": "http.response.body", "body": reply.content})
+
+    async def stream(self, reply: Reply, parts: AsyncIterable[bytes]) -> None:
+        """A reply whose content is in parts, each sent as it comes. Gone where the client does not take one."""
+        await self._begin(reply, {"cache-control": "no-store", "x-accel-buffering": "no"})
+        async for part in parts:
+            await self._take({"type": "http.response.body", "body": part, "more_body": True})
+        await self._take({"type": "http.response.body", "body": b""})
+
+    async def _begin(self, reply: Reply, own: dict[str, str]) -> None:
+        headers = {"content-type": reply.media, "x-request-id": self.id} | own | self.also | reply.headers
+        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+        await self._take({"type": "http.response.start", "status": reply.status, "headers": raw})
+
+    async def _take(self, message: MutableMapping[str, Any]) -> None:
         try:
             async with asyncio.timeout(self._seconds):
-                await self._send({"type": "http.response.start", "status": reply.status, "headers": raw})
-                await self._send({"type": "http.response.body", "body": reply.content})
+                await self._send(message)
         except (TimeoutError, OSError):
             raise Gone from None
 

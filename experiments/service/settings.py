@@ -30,7 +30,13 @@ class Limits:
     burst: int = 20
     """Requests of one client at once, where there is a rate."""
     deadline: float = 5.0
-    """From a request's body to its reply; 504 after it."""
+    """From a request's body to its reply, or to the beginning of a text; 504 after it."""
+    text: float = 60.0
+    """A text ends after as long."""
+    tokens: int = 1024
+    """Symbols of a text, at most."""
+    buffer: int = 256
+    """Parts of a stream that may wait to be read; it ends where there are more."""
     read: float = 10.0
     """A client has as long to send its headers, its body, and to take the reply."""
     stall: float = 5.0

@@ -1,0 +1,94 @@
+"""What a request of text asks for: {"prompt": "...", "tokens": 100, "seed": 3, "temperature": 0.8, "top_k": 40}."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import torch
+from torch import Tensor
+
+from jensen.core import keys
+from jensen.experiments.data.alphabets import Alphabet
+from jensen.experiments.deployment.choosing import CHOICE, EVERYTHING
+from jensen.experiments.deployment.functions import KEY
+from jensen.experiments.deployment.manifest import Argument, Sequences
+from jensen.experiments.run.errors import InputError, reason, shown
+from jensen.experiments.service.bodies import SEEDS
+from jensen.experiments.service.errors import Refused, bad, split
+
+PROMPT, TOKENS, SEED, USUAL = "prompt", "tokens", "seed", 64
+NAMES = (PROMPT, TOKENS, SEED, *(each.name for each in CHOICE))
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Symbols to begin with, how many to draw, and by what: a row of each input that chooses."""
+
+    symbols: list[int]
+    tokens: int
+    seed: int
+    how: dict[str, Tensor]
+
+
+def read(content: bytes, sequences: Sequences, alphabet: Alphabet, longest: int, most: int) -> Prompt:
+    """A body. Refused, 400 with the field and the fix, 413 for a prompt of more than `longest` symbols.
+
+    most: symbols of a reply.
+    """
+    values = _object(content)
+    for name in values:
+        if name not in NAMES:
+            raise bad(shown(str(name)), "it is no setting of generation", f"send {', '.join(NAMES)}")
+    symbols = _symbols(values.get(PROMPT, ""), alphabet)
+    if len(symbols) > longest:
+        error = f"expected at most {longest} {alphabet.unit}, got {len(symbols)}"
+        raise Refused(413, error, PROMPT, "cut its beginning")
+    room = most if sequences.longest is None else min(most, sequences.longest - len(symbols))
+    tokens = _whole(values, TOKENS, 1, room, min(USUAL, room))
+    seed = _whole(values, SEED, 0, SEEDS - 1, secrets.randbelow(SEEDS))
+    how = {each.name: _chosen(each, values.get(each.name, EVERYTHING[each.name])) for each in CHOICE}
+    return Prompt(symbols, tokens, seed, {KEY.name: keys.key(seed)[None], **how})
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    try:
+        values = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise bad("body", f"it is no JSON ({reason(error)})", "send strict JSON") from None
+    if not isinstance(values, dict):
+        raise bad("body", "it is no JSON object", 'send {"prompt": "..."}')
+    return values
+
+
+def _symbols(prompt: object, alphabet: Alphabet) -> list[int]:
+    if not isinstance(prompt, str):
+        raise bad(PROMPT, f"expected text, got {type(prompt).__name__}", 'send {"prompt": "..."}')
+    try:
+        return alphabet.encode(prompt.encode()).tolist()
+    except InputError as error:  # where the tokenizer's library is missing
+        raise Refused(503, str(error), PROMPT) from error
+
+
+def _whole(values: Mapping[str, Any], name: str, least: int, most: int, default: int) -> int:
+    value = values.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        got = shown(str(value)) if isinstance(value, int | float) else type(value).__name__
+        fix = f"send {name} as one, or a shorter prompt" if name == TOKENS else f"send {name} as one"
+        raise bad(name, f"expected a whole number from {least} to {most}, got {got}", fix)
+    return value
+
+
+def _chosen(argument: Argument, value: object) -> Tensor:
+    """A row of an input that chooses."""
+    whole = argument.dtype == "int64"
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or abs(value) >= 2**63:
+        got = type(value).__name__ if not isinstance(value, int | float) else shown(str(value))
+        raise bad(argument.name, f"expected a {'whole ' * whole}number, got {got}", argument.about)
+    row = torch.tensor([value], dtype=getattr(torch, argument.dtype))
+    try:
+        argument.check(row)
+    except ValueError as error:
+        raise split(argument.name, str(error)) from None
+    return row

@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -18,13 +19,22 @@ from typing import Any
 from jensen.experiments.run.errors import InputError, reason, shown
 
 STORE = 128 * 2**20  # bytes of shared memory for what processes exchange
-LOOPBACK = "127.0.0.1"
+LOOPBACK, AUTO = "127.0.0.1", "auto"
+REACHED = 5.0  # seconds until a cluster is given up that does not answer
 OWN = {
     # A cluster of one machine, as on those systems: else Ray takes the machine's own address, whatever it is given.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
+
+
+def check_address(address: str) -> None:
+    """InputError for what is no address of a cluster: it takes a process of Ray on this machine."""
+    _, colon, port = address.rpartition(":")
+    if address != AUTO and ("//" in address or not colon or not port.isdecimal()):
+        fix = f"join it with `ray start --address=HOST:PORT` on this machine, and pass {AUTO}"
+        raise InputError(f"expected HOST:PORT of a cluster, or {AUTO}, got {shown(address)}: {fix}")
 
 
 def check_installed(asked: str) -> None:
@@ -82,8 +92,11 @@ def _started(place: str, config: dict[str, int]) -> Any:
 def _joined(address: str) -> Any:
     import ray  # pyright: ignore[reportMissingImports]
 
+    host, _, port = address.rpartition(":")
     try:
+        if address != AUTO:
+            socket.create_connection((host, int(port)), REACHED).close()  # Ray would try for minutes
         ray.init(address, log_to_driver=False, configure_logging=False)
     except (OSError, RuntimeError, ValueError) as error:
-        raise InputError(f"there is no cluster of Ray at {shown(address)} ({reason(error)}): start it") from error
+        raise InputError(f"there is no cluster of Ray at {shown(address)} ({reason(error)}): start Ray here") from error
     return ray

@@ -16,11 +16,13 @@ import tyro
 import uvloop
 
 from jensen.experiments.run import files
+from jensen.experiments.run.cluster import check_address, check_installed
 from jensen.experiments.run.errors import InputError, reason, shown
 from jensen.experiments.service import models
 from jensen.experiments.service.application import Service
 from jensen.experiments.service.engines import Engine
 from jensen.experiments.service.engines.processes import Processes
+from jensen.experiments.service.engines.replicas import Replicas
 from jensen.experiments.service.engines.threads import Threads
 from jensen.experiments.service.exports import exported
 from jensen.experiments.service.models import Models
@@ -43,10 +45,12 @@ class Settings:
     """0 takes a free one, which the log says."""
     token_file: Path | None = None
     """File with a token for each client, a line each; requests bring one, as `authorization: Bearer TOKEN`."""
-    engine: Literal["thread", "process"] = "thread"
+    engine: Literal["thread", "process", "ray"] = "thread"
     """Where batches are computed: in this process, or in others, which are replaced when they end or hang."""
     workers: int = 2
-    """Processes that compute, of --engine process."""
+    """Processes that compute, of --engine process or ray."""
+    address: str | None = None
+    """Cluster of Ray that this machine is of, HOST:PORT or auto, of --engine ray; one of its own unless given."""
     threads: int = 1
     """torch's threads in a batch."""
     drain: float = 10.0
@@ -64,6 +68,12 @@ class Settings:
             raise InputError(f"expected --threads from 1 to 1024, got {self.threads}: leave it out for 1")
         if not 1 <= self.workers <= 1024:
             raise InputError(f"expected --workers from 1 to 1024, got {self.workers}: leave it out for 2")
+        if self.address is not None and self.engine != "ray":
+            raise InputError("--address is of a cluster of Ray: pass --engine ray too, or leave it out")
+        if self.address is not None:
+            check_address(self.address)
+        if self.engine == "ray":
+            check_installed("--engine ray")
         if not 0 < self.drain < 2**20:
             raise InputError(f"expected --drain above 0, got {self.drain}: leave it out for 10")
         if self.token_file is None and not _loopback(self.host):
@@ -135,6 +145,8 @@ def _engine(settings: Settings, log: Log) -> Engine:
     limits = settings.limits
     if settings.engine == "process":
         return Processes(limits.width, settings.workers, settings.threads, limits.stall, log.write)
+    if settings.engine == "ray":
+        return Replicas(limits.width, settings.workers, settings.threads, limits.stall, log.write, settings.address)
     return Threads(limits.width)
 
 

@@ -31,7 +31,7 @@ with install_import_hook([*modules(jensen.core), *modules(jensen.estimators)], "
     from jensen.core.models.latent import bottleneck, linear_normal, multimodal, poisson, reptile
     from jensen.core.models.latent.series import AtTimes, Series
     from jensen.core.models import quantised
-    from jensen.core.models import classifier
+    from jensen.core.models import bayes, classifier
     from jensen.core.models.adversarial import duality, gan
     from jensen.core.models.adversarial.patches import Patches
     from jensen.core.models.autoregressive import codes as code_priors
@@ -48,7 +48,7 @@ with install_import_hook([*modules(jensen.core), *modules(jensen.estimators)], "
     from jensen.estimators.diagnostics import quality
     from jensen.estimators.inference import iterative, semi_amortised
     from jensen.estimators.gradients import analytic_kl, baselines, pathwise
-    from jensen.laws import families
+    from jensen.laws import bayesian, families
 
 import torch
 
@@ -348,6 +348,12 @@ adversary = gan.mlp(2, 3, (4,))
 params, state = adversary.init(key)
 adversary.critic_loss(params, state, plane, key), adversary.generator_loss(params, state, plane, key)
 duality.lower_bound(lambda x: adversary.value(params, state, x), plane, adversary.sample(params, key, 4))
+for known in bayesian.POSTERIORS.values():
+    z = known.starts(key, 3)[:, None]
+    assert known(z).shape == (3, 1) and known.flat(z).shape == (3, 1, len(known.flat_names))
+    assert known.unconstrained(known.constrained(z)).shape == z.shape
+bayes.check(known, key), known.prior().log_prob(known.prior().noise(key, 2)), known.minibatch(torch.arange(2))(z)
+bayes.exact_regression({"x": plane, "y": plane[:, 0]})
 chosen = torch.zeros(5, dtype=torch.uint8)
 ops.categorical_log_prob(chosen, torch.zeros(2, 5, 3))
 Categorical(torch.zeros(5, 2, 3)).log_prob(chosen[:, None].expand(4, 5, 2))

@@ -49,7 +49,7 @@ def stochastic_volatility(length: int) -> Model:
     """The model of a series of a length."""
     length = check_count("length", length)
     return Model(
-        support={"mu": real(), "phi": between(-1, 1), "sigma": positive(), "raw": real(length)},
+        support={"mu": real(), "phi": between(-1.0, 1.0), "sigma": positive(), "raw": real(length)},
         log_prior=_log_prior,
         log_likelihood=_log_likelihood,
         draw=partial(_draw, length=length),

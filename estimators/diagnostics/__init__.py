@@ -13,6 +13,7 @@ from jensen.estimators.diagnostics._dci import Dci, dci
 from jensen.estimators.diagnostics._frechet import Frechet, frechet
 from jensen.estimators.diagnostics._inception_score import InceptionScore, inception_score
 from jensen.estimators.diagnostics._kernel_distance import KernelDistance, kernel_distance
+from jensen.estimators.diagnostics._mixing import Mixing, mixing
 from jensen.estimators.diagnostics._precision_recall import PrecisionRecall, precision_recall
 from jensen.estimators.diagnostics._stopping import Stop, stopping
 from jensen.estimators.diagnostics._two_sample import PredictiveCheck, TwoSample, predictive_check, two_sample
@@ -36,6 +37,7 @@ __all__ = [
     "Information",
     "KernelDistance",
     "Mig",
+    "Mixing",
     "PrecisionRecall",
     "PredictiveCheck",
     "Psis",
@@ -59,6 +61,7 @@ __all__ = [
     "k_hat_threshold",
     "kernel_distance",
     "mig",
+    "mixing",
     "precision_recall",
     "predictive_check",
     "psis",

@@ -1,0 +1,111 @@
+"""Draws of several Markov chains, and the loop that makes them."""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, TypeVar
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from jensen.core import keys
+from jensen.core.checks import check_floating
+from jensen.core.contracts import Key
+from jensen.estimators.diagnostics._mixing import LEAST, Mixing, mixing
+from jensen.estimators.inference.fitting import Progress, Trace, traced
+from jensen.estimators.wording import listed
+
+EVERY = 100  # steps between lines of progress
+
+
+class Chains(NamedTuple):
+    """t draws of each of m chains with their log densities in nats, and what share of proposals was accepted."""
+
+    z: Float[Tensor, "t m d"]
+    log_p: Float[Tensor, "t m"]
+    accept: Float[Tensor, " m"]
+    divergences: Int[Tensor, ""]  # trajectories whose energy rose without bound
+
+    @property
+    def draws(self) -> Float[Tensor, "s 1 d"]:
+        """All of them, one chain after another, as samples of one datum."""
+        return self.z.transpose(0, 1).flatten(0, 1)[:, None]
+
+    def mixing(self, of: Callable[[Tensor], Tensor] = lambda z: z) -> Mixing:
+        """R-hat, effective draws and errors of coordinates, or of quantities of z (t, m, d) such as posterior.flat."""
+        return mixing(of(self.z))
+
+    def verdict(self) -> str:
+        """Whether the draws may be used."""
+        if not self.divergences.item():
+            return self.mixing().verdict()
+        return (
+            f"{self.mixing().verdict()}; {self.divergences.item()} of {self.log_p.numel()} trajectories diverged, "
+            "where the posterior bends too much for the steps: raise target, or choose other parameters, such as not "
+            "centred ones"
+        )
+
+
+class Position(Protocol):
+    """What every State of chains has."""
+
+    @property
+    def z(self) -> Tensor: ...
+    @property
+    def log_p(self) -> Tensor: ...
+
+
+class Proposed(Progress, Protocol):
+    """What every Info of chains has."""
+
+    @property
+    def accept(self) -> Tensor: ...
+    @property
+    def divergent(self) -> Bool[Tensor, " m"]: ...
+
+
+S = TypeVar("S", bound=Position)
+
+
+def run(
+    key: Key,
+    update: Callable[[S, Key], tuple[S, Proposed]],
+    state: S,
+    steps: int,
+    progress: Callable[[str], object] | None = None,
+) -> tuple[Chains, Trace]:
+    """`steps` draws of each chain, and the trace of their mean log densities with its errors over chains."""
+    states, infos = [], []
+    for i in range(steps):
+        state, info = update(state, keys.fold_in(key, i))
+        states.append(state)
+        infos.append(info)
+        if progress is not None and (i + 1) % EVERY == 0:
+            progress(f"draw {i + 1} of {steps}: acceptance {info.accept.mean().item():.2f}")
+    z, log_p = torch.stack([each.z for each in states]), torch.stack([each.log_p for each in states])
+    accept = torch.stack([info.accept for info in infos]).mean(0)
+    divergences = torch.stack([info.divergent for info in infos]).sum()
+    mixed = steps >= LEAST and bool(mixing(z).mixed.all())
+    errors = [each.log_p.std() / len(each.log_p) ** 0.5 for each in states]
+    return Chains(z, log_p, accept, divergences), traced(infos, mixed, errors)
+
+
+def check_start(start: Float[Tensor, "m d"], least: int) -> None:
+    """ValueError for fewer chains than can be compared."""
+    check_floating("start", start, "m d", "one row per chain, such as posterior.starts(key, 64)")
+    if len(start) < least:
+        raise ValueError(
+            f"expected start (m, d) with m >= {least}, got {tuple(start.shape)}: one chain is not compared"
+        )
+
+
+def check_finite(what: str, finite: Bool[Tensor, " m"]) -> None:
+    """ValueError for chains that cannot begin."""
+    if not finite.all():
+        raise ValueError(
+            f"expected {what} finite at every start, got others for chains {listed(~finite)}: start elsewhere"
+        )
+
+
+def along(factor: Float[Tensor, "d *d"], t: Float[Tensor, "m d"]) -> Float[Tensor, "m d"]:
+    """factor t for each chain, of a lower-triangular factor or of scales."""
+    return factor * t if factor.ndim == 1 else t @ factor.T

@@ -2,12 +2,13 @@
 
     {"x": [[...], ...], "seed": 3}          of a function of data: rows of each input, and a seed where it draws
     {"n": 7, "seed": 3}                     of one that only draws
-    {"model": "vae", "digest": "...", "seed": 3, "outputs": {"mean": [[...], ...]}}
+    {"model": "vae", "version": 1, "digest": "...", "seed": 3, "outputs": {"mean": [[...], ...]}}
 
 In a binary body the same names are tensors, seed and n of int64 without axes. Row i of a request draws with the key
 [seed, 0, i], so that a seed's reply is the same alone and in a batch.
 """
 
+import re
 import secrets
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ from jensen.experiments.service.errors import Refused, bad, split
 JSON, BINARY = "application/json", "application/vnd.safetensors"
 BINARIES = (BINARY, "application/octet-stream")
 KEY, SEED, COUNT = "key", "seed", "n"
+TRUTH = re.compile(b"true|false")
 SEEDS = 2**53  # JSON's whole numbers, of which every reader has the same
 
 
@@ -72,16 +74,16 @@ def given(content: bytes, kind: str, signature: Signature, most: int) -> Given:
     return Given(tuple(inputs[name] for name in named), seed)
 
 
-def reply(outputs: Mapping[str, Tensor], seed: int | None, kind: str, model: str, digest: str) -> bytes:
-    """The body of a result. Refused, 422, for outputs that are no numbers."""
+def reply(outputs: Mapping[str, Tensor], seed: int | None, kind: str, head: Mapping[str, Any]) -> bytes:
+    """The body of a result; JSON begins with the head. Refused, 422, for outputs that are no numbers."""
     arrays = {name: value.contiguous().numpy() for name, value in outputs.items()}
     for name, value in arrays.items():
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             raise Refused(422, f"{name} of these rows is NaN or infinite", "", "send rows like the training data")
     if kind == BINARY:
         return safetensors.numpy.save(arrays if seed is None else {**arrays, SEED: np.array(seed)})
-    head = {"model": model, "digest": digest, **({} if seed is None else {SEED: seed})}
-    return orjson.dumps({**head, "outputs": arrays}, option=orjson.OPT_SERIALIZE_NUMPY)
+    seeded = {} if seed is None else {SEED: seed}
+    return orjson.dumps({**head, **seeded, "outputs": arrays}, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _json(content: bytes) -> dict[str, Any]:
@@ -93,6 +95,10 @@ def _json(content: bytes) -> dict[str, Any]:
         ) from None
     if not isinstance(values, dict):
         raise bad("body", "it is no JSON object", 'send {"x": [[...], ...]}')
+    if TRUTH.search(content):  # which an array takes for 0 and 1 where numbers stand beside it
+        for name, value in values.items():
+            if isinstance(value, list) and TRUTH.search(orjson.dumps(value)):
+                raise bad(shown(name), "expected numbers, got true or false", f"send {shown(name)} as numbers")
     return values
 
 
@@ -108,6 +114,8 @@ def _binary(content: bytes) -> dict[str, Any]:
 def _whole(values: Mapping[str, Any], name: str, most: int, default: int | None) -> int:
     value = values.get(name, default)
     if isinstance(value, Tensor) and value.dtype == torch.int64 and value.ndim == 0:
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
         got = "none" if value is None else type(value).__name__ if not isinstance(value, int) else shown(str(value))
@@ -152,13 +160,15 @@ def _of_lists(argument: Argument, value: object) -> Tensor:
         array = np.asarray(value)
     except (ValueError, OverflowError, RecursionError):
         raise ValueError(f"expected rows of one length: {fix}") from None
-    kinds = "i" if argument.dtype == "int64" else "if"
-    if array.size and array.dtype.kind not in kinds:
-        raise ValueError(f"expected numbers{' without fractions' * (kinds == 'i')}, got {_kind(array)}: {fix}")
+    if array.size and array.dtype.kind not in "if":
+        raise ValueError(f"expected numbers, got {_kind(array)}: {fix}")
+    fractions = argument.dtype == "int64" and array.dtype.kind == "f"
+    if fractions and not ((array == array.round()) & (abs(array) < SEEDS)).all():
+        raise ValueError(f"expected numbers without fractions, got fractions or numbers beyond 53 bits: {fix}")
     with np.errstate(over="ignore"):  # infinite then, which is refused
         return torch.from_numpy(array.astype(argument.dtype))
 
 
 def _kind(array: "np.ndarray[Any, Any]") -> str:
-    names = {"b": "true or false", "U": "text", "u": "numbers beyond 63 bits", "f": "fractions", "O": "null or objects"}
+    names = {"b": "true or false", "U": "text", "u": "numbers beyond 63 bits", "O": "null or objects"}
     return names.get(array.dtype.kind, str(array.dtype))

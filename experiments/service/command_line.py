@@ -7,7 +7,6 @@ import socket
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,14 +17,14 @@ import uvloop
 from jensen.experiments.run import files
 from jensen.experiments.run.cluster import check_address, check_installed
 from jensen.experiments.run.errors import InputError, reason, shown
-from jensen.experiments.service import models
+from jensen.experiments.service.administration import MOST
 from jensen.experiments.service.application import Service
 from jensen.experiments.service.engines import Engine
 from jensen.experiments.service.engines.processes import Processes
 from jensen.experiments.service.engines.replicas import Replicas
 from jensen.experiments.service.engines.threads import Threads
 from jensen.experiments.service.exports import exported
-from jensen.experiments.service.models import Models
+from jensen.experiments.service.models import Models, Version
 from jensen.experiments.service.observed import Log, Metrics, Records
 from jensen.experiments.service.server import Server
 from jensen.experiments.service.settings import Limits
@@ -38,7 +37,7 @@ class Settings:
     """Answer requests over HTTP with the functions of exports; a run's folder is exported first."""
 
     models: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """FOLDER or NAME=FOLDER, of experiments.export or of a finished run; the first is called model unless named."""
+    """FOLDER, NAME=FOLDER or NAME@VERSION=FOLDER, of experiments.export or of a run; the first is called model."""
     host: str = "127.0.0.1"
     """Address to listen on; one that other machines reach takes a token."""
     port: int = 8000
@@ -80,18 +79,24 @@ class Settings:
             raise InputError(f"{shown(self.host)} is reached by other machines: pass --token-file, or leave --host out")
 
     @property
-    def folders(self) -> dict[str, Path]:
-        """By name. InputError for a name that is no part of a path, or is given twice."""
-        found: dict[str, Path] = {}
+    def folders(self) -> dict[Version, Path]:
+        """By name and version. InputError for a name that is no part of a path, or is given twice."""
+        found: dict[Version, Path] = {}
         for i, each in enumerate(self.models):
-            name, equals, folder = each.partition("=")
+            named, equals, folder = each.partition("=")
             if not equals:
-                name, folder = NAME if i == 0 else Path(each).name, each
+                named, folder = NAME if i == 0 else Path(each).name, each
+            name, at, number = named.partition("@")
             if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or not name.isascii():
                 raise InputError(f"expected NAME=FOLDER of letters and digits, got {shown(each)}: name it so")
-            if name in found:
-                raise InputError(f"two models are called {name}: pass NAME=FOLDER")
-            found[name] = Path(folder)
+            if at and not (number.isascii() and number.isdigit() and 1 <= int(number[:20]) < MOST):
+                raise InputError(
+                    f"expected NAME@VERSION=FOLDER of a whole number from 1, got {shown(each)}: name it so"
+                )
+            version = Version(name, int(number or 1))
+            if version in found:
+                raise InputError(f"two models are called {version}: pass NAME=FOLDER, or NAME@2=FOLDER")
+            found[version] = Path(folder)
         return found
 
     @property
@@ -117,26 +122,26 @@ def run(settings: Settings) -> None:
     folders, tokens = settings.folders, settings.tokens
     torch.set_num_threads(settings.threads)
     with tempfile.TemporaryDirectory(prefix="jensen-") as place:
-        exports = {name: exported(folder, Path(place, name)) for name, folder in folders.items()}
+        exports = {version: exported(folder, Path(place, str(version))) for version, folder in folders.items()}
         uvloop.run(_serve(exports, tokens, settings))
 
 
-async def _serve(exports: Mapping[str, Path], tokens: tuple[str, ...], settings: Settings) -> None:
+async def _serve(exports: Mapping[Version, Path], tokens: tuple[str, ...], settings: Settings) -> None:
     limits, metrics, log = settings.limits, Metrics(), Log()
     logging.basicConfig(handlers=[Records(log)])
     engine = _engine(settings, log)
     await engine.start()
     try:
-        read = partial(models.read, engine=engine, limits=limits, metrics=metrics)
-        found = Models(await read(exports), read)
-        service = Service(found, limits, metrics, log, tokens)
+        models = Models(engine, limits, metrics)
+        await models.load(exports)
+        service = Service(models, limits, metrics, log, tokens)
         listening = _listening(settings.host, settings.port)
         server = Server(service, settings.host, settings.port, settings.drain)
         server.listen_to_signals()
         try:
             await server.serve([listening])
         finally:
-            found.close()
+            models.close()
     finally:
         await engine.close()
 

@@ -10,7 +10,6 @@ import uvicorn
 
 from jensen.experiments.service.application import Service
 from jensen.experiments.service.connections import bounded
-from jensen.experiments.service.errors import Refused
 
 
 class Server(uvicorn.Server):
@@ -46,7 +45,6 @@ class Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: Any = None) -> None:
-        self._service.models.start()
         await super().startup(sockets)
         for server in self.servers if self.started else ():
             for socket in server.sockets:
@@ -62,11 +60,4 @@ class Server(uvicorn.Server):
 
     def _reload(self) -> None:
         if self._reloading is None or self._reloading.done():
-            self._reloading = asyncio.get_running_loop().create_task(self._reloaded())
-
-    async def _reloaded(self) -> None:
-        for name, model in tuple(self._service.models.items()):
-            try:
-                await self._service.swap(name, model.folder)
-            except Refused as refused:
-                self._service.log.write("swap failed", model=name, error=refused.error)
+            self._reloading = asyncio.get_running_loop().create_task(self._service.administration.reload())

@@ -14,7 +14,6 @@ import multiprocessing
 import socket
 import time
 from collections.abc import Callable
-from functools import partial
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -34,7 +33,7 @@ from jensen.experiments.deployment import Argument, Function, Signature
 from jensen.experiments.service.application import Service
 from jensen.experiments.service.bodies import BINARY, JSON
 from jensen.experiments.service.engines.threads import Threads
-from jensen.experiments.service.models import Model, Models, read
+from jensen.experiments.service.models import Models
 from jensen.experiments.service.observed import Log, Metrics
 from jensen.experiments.service.server import Server
 from jensen.experiments.service.settings import Limits
@@ -69,9 +68,8 @@ def ours(decoder: Timed, batch: int) -> uvicorn.Server:
     signature = Signature("the mean of data", given, (Argument("mean", "float32", (PIXELS,), "in [0, 1]"),), "")
     metrics = Metrics()
     functions = {"decode": Function("decode", signature, "program", decoder)}
-    engine = Threads(limits.width)
-    model = Model("model", Path(), engine.hold("0" * 64, functions), engine, limits, metrics)
-    models = Models({"model": model}, partial(read, engine=engine, limits=limits, metrics=metrics))
+    models = Models(engine := Threads(limits.width), limits, metrics)
+    models.put(models.made(Version("model"), Path(), engine.hold("0" * 64, functions)))
     return Server(Service(models, limits, metrics, Log(io.StringIO())), "127.0.0.1", 0, 1)
 
 

@@ -1,6 +1,5 @@
 import asyncio
 import contextlib
-import functools
 import gc
 import http.client
 import io
@@ -17,11 +16,10 @@ from jensen.experiments.deployment import Argument, Signature, writing
 from jensen.experiments.deployment.functions import KEY, Functions, Rows, by_row
 from jensen.experiments.deployment.loading import Function
 from jensen.experiments.deployment.writing import Forms
-from jensen.experiments.service import models as served_models
 from jensen.experiments.service.application import Service
 from jensen.experiments.service.bodies import BINARY, JSON
 from jensen.experiments.service.engines.threads import Threads
-from jensen.experiments.service.models import Model, Models
+from jensen.experiments.service.models import Models, Version
 from jensen.experiments.service.observed import Log, Metrics
 from jensen.experiments.service.server import Server
 from jensen.experiments.service.settings import Limits
@@ -59,18 +57,18 @@ def function(name, call):
 def held(calls):
     """A build of a service: a model of these callables, in the front's threads."""
 
-    async def build(engine, limits, metrics):
-        loaded = engine.hold("0" * 64, {each: function(each, call) for each, call in calls.items()})
-        return {"toy": Model("toy", None, loaded, engine, limits, metrics)}
+    async def build(models):
+        loaded = models.engine.hold("0" * 64, {each: function(each, call) for each, call in calls.items()})
+        models.put(models.made(Version("toy"), None, loaded))
 
     return build
 
 
-def read(folder):
-    """A build of a service: the model in a folder, in whatever engine."""
+def read(*folders):
+    """A build of a service: the exports in folders as versions of a model, in whatever engine."""
 
-    async def build(engine, limits, metrics):
-        return await served_models.read({"toy": folder}, engine, limits, metrics)
+    async def build(models):
+        await models.load({Version("toy", i): folder for i, folder in enumerate(folders, 1)})
 
     return build
 
@@ -113,8 +111,8 @@ class Running:
 
         self.engine = Threads(limits.width) if engine is None else engine(limits)
         await self.engine.start()
-        again = functools.partial(served_models.read, engine=self.engine, limits=limits, metrics=metrics)
-        models = Models(await build(self.engine, limits, metrics), again)
+        models = Models(self.engine, limits, metrics)
+        await build(models)
         self.service = Service(models, limits, metrics, Log(self.log), tokens)
         self.server = Server(self.service, "127.0.0.1", 0, 5)
         self.loop = asyncio.get_running_loop()
@@ -174,7 +172,7 @@ def plain():
 
 @pytest.fixture
 def serve(caplog):
-    """serve(calls={...}, tokens=(), build=None, engine=None, **limits): a service, stopped at the test's end without a fault."""
+    """serve(calls={...}, tokens=(), build=None, engine=None, **limits): a service, stopped without a fault."""
     with contextlib.ExitStack() as stack:
 
         def started(of=None, tokens=(), build=None, engine=None, **limits):

@@ -45,6 +45,10 @@ def test_bad_settings_are_one_line(refused, exports, tmp_path):
         ([tmp_path / "none"], "none"),
         ([export, export, f"{export}"], "NAME=FOLDER"),
         ([f"a/b={export}"], "NAME=FOLDER"),
+        ([f"a@x={export}"], "NAME@VERSION=FOLDER"),
+        ([f"a@0={export}"], "NAME@VERSION=FOLDER"),
+        ([f"a@2={export}", f"a@2={export}"], "a@2"),
+        ([export, "--workers", "0"], "--workers"),
         ([export, "--host", "0.0.0.0"], "--token-file"),
         ([export, "--host", "::"], "--token-file"),
         ([export, "--port", "70000"], "--port"),
@@ -65,8 +69,8 @@ def test_a_library_that_is_not_installed_is_one_line(refused, monkeypatch):
 
 
 def test_the_first_model_has_a_name():
-    settings = Settings(models=("one", "b=two", "three/c"))
-    assert list(settings.folders) == ["model", "b", "c"]
+    settings = Settings(models=("one", "b=two", "b@2=two", "three/c"))
+    assert list(map(str, settings.folders)) == ["model@1", "b@1", "b@2", "c@1"]
 
 
 @pytest.mark.slow

@@ -55,7 +55,7 @@ def test_an_engine_computes_the_exports_own_rows(engine, exports, tmp_path):
             await engine.load([damaged])
         with pytest.raises(InputError, match="holds no export"):
             await engine.load([tmp_path])
-        with pytest.raises(Exception, match="shape|size"):
+        with pytest.raises(Exception, match=r"shape|size"):
             await engine.run(loaded[0], "decode", (torch.zeros(WIDTH, LATENT + 1),))
         await engine.retire(loaded[1])
         again = await asyncio.gather(*(engine.run(loaded[0], "decode", Z) for _ in range(5)))

@@ -54,7 +54,7 @@ def test_a_reply_has_the_same_bytes_alone_and_in_a_batch(serve, exports):
     assert found == alone
     assert {status for status, _ in alone} == {200}
     batches = running.get("/metrics")[1].decode()
-    assert 'jensen_batch_rows_count{function="decode",model="toy"}' in batches
+    assert 'jensen_batch_rows_count{function="decode",model="toy",version="1"}' in batches
     total = sum(float(line.split()[-1]) for line in batches.splitlines() if "batch_rows_count" in line)
     assert total < 2 * len(bodies), "nothing was batched"
 
@@ -93,15 +93,21 @@ def test_the_reply_is_of_the_type_that_is_accepted(plain):
 def test_pages(serve):
     """Health, readiness, metrics, models and the document, whose paths are those of the functions."""
     running = serve()
-    assert running.get("/healthz") == (200, b'{"ok":true,"stalled":[]}')
+    assert running.get("/healthz") == (
+        200,
+        b'{"ok":true,"stalled":[],"workers":[{"seat":"1","id":"thread-1","lost":0}]}',
+    )
     assert running.get("/readyz")[0] == 200
     assert json.loads(running.get("/v1")[1])["models"]["toy"]["functions"] == list(calls())
     document = json.loads(running.get("/openapi.json")[1])
     posts = {path for path, each in document["paths"].items() if "post" in each}
-    assert posts == {"/v1/toy/decode", "/v1/toy/sample"}
+    assert posts == {f"/v1/toy/{middle}{name}" for middle in ("", "versions/1/") for name in ("decode", "sample")}
     schema = document["paths"]["/v1/toy/decode"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert schema["properties"]["z"]["items"]["maxItems"] == LATENT
     assert b"/v1/toy/sample" in running.get("/docs")[1]
     running.send("GET", "/v1", x_request_id="mine-7")
-    assert 'jensen_requests_total{function="/v1",model="",status="200"} 2.0' in running.get("/metrics")[1].decode()
+    assert (
+        'jensen_requests_total{function="/v1",model="",status="200",version=""} 2.0'
+        in running.get("/metrics")[1].decode()
+    )
     assert any(line.get("id") == "mine-7" and line["status"] == 200 for line in running.lines)

@@ -78,7 +78,7 @@ def test_overload(serve, seconds):
     assert all(headers["retry-after"] for status, _, headers in found if status == 429)
     lines = running.get("/metrics")[1].decode().splitlines()
     for status, count in counts.items():
-        name = f'jensen_requests_total{{function="decode",model="toy",status="{status}"}}'
+        name = f'jensen_requests_total{{function="decode",model="toy",status="{status}",version="1"}}'
         assert f"{name} {float(count)}" in lines
     assert batcher.rows == 0
     assert running.service.active == 0
@@ -175,7 +175,10 @@ def test_stalled_inference_turns_health_red(serve):
 
     running = serve({"decode": decode}, stall=0.1, deadline=0.3)
     assert running.post("/v1/toy/decode", {"z": GOOD})[0] == 504
-    assert running.get("/healthz") == (503, b'{"ok":false,"stalled":["toy/decode"]}')
+    assert running.get("/healthz") == (
+        503,
+        b'{"ok":false,"stalled":["toy@1/decode"],"workers":[{"seat":"1","id":"thread-1","lost":0}]}',
+    )
     going.set()
     until(lambda: running.get("/healthz")[0] == 200)
 

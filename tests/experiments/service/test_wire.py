@@ -110,7 +110,7 @@ def test_requests_in_a_row_are_answered_in_a_row(hasty):
     assert [reply.status for reply in replies][:3] in ([200] * 3, [400])
     replies = ask(hasty, GOOD * 3 + b"GET /healthz HTTP/1.1\r\nhost: a\r\n" + CLOSE + b"\r\n")
     assert [reply.status for reply in replies] == [200] * 4
-    assert replies[3].content == b'{"ok":true,"stalled":[]}'
+    assert replies[3].content.startswith(b'{"ok":true,"stalled":[]')
     assert len({reply.content for reply in replies[:3]}) == 1
 
 

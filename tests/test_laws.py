@@ -6,7 +6,7 @@ from hypothesis import settings
 from jensen import laws
 from jensen.core.exponential.table import FAMILIES
 from jensen.core.models.latent.posteriors import POSTERIORS
-from jensen.laws import bayesian, families, instances, transforms
+from jensen.laws import bayesian, conjugate, families, instances, transforms
 
 pytestmark = pytest.mark.law
 EXAMPLES = max(12, settings().max_examples // 5)  # of the suite's profile 12, of `make laws` 400
@@ -36,6 +36,7 @@ TABLES = {
     "coded model": instances.CODED,
     "program": instances.programs(),
     "posterior": bayesian.POSTERIORS,
+    "conjugate model": conjugate.CONJUGATE,
 }
 
 
@@ -127,6 +128,11 @@ def test_coded_models(value, law):
 
 @mostly_slow(of("posterior"), ("eight schools",), "posteriors_compile")
 def test_posteriors(value, law):
+    law(value)
+
+
+@laws.parametrize(conjugate.CONJUGATE, examples=conjugate.EXAMPLES)
+def test_conjugate_models(value, law):
     law(value)
 
 

@@ -9,13 +9,14 @@ from functools import partial
 from jensen.core.contracts import DensityModel, Distribution, Flow, LatentModel
 from jensen.core.exponential import ExponentialFamily
 from jensen.core.models.bayes import Posterior
+from jensen.core.models.conjugate import ConjugateModel
 from jensen.core.models.quantised import CodedModel, Quantiser
 from jensen.laws._law import LAWS, Law, Subject
 from jensen.laws.operations import Operation
 
 KINDS = (
     "distribution", "exponential family", "flow", "bound", "estimator", "model", "density model", "quantiser",
-    "coded model", "operation", "program", "posterior",
+    "coded model", "operation", "program", "posterior", "conjugate model",
 )  # fmt: skip
 EXAMPLES = {
     "exponential family": "q, a member with two data or more",
@@ -24,6 +25,7 @@ EXAMPLES = {
     "density model": "data x (n, *event)",
     "quantiser": "vectors z (n, *positions, d)",
     "coded model": "data x (n, D)",
+    "conjugate model": "data as its `prepare` takes them",
     "program": "data, a tree with the datum axis first",
 }
 PROGRAM = ("init", "turns", "batch", "score")
@@ -41,7 +43,7 @@ def check(
 
     Args:
         value: a distribution, exponential family, flow, bound, gradient estimator, latent model, density model,
-            quantiser, model of codes, operation, program or posterior.
+            quantiser, model of codes, operation, program, posterior or conjugate model.
         kind: which of those, where the value's methods or signature leave it open.
         example: for an exponential family a member, for a flow z (s, n, d), for a quantiser z (n, *positions, d), for a
             model, of latents, densities or codes, or a program training data.
@@ -125,6 +127,8 @@ def kind_of(value: object) -> str:
         return "operation"
     if isinstance(value, Posterior):
         return "posterior"
+    if isinstance(value, ConjugateModel):
+        return "conjugate model"
     if isinstance(value, LatentModel):
         return "model"
     if isinstance(value, DensityModel):
@@ -150,8 +154,8 @@ def kind_of(value: object) -> str:
             return "bound"
     raise TypeError(
         "expected a distribution, exponential family, flow, bound, gradient estimator, latent model, density model, "
-        f"quantiser, model of codes, operation, program or posterior, got {_name(value)}: see the contracts' methods "
-        "in jensen.core.contracts, or give its kind="
+        "quantiser, model of codes, operation, program, posterior or conjugate model, got "
+        f"{_name(value)}: see the contracts' methods in jensen.core.contracts, or give its kind="
     )
 
 

@@ -35,7 +35,8 @@ class Law:
     """One property of one kind of value.
 
     kind      "distribution", "exponential family", "flow", "bound", "estimator", "model", "density model", "quantiser",
-              "coded model", "operation", "program", "posterior"
+              "coded model", "operation", "program", "posterior",
+              "conjugate model"
     needs     the capability that calls for it, or None where every value of the kind obeys
     given     value -> strategy of what Hypothesis tries it on, or None
     planted   makes values that break it

@@ -29,7 +29,8 @@ def functions(run: FinishedRun, k: int) -> Functions:
     if isinstance(run.prepared.program, ClassifierProgram):
         return classes(run)
     if isinstance(run.prepared.program, LanguageProgram):
-        return sequences.functions(run)
+        program = run.prepared.program
+        return sequences.functions(program.model, _tree(run), run.settings.context, program.files())
     if isinstance(run.prepared.program, Drawing):
         return draws(run)
     raise InputError(f"{run.folder} holds a {run.kind}, which has no functions to export: see its report.txt")

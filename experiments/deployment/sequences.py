@@ -10,7 +10,7 @@ at position 0 and a memory of zeros.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -26,7 +26,6 @@ from jensen.experiments.deployment.choosing import DRAWN_BY, drawn
 from jensen.experiments.deployment.functions import Functions, Rows, dtype_of
 from jensen.experiments.deployment.manifest import BYTES, Argument, Sequences
 from jensen.experiments.deployment.memories import Caches, Carried, States
-from jensen.experiments.programs.finished import FinishedRun
 
 SYMBOL = ("symbol", "that is drawn")
 
@@ -133,14 +132,16 @@ class InTurn(Reading):
         return torch.zeros((x.shape[0], *shape), dtype=getattr(torch, self.memory.arguments[0].dtype), device=x.device)
 
 
-def functions(run: FinishedRun) -> Functions:
-    """Of a language model's run: score, and step and prefill for those who draw."""
-    program, tree = run.prepared.program, {"params": run.params, "state": run.state}
-    of, longest = reading(program.model, run.params["model"]), run.settings.context
-    symbols = f"symbols, whole numbers below {program.model.symbols}; what follows `length` of them is not looked at"
+def functions(model: Autoregressive, tree: Tree, longest: int, files: Mapping[str, str]) -> Functions:
+    """Score of windows of up to `longest` symbols, and step and prefill for those who draw.
+
+    tree: {"params": {"model": ...}}; files: the tokenizer's, none for a model of bytes.
+    """
+    of = reading(model, tree["params"]["model"])
+    symbols = f"symbols, whole numbers below {model.symbols}; what follows `length` of them is not looked at"
     x, prompt = (Argument("x", "int64", (n,), symbols, 0, of.start - 1) for n in (longest, longest - 1))
     memory = of.memory.arguments
-    last = None if program.model.longest is None else longest - 1
+    last = None if model.longest is None else longest - 1
     scored = (("log_p", "of `length` symbols, in nats"), ("bits", "per symbol"))
     carried = (SYMBOL, *((each.name, "the memory with what was read") for each in memory))
     one = Argument("symbol", "int64", (), f"the last symbol; {of.start} before the first", 0, of.start)
@@ -150,8 +151,7 @@ def functions(run: FinishedRun) -> Functions:
         "prefill": Rows("the symbol after a prompt", of.prefill, (prompt, _length(longest - 1), *DRAWN_BY), carried),
         "step": Rows("the symbol after another", of.step, (one, at, *DRAWN_BY, *memory), carried),
     }
-    files = program.files()
-    together = Sequences(of.start, program.model.longest, tuple(each.name for each in memory), next(iter(files), BYTES))
+    together = Sequences(of.start, model.longest, tuple(each.name for each in memory), next(iter(files), BYTES))
     return Functions(tree, rows, {}, together, files)
 
 

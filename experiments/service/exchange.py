@@ -48,6 +48,7 @@ class Exchange:
         self._receive, self._send, self._seconds = receive, send, seconds
         self.method, self.path = str(scope["method"]), str(scope["path"])
         self.headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        self.begun = False  # whether a reply is on its way
         self.client, self.also = str((scope.get("client") or ("",))[0]), dict[str, str]()
         asked = self.headers.get("x-request-id", "")
         self.id = asked if IDENTITY.fullmatch(asked) else f"{PROCESS}{next(COUNT):08x}"
@@ -94,6 +95,7 @@ class Exchange:
         await self._take({"type": "http.response.body", "body": b""})
 
     async def _begin(self, reply: Reply, own: dict[str, str]) -> None:
+        self.begun = True
         headers = {"content-type": reply.media, "x-request-id": self.id} | own | self.also | reply.headers
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         await self._take({"type": "http.response.start", "status": reply.status, "headers": raw})

@@ -37,8 +37,8 @@ ENDS = {
 
 async def answered(
     exchange: Exchange, generator: Generator, limits: Limits, about: Mapping[str, Any], closing: Callable[[], bool]
-) -> Reply | None:
-    """The reply, or None where it has been streamed. Refused; Gone.
+) -> Reply:
+    """The reply, which has been sent where it was streamed. Refused; Gone.
 
     about: what its last line says too; closing: whether the service is, which ends a stream at its next symbol.
     """
@@ -58,8 +58,9 @@ async def answered(
         await _begun(stream, limits.deadline)
         if media is not None and stream.reason not in ENDS:
             lines = _lines(stream, {**about, prompts.SEED: prompt.seed}, STREAMED[media], closing)
-            await exchange.stream(Reply(b"", media=media, headers=_headers(about)), lines)
-            return None
+            reply = Reply(b"", media=media, headers=_headers(about))
+            await exchange.stream(reply, lines)
+            return reply
         text = "".join([part async for part in stream.parts()])
         return Reply(_whole(text, stream, about, prompt), headers=_headers(about))
     finally:
@@ -105,4 +106,4 @@ def _whole(text: str, stream: Stream, about: Mapping[str, Any], prompt: Prompt) 
 
 
 def _headers(about: Mapping[str, Any]) -> dict[str, str]:
-    return {"x-model-digest": str(about["digest"])}
+    return {f"x-model-{name}": str(about[name]) for name in ("version", "digest")}

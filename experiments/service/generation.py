@@ -10,16 +10,18 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from jensen.experiments.data.alphabets import Alphabet
-from jensen.experiments.deployment.manifest import Sequences, Signature
+from jensen.experiments.deployment import texts
+from jensen.experiments.deployment.manifest import Sequences, Signature, read_manifest
 from jensen.experiments.run.errors import reason
 from jensen.experiments.service.batching import TRIES, Rows
 from jensen.experiments.service.breaker import Breaker
-from jensen.experiments.service.engines import LostWorkerError
+from jensen.experiments.service.engines import Loaded, LostWorkerError
 from jensen.experiments.service.errors import Refused
 from jensen.experiments.service.prompts import Prompt
 from jensen.experiments.service.settings import Limits
@@ -44,6 +46,18 @@ class Writing:
         self.stream.put(symbol)
         if self.stream.symbols == self.prompt.tokens:
             self.stream.end(LENGTH)
+
+
+def generator(
+    folder: Path | None, loaded: Loaded, call: Callable[[str, Rows], Awaitable[Rows]], limits: Limits,
+    breaker: Breaker, watch: Callable[[int], object], retried: Callable[[], object],
+) -> "Generator | None":  # fmt: skip
+    """Of an export of sequences; None for one of something else. InputError for a tokenizer that cannot be read."""
+    if folder is None or STEP not in loaded.functions:
+        return None
+    manifest = read_manifest(folder, loaded.digest)
+    alphabet, sequences = texts.alphabet(folder, manifest), texts.described(folder, manifest)
+    return Generator(call, loaded.functions, sequences, alphabet, limits, breaker, watch, retried)
 
 
 class Generator:
@@ -185,14 +199,7 @@ class Generator:
         given = tuple(inputs[each.name] for each in signature.inputs)
         self.since = time.monotonic()
         try:
-            for left in reversed(range(TRIES)):
-                try:
-                    found = await self._call(name, given)
-                    break
-                except LostWorkerError:
-                    if not left:
-                        raise
-                    self._retried()
+            found = await self._tried(name, given)
         except Exception as error:  # of the function, of whatever kind
             self._breaker.failed()
             for writing in writings:
@@ -202,3 +209,14 @@ class Generator:
             self.since = None
         self._breaker.succeeded()
         return dict(zip((each.name for each in signature.outputs), found, strict=True))
+
+    async def _tried(self, name: str, given: Rows) -> Rows:
+        """Again where a worker is lost."""
+        for left in reversed(range(TRIES)):
+            try:
+                return await self._call(name, given)
+            except LostWorkerError:
+                if not left:
+                    raise
+                self._retried()
+        raise AssertionError

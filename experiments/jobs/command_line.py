@@ -21,14 +21,12 @@ PROGRAM = "python -m jensen.experiments.work"
 TEST = "test"
 MOST = 20  # dead letters that are shown
 Folder = Annotated[Path, tyro.conf.Positional]
-Where = Annotated[Place, tyro.conf.arg(name="")]
 
 
-@dataclass(frozen=True)
-class Put:
+@dataclass(frozen=True, kw_only=True)
+class Put(Place):
     """Put a job per row into a queue, which is made unless it is there."""
 
-    place: Where
     model: Folder
     """Folder of experiments.export, or of a run that has an export."""
     function: Annotated[str, tyro.conf.Positional]
@@ -55,7 +53,7 @@ class Put:
 
     def check(self) -> None:
         """Raises an InputError for what cannot work."""
-        self.place.check()
+        super().check()
         if self.n is not None and (self.rows is not None or not 1 <= self.n < 2**31):
             raise InputError(f"expected --n of at least 1 and no --from beside it, got {self.n}: leave one out")
         if not 0 <= self.seed < 2**63:
@@ -74,16 +72,15 @@ class Put:
         else:
             rows = producer.arrays(self.rows, function) if self.rows is not None else {}
         jobs = producer.jobs(function, rows, self.seed, self.n, self.name)
-        with closing(self.place.make(work)) as queue:
+        with closing(self.make(work)) as queue:
             producer.put_all(queue, jobs, float("inf") if self.block else 0)
             echo(f"{len(jobs)} jobs, {jobs[0].id} to {jobs[-1].id}\n{said(queue.counts())}")
 
 
-@dataclass(frozen=True)
-class Run:
+@dataclass(frozen=True, kw_only=True)
+class Run(Place):
     """Compute a queue's jobs until all are done or dead. A worker that dies is replaced."""
 
-    place: Where
     model: Folder
     """The folder that the jobs were put with, or a copy of its export."""
     workers: int = 1
@@ -99,7 +96,7 @@ class Run:
 
     def check(self) -> None:
         """Raises an InputError for what cannot work."""
-        self.place.check()
+        super().check()
         for name in ("workers", "threads"):
             if not 1 <= getattr(self, name) <= 1024:
                 raise InputError(f"expected --{name} from 1 to 1024, got {getattr(self, name)}: leave it out for 1")
@@ -109,60 +106,44 @@ class Run:
 
     def run(self) -> None:
         folder = export_of(self.model)
-        with closing(self.place.open()) as queue:
+        with closing(self.open()) as queue:
             processes.function(folder, queue.work)
-            task = processes.Task(self.place, folder, self.limit, self.wait, self.stay, self.threads)
+            task = processes.Task(self, folder, self.limit, self.wait, self.stay, self.threads)
             processes.supervised(processes.processes(task), self.workers)
             echo(status(queue))
 
 
-@dataclass(frozen=True)
-class Status:
+@dataclass(frozen=True, kw_only=True)
+class Status(Place):
     """Say how many jobs wait, are taken, done and dead, and what the dead ones died of."""
 
-    place: Where
-
-    def check(self) -> None:
-        """Raises an InputError for what cannot work."""
-        self.place.check()
-
     def run(self) -> None:
-        with closing(self.place.open()) as queue:
+        with closing(self.open()) as queue:
             echo(status(queue))
 
 
-@dataclass(frozen=True)
-class Revive:
+@dataclass(frozen=True, kw_only=True)
+class Revive(Place):
     """Put dead jobs back, with all of their tries."""
 
-    place: Where
     ids: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """The jobs; all dead ones unless given."""
 
-    def check(self) -> None:
-        """Raises an InputError for what cannot work."""
-        self.place.check()
-
     def run(self) -> None:
-        with closing(self.place.open()) as queue:
+        with closing(self.open()) as queue:
             queue.revive(self.ids or [letter.id for letter in queue.dead()])
             echo(status(queue))
 
 
-@dataclass(frozen=True)
-class Results:
+@dataclass(frozen=True, kw_only=True)
+class Results(Place):
     """Write the results that there are to one file of safetensors, by the ids of their jobs."""
 
-    place: Where
     out: Path = Path("results.safetensors")
     """The file."""
 
-    def check(self) -> None:
-        """Raises an InputError for what cannot work."""
-        self.place.check()
-
     def run(self) -> None:
-        with closing(self.place.open()) as queue:
+        with closing(self.open()) as queue:
             n = gathering.write(queue, self.out)
             echo(f"{n} results in {self.out}\n{said(queue.counts())}")
 

@@ -4,6 +4,7 @@ litequeue hands messages out and keeps their states; beside its table, in the sa
 what it has not: ids, leases, tries, reasons and results.
 """
 
+import hashlib
 import sqlite3
 import threading
 import time
@@ -24,6 +25,7 @@ TABLES = (
     " DEFAULT 0, until REAL NOT NULL DEFAULT 0, tries INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT '')",
     "CREATE TABLE results (id TEXT PRIMARY KEY, content BLOB NOT NULL)",
 )
+SEAL = 32  # bytes of a sha256
 PATIENCE = 60.0  # s that an operation waits for those of other processes
 CHUNK = 256  # jobs that are put in one transaction
 
@@ -69,7 +71,8 @@ class Embedded:
                     if room <= 0:
                         return [*jobs[i:]]
                     message = self._messages.put(job.id).message_id
-                    self._link.execute("INSERT INTO jobs (id, content, message) VALUES (?, ?, ?)", (*job, message))
+                    self._link.execute("INSERT INTO jobs (id, content, message) VALUES (?, ?, ?)",
+                                       (job.id, _sealed(job.content), message))  # fmt: skip
                     room -= 1
         return []
 
@@ -82,7 +85,8 @@ class Embedded:
             while len(taken) < most and (message := self._messages.pop()) is not None:
                 ask = "UPDATE jobs SET takings = takings + 1, until = ? WHERE id = ? RETURNING content, takings"
                 content, takings = self._link.execute(ask, (_now() + self.work.lease, message.data)).fetchone()
-                taken.append(Taken(Job(message.data, content), takings > 1, (message.message_id, takings)))
+                job = Job(message.data, self._unsealed(message.data, content))
+                taken.append(Taken(job, takings > 1, (message.message_id, takings)))
         return taken
 
     def prolong(self, taken: Sequence[Taken]) -> None:
@@ -102,7 +106,7 @@ class Embedded:
 
     def done(self, taken: Taken, result: bytes) -> None:
         with self._transaction():
-            self._link.execute("INSERT OR IGNORE INTO results VALUES (?, ?)", (taken.job.id, result))
+            self._link.execute("INSERT OR IGNORE INTO results VALUES (?, ?)", (taken.job.id, _sealed(result)))
             self._messages.done(taken.receipt[0])
             self._messages.prune(include_failed=False)
 
@@ -146,7 +150,8 @@ class Embedded:
 
     def results(self) -> Iterator[tuple[str, bytes]]:
         with self._sound():
-            yield from map(tuple, self._link.execute("SELECT id, content FROM results ORDER BY id"))
+            for id_, content in self._link.execute("SELECT id, content FROM results ORDER BY id"):
+                yield id_, self._unsealed(id_, content)
 
     def close(self) -> None:
         with self._lock:
@@ -164,6 +169,11 @@ class Embedded:
             return None
         ask = f"SELECT {columns} FROM jobs WHERE id = ? AND takings = ?"
         return self._link.execute(ask, (taken.job.id, taken.receipt[1])).fetchone()
+
+    def _unsealed(self, id_: str, content: bytes) -> bytes:
+        if content[:SEAL] != hashlib.sha256(content[SEAL:]).digest():
+            raise InputError(f"{self.path} is damaged (in {id_}): restore it, or choose another file")
+        return content[SEAL:]
 
     def _opened(self, work: Work | None) -> Work:
         """What the file's jobs are, which is written into a new one."""
@@ -204,6 +214,11 @@ class Embedded:
         except sqlite3.Error as error:
             cure = "restore it, choose another file, or make room"
             raise InputError(f"{self.path} cannot be used as a queue ({reason(error)}): {cure}") from error
+
+
+def _sealed(content: bytes) -> bytes:
+    """After its sha256: SQLite sees damage to its own structure alone."""
+    return hashlib.sha256(content).digest() + content
 
 
 def _now() -> float:

@@ -8,23 +8,26 @@ deliveries, which says nothing of a job in a batch, and drops a message after th
 import asyncio
 import json
 import re
-from collections.abc import Coroutine, Iterator, Sequence
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 import nats
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from nats.errors import TimeoutError as NoneCame
+from nats.errors import NoRespondersError
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StreamConfig
+from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RawStreamMsg, RetentionPolicy, StreamConfig
 from nats.js.errors import (
     APIError,
     BucketNotFoundError,
     KeyNotFoundError,
     KeyWrongLastSequenceError,
     NoKeysError,
+    NoStreamResponseError,
     NotFoundError,
+    ServiceUnavailableError,
 )
 from nats.js.kv import KeyValue
 
@@ -38,6 +41,8 @@ WORK, CONSUMER, ID = "work", "workers", "Job-Id"
 FULL = 10077  # JetStream's error of a stream that has no room
 WINDOW = 3600.0  # s in which an id that is put twice is one job; later it is computed again, to no effect
 POLL = 0.2  # s that a worker waits for jobs at the server
+UNANSWERED = TimeoutError, NoRespondersError, NoStreamResponseError, ServiceUnavailableError
+ANSWER, PATIENCE = 3.0, 30.0  # s until a request is sent again, and until none has had an answer
 CHUNK = 64  # requests under way at once
 
 
@@ -59,8 +64,8 @@ class JetStream:
         self.name, self.server, self._link = name, server, Link()
         self._stream, self._subject = f"jensen-{name}-jobs", f"jensen.{name}.jobs"
         try:
-            self._run(self._connected())
-            self.work = self._run(self._opened(work))
+            self._run(self._connected, 0)
+            self.work = self._run(lambda: self._opened(work), 0)
         except BaseException:
             self.close()
             raise
@@ -71,45 +76,43 @@ class JetStream:
             self._check_size(job.id, job.content)
         for start in range(0, len(jobs), CHUNK):
             part = jobs[start : start + CHUNK]
-            placed = self._run(_together(self._placed(job, job.id) for job in part))
+            placed = self._run(lambda part=part: _together(self._placed(job, job.id) for job in part))
             if not all(placed):
                 return [*(job for job, is_in in zip(part, placed, strict=True) if not is_in), *jobs[start + CHUNK :]]
         return []
 
     def take(self, most: int) -> list[Taken]:
-        with suppress(NoneCame):
-            found: list[Msg] = self._link.run(self._jobs.fetch(most, POLL))
-            return [Taken(_job(each), each.metadata.num_delivered > 1, each) for each in found]
-        return []
+        found = self._run(lambda: self._fetched(most))
+        return [Taken(_job(each), each.metadata.num_delivered > 1, each) for each in found]
 
     def prolong(self, taken: Sequence[Taken]) -> None:
-        self._run(_together(each.receipt.in_progress() for each in taken))
+        self._run(lambda: _together(each.receipt.in_progress() for each in taken))
 
     def begin(self, taken: Taken) -> bool:
-        return self._run(self._begun(taken))
+        return self._run(lambda: self._begun(taken))
 
     def done(self, taken: Taken, result: bytes) -> None:
         self._check_size(taken.job.id, result)
-        self._run(self._stored(taken, result))
+        self._run(lambda: self._stored(taken, result))
 
     def fail(self, taken: Taken, reason: str) -> None:
-        self._run(self._failed(taken, reason))
+        self._run(lambda: self._failed(taken, reason))
 
     def give_back(self, taken: Sequence[Taken]) -> None:
-        self._run(_together(each.receipt.nak() for each in taken))
+        self._run(lambda: _together(each.receipt.nak() for each in taken))
 
     def counts(self) -> Counts:
-        return self._run(self._counted())
+        return self._run(self._counted)
 
     def dead(self) -> list[Letter]:
         return [Letter(id_, *json.loads(value.partition(b"\n")[0]))
-                for id_, value in self._run(_values(self._stores.dead))]  # fmt: skip
+                for id_, value in self._run(lambda: _values(self._stores.dead))]  # fmt: skip
 
     def revive(self, ids: Sequence[str]) -> None:
-        self._run(self._revived(ids))
+        self._run(lambda: self._revived(ids))
 
     def results(self) -> Iterator[tuple[str, bytes]]:
-        yield from self._run(_values(self._stores.results))
+        yield from self._run(lambda: _values(self._stores.results))
 
     def close(self) -> None:
         with suppress(NatsError, AttributeError):
@@ -117,14 +120,19 @@ class JetStream:
         self._link.close()
 
     async def _connected(self) -> None:
-        async def silent(_: Exception) -> None:
-            """The client would print what it mends itself."""
+        faults: list[Exception] = []
 
-        self._client = await nats.connect(self.server, error_cb=silent, connect_timeout=5, max_reconnect_attempts=30,
-                                          allow_reconnect=True)  # fmt: skip
+        async def note(fault: Exception) -> None:
+            faults.append(fault)
+
+        asked = nats.connect(self.server, error_cb=note, connect_timeout=2, max_reconnect_attempts=-1)
+        try:
+            self._client = await asyncio.wait_for(asked, ANSWER)
+        except TimeoutError as error:  # of which the client has noted the reason
+            raise faults[-1] if faults else error from error
 
     async def _opened(self, work: Work | None) -> Work:
-        js = self._client.jetstream()
+        js = self._client.jetstream(timeout=ANSWER)
         if work is not None:
             await self._made(js, work)
         try:
@@ -136,6 +144,7 @@ class JetStream:
         if work is not None and found != work:
             raise InputError(f"{self.name} is a queue of other jobs or limits, {found}: choose another")
         self._js = js
+        await self._mended()
         return found
 
     async def _made(self, js: JetStreamContext, work: Work) -> None:
@@ -154,6 +163,11 @@ class JetStream:
         buckets = [await js.create_key_value(bucket=f"jensen-{self.name}-{each}") for each in Stores._fields]
         with suppress(KeyWrongLastSequenceError):
             await buckets[0].create(WORK, work.text.encode())
+
+    async def _fetched(self, most: int) -> list[Msg]:
+        with suppress(TimeoutError):
+            return await self._jobs.fetch(most, POLL)
+        return []
 
     async def _placed(self, job: Job, once: str) -> bool:
         """False where there is no room."""
@@ -177,7 +191,7 @@ class JetStream:
     async def _stored(self, taken: Taken, result: bytes) -> None:
         with suppress(KeyWrongLastSequenceError):
             await self._stores.results.create(taken.job.id, result)
-        await taken.receipt.ack_sync(timeout=10)
+        await taken.receipt.ack_sync(timeout=ANSWER)
 
     async def _failed(self, taken: Taken, why: str) -> None:
         tries, _ = await self._tries(taken.job.id)
@@ -202,10 +216,35 @@ class JetStream:
         await self._stores.state.put(f"tries.{id_}", json.dumps([tries, why]).encode())
 
     async def _counted(self) -> Counts:
+        """By the consumer: a server that was killed may still have messages that it has had acknowledgements of."""
+        consumer = await self._jobs.consumer_info()
+        done, dead = [(await each.status()).values for each in (self._stores.results, self._stores.dead)]
+        return Counts(consumer.num_pending or 0, consumer.num_ack_pending or 0, done, dead)
+
+    async def _mended(self) -> None:
+        """Removes those messages, which nobody is handed any more and which take room; a job among them is put anew."""
         stream, consumer = await self._js.stream_info(self._stream), await self._jobs.consumer_info()
-        taken = min(consumer.num_ack_pending or 0, stream.state.messages)
-        done = (await self._stores.results.status()).values
-        return Counts(stream.state.messages - taken, taken, done, len(await _keys(self._stores.dead)))
+        floor = consumer.ack_floor.stream_seq if consumer.ack_floor else 0
+        place = stream.state.first_seq
+        with suppress(NotFoundError):
+            while place <= floor:
+                message = await self._js.get_msg(self._stream, place, self._subject, next=True)
+                if message.seq is None or message.seq > floor:
+                    return
+                job = _job(message)
+                if not await self._settled(job.id):
+                    await self._placed(job, f"{job.id}:{message.seq}")
+                with suppress(APIError):  # where another process has been here
+                    await self._js.delete_msg(self._stream, message.seq)
+                place = message.seq + 1
+
+    async def _settled(self, id_: str) -> bool:
+        """Whether it is done, or dead."""
+        for bucket in (self._stores.results, self._stores.dead):
+            with suppress(KeyNotFoundError):
+                await bucket.get(id_)
+                return True
+        return False
 
     async def _revived(self, ids: Sequence[str]) -> None:
         for id_ in ids:
@@ -217,23 +256,29 @@ class JetStream:
             await self._tried(id_, 0, "")
             if not await self._placed(Job(id_, content), f"{id_}:{letter.revision}"):
                 raise InputError(f"{self.name} has no room for {len(ids)} jobs: revive fewer, or start workers")
-            await self._stores.dead.delete(id_)
+            bucket = f"jensen-{self.name}-dead"
+            await self._js.purge_stream(f"KV_{bucket}", subject=f"$KV.{bucket}.{id_}")  # no marker, that would count
 
     def _check_size(self, id_: str, content: bytes) -> None:
         if len(content) + 2**12 > self._client.max_payload:  # with its headers
             most = f"{self._client.max_payload} bytes"
             raise InputError(f"{id_} has {len(content)} bytes and the server takes {most}: raise its max_payload")
 
-    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        try:
-            return self._link.run(coroutine)
-        except (NatsError, OSError, TimeoutError) as error:
-            said = f"{self.server} does not serve the queue {self.name} ({type(error).__name__}: {reason(error)})"
-            raise InputError(f"{said}: start nats-server --jetstream, or mend that") from error
+    def _run(self, ask: Callable[[], Coroutine[Any, Any, T]], patience: float = PATIENCE) -> T:
+        """Asked again where no answer comes, for the server may be starting anew: no state is the worse for it."""
+        end = time.monotonic() + patience
+        while True:
+            try:
+                return self._link.run(ask())
+            except (NatsError, OSError, TimeoutError) as error:
+                if not isinstance(error, UNANSWERED) or time.monotonic() > end:
+                    said = f"{type(error).__name__}: {reason(error)}): start nats-server --jetstream, or mend that"
+                    raise InputError(f"{self.server} does not serve the queue {self.name} ({said}") from error
+                time.sleep(POLL)
 
 
-def _job(message: Msg) -> Job:
-    return Job((message.headers or {}).get(ID, ""), message.data)
+def _job(message: Msg | RawStreamMsg) -> Job:
+    return Job((message.headers or {}).get(ID, ""), message.data or b"")
 
 
 async def _together(each: Any) -> list[Any]:

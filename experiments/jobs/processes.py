@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,6 +22,8 @@ from jensen.experiments.run import files
 from jensen.experiments.run.command import command, echo
 from jensen.experiments.run.errors import InputError, InterruptError
 
+METHODS = multiprocessing.get_all_start_methods()
+METHOD: Any = "forkserver" if "forkserver" in METHODS else "spawn"  # a server that has torch forks workers in no time
 REFUSED = 2  # the exit code of `command` for what another worker would meet too
 
 
@@ -51,13 +54,9 @@ def function(folder: Path, work: Work) -> Function:
 
 
 def processes(task: Callable[[], None]) -> Callable[[], BaseProcess]:
-    """What starts a worker. On most systems it is forked from a server that has torch, which takes no time."""
-    methods = multiprocessing.get_all_start_methods()
-    if "forkserver" in methods:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__])
-    else:
-        context = multiprocessing.get_context("spawn")
+    """What starts a worker."""
+    context = multiprocessing.get_context(METHOD)
+    context.set_forkserver_preload([__name__])
 
     def start() -> BaseProcess:
         process = context.Process(target=_quietly, args=(task,))

@@ -14,7 +14,7 @@ from jensen.core import keys
 from jensen.experiments.deployment import Function
 from jensen.experiments.deployment.functions import KEY
 from jensen.experiments.deployment.manifest import ROWS
-from jensen.experiments.jobs.contract import Job, Queue
+from jensen.experiments.jobs.contract import Job, Queue, check_id
 from jensen.experiments.run import files
 from jensen.experiments.run.errors import InputError, reason
 
@@ -72,6 +72,7 @@ def jobs(function: Function, rows: Mapping[str, Tensor], seed: int, n: int | Non
         for i in range(count)
     ]
     stem = f"{function.name}-{files.digest(b''.join(contents))[:12]}" if name is None else name
+    check_id(f"{stem}-{count - 1:09d}")
     return [Job(f"{stem}-{i:09d}", content) for i, content in enumerate(contents)]
 
 

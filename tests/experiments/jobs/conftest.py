@@ -16,9 +16,9 @@ from jensen.core import keys
 from jensen.experiments.jobs import Place, Work, Worker
 from jensen.experiments.jobs.producer import jobs
 from tests.experiments.ranks import free_port
-from tests.experiments.service.conftest import LATENT, calls, function
+from tests.experiments.service.conftest import LATENT, calls, function, write_export
 
-POISON, KILLER, HANG, NAN = 50.0, 60.0, 70.0, 80.0  # first numbers of rows that a worker meets trouble with
+POISON, KILLER, HANG, NAN, SLOW = 50.0, 60.0, 70.0, 80.0, 90.0  # first numbers of rows that a worker meets trouble with
 FORK = multiprocessing.get_context("fork")
 
 
@@ -31,7 +31,7 @@ def troubled(z):
         os.kill(os.getpid(), signal.SIGKILL)
     if HANG in first:
         time.sleep(60)
-    time.sleep(0.003)
+    time.sleep(0.2 if SLOW in first else 0.003)
     x = calls()["decode"](z)
     return x + torch.where(z[:, :1] == NAN, torch.nan, 0.0)
 
@@ -76,12 +76,11 @@ def computing(place, limit=60.0):
     return process
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    """A nats-server of the tests' own."""
+@contextlib.contextmanager
+def serving(port, store):
+    """A nats-server on a port, with what it has in a folder."""
     program = shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin:/usr/local/bin")
     assert program, "these tests need nats-server: apt-get install nats-server"
-    port, store = free_port(), tmp_path_factory.mktemp("jetstream")
     command = [program, "--jetstream", "--store_dir", str(store), "--addr", "127.0.0.1", "--port", port]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
 
@@ -89,9 +88,25 @@ def server(tmp_path_factory):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(port))):
                 return True
 
-        until(listens)
+        try:
+            until(listens)
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """The address of a nats-server of the tests' own."""
+    port = free_port()
+    with serving(port, tmp_path_factory.mktemp("jetstream")):
         yield f"nats://127.0.0.1:{port}"
-        process.terminate()
+
+
+@pytest.fixture(scope="session")
+def export(tmp_path_factory):
+    """An export of decode and sample."""
+    return write_export(tmp_path_factory.mktemp("exports") / "0", 0)
 
 
 NUMBER = itertools.count()

@@ -6,17 +6,22 @@ import signal
 import time
 
 import pytest
+import safetensors.torch
 import torch
 
 from jensen.experiments.jobs import Worker, put_all
 from jensen.experiments.jobs.batches import computed
 from jensen.experiments.jobs.contract import LOST
-from tests.experiments.jobs.conftest import DECODE, HANG, KILLER, NAN, POISON, computing, rows, until, values, work
+from tests.experiments.jobs.conftest import DECODE, HANG, KILLER, NAN, POISON, SLOW, computing, rows, until, values
+from tests.experiments.service.conftest import calls, function
+
+KILLS = 15
+PLAIN = function("decode", calls()["decode"])
 
 
-def alone(jobs, batch):
+def alone(jobs, batch=10):
     """Each job's result, of a batch of its own."""
-    return {job.id: computed(DECODE, [job.content], batch)[0] for job in jobs}
+    return {job.id: computed(PLAIN, [job.content], batch)[0] for job in jobs}
 
 
 def ended(place, n=1, limit=60.0):
@@ -33,24 +38,24 @@ def ended(place, n=1, limit=60.0):
 
 def test_workers_killed_at_random(place, made):
     """1,000 jobs: each result once, with the bytes that it has alone, and none lost."""
-    jobs, chance, killed = rows(1000), random.Random(0), 0
-    queue = made(tries=100)
+    jobs, chance = rows(1000), random.Random(0)
+    queue = made(tries=100, lease=0.3)
     put_all(queue, jobs)
-    workers = [computing(place) for _ in range(3)]
+    workers, killed = [computing(place) for _ in range(3)], 0
     while queue.counts().open:
-        time.sleep(0.04)
+        time.sleep(0.05)
         i = chance.randrange(len(workers))
-        if workers[i].exitcode is None:
+        if killed < KILLS and workers[i].exitcode is None:
             os.kill(workers[i].pid, signal.SIGKILL)
             killed += 1
-        workers[i] = computing(place)
+            workers[i] = computing(place)
     for each in workers:
-        each.kill()
-    assert killed > 5
+        each.join(20)
+    assert killed == KILLS
     assert queue.counts() == (0, 0, 1000, 0)
     found = list(queue.results())
     assert len(found) == 1000
-    assert dict(found) == alone(jobs, queue.work.batch)
+    assert dict(found) == alone(jobs)
 
 
 def test_poison(place, made):
@@ -64,7 +69,7 @@ def test_poison(place, made):
 
 def test_a_job_that_kills_its_worker(place, made):
     """It dies with its batch once, then alone; no other job of its batch is given up."""
-    queue = made(lease=0.3)
+    queue = made(lease=0.2)
     queue.put(rows(12, i3=KILLER))
     assert ended(place) == 3
     assert queue.counts() == (0, 0, 11, 1)
@@ -73,27 +78,27 @@ def test_a_job_that_kills_its_worker(place, made):
 
 def test_a_job_that_hangs(place, made):
     """Its worker ends after the limit."""
-    queue = made(lease=0.3, tries=1)
+    queue = made(lease=0.2, tries=1)
     queue.put(rows(4, i1=HANG))
-    assert ended(place, limit=0.3) == 2
+    assert ended(place, limit=0.2) == 2
     assert queue.dead() == [("job-000000001", 1, LOST)]
     assert queue.counts().done == 3
 
 
 def test_a_worker_that_is_stopped(place, made):
-    """Its jobs go to another; when it goes on, what it has changes nothing."""
-    queue, jobs = made(), rows(200)
+    """In the middle of a batch: its jobs go to another; when it goes on, what it has changes nothing."""
+    queue, jobs = made(lease=0.3), rows(40, i5=SLOW)
     queue.put(jobs)
     stopped = computing(place)
-    until(lambda: queue.counts().done > 10)
+    until(lambda: queue.counts().taken)
     os.kill(stopped.pid, signal.SIGSTOP)
     ended(place)
-    assert queue.counts() == (0, 0, 200, 0)
+    assert queue.counts() == (0, 0, 40, 0)
     os.kill(stopped.pid, signal.SIGCONT)
     stopped.join(20)
     assert stopped.exitcode == 0
-    assert queue.counts() == (0, 0, 200, 0)
-    assert dict(queue.results()) == alone(jobs, 10)
+    assert queue.counts() == (0, 0, 40, 0)
+    assert dict(queue.results()) == alone(jobs)
 
 
 def test_an_interrupted_worker_gives_its_jobs_back(made):
@@ -119,10 +124,10 @@ def test_what_is_no_row_of_the_function(made):
 
 
 def test_values(made):
-    queue = made()
-    queue.put(rows(20))
+    """A row's, as the function has them without a queue."""
+    queue, jobs = made(), rows(20)
+    queue.put(jobs)
     Worker(queue, DECODE).run()
     found = values(queue)
-    for each in rows(20):
-        (expected,) = computed(DECODE, [each.content], work().batch)
-        assert torch.equal(found[each.id], torch.frombuffer(bytearray(expected[-28:]), dtype=torch.float32)[None])
+    z = torch.cat([safetensors.torch.load(job.content)["z"] for job in jobs])
+    assert torch.allclose(torch.cat([found[job.id] for job in jobs]), calls()["decode"](z), rtol=1e-6)

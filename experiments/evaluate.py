@@ -4,6 +4,7 @@ Claim    a VAE's −ELBO says little by itself: of its distance to log p(x) more
          annealing says what is left, k-hat whether the weights can be trusted, fits of q to single images whether the
          encoder or the family is to blame, and KL by dimension which latents work
 Command  python -m jensen.experiments.evaluate RUN_FOLDER [MORE_RUN_FOLDERS]
+         torchrun --standalone --nproc-per-node 4 -m jensen.experiments.evaluate RUN_FOLDER
 """
 
 import sys

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from jensen.core import keys
+from jensen.core import keys, trees
 from jensen.core.contracts import Dimensional, Enumerable, Key, LatentModel, can
 from jensen.core.trees import Params
 from jensen.estimators.diagnostics import ActiveUnits, Collapse, active_units, collapse
@@ -22,12 +22,14 @@ from jensen.estimators.evidence import (
     from_log_weights,
     sigmoidal,
 )
-from jensen.experiments.report import ladder
-from jensen.experiments.report.chunks import ROWS, over_data, posterior_means
+from jensen.experiments.report import chunks, ladder
+from jensen.experiments.report.chunks import ROWS, Rows, posterior_means
 from jensen.experiments.report.encoder import TrainingData
 from jensen.experiments.report.evaluation import ELBO_SAMPLES, elbo_terms
 from jensen.experiments.report.inference import Inference, inference
+from jensen.experiments.report.shared import over_data, over_particles
 from jensen.experiments.run.errors import InputError, option
+from jensen.experiments.run.ranks import Ranks
 from jensen.experiments.run.settings import HUGE
 
 MOVES = Hamiltonian(metric="diagonal")  # steps in units of the posterior's own scales
@@ -90,37 +92,50 @@ class Assessment(NamedTuple):
 
 @torch.no_grad()
 def assess(
-    model: LatentModel, params: Params, test: Tensor, budget: Budget, key: Key, train: TrainingData | None = None
+    model: LatentModel,
+    params: Params,
+    test: Tensor,
+    budget: Budget,
+    key: Key,
+    train: TrainingData | None = None,
+    ranks: Ranks | None = None,
 ) -> Assessment:
     """Everything about the first `images` of test (N, D); latent units, rate and distortion are of all of it.
 
-    Without `train` the encoder's gap has no parts.
+    Without `train` the encoder's gap has no parts. Of several ranks each calls it with the same arguments, and all get
+    the same.
     """
+    ranks = ranks or Ranks()
     x = test[: budget.images]
     weights_key, terms_key, annealing_key, simulation_key = keys.split(key, 4)
-    log_w = log_weights(model, params, x, max(budget.k), weights_key)
+    log_w = over_particles(partial(log_weights, model, params, x), max(budget.k), weights_key, ranks)
     annealed, sandwich, gaps = None, None, None
     q = model.posterior(params, x)
     importance = from_log_weights(lambda _: log_w, weights_key, len(log_w), bounded=not q.reparameterised)
     if q.reparameterised:
         schedule = sigmoidal(budget.temperatures, dtype=torch.float32).to(x)
-        log_p = partial(model.log_joint, params, x)
-        annealed = annealed_importance(log_p, q, annealing_key, budget.chains, schedule, MOVES)
-        sandwich = both_sides(model, params, len(x), budget.chains, schedule, simulation_key)
+
+        def anneal(places: slice, key: Key) -> Annealed:
+            log_p, own = partial(model.log_joint, params, x[places]), model.posterior(params, x[places])
+            return annealed_importance(log_p, own, key, budget.chains, schedule, MOVES)
+
+        annealed = over_data(anneal, len(x), annealing_key, ranks)
+        sandwich = both_sides(model, params, len(x), budget.chains, schedule, simulation_key, ranks)
         if budget.gap_images:
             few = x[: budget.gap_images]
             gap_key = keys.fold_in(key, 0)
             gaps = inference(
-                model, params, few, importance, annealed, gap_key, budget.refine, train, budget.encoder_steps
+                model, params, few, importance, annealed, gap_key, budget.refine, train, budget.encoder_steps, ranks
             )
-    rate, distortion = rate_and_distortion(model, params, test, terms_key)
+    rate, distortion = rate_and_distortion(model, params, test, terms_key, ranks)
+    means = over_data(lambda places, _: posterior_means(model, params, test[places]), len(test), terms_key, ranks)
     return Assessment(
         ladder.against_k(log_w, budget.k),
         len(log_w),
         importance,
         annealed,
         sandwich,
-        active_units(posterior_means(model, params, test)),
+        active_units(means),
         collapsed(model, params, test),
         rate,
         distortion,
@@ -136,15 +151,21 @@ def log_weights(model: LatentModel, params: Params, x: Tensor, s: int, key: Key)
     return torch.cat(parts).to(torch.promote_types(parts[0].dtype, torch.float32))
 
 
-def both_sides(model: LatentModel, params: Params, n: int, chains: int, schedule: Tensor, key: Key) -> Sandwich:
+def both_sides(
+    model: LatentModel, params: Params, n: int, chains: int, schedule: Tensor, key: Key, ranks: Ranks
+) -> Sandwich:
     """Bounds on log p(x) of n data simulated from the model, from below and from above."""
     z_key, x_key, run_key = keys.split(key, 3)
     prior = model.prior(params, n)
     z = prior.sample(prior.noise(z_key, 1))
     likelihood = model.likelihood(params, z[0])
     x = likelihood.sample(likelihood.noise(x_key, 1))[0]
-    q = model.posterior(params, x)
-    return bdmc(partial(model.log_joint, params, x), q, z, run_key, chains, schedule, MOVES)
+
+    def of(places: slice, key: Key) -> Sandwich:
+        log_p, q = partial(model.log_joint, params, x[places]), model.posterior(params, x[places])
+        return bdmc(log_p, q, trees.map(lambda t: t[:, places], z), key, chains, schedule, MOVES)
+
+    return over_data(of, n, run_key, ranks)
 
 
 def collapsed(model: LatentModel, params: Params, x: Tensor) -> Collapse | None:
@@ -154,8 +175,12 @@ def collapsed(model: LatentModel, params: Params, x: Tensor) -> Collapse | None:
     return collapse(q, p) if apart and type(p) is type(q) else None
 
 
-def rate_and_distortion(model: LatentModel, params: Params, x: Tensor, key: Key) -> tuple[float, float]:
+def rate_and_distortion(model: LatentModel, params: Params, x: Tensor, key: Key, ranks: Ranks) -> tuple[float, float]:
     """E KL(q(z | x) || p(z)) and -E log p(x | z), whose sum is -ELBO."""
     terms = partial(elbo_terms, model, params)
-    reconstruction, kl = over_data(terms, x, key, ROWS // ELBO_SAMPLES)
+
+    def of(places: slice, key: Key) -> Rows:
+        return chunks.over_data(terms, x[places], key, ROWS // ELBO_SAMPLES)
+
+    reconstruction, kl = over_data(of, len(x), key, ranks)
     return kl.mean().item(), -reconstruction.mean().item()

@@ -1,7 +1,8 @@
 """What a model of codes is worth on test data: errors of reconstruction beside floors, bits, and how codes are used."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -11,10 +12,12 @@ from torch import Tensor
 from jensen.core import keys, trees
 from jensen.core.models.quantised import CodedModel, CodeMap, usage
 from jensen.core.trees import Params, Tree
+from jensen.experiments.report import shared
 from jensen.experiments.report.chunks import over_data
 from jensen.experiments.report.drawing import colour, panels
 from jensen.experiments.report.images import Images, grid, spread
 from jensen.experiments.run.program import Finding
+from jensen.experiments.run.ranks import Ranks
 
 DATA = 1000  # encoded at once
 
@@ -87,16 +90,22 @@ class CodesEvaluation(NamedTuple):
 
 
 @torch.no_grad()
-def evaluate_codes(model: CodedModel, params: Params, state: Tree, train: Tensor, x: Tensor) -> CodesEvaluation:
-    """Evaluates on x (n, D); `train` (N, D) gives the floors, and the frequencies of codes."""
+def evaluate_codes(
+    model: CodedModel, params: Params, state: Tree, train: Tensor, x: Tensor, ranks: Ranks | None = None
+) -> CodesEvaluation:
+    """Evaluates on x (n, D); `train` (N, D) gives the floors, and the frequencies of codes.
+
+    Of several ranks each calls it with the same arguments, and all get the same.
+    """
+    ranks = ranks or Ranks()
 
     def terms(x: Tensor, _: Tensor) -> tuple[Tensor, ...]:
         codes = model.codes(params, state, x)
         error = (model.decode_codes(params, state, codes) - x).double()
         return model.likelihood(params, state, codes).log_prob(x).double(), error.square().mean(-1)
 
-    log_p, squared = over_data(terms, x, keys.key(0, x.device), DATA)
-    codes, of_train = (all_codes(model, params, state, data) for data in (x, train))
+    log_p, squared = of_parts(lambda x: over_data(terms, x, keys.key(0, x.device), DATA), x, ranks)
+    codes, of_train = (of_parts(partial(all_codes, model, params, state), data, ranks) for data in (x, train))
     maps = dict(zip(codes, model.maps, strict=True))
     return CodesEvaluation(
         squared.mean().item(),
@@ -109,6 +118,11 @@ def evaluate_codes(model: CodedModel, params: Params, state: Tree, train: Tensor
         -model.independent(train).log_prob(x).double().mean().item(),
         tuple(used for name, of in maps.items() for used in used_by(name, of, codes[name])),
     )
+
+
+def of_parts(f: Callable[[Tensor], Tree], x: Tensor, ranks: Ranks) -> Tree:
+    """f of x, by each rank's part of it."""
+    return shared.over_data(lambda places, _: f(x[places]), len(x), keys.key(0, x.device), ranks)
 
 
 @torch.no_grad()

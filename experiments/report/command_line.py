@@ -17,6 +17,7 @@ from jensen.experiments.report.judging_text import are_of_text, judge_text
 from jensen.experiments.run.command import echo
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.folder import EVALUATION, opened
+from jensen.experiments.run.ranks import Ranks, joined
 from jensen.experiments.run.replacement import check_replaceable
 
 CURVE = "rate-distortion"
@@ -57,29 +58,35 @@ def parse(args: list[str]) -> Settings:
 
 
 def run(settings: Settings) -> None:
-    """Nothing is begun before all runs are read and their folders looked at, and each evaluation is left whole."""
-    with ExitStack() as locks:
-        for folder in settings.runs:
+    """Nothing is begun before all runs are read and their folders looked at, and each evaluation is left whole.
+
+    Of several ranks all find, and the first alone writes.
+    """
+    with joined(settings.device or "cpu") as ranks, ExitStack() as locks:
+        if settings.classifier is not None and ranks.size > 1:
+            raise InputError("draws are judged in one process: leave torchrun out, or --classifier")
+        for folder in settings.runs if ranks.first else ():
             locks.enter_context(opened(folder))
         if settings.classifier is not None:
             judge_draws(settings.runs, settings.classifier, settings.draws, settings.seed, settings.device)
         elif are_of_text(settings.runs):
-            judge_text(settings.runs, settings.device)
+            judge_text(settings.runs, settings.device, ranks)
         else:
-            _assess(settings)
+            _assess(settings, ranks)
 
 
-def _assess(settings: Settings) -> None:
+def _assess(settings: Settings, ranks: Ranks) -> None:
     finished = [read_assessed(folder, settings.device) for folder in settings.runs]
     check_alike([scored(each) for each in finished])
     for each in finished:
         check_images(each, settings)
-        check_replaceable(each.folder / EVALUATION)
+        if ranks.first:
+            check_replaceable(each.folder / EVALUATION)
     target = settings.runs[0] / CURVE
-    if len(finished) > 1:
+    if len(finished) > 1 and ranks.first:
         check_replaceable(target)
-    points = [judge(each, settings, keys.key(settings.seed, each.images.test.device)) for each in finished]
-    if len(points) > 1:
+    points = [judge(each, settings, keys.key(settings.seed, each.images.test.device), ranks) for each in finished]
+    if len(points) > 1 and ranks.first:
         finding = rate_distortion(points)
         write(target, [finding], finding.summary, {})
         echo(f"{finding.summary}\ncurve in {target}")

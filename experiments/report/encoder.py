@@ -18,6 +18,8 @@ from jensen.estimators.inference import semi_amortised
 from jensen.experiments.data.batches import Epochs
 from jensen.experiments.data.pixels import binarise
 from jensen.experiments.report.outputs import own
+from jensen.experiments.report.shared import over_data
+from jensen.experiments.run.ranks import Ranks
 
 BATCH, LR, SAMPLES = 100, 1e-3, 500
 
@@ -70,15 +72,19 @@ def refined(model: Amortised, params: Params, x: Tensor, steps: int, key: Key) -
 
 
 def parts(
-    model: Amortised, params: Params, data: TrainingData, test: Tensor, fit: Fit, steps: int, key: Key
+    model: Amortised, params: Params, data: TrainingData, test: Tensor, fit: Fit, steps: int, key: Key, ranks: Ranks
 ) -> Amortisation:
     """The amortisation gap of test data, (n,), in three parts, from gaps of as many training data."""
     pixels, training, fitting, judging = keys.split(key, 4)
     x = data.first(len(test), pixels)
-    log_p, start = partial(model.log_joint, params, x), own(model, params, x)
-    best = fit_each(log_p, start, fitting, **asdict(fit))
-    after = model.posterior(trained_on(model, params, data, steps, training), x)
-    of_best, before, later = (
-        draw(log_p, q, SAMPLES, judging).mean(0) for q in (best, model.posterior(params, x), after)
-    )
+    after = trained_on(model, params, data, steps, training)
+    ranks.meet()
+
+    def of(places: slice, key: Key) -> tuple[Tensor, ...]:
+        own_x, log_p = x[places], partial(model.log_joint, params, x[places])
+        best = fit_each(log_p, own(model, params, own_x), keys.at(fitting, datum=places.start), **asdict(fit))
+        each = (best, model.posterior(params, own_x), model.posterior(after, own_x))
+        return tuple(draw(log_p, q, SAMPLES, key).mean(0) for q in each)
+
+    of_best, before, later = over_data(of, len(x), judging, ranks)
     return amortisation(test, of_best - before, of_best - later)

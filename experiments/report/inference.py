@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from jensen.core import flows, keys
+from jensen.core import flows, keys, trees
 from jensen.core.contracts import Amortised, Distribution, Estimate, Key, LatentModel, can
 from jensen.core.distributions import Pushforward
 from jensen.core.trees import Params
@@ -16,7 +16,9 @@ from jensen.estimators.evidence import draw
 from jensen.experiments.report.chunks import average
 from jensen.experiments.report.encoder import SAMPLES, Fit, TrainingData, parts, refined
 from jensen.experiments.report.outputs import own
+from jensen.experiments.report.shared import over_data
 from jensen.experiments.run.program import Row
+from jensen.experiments.run.ranks import Ranks
 
 OWN = Fit(steps=500, lr=0.02)  # either is within 0.03 nats of twice its steps on the digits' VAE
 FLOW = Fit(steps=1000, lr=0.01)
@@ -91,6 +93,7 @@ def inference(
     refine: Sequence[int] = (),
     data: TrainingData | None = None,
     encoder_steps: int = 0,
+    ranks: Ranks | None = None,
 ) -> Inference:
     """The gaps of images x (n, D), the first ones of the two estimates; the larger one on average is nearer log p(x).
 
@@ -98,22 +101,33 @@ def inference(
     training data and `encoder_steps` more steps of training.
 
     Both estimates are below log p(x) on average, so that the approximation gaps are too small by what they lack, and
-    too large by what the fits lack.
+    too large by what the fits lack. Of several ranks each calls it with the same arguments, and all get the same.
     """
+    ranks = ranks or Ranks()
     own_key, flow_key, fit_key = keys.split(key, 3)
-    q, log_p = own(model, params, x), partial(model.log_joint, params, x)
     sides = {"importance sampling": importance.log_p[: len(x)], "annealing": annealed.log_p[: len(x)]}
     source = max(sides, key=lambda name: sides[name].mean().item())
-    gaps = inference_gaps(log_p, q, sides[source], own_key, **asdict(OWN))
-    flow = inference_gaps(log_p, q, sides[source], fit_key, pushed_forward(q, flow_key, x), **asdict(FLOW))
+    pushed = pushed_forward(own(model, params, x), flow_key, x)
+
+    def of(places: slice, key: Key, start: Distribution | None, fit: Fit) -> Gaps:
+        log_p, q = partial(model.log_joint, params, x[places]), own(model, params, x[places])
+        start = None if start is None else trees.map(lambda t: t[places], start)  # all its leaves have a row per datum
+        return inference_gaps(log_p, q, sides[source][places], key, start, **asdict(fit))
+
+    gaps = over_data(partial(of, start=None, fit=OWN), len(x), own_key, ranks)
+    flow = over_data(partial(of, start=pushed, fit=FLOW), len(x), fit_key, ranks)
     left, of_encoder = {}, None
     if can(model, Amortised):
         steps_key, judging, parts_key = keys.split(keys.fold_in(key, 3), 3)
+
+        def after(places: slice, key: Key, steps: int) -> Tensor:
+            q = refined(model, params, x[places], steps, steps_key)  # whose noise is the same for all data
+            return draw(partial(model.log_joint, params, x[places]), q, SAMPLES, key).mean(0)
+
         for steps in refine:
-            after = draw(log_p, refined(model, params, x, steps, steps_key), SAMPLES, judging).mean(0)
-            left[steps] = gaps.best - after
+            left[steps] = gaps.best - over_data(partial(after, steps=steps), len(x), judging, ranks)
         if data is not None and encoder_steps:
-            of_encoder = parts(model, params, data, gaps.amortisation, OWN, encoder_steps, parts_key)
+            of_encoder = parts(model, params, data, gaps.amortisation, OWN, encoder_steps, parts_key, ranks)
     return Inference(sides[source], source, gaps, flow, left, of_encoder)
 
 

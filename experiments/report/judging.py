@@ -19,30 +19,38 @@ from jensen.experiments.run.command import echo
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.folder import EVALUATION
 from jensen.experiments.run.program import Finding
+from jensen.experiments.run.ranks import Ranks
 
 
-def judge(run: Finished | FinishedCodes, budget: Budget, key: Key) -> Point:
+def judge(run: Finished | FinishedCodes, budget: Budget, key: Key, ranks: Ranks) -> Point:
     """Assesses one run, writes and prints what is found; its point on the rate–distortion curve."""
+    ranks.meet()  # the first has written, and all have read
     if isinstance(run, FinishedCodes):
-        return judge_codes(run)
+        return judge_codes(run, ranks)
     started = time.monotonic()
     train = TrainingData(run.images.train, run.settings.images.treatment == "dynamic")
-    found = assess(run.model, run.params, run.images.test, budget, key, train)
+    found = assess(run.model, run.params, run.images.test, budget, key, train, ranks)
+    estimation = run.settings.estimation
+    beta = estimation.the_objective.weight if isinstance(estimation.the_objective, Beta) else None
+    point = Point(beta, estimation.objective, found.rate, found.distortion, str(run.folder))
+    if not ranks.first:
+        return point
     parts = findings(found, LIKELIHOODS[likelihood(run)] == SOFT_BERNOULLI)
     text = screen(title(run, budget), found, parts)
     target = run.folder / EVALUATION
     write(target, parts, text, numbers(found, parts))
     echo(f"{text}\nreport, rows and figures in {target} ({time.monotonic() - started:.0f} s)\n")
-    estimation = run.settings.estimation
-    beta = estimation.the_objective.weight if isinstance(estimation.the_objective, Beta) else None
-    return Point(beta, estimation.objective, found.rate, found.distortion, str(run.folder))
+    return point
 
 
-def judge_codes(run: FinishedCodes) -> Point:
+def judge_codes(run: FinishedCodes, ranks: Ranks) -> Point:
     """The same of a model of codes, on all test data; its rate is that of uniform codes."""
     images = run.settings.images
     train = drawn_once(run.images.train, images.treatment)
-    found = evaluate_codes(run.model, run.params, run.state, train, run.images.test)
+    found = evaluate_codes(run.model, run.params, run.state, train, run.images.test, ranks)
+    point = Point(None, run.settings.quantiser, found.bits * math.log(2), found.distortion, str(run.folder))
+    if not ranks.first:
+        return point
     test = found.finding()
     of_use = found.finding_of_use(use_of_codes(run.model, run.params, run.state, run.images))
     pictures = Finding("reconstructions", [], "", reconstructions(run.model, run.params, run.state, run.images))
@@ -51,7 +59,7 @@ def judge_codes(run: FinishedCodes) -> Point:
     target = run.folder / EVALUATION
     write(target, [test, of_use, pictures], text, {**test.rows[0]})
     echo(f"{text}\nreport, rows and figures in {target}\n")
-    return Point(None, run.settings.quantiser, found.bits * math.log(2), found.distortion, str(run.folder))
+    return point
 
 
 def check_images(run: Finished | FinishedCodes, budget: Budget) -> None:

@@ -7,20 +7,26 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from jensen.core import keys
+from jensen.core.contracts import Key
 from jensen.core.models.autoregressive.sequences import Autoregressive, memory_bytes
 from jensen.core.numerics import at_least_float32
 from jensen.core.trees import Params
 from jensen.experiments.data.text import Text
 from jensen.experiments.report.drawing import line, panels
+from jensen.experiments.report.shared import over_data
 from jensen.experiments.run.program import Finding, Row
+from jensen.experiments.run.ranks import Ranks
 
 ROWS = 64  # windows at once
 HIGHEST = 700.0  # nats whose exponential is a number
 
 
 @torch.no_grad()
-def scored(model: Autoregressive, params: Params, x: Tensor, context: int, stride: int) -> Tensor:
-    """log p of every symbol of x (t,), in nats: (t,).
+def scored(
+    model: Autoregressive, params: Params, x: Tensor, context: int, stride: int, ranks: Ranks | None = None
+) -> Tensor:
+    """log p of every symbol of x (t,), in nats: (t,). Of several ranks each reads a part of the windows.
 
     Windows of `context` symbols begin every `stride` of them, and each symbol is scored in the first window that has
     it. At stride = context windows are read alone, and a symbol has 0 to context - 1 symbols before it; below, all but
@@ -29,12 +35,15 @@ def scored(model: Autoregressive, params: Params, x: Tensor, context: int, strid
     starts = [*range(0, max(1, len(x) - context + stride), stride)]
     whole = [start for start in starts if start + context <= len(x)]
     rest = [start for start in starts if start + context > len(x)]
-    parts = []
-    for first in range(0, len(whole), ROWS):
-        some = whole[first : first + ROWS]
-        rows = torch.tensor(some, device=x.device)[:, None] + torch.arange(context, device=x.device)
-        found = model.log_probs(params, x[rows])
-        parts += [row if start == 0 else row[context - stride :] for start, row in zip(some, found, strict=True)]
+
+    def read(places: slice, _: Key) -> Tensor:
+        rows = torch.tensor(whole[places], device=x.device)[:, None] + torch.arange(context, device=x.device)
+        return torch.cat([model.log_probs(params, x[some]) for some in rows.split(ROWS)])
+
+    found = over_data(read, len(whole), keys.key(0), ranks or Ranks()) if whole else ()
+    parts: list[Tensor] = [
+        row if start == 0 else row[context - stride :] for start, row in zip(whole, found, strict=True)
+    ]
     for start in rest:
         known = 0 if start == 0 else context - stride
         if start + known < len(x):
@@ -55,15 +64,15 @@ def carried(model: Autoregressive, params: Params, x: Tensor, context: int) -> T
     return -F.cross_entropy(at_least_float32(torch.cat(parts)), x, reduction="none")
 
 
-def likelihoods(model: Autoregressive, params: Params, data: Text, context: int) -> Finding:
+def likelihoods(model: Autoregressive, params: Params, data: Text, context: int, ranks: Ranks | None = None) -> Finding:
     """Bits per byte of the whole test text, by how much is read before a symbol, beside counts of symbols and of pairs.
 
     Bits are the nats of all symbols over the text's bytes, whatever its alphabet; perplexity is of a symbol.
     """
     train, x, size = data.train, data.test, len(data.alphabet.decode(data.test))
     found = {
-        f"windows of {context} alone": scored(model, params, x, context, context),
-        f"at least {context - context // 2} before each": scored(model, params, x, context, context // 2),
+        f"windows of {context} alone": scored(model, params, x, context, context, ranks),
+        f"at least {context - context // 2} before each": scored(model, params, x, context, context // 2, ranks),
         **({} if model.longest else {"all before each": carried(model, params, x, context)}),
         f"{data.alphabet.unit} by their frequency": frequencies(train, x, model.symbols),
         f"{data.alphabet.unit} given the one before": pairs(train, x, model.symbols),
@@ -82,17 +91,19 @@ def likelihoods(model: Autoregressive, params: Params, data: Text, context: int)
     return Finding("test", rows, "\n".join(lines) + "\n")
 
 
-def assessed(model: Autoregressive, params: Params, data: Text, context: int) -> list[Finding]:
+def assessed(
+    model: Autoregressive, params: Params, data: Text, context: int, ranks: Ranks | None = None
+) -> list[Finding]:
     """Of a finished run: its likelihoods, its memory, and what each symbol before another is worth."""
-    return [
-        likelihoods(model, params, data, context), memory(model, params, data.train[:context]),
-        by_position(model, params, data, context),
-    ]  # fmt: skip
+    ranks = ranks or Ranks()
+    found = [likelihoods(model, params, data, context, ranks), memory(model, params, data.train[:context])]
+    ranks.meet()  # each has read all with its memory carried on
+    return [*found, by_position(model, params, data, context, ranks)]
 
 
-def by_position(model: Autoregressive, params: Params, data: Text, context: int) -> Finding:
+def by_position(model: Autoregressive, params: Params, data: Text, context: int, ranks: Ranks | None = None) -> Finding:
     """Bits of a symbol of the test text by how many of its window are before it: none, 1, 2 and 3, 4 to 7, ..."""
-    nats = -scored(model, params, data.test, context, context).double()
+    nats = -scored(model, params, data.test, context, context, ranks).double()
     before = torch.arange(len(nats), device=nats.device) % context
     rows: list[Row] = []
     lines = [f"{f'{data.alphabet.unit} before, of a window alone':<40}{'bits of the next':>18}"]

@@ -52,6 +52,7 @@ class Pulse:
             silent = [rank for rank in behind if now - heard[rank][1] > STILL * BEAT]
             if silent or (behind and now - began > patience.total_seconds()):
                 self._leave()
+                time.sleep(2.5 * BEAT)  # for the others find the same, and the store may be this process's
                 return silent or behind
             if not behind:
                 return []

@@ -105,7 +105,11 @@ class Ranks:
         if self._pulse is None:
             return
         self._pulse.count += 1
-        if late := self._pulse.late(patience):
+        try:
+            late = self._pulse.late(patience)
+        except RuntimeError as error:  # the store has ended
+            raise LostRankError(f"rank {self.rank} waits in vain for others ({reason(error)})") from error
+        if late:
             raise LostRankError(f"rank {self.rank} waits in vain for rank {named(late)} (it does not come)")
 
     def met(self, collective: Callable[[], object]) -> None:

@@ -20,6 +20,7 @@ from jensen.experiments.run.config import from_json, to_json
 from jensen.experiments.run.errors import InputError, shown
 from jensen.experiments.run.files import Json
 
+DRAWING = ("prefill", "step")  # the functions that draw sequences together
 BYTES = "bytes"  # the alphabet of the 256 of them
 MANIFEST, PARAMS = "manifest.json", "params.safetensors"
 ROWS = 4096  # of a call, at most
@@ -115,7 +116,7 @@ class Manifest:
     functions: dict[str, Signature]
     left_out: dict[str, str]  # what is not exported, and why
     files: dict[str, str]  # their sha256
-    sequences: Sequences | None = None
+    sequences: Sequences | None = None  # with both functions of DRAWING
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -12,6 +12,7 @@ from jensen.core import trees
 from jensen.experiments.deployment import archives, native, tracing
 from jensen.experiments.deployment.functions import Functions, Rows, dtype_of
 from jensen.experiments.deployment.manifest import (
+    DRAWING,
     PARAMS,
     Argument,
     Machine,
@@ -83,7 +84,8 @@ def _written(source: Path, kind: str, exported: Functions, place: Path, forms: F
     if forms.c_library:
         native.build(place)
     digests = {path.name: files.digest(path) for path in sorted(place.iterdir())}
-    manifest = Manifest(kind, _version(), Machine(), signatures, left_out, digests, exported.sequences)
+    sequences = exported.sequences if signatures.keys() >= {*DRAWING} else None
+    manifest = Manifest(kind, _version(), Machine(), signatures, left_out, digests, sequences)
     write_manifest(place, manifest)
     return manifest
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from jensen.experiments.data.alphabets import Alphabet
 from jensen.experiments.deployment import texts
-from jensen.experiments.deployment.manifest import Sequences, Signature, read_manifest
+from jensen.experiments.deployment.manifest import DRAWING, Sequences, Signature, read_manifest
 from jensen.experiments.run.errors import reason
 from jensen.experiments.service.batching import TRIES, Rows
 from jensen.experiments.service.breaker import Breaker
@@ -27,7 +27,7 @@ from jensen.experiments.service.prompts import Prompt
 from jensen.experiments.service.settings import Limits
 from jensen.experiments.service.streams import CLOSING, FAILED, LATE, LENGTH, Stream
 
-GENERATE, STEP, PREFILL = "generate", "step", "prefill"
+GENERATE, (PREFILL, STEP) = "generate", DRAWING
 
 
 @dataclass(eq=False)
@@ -53,11 +53,13 @@ def generator(
     breaker: Breaker, watch: Callable[[int], object], retried: Callable[[], object],
 ) -> "Generator | None":  # fmt: skip
     """Of an export of sequences; None for one of something else. InputError for a tokenizer that cannot be read."""
-    if folder is None or STEP not in loaded.functions:
+    if folder is None or not {*DRAWING} <= loaded.functions.keys():
         return None
     manifest = read_manifest(folder, loaded.digest)
-    alphabet, sequences = texts.alphabet(folder, manifest), texts.described(folder, manifest)
-    return Generator(call, loaded.functions, sequences, alphabet, limits, breaker, watch, retried)
+    if manifest.sequences is None:
+        return None
+    alphabet = texts.alphabet(folder, manifest)
+    return Generator(call, loaded.functions, manifest.sequences, alphabet, limits, breaker, watch, retried)
 
 
 class Generator:

@@ -74,9 +74,8 @@ def _symbols(prompt: object, alphabet: Alphabet) -> list[int]:
 def _whole(values: Mapping[str, Any], name: str, least: int, most: int, default: int) -> int:
     value = values.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        got = shown(str(value)) if isinstance(value, int | float) else type(value).__name__
         fix = f"send {name} as one, or a shorter prompt" if name == TOKENS else f"send {name} as one"
-        raise bad(name, f"expected a whole number from {least} to {most}, got {got}", fix)
+        raise bad(name, f"expected a whole number from {least} to {most}, got {_got(value)}", fix)
     return value
 
 
@@ -84,11 +83,15 @@ def _chosen(argument: Argument, value: object) -> Tensor:
     """A row of an input that chooses."""
     whole = argument.dtype == "int64"
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or abs(value) >= 2**63:
-        got = type(value).__name__ if not isinstance(value, int | float) else shown(str(value))
-        raise bad(argument.name, f"expected a {'whole ' * whole}number, got {got}", argument.about)
+        raise bad(argument.name, f"expected a {'whole ' * whole}number, got {_got(value)}", argument.about)
     row = torch.tensor([value], dtype=getattr(torch, argument.dtype))
     try:
         argument.check(row)
     except ValueError as error:
         raise split(argument.name, str(error)) from None
     return row
+
+
+def _got(value: object) -> str:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return shown(str(value)) if number else type(value).__name__

@@ -15,6 +15,7 @@ from jensen.core.distributions import DiagNormal
 from tests.doors import (
     adversarial,
     bayesian,
+    chains,
     coded,
     conjugate,
     densities,
@@ -36,8 +37,8 @@ from tests.doors.door import KEY, door
 from tests.doors.faults import faults
 
 TABLES = (
-    bayesian, coded, conjugate, densities, foundations, flows, distributions, exponential, objectives, gradients,
-    evidence, latent, supervised, adversarial, sequences, series, transport)  # fmt: skip
+    bayesian, chains, coded, conjugate, densities, foundations, flows, distributions, exponential, objectives,
+    gradients, evidence, latent, supervised, adversarial, sequences, series, transport)  # fmt: skip
 ROWS = {name: row for table in TABLES for name, row in table.ROWS.items()}
 
 

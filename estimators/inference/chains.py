@@ -1,7 +1,7 @@
 """Draws of several Markov chains, and the loop that makes them."""
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -45,6 +45,7 @@ class Chains(NamedTuple):
         )
 
 
+@runtime_checkable
 class Position(Protocol):
     """What every State of chains has."""
 
@@ -54,6 +55,7 @@ class Position(Protocol):
     def log_p(self) -> Tensor: ...
 
 
+@runtime_checkable
 class Proposed(Progress, Protocol):
     """What every Info of chains has."""
 

@@ -12,7 +12,7 @@ stacks its Infos by `traced`, with the standard error of each objective.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -44,6 +44,7 @@ class Trace(NamedTuple):
         return (-self.objective.diff().amin()).clamp_min(0) / size.clamp_min(torch.finfo(size.dtype).tiny)
 
 
+@runtime_checkable
 class Progress(Protocol):
     """What an algorithm's Info has for a trace, beside what is its own."""
 

@@ -74,7 +74,7 @@ def init(log_p: LogDensity, start: Float[Tensor, "m d"]) -> State:
     """Chains at their starts. ValueError where log p or its gradient is not finite there."""
     check_start(start, 2)
     state = _at(log_p, start)
-    check_finite("log p and its gradient", state.log_p.isfinite() & state.slope.isfinite().all(-1))
+    check_finite("log_p and its gradient", state.log_p.isfinite() & state.slope.isfinite().all(-1))
     return state
 
 
@@ -83,6 +83,10 @@ def update(state: State, log_p: LogDensity, tuning: Tuning, key: Key, most: int 
     """One trajectory of every chain, accepted or rejected; the time is one for all, from the key."""
     if not isinstance(state, State):
         raise TypeError(f"expected state, a State, got {described(state)}: begin with hmc.init(log_p, start)")
+    if not isinstance(tuning, Tuning):
+        raise TypeError(f"expected tuning, a Tuning, got {described(tuning)}: write hmc.Tuning(...)")
+    check_key(key)
+    most = check_count("most", most)
     momentum_key, time_key, accept_key = keys.split(key, 3)
     momentum = keys.normal(momentum_key, tuple(state.z.shape), state.z.dtype)
     time = 2 * tuning.length * keys.uniform(time_key, (1, 1), state.z.dtype)[0, 0]

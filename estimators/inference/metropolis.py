@@ -62,7 +62,7 @@ def init(log_p: LogDensity, start: Float[Tensor, "m d"]) -> State:
     """Chains at their starts. ValueError where log p is not finite there."""
     check_start(start, 2)
     state = State(start, density(log_p, start[:, None])[:, 0])
-    check_finite("log p", state.log_p.isfinite())
+    check_finite("log_p", state.log_p.isfinite())
     return state
 
 
@@ -71,6 +71,9 @@ def update(state: State, log_p: LogDensity, tuning: Tuning, key: Key) -> tuple[S
     """One proposal for every chain, accepted or rejected."""
     if not isinstance(state, State):
         raise TypeError(f"expected state, a State, got {described(state)}: begin with metropolis.init(log_p, start)")
+    if not isinstance(tuning, Tuning):
+        raise TypeError(f"expected tuning, a Tuning, got {described(tuning)}: write metropolis.Tuning(...)")
+    check_key(key)
     move_key, accept_key = keys.split(key)
     noise = keys.normal(move_key, tuple(state.z.shape), state.z.dtype)
     z = state.z + tuning.size * along(tuning.factor, noise)

@@ -5,7 +5,7 @@ lengths are found anew. The last window keeps its metric.
 """
 
 import math
-from typing import NamedTuple, Self, get_args
+from typing import NamedTuple, get_args
 
 import torch
 from jaxtyping import Float
@@ -30,7 +30,7 @@ class DualAverage(NamedTuple):
     steps: int
 
     @classmethod
-    def start(cls, size: Float[Tensor, ""]) -> Self:
+    def start(cls, size: Float[Tensor, ""]) -> "DualAverage":
         zero = torch.zeros_like(size)
         return cls(size.log(), zero, (10 * size).log(), zero, 0)
 
@@ -42,7 +42,7 @@ class DualAverage(NamedTuple):
     def average(self) -> Float[Tensor, ""]:
         return self.log_average.exp()
 
-    def seen(self, accept: Float[Tensor, ""], target: float) -> Self:
+    def seen(self, accept: Float[Tensor, ""], target: float) -> "DualAverage":
         steps, excess = self.steps + 1, self.excess + target - accept
         log_size = self.centre - math.sqrt(steps) / (SHRINKAGE * (steps + DELAY)) * excess
         weight = steps**-FORGETTING
@@ -59,7 +59,7 @@ class Length(NamedTuple):
     steps: int
 
     @classmethod
-    def start(cls, length: Float[Tensor, ""]) -> Self:
+    def start(cls, length: Float[Tensor, ""]) -> "Length":
         zero = torch.zeros_like(length)
         return cls(length.log(), zero, zero, 0)
 
@@ -71,7 +71,7 @@ class Length(NamedTuple):
     def average(self) -> Float[Tensor, ""]:
         return (self.total / self.steps).exp() if self.steps else self.length
 
-    def seen(self, slope: Float[Tensor, ""]) -> Self:
+    def seen(self, slope: Float[Tensor, ""]) -> "Length":
         slope = slope.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
         square, steps = DECAY * self.square + (1 - DECAY) * slope.square(), self.steps + 1
         scale = torch.sqrt(square / (1 - DECAY**steps)).clamp_min(torch.finfo(slope.dtype).tiny)

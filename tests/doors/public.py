@@ -79,7 +79,7 @@ from jensen.core.nn import (
 )
 from jensen.estimators import evidence, gradients, inference
 from jensen.estimators.gradients import baselines, catalogue
-from jensen.estimators.inference import cavi, em, iterative, semi_amortised, svgd, svi
+from jensen.estimators.inference import cavi, em, hmc, iterative, metropolis, semi_amortised, svgd, svi
 
 PACKAGES = (
     bayes,
@@ -103,7 +103,7 @@ MODULES = (
     multimodal,
     deep_set, series, ode, longitudinal, gp, bottleneck, poisson, reptile, codebook, kmeans,
     paths, usage, autoencoder, two_maps, vqgan, baselines, catalogue,
-    svgd, em, cavi, svi, semi_amortised, iterative, spectral,
+    svgd, em, cavi, svi, hmc, metropolis, semi_amortised, iterative, spectral,
     duality, gan,
     attention, positions, recurrent, recurrent_models, transformer, sampling, codes, diffusion, fields, flow_matching,
     made, pixel_cnn, masking, normalising,
@@ -137,6 +137,8 @@ WITHOUT = {  # public names without a door
             "inference.em",
             "inference.cavi",
             "inference.svi",
+            "inference.hmc",
+            "inference.metropolis",
             "inference.semi_amortised",
             "inference.iterative",
         ),

@@ -13,6 +13,7 @@ EXAMPLES = max(12, settings().max_examples // 5)  # of the suite's profile 12, o
 COMPILED = (
     "transforms_agree", "flows_transform", "bounds_transform", "compiled_gradients_are_eager", "models_compile",
     "densities_compile", "quantisers_compile", "steps_of_codes_compile", "posteriors_compile",
+    "sweeps_compile",
 )  # fmt: skip
 REPRESENTATIVES = {
     "distribution": "Gamma",
@@ -131,7 +132,7 @@ def test_posteriors(value, law):
     law(value)
 
 
-@laws.parametrize(conjugate.CONJUGATE, examples=conjugate.EXAMPLES)
+@mostly_slow(laws.parametrize(conjugate.CONJUGATE, examples=conjugate.EXAMPLES), ("mixture",), "sweeps_compile")
 def test_conjugate_models(value, law):
     law(value)
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.func import vmap
 
 from jensen.core import keys, trees
 from jensen.core.distributions import DiagNormal, Gamma
@@ -15,6 +16,7 @@ from jensen.core.models.conjugate.contract import ConjugateModel, Factors, expec
 from jensen.core.trees import Tree
 from jensen.estimators.inference import cavi, svi
 from jensen.laws._law import Subject, law, spoiled
+from jensen.laws.transforms import compiled
 
 KEY, SWEEPS, ROUNDING = keys.key(62), 20, 32.0  # last digits of sums of tens of numbers
 ONE = torch.ones(1, 1, dtype=torch.float64)
@@ -182,4 +184,42 @@ def natural_gradients_of_batches_are_unbiased(model: ConjugateModel, x: Tree) ->
     whole = step(tuple(range(n)))
     mean = trees.map(lambda *each: torch.stack(each).mean(0), *map(step, combinations(range(n), 2)))
     for found, expected in zip(trees.leaves(mean), trees.leaves(whole), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-8)
+
+
+def _branching(each: Tensor, x: Tensor, means: Factors) -> Tensor:
+    return each if means["precision"]["z"].sum() > 0 else 2 * each
+
+
+def sweep(model: ConjugateModel, data: cavi.Data) -> Callable[[Factors], tuple[Factors, Tensor]]:
+    """A sweep as a function of natural parameters: where they go, and the ELBO."""
+
+    def swept(natural: Factors) -> tuple[Factors, Tensor]:
+        state, info = cavi.update(cavi.State(natural, {}), model, data)
+        return state.natural, info.objective
+
+    return swept
+
+
+@law("conjugate model", planted=lambda: changed(_branching))
+def sweeps_map(model: ConjugateModel, x: Tree) -> None:
+    """vmap of a sweep over starts is a loop."""
+    data, state = started(model, x)
+    one = state.natural
+    both = sweep(model, data)
+    other = both(one)[0]
+    mapped = vmap(both)(trees.map(lambda a, b: torch.stack([a, b]), one, other))
+    looped = trees.map(lambda a, b: torch.stack([a, b]), both(one), both(other))
+    for found, expected in zip(trees.leaves(mapped), trees.leaves(looped), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-8)
+
+
+@law("conjugate model", planted=lambda: changed(_branching))
+def sweeps_compile(model: ConjugateModel, x: Tree) -> None:
+    """A sweep as one graph is the eager one."""
+    data, state = started(model, x)
+    both = sweep(model, data)
+    for found, expected in zip(
+        trees.leaves(compiled(both)(state.natural)), trees.leaves(both(state.natural)), strict=True
+    ):
         torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-8)

@@ -61,7 +61,6 @@ def cluster(asked: str, address: str | None = None, **config: int) -> Iterator[A
     """
     check_installed(asked)
     handler = signal.getsignal(signal.SIGTERM)
-    logging.getLogger("ray").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp" if os.name == "posix" else None) as place:
         ray = _started(place, config) if address is None else _joined(address)
         try:
@@ -75,8 +74,7 @@ def cluster(asked: str, address: str | None = None, **config: int) -> Iterator[A
 def _started(place: str, config: dict[str, int]) -> Any:
     for name, value in {**OWN, "RAY_AUTH_TOKEN": secrets.token_hex(32)}.items():
         os.environ.setdefault(name, value)
-    import ray  # pyright: ignore[reportMissingImports]
-
+    ray = _imported()
     try:
         ray.init("local", include_dashboard=False, log_to_driver=False, configure_logging=False,
                  object_store_memory=STORE, _temp_dir=place, _system_config=config)  # fmt: skip
@@ -90,8 +88,7 @@ def _started(place: str, config: dict[str, int]) -> Any:
 
 
 def _joined(address: str) -> Any:
-    import ray  # pyright: ignore[reportMissingImports]
-
+    ray = _imported()
     host, _, port = address.rpartition(":")
     try:
         if address != AUTO:
@@ -99,4 +96,11 @@ def _joined(address: str) -> Any:
         ray.init(address, log_to_driver=False, configure_logging=False)
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"there is no cluster of Ray at {shown(address)} ({reason(error)}): start Ray here") from error
+    return ray
+
+
+def _imported() -> Any:
+    import ray  # pyright: ignore[reportMissingImports]
+
+    logging.getLogger("ray").setLevel(logging.ERROR)  # it warns of what is done on purpose here
     return ray

@@ -3,13 +3,15 @@
 import argparse
 import itertools
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
 from jensen.experiments.run import files
+from jensen.experiments.run.cluster import check_installed
 from jensen.experiments.run.command import echo
 from jensen.experiments.run.errors import InputError
-from jensen.experiments.sweeps.engines import ENGINES
+from jensen.experiments.sweeps.engines import ENGINES, RAY
 from jensen.experiments.sweeps.plan import Plan, Trial
 from jensen.experiments.sweeps.table import table
 from jensen.experiments.sweeps.trials import Ended, numbers
@@ -51,6 +53,8 @@ def parse(args: list[str]) -> Asked:
         varied[name] = tuple(values)
     plan = Plan(tuple(command), varied, found.seeds, found.out)
     plan.check()
+    if found.engine == RAY:
+        check_installed(f"--engine {RAY}")
     return Asked(plan, found.engine, found.show)
 
 
@@ -62,17 +66,18 @@ def run(asked: Asked) -> list[Ended]:
     waiting = [trial for trial in trials if trial not in ended]
     echo(f"{len(trials)} trials, {len(ended)} of them done, in {plan.out}")
     _write(asked, ended)
-    for each in ENGINES[asked.engine](waiting):
-        ended[each.trial] = each
-        _write(asked, ended)
-        echo(f"{len(ended)} of {len(trials)}   {each.trial}   {f'failed: {each.error}' if each.error else 'done'}")
-    results = [ended[trial] for trial in trials]
-    echo(f"\n{table(results, asked.shown)}\n\nrows and table in {plan.out}")
-    failed = [each for each in results if each.error]
+    with closing(ENGINES[asked.engine](waiting)) as results:
+        for each in results:
+            ended[each.trial] = each
+            _write(asked, ended)
+            echo(f"{len(ended)} of {len(trials)}   {each.trial}   {f'failed: {each.error}' if each.error else 'done'}")
+    in_order = [ended[trial] for trial in trials]
+    echo(f"\n{table(in_order, asked.shown)}\n\nrows and table in {plan.out}")
+    failed = [each for each in in_order if each.error]
     if failed:
         first = failed[0]
         raise InputError(f"{len(failed)} of {len(trials)} trials failed, the first {first.trial}: {first.error}")
-    return results
+    return in_order
 
 
 def _write(asked: Asked, ended: dict[Trial, Ended]) -> None:

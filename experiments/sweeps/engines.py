@@ -1,40 +1,34 @@
 """What carries trials out: this process, one after another, or Ray's workers, each trial in a process of its own."""
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from concurrent.futures import as_completed
 
-from jensen.experiments.run.errors import InputError
+from jensen.experiments.run.cluster import cluster
 from jensen.experiments.sweeps.plan import Trial
 from jensen.experiments.sweeps.trials import Ended, carried_out
 
+RAY = "ray"
 TRIES = 2  # of a trial whose worker is lost
 
 
-def in_process(trials: list[Trial]) -> Iterator[Ended]:
+def in_process(trials: list[Trial]) -> Generator[Ended]:
     """As they end, in their order."""
     yield from map(carried_out, trials)
 
 
-def by_ray(trials: list[Trial]) -> Iterator[Ended]:
-    """As they end, as many at once as there are CPUs; a trial whose worker dies twice has failed, and no other."""
-    try:
-        import ray  # pyright: ignore[reportMissingImports]
-    except ModuleNotFoundError as error:
-        raise InputError("--engine ray needs Ray: pip install 'jensen[sweep]', or leave it out") from error
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init(include_dashboard=False, log_to_driver=False, configure_logging=False)
-    try:
+def by_ray(trials: list[Trial]) -> Generator[Ended]:
+    """As they end, as many at once as there are CPUs, with a thread each.
+
+    A trial whose worker dies goes on in another, from its last checkpoint; one that loses both has failed, alone.
+    """
+    with cluster(f"--engine {RAY}", task_oom_retries=TRIES - 1) as ray:
         work = ray.remote(num_cpus=1, max_retries=TRIES - 1)(carried_out)
-        running = {work.remote(trial): trial for trial in trials}
-        while running:
-            (done,), _ = ray.wait([*running])
-            trial = running.pop(done)
+        running = {work.remote(trial).future(): trial for trial in trials}
+        for done in as_completed(running):
             try:
-                yield ray.get(done)
+                yield done.result()
             except ray.exceptions.RayError as error:
-                yield Ended(trial, {}, f"its worker was lost {TRIES} times ({type(error).__name__})")
-    finally:
-        ray.shutdown()
+                yield Ended(running[done], {}, f"its worker was lost {TRIES} times ({type(error).__name__})")
 
 
-ENGINES: dict[str, Callable[[list[Trial]], Iterator[Ended]]] = {"process": in_process, "ray": by_ray}
+ENGINES: dict[str, Callable[[list[Trial]], Generator[Ended]]] = {"process": in_process, RAY: by_ray}

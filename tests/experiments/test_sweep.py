@@ -7,7 +7,7 @@ import pytest
 
 from jensen.experiments import sweep
 from jensen.experiments.run.errors import InputError
-from jensen.experiments.sweeps import engines, trials
+from jensen.experiments.sweeps import trials
 from jensen.experiments.sweeps.plan import Plan
 from jensen.experiments.sweeps.table import table
 from jensen.experiments.sweeps.trials import HELD_OUT, Ended
@@ -130,7 +130,8 @@ def test_the_table_has_means_with_standard_errors():
         table(ended, ["elbo"])
 
 
-def test_ray_that_is_not_there_is_one_line(monkeypatch):
+def test_ray_that_is_not_there_is_one_line_before_anything_is_run(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(InputError, match=r"--engine ray needs Ray: pip install 'jensen\[sweep\]'"):
-        next(engines.by_ray([]))
+    error = refused(capsys, "--engine", "ray", "--out", tmp_path / "sweep", *COMMAND)
+    assert "--engine ray needs Ray, which is not installed: pip install 'jensen[sweep]'" in error
+    assert not (tmp_path / "sweep").exists()

@@ -14,10 +14,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from jensen.experiments.deployment.manifest import Manifest
 from jensen.experiments.run.cluster import cluster
 from jensen.experiments.run.errors import InputError, reason
 from jensen.experiments.service.engines.actor import Actor
-from jensen.experiments.service.engines.replica import packed
+from jensen.experiments.service.engines.replica import Files, packed
 from jensen.experiments.service.engines.seam import Loaded, LostWorkerError, Rows, Seat
 
 PATIENCE = 120.0  # seconds for a replica to start, and to load an export
@@ -69,20 +70,12 @@ class Replicas:
 
     async def load(self, folders: Sequence[Path]) -> list[Loaded]:
         """By every replica, beside what it has and while it computes; one tries before the others."""
-        exports = [await asyncio.to_thread(packed, folder) for folder in folders]
-        async with self._lock:
-            loaded = []
-            for folder, (digest, manifest, files) in zip(folders, exports, strict=True):
-                each = Loaded(str(next(self._keys)), digest, manifest.functions)
-                loaded.append(each)
-                self._models[each.key] = digest, await asyncio.to_thread(self._ray.put, files)
-                try:
-                    await self._spread(each.key)
-                except (LostWorkerError, ValueError) as error:
-                    for one in loaded:
-                        await self.retire(one)
-                    raise InputError(f"{folder}: {reason(error)}") from error
-            return loaded
+        exports = [(folder, *await asyncio.to_thread(packed, folder)) for folder in folders]
+        while True:
+            async with self._lock:
+                if self._present():
+                    return await self._loaded(exports)
+            await asyncio.sleep(PAUSE)
 
     async def run(self, model: Loaded, function: str, inputs: Rows) -> Rows:
         while not (actor := await self._idle.get()).usable:
@@ -116,6 +109,20 @@ class Replicas:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    async def _loaded(self, exports: Sequence[tuple[Path, str, Manifest, Files]]) -> list[Loaded]:
+        loaded = []
+        for folder, digest, manifest, files in exports:
+            each = Loaded(str(next(self._keys)), digest, manifest.functions)
+            loaded.append(each)
+            self._models[each.key] = digest, await asyncio.to_thread(self._ray.put, files)
+            try:
+                await self._spread(each.key)
+            except (LostWorkerError, ValueError) as error:
+                for one in loaded:
+                    await self.retire(one)
+                raise InputError(f"{folder}: {reason(error)}") from error
+        return loaded
 
     async def _spread(self, key: str) -> None:
         """To one, and where it lives to all. ValueError where it cannot be loaded, LostWorkerError where one ends."""

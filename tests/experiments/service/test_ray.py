@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from jensen.core import keys
-from jensen.experiments.run.cluster import check_installed
+from jensen.experiments import serve
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.service.engines import LostWorkerError
 from jensen.experiments.service.engines.replica import Replica, from_bytes, packed, to_bytes
@@ -60,10 +60,19 @@ def test_an_export_is_packed_whole_or_not_at_all(exports, tmp_path):
         packed(folder)
 
 
-def test_rays_absence_is_one_line(monkeypatch):
+def test_options_that_cannot_work_are_one_line(refused, exports, monkeypatch):
+    export = str(exports[0])
+    for args, expected in (
+        ([export, "--address", "auto"], "--engine ray"),
+        ([export, "--engine", "process", "--address", "auto"], "--engine ray"),
+        ([export, "--engine", "ray", "--workers", "0"], "--workers"),
+        ([export, "--engine", "ray", "--address", "ray://head:10001"], "`ray start --address=HOST:PORT`"),
+        ([export, "--engine", "ray", "--address", "head"], "expected HOST:PORT"),
+    ):
+        assert expected in refused(serve.main, *args), args
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(InputError, match="--engine ray needs Ray, which is not installed: pip install"):
-        check_installed("--engine ray")
+    error = refused(serve.main, export, "--engine", "ray")
+    assert "--engine ray needs Ray, which is not installed: pip install 'jensen[sweep]'" in error
 
 
 class Held:

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from math import ceil
 
 import torch
 
@@ -19,6 +20,7 @@ from jensen.experiments.service.errors import Refused
 from jensen.experiments.service.settings import Limits
 
 TRIES = 3  # of a batch whose workers are lost
+SMOOTH = 0.2  # the weight of the last batch in the seconds that one takes
 
 
 @dataclass(eq=False)
@@ -78,7 +80,8 @@ class Batcher:
         self._call, self._limits, self._breaker, self._watch, self._retried = call, limits, breaker, watch, retried
         self._waiting: deque[Piece] = deque()
         self._changed = asyncio.Event()
-        self._free = asyncio.Semaphore(at_once)
+        self._free, self._at_once = asyncio.Semaphore(at_once), at_once
+        self._seconds = 0.0  # of a batch, smoothed
         self._tasks: dict[asyncio.Task[None], float] = {}  # batches under way, and when they were begun
         self._task: asyncio.Task[None] | None = None
         self.rows = 0  # that wait
@@ -107,12 +110,23 @@ class Batcher:
         return self.since is not None and time.monotonic() - self.since > self._limits.stall
 
     def check_room(self, rows: int = 1) -> None:
-        """Refused, 429 where the queue has no room, 503 where the circuit is open."""
+        """Refused, 429 where the queue has no room or is too slow, 503 where the circuit is open."""
         if wait := self._breaker.open_for:
             raise Refused(503, "the model fails: its circuit is open", fix="send it later", retry_after=int(wait) + 1)
-        if self.rows + rows > self._limits.queue:
-            error = f"{self.rows} rows wait of {self._limits.queue}"
-            raise Refused(429, error, fix="send it later, or fewer rows at once", retry_after=1)
+        late = self._expected(rows) - self._limits.deadline
+        if self.rows + rows > self._limits.queue or late > 0:
+            slow = f", which take more than {self._limits.deadline:g} s" if late > 0 else ""
+            error = f"{self.rows} rows wait of {self._limits.queue}{slow}"
+            raise Refused(429, error, fix="send it later, or fewer rows at once", retry_after=max(ceil(late), 1))
+
+    def _expected(self, rows: int) -> float:
+        """Seconds until as many more rows have a result, if batches take as long as they did; 0 where nothing waits.
+
+        What would be late anyway is refused at once: nobody would take the result of its batch.
+        """
+        if not self.rows and not self._tasks:
+            return 0.0
+        return self._seconds * (2 + (self.rows + rows) / (self._limits.batch * self._at_once))
 
     def submit(self, inputs: Rows) -> Asked:
         """Rows to wait for, at the end of the queue. Refused as `check_room`."""
@@ -145,7 +159,8 @@ class Batcher:
                 self._free.release()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        del self._tasks[task]
+        passed = time.monotonic() - self._tasks.pop(task)
+        self._seconds += (SMOOTH if self._seconds else 1) * (passed - self._seconds)
         self._free.release()
 
     async def _gathered(self) -> None:

@@ -28,6 +28,7 @@ from jensen.experiments.service.errors import Refused, bad, split
 JSON, BINARY = "application/json", "application/vnd.safetensors"
 BINARIES = (BINARY, "application/octet-stream")
 KEY, SEED, COUNT = "key", "seed", "n"
+HEADER = 2**14  # bytes of a binary body's, at most
 TRUTH = re.compile(b"true|false")
 SEEDS = 2**53  # JSON's whole numbers, of which every reader has the same
 
@@ -103,6 +104,8 @@ def _json(content: bytes) -> dict[str, Any]:
 
 
 def _binary(content: bytes) -> dict[str, Any]:
+    if int.from_bytes(content[:8], "little") > HEADER:  # thousands of arrays would keep the event loop for a second
+        raise bad("body", f"its header is longer than {HEADER} bytes", "send the function's inputs alone")
     try:
         return dict(safetensors.torch.load(content))
     except Exception as error:  # of safetensors and of torch, whatever the bytes are

@@ -12,15 +12,33 @@ from jensen.experiments.service.models import Model, Models
 from jensen.experiments.service.prompts import NAMES, PROMPT, TOKENS
 
 ERRORS = {
-    400: "The body is not what the function takes", 401: "No token", 404: "No such model or function",
-    408: "The body did not come", 413: "Too many bytes or rows", 415: "A type of body that is not read",
-    422: "The result is no number", 429: "The queue is full", 500: "The model failed on these rows",
-    503: "Too many requests, an open circuit, or a service that is closing", 504: "No result before the deadline",
+    400: "The body is not what the function takes", 401: "No token", 403: "A service without tokens",
+    404: "No such model or function", 405: "Another method", 408: "The body did not come",
+    413: "Too many bytes or rows", 415: "A type of body that is not read", 422: "The result is no number",
+    429: "The queue is full, or the client asks too often", 431: "Headers without an end",
+    500: "The model failed on these rows", 504: "No result before the deadline",
+    503: "Too many requests, an open circuit, or a service that is closing",
 }  # fmt: skip
+AGAIN = {"retry-after": {"description": "Seconds to wait", "schema": {"type": "integer", "minimum": 1}}}
+PAGES = {
+    "healthz": ("Whether inference goes on", "A batch runs for too long: start the process again"),
+    "readyz": ("Whether requests are taken", "A circuit is open, or the service closes"),
+    "metrics": ("Prometheus' metrics", None), "v1": ("Models with their digests", None),
+    "openapi.json": ("This document", None), "docs": ("A page of the functions", None),
+}  # fmt: skip
+NAMED = {"model": {"type": "string"}, "version": {"type": "integer", "minimum": 1}}
+ADMIN = {
+    "swap": ("Another export in a model's place", {**NAMED, "folder": {"type": "string"}}, ["model", "folder"]),
+    "retire": ("A version is taken out of service", NAMED, ["model", "version"]),
+}
 WHOLE = {"type": "integer", "minimum": 0, "maximum": SEEDS - 1}
 HEAD = {"model": {"type": "string"}, "version": {"type": "integer"}, "digest": {"type": "string"}, SEED: WHOLE}
 TEXT = "a text, in one reply or streamed"
-ERROR = {"type": "object", "properties": {name: {"type": "string"} for name in ("error", "field", "fix")}}
+ERROR = {
+    "type": "object",
+    "properties": {name: {"type": "string"} for name in ("error", "field", "fix")},
+    "required": ["error", "field", "fix"],
+}
 
 
 def document(models: Models, most: int) -> dict[str, Any]:
@@ -30,14 +48,18 @@ def document(models: Models, most: int) -> dict[str, Any]:
         paths[path] = {"post": _operation(path, function, most)}
     for path, writer in _writers(models):
         paths[path] = {"post": _written(path, writer)}
-    for path, about in (("healthz", "Whether inference goes on"), ("readyz", "Whether requests are taken"),
-                        ("metrics", "Prometheus' metrics"), ("v1", "Models with their digests")):  # fmt: skip
-        paths[f"/{path}"] = {"get": {"summary": about, "responses": {"200": {"description": about}}}}
+    for path, (about, red) in PAGES.items():
+        unready = {"503": {"description": red, "headers": AGAIN}} if red else {}
+        paths[f"/{path}"] = {"get": {"summary": about, "responses": {"200": {"description": about}, **unready}}}
+    for path, (about, given, required) in ADMIN.items():
+        body = {"type": "object", "properties": given, "required": required}
+        found = {"type": "object", "properties": {**NAMED, "digest": {"type": "string"}}}
+        paths[f"/admin/{path}"] = {"post": _posted(f"admin/{path}", about, _json(body), about, _json(found))}
     return {
         "openapi": "3.1.0",
         "info": {"title": "jensen", "version": "1"},
         "paths": paths,
-        "components": {"schemas": {"Error": ERROR}},
+        "components": {"schemas": {"Error": ERROR}, "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
     }
 
 
@@ -82,8 +104,9 @@ def _operation(path: str, signature: Signature, most: int) -> dict[str, Any]:
         properties |= {SEED: WHOLE} | ({} if data else {COUNT: {"type": "integer", "minimum": 1, "maximum": most}})
     required = [argument.name for argument in data]
     body = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
-    outputs = {"type": "object", "properties": {each.name: _rows(each, most) for each in signature.outputs}}
-    result = {"type": "object", "properties": {**HEAD, "outputs": outputs}}
+    found = {each.name: _rows(each, most) for each in signature.outputs}
+    outputs = {"type": "object", "properties": found, "required": list(found)}
+    result = {"type": "object", "properties": {**HEAD, "outputs": outputs}, "required": [*NAMED, "digest", "outputs"]}
     return _posted(path, signature.about, _content(body), "One row for each", _content(result))
 
 
@@ -93,26 +116,31 @@ def _written(path: str, writer: Generator) -> dict[str, Any]:
     properties = {PROMPT: text, TOKENS: {"type": "integer", "minimum": 1}, SEED: WHOLE, **chosen}
     body = {"type": "object", "properties": properties, "additionalProperties": False}
     ends = {"text": {"type": "string"}, "reason": {"type": "string"}, "symbols": {"type": "integer"}}
-    whole = {JSON: {"schema": {"type": "object", "properties": {**HEAD, **ends}}}}
+    whole = _json({"type": "object", "properties": {**HEAD, **ends}})
     streamed = {media: {"schema": {"type": "string"}} for media in STREAMED}
-    return _posted(path, TEXT, {JSON: {"schema": body}}, "The text, or its parts as they come", whole | streamed)
+    return _posted(path, TEXT, _json(body), "The text, or its parts as they come", whole | streamed)
 
 
 def _posted(path: str, about: str, body: dict[str, Any], found: str, content: dict[str, Any]) -> dict[str, Any]:
-    errors = {
-        str(status): {"description": about, "content": {JSON: {"schema": {"$ref": "#/components/schemas/Error"}}}}
-        for status, about in ERRORS.items()
-    }
+    refused = _json({"$ref": "#/components/schemas/Error"})
+    errors: dict[str, Any] = {str(status): {"description": why, "content": refused} for status, why in ERRORS.items()}
+    for status in ("429", "503"):
+        errors[status]["headers"] = AGAIN
     return {
         "operationId": path.removeprefix("/v1/").replace("/", "_"),
         "summary": about,
         "requestBody": {"required": True, "content": body},
         "responses": {"200": {"description": found, "content": content}, **errors},
+        "security": [{}, {"token": []}],  # none where the service has none
     }
 
 
+def _json(schema: dict[str, Any]) -> dict[str, Any]:
+    return {JSON: {"schema": schema}}
+
+
 def _content(schema: dict[str, Any]) -> dict[str, Any]:
-    return {JSON: {"schema": schema}, BINARY: {"schema": {"type": "string", "format": "binary"}}}
+    return {**_json(schema), BINARY: {"schema": {"type": "string", "format": "binary"}}}
 
 
 def _number(argument: Argument) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from jensen.experiments.deployment import Argument, Function, Signature
 from jensen.experiments.service.application import Service
 from jensen.experiments.service.bodies import BINARY, JSON
 from jensen.experiments.service.engines.threads import Threads
-from jensen.experiments.service.models import Models
+from jensen.experiments.service.models import Models, Version
 from jensen.experiments.service.observed import Log, Metrics
 from jensen.experiments.service.server import Server
 from jensen.experiments.service.settings import Limits
@@ -63,11 +63,15 @@ class Timed:
 
 def ours(decoder: Timed, batch: int) -> uvicorn.Server:
     """The service with batches of as many rows."""
-    limits = Limits(batch=batch, wait=0.1)
+    return serving(decoder, Limits(batch=batch, wait=0.1))
+
+
+def serving(decode: Callable[[Tensor], Tensor], limits: Limits) -> uvicorn.Server:
+    """The service of one function."""
     given = (Argument("z", "float32", (LATENT,), "a latent"),)
     signature = Signature("the mean of data", given, (Argument("mean", "float32", (PIXELS,), "in [0, 1]"),), "")
     metrics = Metrics()
-    functions = {"decode": Function("decode", signature, "program", decoder)}
+    functions = {"decode": Function("decode", signature, "program", decode)}
     models = Models(engine := Threads(limits.width), limits, metrics)
     models.put(models.made(Version("model"), Path(), engine.hold("0" * 64, functions)))
     return Server(Service(models, limits, metrics, Log(io.StringIO())), "127.0.0.1", 0, 1)
@@ -92,7 +96,6 @@ def serve(build: Callable[..., uvicorn.Server], args: tuple[Any, ...], pipe: Con
     torch.set_num_threads(1)
     decoder = Timed()
     listening = socket.create_server(("127.0.0.1", 0))
-    server = build(decoder, *args)
 
     def answer() -> None:
         pipe.recv()
@@ -101,7 +104,7 @@ def serve(build: Callable[..., uvicorn.Server], args: tuple[Any, ...], pipe: Con
     async def run() -> None:
         asyncio.get_running_loop().add_reader(pipe.fileno(), answer)
         pipe.send(listening.getsockname()[1])
-        await server.serve([listening])
+        await build(decoder, *args).serve([listening])
 
     uvloop.run(run())
 

@@ -1,6 +1,5 @@
 """Overload, deadlines, clients that leave, functions that fail or hang, swaps and drains."""
 
-import collections
 import concurrent.futures
 import json
 import socket
@@ -32,56 +31,6 @@ def slow(seconds):
         return torch.zeros(len(z), PIXELS)
 
     return {"decode": decode}
-
-
-def many(running, threads, seconds, body, pause=0.0):
-    """Statuses and milliseconds of requests, of clients that each keep asking."""
-    end = time.monotonic() + seconds
-
-    def ask():
-        link, found = running.connect(), []
-        content, headers = json.dumps(body), {"content-type": "application/json"}
-        while time.monotonic() < end:
-            begun = time.monotonic()
-            link.request("POST", "/v1/toy/decode", content, headers)
-            reply = link.getresponse()
-            reply.read()
-            found.append((reply.status, 1000 * (time.monotonic() - begun), reply.headers))
-            time.sleep(pause)
-        link.close()
-        return found
-
-    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        parts = [pool.submit(ask) for _ in range(threads)]
-        return [each for part in parts for each in part.result()]
-
-
-@pytest.mark.parametrize("seconds", [1, pytest.param(30, marks=pytest.mark.slow)])
-def test_overload(serve, seconds):
-    """The queue keeps its bound, and every request is answered, rejected or timed out."""
-    running = serve(slow(0.1), queue=20, rows=20, deadline=0.15)
-    batcher = running.service.models["toy"].batchers["decode"]
-    deepest, stop = [0], threading.Event()
-
-    def watch():
-        while not stop.wait(0.001):
-            deepest.append(batcher.rows)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    found = many(running, 40, seconds, {"z": GOOD * 5}, pause=0.02)
-    stop.set()
-    watcher.join()
-    counts = collections.Counter(status for status, *_ in found)
-    assert max(deepest) <= 20
-    assert set(counts) == {200, 429, 504}
-    assert all(headers["retry-after"] for status, _, headers in found if status == 429)
-    lines = running.get("/metrics")[1].decode().splitlines()
-    for status, count in counts.items():
-        name = f'jensen_requests_total{{function="decode",model="toy",status="{status}",version="1"}}'
-        assert f"{name} {float(count)}" in lines
-    assert batcher.rows == 0
-    assert running.service.active == 0
 
 
 def test_requests_at_once_are_bounded(serve):

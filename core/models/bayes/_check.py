@@ -5,16 +5,19 @@ import math
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.func import grad, hessian
+from torch.func import grad, jacrev
 
 from jensen.core import keys
 from jensen.core.checks import check_key, described
 from jensen.core.contracts import Key
 from jensen.core.models.bayes.coordinates import places
 from jensen.core.models.bayes.posterior import Posterior
+from jensen.core.numerics import bisect
 
-STARTS = 64
+STARTS, NEAR = 64, 8
+OVERFLOW = 1e4  # nats below the best start: there a sum may be infinite that is only large
 MOST = 100  # coordinates that are looked along one by one; of more, one direction for each parameter
+ELEMENTS = 2**20  # of a likelihood's terms at once
 FAR = 10.0 ** (0.5 * torch.arange(17))  # how far the tails are looked at
 SLOWEST = -1.05 * 0.5 * math.log(10.0)  # of log p from one to the next; 1 / t has no integral
 
@@ -23,23 +26,24 @@ SLOWEST = -1.05 * 0.5 * math.log(10.0)  # of log p from one to the next; 1 / t h
 def check(posterior: Posterior, key: Key) -> None:
     """ValueError that names the parameter of a posterior that no algorithm can be right about.
 
-    Looked for at 64 starts: log densities that are -inf at all of them, or at some, where the declared support is too
-    wide; NaN in the value or the gradient; and tails that do not fall as fast as 1 / t along a coordinate, or a
-    direction in which the log density is flat. A density may be improper in ways that no line shows.
+    Looked for at 64 starts, a few of them near z = 0: log densities that are -inf at all of them, or beyond a wall that
+    the declared support does not have; NaN in the value or the gradient; and tails that do not fall as fast as 1 / t
+    along a coordinate, or a direction in which the log density is flat. A density may be improper in ways that no line
+    shows.
     """
     if not isinstance(posterior, Posterior):
         raise TypeError(f"expected posterior, a Posterior, got {described(posterior)}: write condition(model, data)")
     check_key(key)
     start_key, search_key = keys.split(key)
-    z = posterior.starts(start_key, STARTS)  # and not 0, where coordinates are equal that almost never are
+    z = posterior.starts(start_key, STARTS)
+    z[:NEAR] *= 0.01  # and not at 0, where coordinates are equal that almost never are
     value = posterior(z[:, None])[:, 0]
     finite = value.isfinite()
     if not finite.any():
         raise ValueError(_nowhere(posterior, z, search_key))
     best = z[torch.where(finite, value, -torch.inf).argmax()]
-    if not finite.all():
-        raise ValueError(_too_wide(posterior, z[~finite], best))
-    slope = grad(lambda z: posterior(z[:, None]).sum())(z)
+    _check_supports(posterior, z[~finite], best)
+    slope = grad(lambda z: posterior(z[:, None]).sum())(z[value > value[finite].max() - OVERFLOW])
     for name, at in places(posterior.support).items():
         part = slope[:, at]
         if not part.isfinite().all():
@@ -70,23 +74,36 @@ def _nowhere(posterior: Posterior, z: Float[Tensor, "m d"], key: Key) -> str:
     return found + f"look at the supports of {', '.join(posterior.names)}, and at NaN in the data"
 
 
-def _too_wide(posterior: Posterior, bad: Float[Tensor, "m d"], best: Float[Tensor, " d"]) -> str:
-    """Which parameter, moved alone from a good point, makes log p infinite or NaN."""
+def _check_supports(posterior: Posterior, bad: Float[Tensor, "m d"], best: Float[Tensor, " d"]) -> None:
+    """Whether log p ends at a wall on the way from a good point to bad ones, and which parameter alone leads there."""
     for name, columns in places(posterior.support).items():
         moved = best.repeat(len(bad), 1)
         moved[:, columns] = bad[:, columns]
-        value = posterior(moved[:, None])[:, 0]
-        if not value.isfinite().all():
-            there = value[~value.isfinite()][0].item()
-            at = posterior.constrained(moved[~value.isfinite()][0])[name].flatten()[0].item()
-            return (
-                f"expected log p finite on the support of {name}, {posterior.support[name]}, got {there} at a value "
-                f"such as {at:.4g}: give {name} the support that its density has, such as positive() or between(0, 1)"
+        beyond = _beyond_a_wall(posterior, moved, best)
+        if len(beyond):
+            at = posterior.constrained(beyond[0])[name].flatten()[0].item()
+            raise ValueError(
+                f"expected log p finite on the support of {name}, {posterior.support[name]}, got "
+                f"{posterior(beyond[:1, None]).item()} at a value such as {at:.4g}: give {name} the support that its "
+                "density has, such as positive() or between(0, 1)"
             )
-    return (
-        f"expected log p finite on the supports of {', '.join(posterior.names)}, got {posterior(bad[:1, None]).item()} "
-        "where several of them move: choose parameters that vary freely of each other"
-    )
+    beyond = _beyond_a_wall(posterior, bad, best)
+    if len(beyond):
+        raise ValueError(
+            f"expected log p finite on the supports of {', '.join(posterior.names)}, got "
+            f"{posterior(beyond[:1, None]).item()} where several of them move: choose parameters that vary freely"
+        )
+
+
+def _beyond_a_wall(posterior: Posterior, z: Float[Tensor, "m d"], best: Float[Tensor, " d"]) -> Float[Tensor, "k d"]:
+    """The points where log p is not finite, and does not fall far before it ceases to be on the way from the best."""
+    z = z[~posterior(z[:, None])[:, 0].isfinite()]
+
+    def on_the_way(share: Float[Tensor, " k"]) -> Float[Tensor, " k"]:
+        return posterior((best + share[:, None] * (z - best))[:, None])[:, 0]
+
+    inside, _ = bisect(lambda share: on_the_way(share).isfinite(), z.new_zeros(len(z)), z.new_ones(len(z)), 60)
+    return z[on_the_way(inside) > posterior(best[None, None]).squeeze() - OVERFLOW]
 
 
 def _check_tails(posterior: Posterior, best: Float[Tensor, " d"]) -> None:
@@ -94,7 +111,9 @@ def _check_tails(posterior: Posterior, best: Float[Tensor, " d"]) -> None:
     far = FAR.to(best)
     for sign in (1, -1):
         line = (best + sign * far[:, None, None] * directions).flatten(0, 1)  # (t direction, d)
-        value = torch.where(_exact(posterior, line), posterior(line[:, None])[:, 0], torch.nan)
+        chunk = max(1, ELEMENTS // max(1, len(posterior.rows)))
+        value = torch.cat([posterior(part[:, None])[:, 0] for part in line.split(chunk)])
+        value = torch.where(_exact(posterior, line), value, torch.nan)
         for name, along in zip(names, value.reshape(len(far), -1).T.tolist(), strict=True):
             known = [v for v in along if not math.isnan(v)]
             if len(known) > 1 and _heavy(*known[-2:]):
@@ -127,7 +146,7 @@ def _directions(posterior: Posterior, best: Tensor) -> tuple[list[str], Float[Te
         return list(found), ones
     axes = torch.eye(posterior.d, dtype=best.dtype, device=best.device)
     names = [f"{name}[{i}]" for name, at in found.items() for i in range(at.stop - at.start)]
-    curvature = hessian(lambda z: posterior(z[None, None])[0, 0])(best)
+    curvature = jacrev(grad(lambda z: posterior(z[None, None])[0, 0]))(best)
     if not curvature.isfinite().all():
         return names, axes
     size, vectors = torch.linalg.eigh(curvature)

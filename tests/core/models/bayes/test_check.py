@@ -93,6 +93,10 @@ SOUND = {
         lambda t, data: densities.normal(data["y"], t["a"][..., None], t["b"][..., None]),
         b=bayes.positive(),
     ),
+    "a likelihood that overflows": lambda: of(
+        known,
+        lambda t, data: data["y"] * 1e3 * t["a"][..., None] - torch.exp(1e3 * t["a"][..., None]),
+    ),
     "float32": lambda: of(
         lambda t: densities.normal(t["a"], 0.0, 1e3) + densities.half_cauchy(t["b"], 100.0),
         lambda t, data: densities.normal(data["y"], t["a"][..., None], t["b"][..., None]),

@@ -122,12 +122,13 @@ ROWS = {
     "svgd.update": door(
         svgd.update, state=only(svgd.init(keys.normal(KEY, (4, D))), 3, torch.zeros(4, D)),
         log_p=also(total, lambda z: z.sum(), lambda z: z), step_size=also(0.1, -0.1, math.inf), kernel="rbf",
+        temperature=also(1.0, -0.1),
     ),
     "svgd.fit": door(
-        svgd.fit, log_p=also(total, lambda z: z.sum(), lambda z: z), particles=keys.normal(KEY, (4, D)),
-        steps=also(2, 0),
-        step_size=also(0.1, -0.1, math.inf), kernel="rbf",
+        svgd.fit, key=KEY, log_p=also(total, lambda z: z.sum(), lambda z: z), start=keys.normal(KEY, (4, D)),
+        steps=also(2, 0), step_size=also(0.1, -0.1, math.inf), kernel="rbf", cycles=also(1, -1),
     ),
+    "svgd.temperatures": door(svgd.temperatures, steps=also(4, 0), cycles=also(1, -1)),
     "semi_amortised.refine": door(
         semi_amortised.refine, log_p=also(total, lambda z: z.sum(), lambda z: z), **CLIMB, steps=2, s=also(2, 0),
         step_size=also(0.1, -0.1, math.inf), differentiable=True,

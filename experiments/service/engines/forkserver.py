@@ -89,10 +89,13 @@ class ForkServer:
         try:
             async with asyncio.timeout(HELLO):
                 head, _ = await frames.read(reader)
+            return WorkerProcess(head["pid"], reader, writer, ended)
         except (asyncio.IncompleteReadError, OSError, TimeoutError) as error:
             writer.close()
             raise LostWorkerError("the fork server has made no worker") from error
-        return WorkerProcess(head["pid"], reader, writer, ended)
+        except BaseException:
+            writer.close()
+            raise
 
     async def close(self) -> None:
         """Ends it, and every worker that is its fork."""

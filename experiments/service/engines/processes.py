@@ -87,8 +87,9 @@ class Processes:
 
     async def retire(self, model: Loaded) -> None:
         """Its memory is free after the next load."""
-        del self._loaded[model.key]
-        self._copies.drop(model.key)
+        async with self._loading:  # of a server that still reads it
+            del self._loaded[model.key]
+            self._copies.drop(model.key)
 
     def seats(self) -> list[Seat]:
         return [place.seat for place in self._places]

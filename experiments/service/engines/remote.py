@@ -27,6 +27,7 @@ class WorkerProcess:
         self._retired = False
         self._reply: asyncio.Future[Message] | None = None
         self._watch = asyncio.get_running_loop().create_task(self._watched())
+        self._watch.add_done_callback(self._over)
 
     async def compute(self, head: dict[str, str], inputs: Rows, seconds: float) -> Rows:
         """A batch's outputs.
@@ -74,18 +75,17 @@ class WorkerProcess:
 
     async def _watched(self) -> None:
         """Hands over replies, until the link ends."""
-        try:
+        with suppress(asyncio.IncompleteReadError, OSError, ValueError):
             while True:
                 message = await frames.read(self._reader)
                 if self._reply is None or self._reply.done():
-                    break  # it speaks unasked: not to be trusted
+                    return  # it speaks unasked: not to be trusted
                 self._reply.set_result(message)
-        except (asyncio.IncompleteReadError, OSError, ValueError):
-            pass
-        finally:
-            self.usable = False
-            self._writer.close()
-            if self._reply is not None and not self._reply.done():
-                self._reply.set_exception(LostWorkerError(f"worker {self.pid} has ended"))
-            self.gone.set()
-            self._ended(self)
+
+    def _over(self, watch: asyncio.Task[None]) -> None:
+        self.usable = False
+        self._writer.close()
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_exception(LostWorkerError(f"worker {self.pid} has ended"))
+        self.gone.set()
+        self._ended(self)

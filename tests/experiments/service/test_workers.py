@@ -3,6 +3,7 @@
 import collections
 import concurrent.futures
 import contextlib
+import http.client
 import json
 import os
 import random
@@ -57,6 +58,22 @@ def pids(running):
 def retried(running):
     lines = running.get("/metrics")[1].decode().splitlines()
     return sum(float(line.split()[-1]) for line in lines if line.startswith("jensen_batches_retried_total"))
+
+
+def kill(pid):
+    """A process, where there is one."""
+    if pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
+
+
+def swapped(running, folder):
+    """The digest of the export that answers from now on."""
+    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=100)
+    body, headers = json.dumps({"model": "toy", "folder": str(folder)}), {"content-type": "application/json", **AUTH}
+    status, _, content = running.send("POST", "/admin/swap", body, connection, **headers)
+    assert status == 200, content
+    return json.loads(content)["digest"]
 
 
 def right(running, expected, seed):
@@ -141,9 +158,7 @@ def test_workers_are_killed_for_a_while(two, expected):
         for turn in range(30):
             time.sleep(chance.uniform(0.05, 0.5))
             seat = chance.choice(two.engine.seats())
-            victim = two.engine.server if turn % 10 == 9 else seat.worker
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(victim or 0) or os.getpid(), signal.SIGKILL if victim else 0)
+            kill(two.engine.server if turn % 10 == 9 else seat.worker)
         stop.set()
         for client in clients:
             client.result()
@@ -164,15 +179,15 @@ def test_a_swap_while_workers_are_killed_mixes_no_reply(two, exports, expected):
 
     with concurrent.futures.ThreadPoolExecutor(9) as pool:
         clients = [pool.submit(ask) for _ in range(8)]
-        for folder in (exports[1], exports[0]):
-            swap = pool.submit(two.post, "/admin/swap", {"model": "toy", "folder": str(folder)}, **AUTH)
-            while not swap.done():
-                time.sleep(0.1)
-                os.kill(random.choice(pids(two)), signal.SIGKILL)
-            status, reply = swap.result()
-            assert status == 200
-            digests.append(reply["digest"])
-        stop.set()
+        try:
+            for folder in (exports[1], exports[0]):
+                swap = pool.submit(swapped, two, folder)
+                while not swap.done():
+                    time.sleep(0.1)
+                    kill(next((seat.worker for seat in two.engine.seats() if seat.worker), None))
+                digests.append(swap.result())
+        finally:
+            stop.set()
         for client in clients:
             client.result()
     assert {status for status, _ in found} <= {200, 503}

@@ -66,4 +66,5 @@ def _uniform(key: Key, shape: Shape) -> Tensor:
 
 def _log_gamma(key: Key, shape: Shape, concentration: Tensor | float) -> Tensor:
     """The logarithm of a gamma of rate 1."""
-    return log_standard_gamma(_uniform(key, shape), torch.as_tensor(concentration, dtype=torch.float64))
+    shape_of_gamma = torch.as_tensor(concentration, dtype=torch.float64, device=key.device)
+    return log_standard_gamma(_uniform(key, shape), shape_of_gamma)

@@ -204,8 +204,7 @@ class Prior(NamedTuple):
         draw = self.posterior.model.value.draw
         assert draw is not None
         check_key(key)
-        theta = draw(key, check_count("s", s))
-        return self.posterior.unconstrained({name: t.to(self.posterior.dtype) for name, t in theta.items()})
+        return self.posterior.unconstrained(draw(key, check_count("s", s))).to(self.posterior.dtype)
 
     def sample(self, noise: Float[Tensor, "s 1 d"], /) -> Float[Tensor, "s 1 d"]:
         return noise

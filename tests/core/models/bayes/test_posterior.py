@@ -9,7 +9,9 @@ from scipy import integrate, stats
 from jensen.core import keys
 from jensen.core.distributions import DiagNormal
 from jensen.core.models import bayes
+from jensen.estimators.diagnostics import quality
 from jensen.estimators.evidence import annealed_importance, bridge, find_mode, importance, laplace, linear, smc
+from jensen.estimators.gradients import pathwise
 from jensen.laws import oracles
 
 KEY = keys.key(3)
@@ -64,6 +66,35 @@ def test_evidence_of_every_kind_takes_a_posterior(regression, method):
     found = METHODS[method](regression)
     assert found.standard_error.item() < 0.5
     assert abs(found.log_p.item() - exact().log_evidence.item()) <= 4 * found.standard_error.item()
+
+
+def test_gradients_of_the_elbo_are_of_the_exact_one(regression):
+    """E log p is a quadratic of q's mean: its gradient there is that of log p at the mean."""
+    loc = torch.tensor([[0.3, -0.2, 0.1]], dtype=torch.float64)
+
+    def elbo(loc, key):
+        q = DiagNormal(loc, torch.full_like(loc, -1.0))
+        return pathwise(regression, q, q.noise(key, 4)).sum()
+
+    exact_slope = torch.func.grad(lambda loc: regression(loc[None]).sum())(loc)
+    found = quality(lambda key: torch.func.grad(elbo)(loc, key), keys.split(KEY, 200), exact_slope)["all"]
+    assert found.errors <= found.limit
+
+
+def test_draws_of_the_prior_have_float32_too():
+    """Those that float32 does not tell from the edge of their support among them."""
+    posterior = bayes.condition(bayes.item_response(2, 3), {"y": torch.ones(2, 3)})
+    z = posterior.prior().noise(KEY, 400)
+    assert z.dtype == torch.float32
+    assert posterior.log_prior(z).isfinite().all()
+
+
+def test_a_flat_regression_of_unscaled_data_is_least_squares():
+    x = torch.stack([torch.ones(40), 100 + 15 * keys.normal(KEY, (40,))], 1).double()
+    y = x @ torch.tensor([26.0, 0.6], dtype=torch.float64) + 18 * keys.normal(keys.key(9), (40,), torch.float64)
+    posterior = bayes.condition(bayes.noisy_regression(2, math.inf), {"x": x, "y": y})
+    mode = find_mode(posterior, posterior.start)
+    torch.testing.assert_close(mode.z[0, :2], torch.linalg.lstsq(x, y).solution, rtol=1e-5, atol=1e-5)
 
 
 def test_eight_schools_are_the_oracle():

@@ -49,6 +49,7 @@ with install_import_hook([*modules(jensen.core), *modules(jensen.estimators)], "
     from jensen.estimators.inference import iterative, semi_amortised
     from jensen.estimators.gradients import analytic_kl, baselines, pathwise
     from jensen.laws import bayesian, families
+    from jensen.laws import conjugate as conjugates
 
 import torch
 
@@ -236,6 +237,13 @@ diagnostics.calibration(ranks, 99).verdict(), diagnostics.coverage(ranks, 99).ve
 quiet, one = {"steps": 9, "warm_up": 9}, DiagNormal(torch.zeros(1, 3), torch.zeros(1, 3))
 inference.hmc.fit(key, one.log_prob, torch.ones(4, 3), **quiet)[0].verdict()
 inference.metropolis.fit(key, one.log_prob, torch.ones(4, 3), **quiet)[0].mixing().verdict()
+cloud = keys.normal(key, (30, 2))
+for kind in ("full", "tied", "diagonal", "spherical"):
+    mixture = inference.em.fit(key, cloud, 2, kind, steps=2)[0]
+    mixture.responsibilities(cloud), mixture.distribution(), mixture.verdict()
+for name, model in conjugates.CONJUGATE.items():
+    inference.cavi.fit(key, model, conjugates.EXAMPLES[name], steps=2)[1].fall()
+    inference.svi.fit(key, model, conjugates.EXAMPLES[name], 4, epochs=1)
 codes, factors = keys.normal(key, (60, 4)), torch.randint(0, 3, (60, 2))
 for score in (diagnostics.mig, diagnostics.sap, diagnostics.dci):
     score(codes, factors).verdict()
@@ -250,6 +258,7 @@ for layers in (
     *(build(key, 3) for build in (flows.real_nvp, flows.spline_couplings, flows.iaf, flows.maf)),
     *(build(key, 3, n=5) for build in (flows.real_nvp, flows.spline_couplings, flows.iaf, flows.maf)),
     (flows.Planar.identity(key, 3), flows.Radial.identity(key, 3)),
+    (flows.Triangular.of(torch.zeros(3), torch.eye(3)),),
     (flows.Actnorm.identity(3), flows.PLU.rotation(key, 3), flows.Continuous.identity(key, 3, probes=2)),
     (flows.Sylvester.orthogonal(key, 3, 2), flows.Sylvester.householder(key, 3, 2), flows.Permutation.random(key, 3)),
     (flows.Conditional((*flows.real_nvp(key, 3, context=2), *flows.maf(key, 3, context=2)), context),),

@@ -23,7 +23,7 @@ def features(x: Float[Tensor, "n d"], cross: bool = True) -> Float[Tensor, "n f"
 
 
 def coefficients(
-    constant: Float[Tensor, " k"], linear: Float[Tensor, "k d"], matrix: Float[Tensor, "k d *d"]
+    constant: Float[Tensor, " k"], linear: Float[Tensor, "k d"], matrix: Float[Tensor, "k d *e"]
 ) -> Float[Tensor, "k f"]:
     """Of constant + linear . x + x^T matrix x in the features; the matrix is symmetric, or the diagonal of one."""
     if matrix.ndim == 2:
@@ -35,7 +35,7 @@ def coefficients(
 
 def moments(
     sums: Float[Tensor, "k f"], d: int, cross: bool = True
-) -> tuple[Float[Tensor, " k"], Float[Tensor, "k d"], Float[Tensor, "k d *d"]]:
+) -> tuple[Float[Tensor, " k"], Float[Tensor, "k d"], Float[Tensor, "k d *e"]]:
     """The sums of 1, x and x x^T from those of the features; of squares alone the diagonal (k, d)."""
     counts, first, second = sums[:, 0], sums[:, 1 : 1 + d], sums[:, 1 + d :]
     if not cross:

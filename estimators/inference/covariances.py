@@ -23,8 +23,8 @@ def crossed(kind: Kind) -> bool:
 
 
 def likeliest(
-    kind: Kind, counts: Float[Tensor, " k"], squares: Float[Tensor, "k d *d"], floor: float
-) -> tuple[Float[Tensor, "k d *d"], Bool[Tensor, " k"]]:
+    kind: Kind, counts: Float[Tensor, " k"], squares: Float[Tensor, "k d *e"], floor: float
+) -> tuple[Float[Tensor, "k d *e"], Bool[Tensor, " k"]]:
     """The covariances of normals with these counts of data and sums of squares about their means; which are floored."""
     counts = counts.clamp_min(torch.finfo(counts.dtype).tiny).reshape(-1, *[1] * (squares.ndim - 1))
     if kind == "tied":
@@ -36,7 +36,7 @@ def likeliest(
     return _raised(each, floor)
 
 
-def precisions(covariance: Float[Tensor, "k d *d"]) -> tuple[Float[Tensor, "k d *d"], Float[Tensor, " k"]]:
+def precisions(covariance: Float[Tensor, "k d *e"]) -> tuple[Float[Tensor, "k d *e"], Float[Tensor, " k"]]:
     """The inverses, and the log determinants of the covariances."""
     if covariance.ndim == 2:
         return 1 / covariance, torch.log(covariance).sum(-1)
@@ -44,7 +44,7 @@ def precisions(covariance: Float[Tensor, "k d *d"]) -> tuple[Float[Tensor, "k d 
     return torch.cholesky_inverse(factor), 2 * torch.log(factor.diagonal(dim1=-2, dim2=-1)).sum(-1)
 
 
-def matrices(covariance: Float[Tensor, "k d *d"]) -> Float[Tensor, "k d d"]:
+def matrices(covariance: Float[Tensor, "k d *e"]) -> Float[Tensor, "k d d"]:
     """Those of which only the diagonals are stored too."""
     return covariance if covariance.ndim == 3 else torch.diag_embed(covariance)
 

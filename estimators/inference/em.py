@@ -59,7 +59,7 @@ class State(NamedTuple):
 
     weights: Float[Tensor, " k"]
     loc: Float[Tensor, "k d"]
-    covariance: Float[Tensor, "k d *d"]  # or its diagonals
+    covariance: Float[Tensor, "k d *e"]  # or its diagonals
     floored: Bool[Tensor, " k"]  # which covariances reach their floor
 
 

@@ -53,7 +53,8 @@ class Replicas:
 
     async def start(self) -> None:
         """InputError where the cluster has no room for as many replicas."""
-        self._ray = await asyncio.to_thread(self._stack.enter_context, cluster("--engine ray", self._address))
+        joined = cluster("--engine ray", self._address, worker_niceness=0)
+        self._ray = await asyncio.to_thread(self._stack.enter_context, joined)
         cpus, wanted = int(self._ray.cluster_resources().get("CPU", 0)), self.at_once * self._given["threads"]
         if wanted > cpus:
             await self.close()

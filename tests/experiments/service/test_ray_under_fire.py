@@ -33,13 +33,20 @@ class Service:
         options = ["--wait", "0.002", "--stall", "2", "--deadline", "60", "--token-file", str(token)]
         self.process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
         self.lines = []
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
         until(lambda: self.events("serving") or self.process.poll() is not None, 120)
         self.port = self.events("serving")[0]["port"]
 
     def _read(self):
         for line in self.process.stderr:
             self.lines.append(json.loads(line))
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+        self.process.stderr.close()
 
     def events(self, name):
         return [line for line in tuple(self.lines) if line["event"] == name]
@@ -66,8 +73,7 @@ def service(exports, tmp_path_factory):
     token.write_text(TOKEN)
     service = Service(exports[0], token)
     yield service
-    service.process.kill()
-    service.process.wait()
+    service.close()
 
 
 def right(found, seed):
@@ -83,16 +89,18 @@ def test_replicas_are_killed_and_a_model_is_swapped_under_load(service, exports)
             found.append(service.post("/v1/toy/decode", {"z": Z.tolist()}))
 
     digests.append(service.post("/v1/toy/decode", {"z": Z.tolist()})[1]["digest"])
-    with concurrent.futures.ThreadPoolExecutor(9) as pool:
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
         clients = [pool.submit(ask) for _ in range(8)]
-        for signum in (signal.SIGKILL, signal.SIGSTOP, signal.SIGKILL):
+        try:
+            for lost, signum in enumerate((signal.SIGKILL, signal.SIGSTOP, signal.SIGKILL)):
+                until(lambda: len(service.workers()) == 2, 100)
+                os.kill(int(random.choice(service.workers()).rpartition("-")[2]), signum)
+                until(lambda lost=lost: len(service.events("worker lost")) > lost, 100)
+            status, reply = service.post("/admin/swap", {"model": "toy", "folder": str(exports[1])})
+            digests.append(reply["digest"])
             time.sleep(1)
-            until(lambda: len(service.workers()) == 2, 60)
-            os.kill(int(random.choice(service.workers()).rpartition("-")[2]), signum)
-        status, reply = service.post("/admin/swap", {"model": "toy", "folder": str(exports[1])})
-        digests.append(reply["digest"])
-        time.sleep(1)
-        stop.set()
+        finally:
+            stop.set()
         for client in clients:
             client.result()
     assert status == 200
@@ -103,7 +111,7 @@ def test_replicas_are_killed_and_a_model_is_swapped_under_load(service, exports)
         if status == 200:
             right(reply, digests.index(reply["digest"]))
     assert {reply["digest"] for status, reply in found if status == 200} == set(digests)
-    until(lambda: len(service.workers()) == 2, 60)
+    until(lambda: len(service.workers()) == 2, 100)
     assert len(service.events("worker lost")) == 3
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import safetensors
+import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -112,6 +113,7 @@ def load(
     digest: str | None = None,
     only: tuple[str, ...] | None = None,
     runners: int = 1,
+    mapped: bool = True,
 ) -> Exported:
     """The functions in an export folder, on the CPU.
 
@@ -123,6 +125,8 @@ def load(
             somebody replaced as a whole is taken for what they say it is.
         only: the names of the functions to load; all unless given.
         runners: calls at once of a compiled function; more wait.
+        mapped: False reads a program's parameters whole, once: the file that is mapped may be written to afterwards,
+            which would change what the functions compute, and to cut it would end the process.
 
     Raises:
         InputError: one line that names the file, its fault and the cure. No code in such a file has run.
@@ -134,7 +138,7 @@ def load(
         if name not in manifest.functions:
             raise InputError(f"expected one of {', '.join(manifest.functions)}, got {name!r}: see {folder}")
     content = {name: read_vouched(folder, name, manifest) for name in manifest.files}
-    mapped: dict[str, Tensor] = {}
+    params: dict[str, Tensor] = {}
     functions = {}
     for name in names:
         signature = manifest.functions[name]
@@ -142,8 +146,8 @@ def load(
         if backend == "aot" and lacking:
             raise InputError(f"{folder} has no package of {name} for this machine ({lacking}): {AGAIN}, here")
         if backend == "program" or lacking:
-            mapped = mapped or parameters(folder / PARAMS)
-            call = _program(folder / signature.program, content[signature.program], mapped)
+            params = params or (parameters(folder / PARAMS) if mapped else safetensors.torch.load(content[PARAMS]))
+            call = _program(folder / signature.program, content[signature.program], params)
         else:
             assert signature.aot is not None
             call = package(folder / signature.aot, content[signature.aot], runners)

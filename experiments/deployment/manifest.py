@@ -156,7 +156,10 @@ def read_vouched(folder: Path, name: str, manifest: Manifest) -> bytes:
             raise ValueError(f"its sha256 is not that of {MANIFEST}")
         return content
 
-    return files.read(folder / name, parsed, AGAIN)
+    path = folder / name
+    if path.exists() and not path.is_file():  # to read a pipe would wait for ever
+        raise InputError(f"{path} is no regular file: {AGAIN}")
+    return files.read(path, parsed, AGAIN)
 
 
 def _checksum(values: Json) -> str:

@@ -19,7 +19,7 @@ def read(folder: Path, width: int) -> tuple[str, dict[str, Function]]:
     if not path.is_file():
         raise InputError(f"{folder} holds no export: pass the folder that has its {MANIFEST}")
     digest = files.read(path, files.digest, "export the run again")
-    functions = dict(load(folder, digest=digest).functions)
+    functions = dict(load(folder, digest=digest, mapped=False).functions)
     for name, function in functions.items():
         try:
             compute(functions, name, tuple(_example(function, i, width) for i in range(len(function.inputs))))

@@ -21,11 +21,11 @@ def test_ten_times_what_a_model_can_take(seconds):
     assert client == found["service"]
     assert set(client) <= {"200", "429", "504"}
     assert int(most[0]) <= int(most[1])
-    capacity = seconds * overload.BATCH / overload.SECONDS_OF_A_BATCH
-    assert client["200"] > capacity / 3
-    assert client["429"] > 3 * capacity
-    # of one that shares its cores, a bound with room; tests/bench/overload.py has the bar's
-    assert found["rejects, ms"]["p50"] < 50
+    assert client["200"]
+    assert client["429"]
+    if seconds == 30:  # of a while that is long enough for a share of its cores
+        assert found["rejects, ms"]["p99"] < 50
+        assert client["200"] > 0.8 * seconds * overload.BATCH / overload.SECONDS_OF_A_BATCH
 
 
 def test_what_would_be_late_is_refused_at_once(serve):

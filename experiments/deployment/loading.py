@@ -26,6 +26,7 @@ from torch import Tensor
 from jensen.experiments.deployment.archives import check_program, read_by
 from jensen.experiments.deployment.manifest import (
     AGAIN,
+    MANIFEST,
     PARAMS,
     Argument,
     Machine,
@@ -34,7 +35,7 @@ from jensen.experiments.deployment.manifest import (
     read_manifest,
     read_vouched,
 )  # fmt: skip
-from jensen.experiments.run.errors import InputError, reason
+from jensen.experiments.run.errors import InputError, reason, shown
 
 Backend = Literal["aot", "program"]
 CHECKED = "AOTI_RUNTIME_CHECK_INPUTS"  # else a package takes any strides for its own
@@ -137,6 +138,9 @@ def load(
     for name in names:
         if name not in manifest.functions:
             raise InputError(f"expected one of {', '.join(manifest.functions)}, got {name!r}: see {folder}")
+    for name in (PARAMS, *(file for of in manifest.functions.values() for file in (of.program, of.aot) if file)):
+        if name not in manifest.files:
+            raise InputError(f"{folder / MANIFEST} has no sha256 of {shown(name)}: {AGAIN}")
     content = {name: read_vouched(folder, name, manifest) for name in manifest.files}
     params: dict[str, Tensor] = {}
     functions = {}
@@ -175,16 +179,22 @@ def _lacking(manifest: Manifest, signature: Signature) -> str:
 def _program(path: Path, content: bytes, mapped: Mapping[str, Tensor]) -> Callable[..., Any]:
     """The program, with parameters of the mapped file in place of its own."""
     check_program(path, content)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # torch's, of its own serialised trees
-        program = torch.export.load(io.BytesIO(content))
-    state = program.state_dict
-    for name in read_by(program):
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # torch's, of its own serialised trees
+            program = torch.export.load(io.BytesIO(content))
+        read, state = read_by(program), program.state_dict
+    except Exception as error:  # of torch's own reader, for a file that it did not write
+        raise InputError(f"{path} cannot be loaded ({reason(error)}): {AGAIN}") from error
+    for name in read:
         own = state[name]
         if name not in mapped or (mapped[name].shape, mapped[name].dtype) != (own.shape, own.dtype):
             raise InputError(f"{path} is not of {PARAMS} ({name} differs): {AGAIN}")
         state[name] = mapped[name]
-    return program.module()
+    try:
+        return program.module()
+    except Exception as error:  # likewise
+        raise InputError(f"{path} cannot be called ({reason(error)}): {AGAIN}") from error
 
 
 def package(path: Path, content: bytes, runners: int) -> Callable[..., Any]:

@@ -5,6 +5,7 @@ import json
 import socket
 import threading
 import time
+from functools import partial
 
 import orjson
 import pytest
@@ -14,16 +15,18 @@ from jensen.core import keys
 from jensen.core.models.autoregressive import sampling, transformer
 from jensen.core.models.autoregressive.sampling import Choice
 from jensen.experiments.data.alphabets import Bytes
-from jensen.experiments.deployment import sequences, writing
-from jensen.experiments.deployment.manifest import DRAWING, read_manifest
-from jensen.experiments.deployment.writing import Forms
+from jensen.experiments.deployment import Argument, Function, Manifest, Signature, sequences, tracing
+from jensen.experiments.deployment.functions import dtype_of
+from jensen.experiments.deployment.manifest import DRAWING, MANIFEST, Machine, read_manifest, write_manifest
+from jensen.experiments.run import files
 from jensen.experiments.service.breaker import Breaker
 from jensen.experiments.service.engines import LostWorkerError
 from jensen.experiments.service.errors import Refused
 from jensen.experiments.service.generation import Generator
+from jensen.experiments.service.models import Version
 from jensen.experiments.service.prompts import read
 from jensen.experiments.service.settings import Limits
-from tests.experiments.service.conftest import JSON
+from tests.experiments.service.conftest import JSON, Running
 
 CONTEXT = 512
 MODEL = transformer.build(256, features=8, layers=1, heads=2, context=CONTEXT)
@@ -31,21 +34,39 @@ PARAMS = MODEL.init(keys.key(0))
 PATH, EVENTS, LINES = "/v1/toy/generate", "text/event-stream", "application/jsonl"
 
 
+FUNCTIONS = sequences.functions(MODEL, {"params": {"model": PARAMS}, "state": {}}, CONTEXT, {}).only(DRAWING)
+
+
+def signature(rows):
+    """As an export has it."""
+    found = rows.call(FUNCTIONS.tree, *tracing.example(rows.inputs, 1))
+    outputs = zip(rows.outputs, found, strict=True)
+    of = tuple(Argument(name, dtype_of(y), tuple(y.shape[1:]), about) for (name, about), y in outputs)
+    return Signature(rows.about, rows.inputs, of, "")
+
+
 @pytest.fixture(scope="module")
 def export(tmp_path_factory):
-    """Of a transformer over bytes that has learned nothing: its texts are of any bytes, most of them no UTF-8."""
-    place = tmp_path_factory.mktemp("texts")
-    (place / "config.json").write_text("{}")
-    functions = sequences.functions(MODEL, {"params": {"model": PARAMS}, "state": {}}, CONTEXT, {})
-    writing.write(place, "lm", functions.only(DRAWING), place / "export", Forms(False, False, False))
-    return place / "export"
+    """What the front reads of an export, of a transformer over bytes that has learned nothing: no UTF-8 to speak of."""
+    folder, signatures = tmp_path_factory.mktemp("texts"), {n: signature(rows) for n, rows in FUNCTIONS.rows.items()}
+    write_manifest(folder, Manifest("lm", "", Machine(), signatures, {}, {}, FUNCTIONS.sequences))
+    return folder
+
+
+def toy(folder):
+    """A build of a service: the model, in the front's threads, without a program."""
+
+    async def build(models):
+        calls = {name: partial(rows.call, FUNCTIONS.tree) for name, rows in FUNCTIONS.rows.items()}
+        functions = {n: Function(n, of, "program", calls[n]) for n, of in read_manifest(folder).functions.items()}
+        models.put(models.made(Version("toy"), folder, models.engine.hold(files.digest(folder / MANIFEST), functions)))
+
+    return build
 
 
 @pytest.fixture(scope="module")
 def texts(export):
-    from tests.experiments.service.conftest import Running, read
-
-    running = Running(Limits(wait=0.002), (), read(export))
+    running = Running(Limits(wait=0.002), (), toy(export))
     yield running
     running.drain()
 
@@ -158,9 +179,7 @@ def test_a_client_that_leaves_frees_its_place(texts):
 
 
 def test_a_service_that_closes_ends_streams_with_the_reason(export, serve):
-    from tests.experiments.service.conftest import read
-
-    running = serve(build=read(export))
+    running = serve(build=toy(export))
     found = []
     asking = threading.Thread(target=lambda: found.append(streamed(running, {"tokens": CONTEXT, "seed": 1}, EVENTS)))
     asking.start()

@@ -1,7 +1,8 @@
-"""What several processes gain: the time of a training step on 1, 2, 4 ranks, beside a model of its parts.
+"""What several processes gain: the time of a training step on 1, 2, 4 ranks, beside what a model predicts.
 
-Claim    a step on R ranks takes the gradient of batch / R data and one sum of all gradients: its time is theirs added,
-         so that ranks pay while the gradient of a part lasts longer than the sum of all parameters
+Claim    a step on R ranks takes the gradient of batch / R data and one sum of p numbers, g(batch / R) +
+         2 (R - 1) latency + 2 (R - 1) / R 4 p / bandwidth, with g by one process alone, and latency and bandwidth from
+         sums of 1 and of a million numbers by two: so ranks pay while g of a part lasts longer than the sum
 Command  python -m jensen.experiments.claims.scaling
 """
 
@@ -20,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import tyro
@@ -37,6 +38,8 @@ from jensen.experiments.run.command import command
 from jensen.experiments.run.compilation import compiled
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.ranks import Ranks, joined
+
+MANY = 10**6  # numbers whose sum tells a link's bandwidth
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,8 @@ class Settings:
     """That the medians are of."""
     compile: bool = True
     """Compile the gradient."""
-    role: str = ""
-    """Empty: start the processes. Else what one of them measures: "step" or "part"."""
+    role: Literal["start", "step", "link"] = "start"
+    """Start the processes, or be one of them: what it measures."""
 
     def check(self) -> None:
         """Raises an InputError for what cannot work."""
@@ -65,19 +68,31 @@ class Settings:
             raise InputError(f"expected --ranks of at least 1, got {self.ranks}")
 
 
+class Link(NamedTuple):
+    """Between two processes."""
+
+    latency: float  # ms of a message
+    bandwidth: float  # bytes in a ms
+
+    @classmethod
+    def of(cls, one: float, many: float) -> "Link":
+        """From the ms of sums of 1 and of MANY numbers by two processes, two messages each."""
+        return cls(one / 2, 4 * MANY / max(many - one, 1e-9))
+
+    def sum(self, ranks: int, numbers: int) -> float:
+        """ms of a sum in a ring."""
+        return 2 * (ranks - 1) * self.latency + 2 * (ranks - 1) / ranks * 4 * numbers / self.bandwidth
+
+
 class Row(NamedTuple):
-    """Medians, in ms: a step, and its parts as they are measured apart."""
+    """ms: medians of a step and its parts, and what they are predicted to be."""
 
     ranks: int
     step: float
-    gradient: float  # of batch / ranks data, of one process alone
-    reduction: float  # of all gradients, by so many processes
-    cores: int
-
-    @property
-    def predicted(self) -> float:
-        """The gradient, by as many processes at once as there are cores, and the reduction."""
-        return self.gradient * max(1.0, self.ranks / self.cores) + self.reduction
+    step_predicted: float
+    gradient: float  # of batch / ranks data, by one process alone
+    sum: float  # of all gradients and the loss, by so many processes
+    sum_predicted: float
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -85,23 +100,32 @@ def main(argv: list[str] | None = None) -> None:
     with command("run it again", "--batch or --k"):
         settings = tyro.cli(Settings, args=argv, prog="python -m jensen.experiments.claims.scaling")
         settings.check()
-        if settings.role:
-            print(json.dumps(measured(settings)))
+        if settings.role != "start":
+            print(json.dumps(of_step(settings) if settings.role == "step" else of_link(settings)))
             return
-        rows = run(settings)
-        print(f"{table(rows)}\n\nrows in {settings.out}")
+        rows, numbers = run(settings)
+        print(f"{table(rows)}\n\na sum is of {numbers:,} numbers; rows in {settings.out}")
 
 
-def run(settings: Settings) -> list[Row]:
-    """Starts the processes, and leaves rows in the folder."""
+def run(settings: Settings) -> tuple[list[Row], int]:
+    """Starts the processes, and leaves rows in the folder; these, and how many numbers a sum is of."""
     files.make(settings.out)
-    rows, cores = [], len(os.sched_getaffinity(0))
+    rows, numbers, cores = [], 0, len(os.sched_getaffinity(0))
+    link = Link.of(**launched(settings, 2, "link"))
     for size in settings.ranks:
-        whole = launched(settings, size, "step")
-        part = launched(replace(settings, batch=-(-settings.batch // size)), 1, "part")
-        rows.append(Row(size, whole["step"], part["gradient"], whole["reduction"], cores))
-    files.write_rows(settings.out / "rows.jsonl", [{**row._asdict(), "predicted": row.predicted} for row in rows])
-    return rows
+        found = launched(settings, size, "step")
+        alone = found if size == 1 else launched(replace(settings, batch=-(-settings.batch // size)), 1, "step")
+        numbers = int(found["numbers"])
+        step, added = predicted(size, cores, alone["step"], link.sum(size, numbers))
+        rows.append(Row(size, found["step"], step, alone["gradient"], found["sum"], added))
+    files.write_rows(settings.out / "rows.jsonl", [row._asdict() for row in rows])
+    return rows, numbers
+
+
+def predicted(ranks: int, cores: int, alone: float, added: float) -> tuple[float, float]:
+    """ms of a step and of its sum, from those of one process with its part and of a ring: cores take turns."""
+    crowd = max(1.0, ranks / cores)
+    return crowd * (alone + added), crowd * added
 
 
 def launched(settings: Settings, size: int, role: str) -> dict[str, float]:
@@ -118,7 +142,15 @@ def launched(settings: Settings, size: int, role: str) -> dict[str, float]:
     return json.loads(next(line for line in ended.stdout.splitlines() if line.startswith("{")))
 
 
-def measured(settings: Settings) -> dict[str, float]:
+def of_link(settings: Settings) -> dict[str, float]:
+    """Medians, in ms, of sums of one number and of many."""
+    with joined("cpu") as ranks:
+        one, many = (torch.zeros(n) for n in (1, MANY))
+        return {"one": median(lambda: ranks.sum(one), settings.steps, ranks),
+                "many": median(lambda: ranks.sum(many), settings.steps, ranks)}  # fmt: skip
+
+
+def of_step(settings: Settings) -> dict[str, float]:
     """Medians over steps, in ms, of this process among its ranks."""
     with joined("cpu") as ranks:
         model = vae.mlp(784, hidden=(200, 200), latent=50)
@@ -136,6 +168,7 @@ def measured(settings: Settings) -> dict[str, float]:
         gradient = compiled(gradient) if settings.compile else gradient
         adam = torch.optim.Adam(trees.leaves(params), lr=1e-3, fused=True)
         found = gradient(params, own, key)
+        ranks.meet()  # they have compiled
 
         def step() -> None:
             slopes, _ = ranks.sum(gradient(params, own, key))
@@ -145,7 +178,8 @@ def measured(settings: Settings) -> dict[str, float]:
         return {
             "step": median(step, settings.steps, ranks),
             "gradient": median(lambda: gradient(params, own, key), settings.steps, ranks),
-            "reduction": median(lambda: ranks.sum(found), settings.steps, ranks),
+            "sum": median(lambda: ranks.sum(found), settings.steps, ranks),
+            "numbers": sum(t.numel() for t in trees.leaves(found)),
         }
 
 
@@ -163,11 +197,11 @@ def median(call: Callable[[], object], times: int, ranks: Ranks) -> float:
 
 def table(rows: list[Row]) -> str:
     """One line for each number of processes."""
-    lines = [f"{'ms':<8}{'step':>9}{'gain':>8}{'gradient':>11}{'sum':>8}{'predicted':>12}"]
+    lines = [f"{'ranks, ms':<11}{'step':>9}{'predicted':>12}{'gain':>8}{'gradient':>11}{'sum':>8}{'predicted':>12}"]
     for row in rows:
         gain = rows[0].step / row.step
-        lines.append(f"{row.ranks:<8}{row.step:>9.2f}{gain:>7.2f}×{row.gradient:>11.2f}{row.reduction:>8.2f}"
-                     f"{row.predicted:>12.2f}")  # fmt: skip
+        lines.append(f"{row.ranks:<11}{row.step:>9.2f}{row.step_predicted:>12.2f}{gain:>7.2f}×{row.gradient:>11.2f}"
+                     f"{row.sum:>8.2f}{row.sum_predicted:>12.2f}")  # fmt: skip
     return "\n".join(lines)
 
 

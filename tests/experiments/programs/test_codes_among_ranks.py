@@ -41,8 +41,9 @@ def program(name, kind=QuantisationProgram):
 @pytest.mark.parametrize("name", MODELS)
 def test_codes_on_several_ranks_and_in_parts_are_those_of_one_process(tmp_path, name):
     one = trained(tmp_path / "one", RUN, program(name), 1, X)
-    for size, parts in ((1, 4), (2, 3), (4, 1)):
-        found = trained(tmp_path / f"{size} {parts}", replace(RUN, accumulate=parts), program(name), size, X)
+    for size, parts, shard in ((1, 4, False), (2, 3, True), (4, 1, False)):
+        run = replace(RUN, accumulate=parts, shard=shard)
+        found = trained(tmp_path / f"{size} {parts}", run, program(name), size, X)
         assert_close(found, one, 1e-10)
 
 

@@ -11,7 +11,8 @@ Approximates  the weights, means and covariances of k normals at a local maximum
 With          responsibilities r_k(x) = p(k | x), and the moments of x weighted by them
 Requires      x (n, d), finite; full, diagonal, tied or spherical covariances
 Unbiased when none; the log likelihood never falls, and its maximum is unbounded without the floor of covariances
-Cost          two products (k, f) x (f, n) an update, f = 1 + d + d (d + 1) / 2, or 1 + 2 d without correlations
+Cost          two products (k, f) x (f, n) an update, f = 1 + d + d (d + 1) / 2, or 1 + 2 d without correlations; n f
+              numbers are kept
 Reference     Dempster et al., 1977; the start of Arthur and Vassilvitskii, 2007
 
 x is centred and scaled first, so that data far from 0 lose no digits, in float32 too; what remains of a weighted square
@@ -29,7 +30,6 @@ from jensen.core import keys
 from jensen.core.checks import check_choice, check_count, check_floating, check_key, check_number, described
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
-from jensen.core.distributions import FullNormal, Mixture
 from jensen.core.models.quantised import kmeans
 from jensen.core.numerics import at_least_float32
 from jensen.core.numerics.quadratics import coefficients, features, moments
@@ -37,6 +37,7 @@ from jensen.core.ops import nearest_code
 from jensen.core.trees import Static
 from jensen.estimators.inference.covariances import KINDS, Kind, crossed, likeliest, matrices, precisions
 from jensen.estimators.inference.fitting import Trace, climb
+from jensen.estimators.inference.normal_mixture import NormalMixture
 from jensen.estimators.wording import listed
 
 ITERATIONS = 10  # of k-means, from which EM starts
@@ -74,38 +75,6 @@ class Info(NamedTuple):
     counts: Float[Tensor, " k"]
 
 
-class NormalMixture(NamedTuple):
-    """A mixture of k normals, and what the data say of each: its count, and whether its covariance is at the floor."""
-
-    weights: Float[Tensor, " k"]
-    loc: Float[Tensor, "k d"]
-    covariance: Float[Tensor, "k d d"]
-    floored: Bool[Tensor, " k"]
-    counts: Float[Tensor, " k"]
-
-    def distribution(self) -> Mixture:
-        """As a distribution with one row, (1, k)."""
-        return Mixture(torch.log(self.weights)[None], _rows(FullNormal.from_covariance(self.loc, self.covariance)))
-
-    def responsibilities(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
-        """p(k | x)."""
-        check_floating("x", x, f"n {self.loc.shape[1]}", "one row per datum")
-        normals = FullNormal.from_covariance(self.loc, self.covariance)
-        return torch.softmax(torch.log(self.weights) + normals.log_prob(x[:, None].expand(-1, *self.loc.shape)), -1)
-
-    def verdict(self) -> str:
-        """Which components are not to be read as clusters."""
-        reasons = []
-        if (empty := self.counts < 1).any():
-            reasons.append(f"components {listed(empty)} have less than one datum: fewer would do")
-        if self.floored.any():
-            reasons.append(
-                f"the covariances of components {listed(self.floored)} are at their floor, where the likelihood would "
-                "grow without bound: use fewer components, or tied or diagonal covariances"
-            )
-        return "; ".join(reasons) or "every component has data, and a covariance above the floor"
-
-
 def prepare(x: Float[Tensor, "n d"], covariance: Kind = "full", floor: float = 1e-6) -> Data:
     """The data as the updates read them: for a kind of covariances, none below `floor` of x's own variances.
 
@@ -117,7 +86,7 @@ def prepare(x: Float[Tensor, "n d"], covariance: Kind = "full", floor: float = 1
     wide = x.double()
     centre, scale = wide.mean(0), wide.std(0, correction=0)
     if is_concrete(scale):
-        _check(scale)
+        _check(scale, scale <= 4 * torch.finfo(x.dtype).eps * wide.abs().amax(0))
     if covariance == "spherical":
         scale = scale.square().mean().sqrt().expand_as(scale)
     floor = max(floor, ROUNDING * torch.finfo(x.dtype).eps)
@@ -224,16 +193,11 @@ def _coefficients(state: State) -> Tensor:
     return coefficients(constant, linear, -0.5 * precision)
 
 
-def _rows(q: FullNormal) -> FullNormal:
-    """Components as those of one row."""
-    return FullNormal(q.loc[None], q.log_scale[None], q.lower[None])
-
-
-def _check(scale: Tensor) -> None:
+def _check(scale: Tensor, constant: Tensor) -> None:
     if not scale.isfinite().all():
         raise ValueError("expected x finite, got NaN or inf in it: leave out these rows, or impute them")
-    if (scale == 0).any():
-        raise ValueError(f"expected x with columns that vary, got constant columns {listed(scale == 0)}: drop them")
+    if constant.any():
+        raise ValueError(f"expected x with columns that vary, got constant columns {listed(constant)}: drop them")
 
 
 def _check_state(state: object) -> None:

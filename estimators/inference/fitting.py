@@ -67,7 +67,7 @@ def traced(
 def climb(update: Callable[[S], tuple[S, Progress]], state: S, steps: int, tolerance: float) -> tuple[S, Trace]:
     """Updates until one gains no more than `tolerance` nats, or rounding's share of the objective; at most `steps`.
 
-    The state that is returned is the one of the trace's last objective.
+    The state that is returned is the one of the trace's last objective. ValueError where that is NaN.
     """
     moved, info = update(state)
     infos, converged = [info], False
@@ -75,6 +75,9 @@ def climb(update: Callable[[S], tuple[S, Progress]], state: S, steps: int, toler
         state, before = moved, info.objective
         moved, info = update(state)
         infos.append(info)
+        if info.objective.isnan():
+            look = "look for NaN in the model's terms"
+            raise ValueError(f"expected an objective in nats, got NaN after {len(infos) - 1} updates: {look}")
         rounding = ROUNDING * torch.finfo(before.dtype).eps * before.abs()
         if converged := bool(info.objective - before <= torch.clamp_min(rounding, tolerance)):
             break

@@ -73,6 +73,10 @@ class Allocation(NamedTuple):
         rise = family.log_partition(eta) - family.log_partition(prior)
         return (rows * log_p).sum(-1) + inner(family, change, mean) + rise, eta
 
+    def documents(self, means: Factors, rows: Float[Tensor, "n v"]) -> Dirichlet:
+        """q(shares) of each document."""
+        return DirichletFamily().from_natural(self.log_likelihood(means, rows, {})[1])
+
     def posterior(self, natural: Factors, /) -> dict[str, Any]:
         """The topics, one row each."""
         return {"topics": DirichletFamily().from_natural(natural["topics"])}

@@ -20,6 +20,15 @@ from jensen.core.trees import Tree
 UNSURE = 1e-3  # precision of the mean, in units of the data's
 
 
+class Latents(NamedTuple):
+    """Of E log p(x | z) in z: P = factor factor^T and h; and what is linear and square in the mean."""
+
+    factor: Float[Tensor, "k k"]
+    h: Float[Tensor, "n k"]
+    linear: Float[Tensor, " n"]
+    square: Float[Tensor, ""]
+
+
 class FactorAnalysis(NamedTuple):
     """x from N(loadings z + mean, 1 / noise), z from N(0, I) of k components; column j from N(0, 1 / relevance_j).
 
@@ -81,20 +90,32 @@ class FactorAnalysis(NamedTuple):
 
     def log_likelihood(self, means: Factors, rows: Float[Tensor, "n d"], local: Tree, /) -> tuple[Tensor, Tree]:
         """log of the integral of exp(E log p(x, z)) over z: c + h^T P^-1 h / 2 - log det P / 2, P its precision."""
+        of_z = self._latents(means, rows)
         noise = {name: t[0].expand(rows.shape[1]) for name, t in means["noise"].items()}
-        loc, outer = means["loadings"]["z"], means["loadings"]["outer"]
-        k = loc.shape[-1] - 1
-        weighted = (noise["z"][:, None, None] * outer).sum(0)
-        precision = torch.eye(k, dtype=loc.dtype, device=loc.device) + weighted[:k, :k]
-        slopes = (noise["z"][:, None] * loc).to(rows.dtype)  # (d, k + 1)
-        linear = rows @ slopes
-        h = linear[:, :k] - weighted[:k, k].to(rows.dtype)
-        factor = torch.linalg.cholesky(precision)
-        white = h @ torch.linalg.inv(factor).mT.to(rows.dtype)
-        constant = 0.5 * (noise["log"] - math.log(2 * math.pi)).sum() - 0.5 * weighted[k, k]
-        constant = constant - torch.log(factor.diagonal()).sum() - rows.shape[1] * torch.log(self.scale.double())
+        white = of_z.h @ torch.linalg.inv(of_z.factor).mT.to(rows.dtype)
+        constant = 0.5 * (noise["log"] - math.log(2 * math.pi)).sum() - 0.5 * of_z.square
+        constant = constant - torch.log(of_z.factor.diagonal()).sum() - rows.shape[1] * torch.log(self.scale.double())
         squares = rows.square() @ noise["z"].to(rows.dtype)
-        return constant.to(rows.dtype) + linear[:, k] - 0.5 * squares + 0.5 * white.square().sum(-1), {}
+        return constant.to(rows.dtype) + of_z.linear - 0.5 * squares + 0.5 * white.square().sum(-1), {}
+
+    def latents(self, means: Factors, rows: Float[Tensor, "n d"]) -> FullNormal:
+        """q(z) of each datum: of mean P^-1 h, and one covariance P^-1 for all."""
+        of_z = self._latents(means, rows)
+        covariance = torch.cholesky_inverse(of_z.factor).to(rows.dtype)
+        return FullNormal.from_covariance(of_z.h @ covariance, covariance)
+
+    def _latents(self, means: Factors, rows: Tensor) -> "Latents":
+        tau, loc, outer = (
+            means["noise"]["z"][0].expand(rows.shape[1]),
+            means["loadings"]["z"],
+            means["loadings"]["outer"],
+        )
+        k = loc.shape[-1] - 1
+        weighted = (tau[:, None, None] * outer).sum(0)
+        linear = rows @ (tau[:, None] * loc).to(rows.dtype)  # (n, k + 1)
+        precision = torch.eye(k, dtype=loc.dtype, device=loc.device) + weighted[:k, :k]
+        h = linear[:, :k] - weighted[:k, k].to(rows.dtype)
+        return Latents(torch.linalg.cholesky(precision), h, linear[:, k], weighted[k, k])
 
     def posterior(self, natural: Factors, /) -> dict[str, Any]:
         """Loadings as a normal of d rows in the data's units about their centre, relevance and noise as Gammas."""

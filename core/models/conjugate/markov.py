@@ -69,10 +69,11 @@ class HiddenMarkov(NamedTuple):
 
     def log_likelihood(self, means: Factors, rows: Float[Tensor, "n t f"], local: Tree, /) -> tuple[Tensor, Tree]:
         """log sum over chains of exp(E log p(x, chain)), whose slopes are what forward and backward passes give."""
-        log_p = self.observations.log_prob(means["states"], rows.flatten(0, 1)).mT.unflatten(0, rows.shape[:2])
-        first = means["first"]["log"][0].to(log_p.dtype) + log_p[:, 0]
-        steps = means["transitions"]["log"].to(log_p.dtype) + log_p[:, 1:, None]
-        return torch.logsumexp(log_chain(first, steps), -1), {}
+        return self._log_total(means, self._log_prob(means, rows)), {}
+
+    def responsibilities(self, means: Factors, rows: Float[Tensor, "n t f"]) -> Float[Tensor, "n t k"]:
+        """q(state at each time)."""
+        return grad(lambda log_p: self._log_total(means, log_p).sum())(self._log_prob(means, rows))
 
     def posterior(self, natural: Factors, /) -> dict[str, Any]:
         """Dirichlets of the first state and of transitions, and one row for each state's observations."""
@@ -82,6 +83,14 @@ class HiddenMarkov(NamedTuple):
             "transitions": family.from_natural(natural["transitions"]),
             "states": self.observations.posterior(natural["states"]),
         }
+
+    def _log_prob(self, means: Factors, rows: Tensor) -> Float[Tensor, "n t k"]:
+        return self.observations.log_prob(means["states"], rows.flatten(0, 1)).mT.unflatten(0, rows.shape[:2])
+
+    def _log_total(self, means: Factors, log_p: Float[Tensor, "n t k"]) -> Float[Tensor, " n"]:
+        first = means["first"]["log"][0].to(log_p.dtype) + log_p[:, 0]
+        steps = means["transitions"]["log"].to(log_p.dtype) + log_p[:, 1:, None]
+        return torch.logsumexp(log_chain(first, steps), -1)
 
     def _prior(self) -> Factors:
         family, k = DirichletFamily(), self.transitions.concentration.shape[-1]

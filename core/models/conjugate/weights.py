@@ -22,6 +22,7 @@ class Weights(Protocol):
     def natural(self) -> Natural: ...
     def log_weights(self, means: Natural, /) -> Tensor: ...
     def posterior(self, natural: Natural, /) -> Any: ...
+    def mean(self, natural: Natural, /) -> Tensor: ...
 
 
 class Shares(NamedTuple):
@@ -44,6 +45,10 @@ class Shares(NamedTuple):
     def posterior(self, natural: Natural, /) -> Dirichlet:
         """Of one row."""
         return Dirichlet(natural["log"][None] + 1)
+
+    def mean(self, natural: Natural, /) -> Float[Tensor, " k"]:
+        """The expected weights."""
+        return self.posterior(natural).mean()[0]
 
 
 class Sticks(NamedTuple):
@@ -70,3 +75,8 @@ class Sticks(NamedTuple):
     def posterior(self, natural: Natural, /) -> Beta:
         """Of the sticks v, one row."""
         return Beta(natural["log"][None] + 1, natural["log_rest"][None] + 1)
+
+    def mean(self, natural: Natural, /) -> Float[Tensor, " k"]:
+        """The expected weights, E v_k prod_j<k E (1 - v_j), whose sum is below 1."""
+        v = self.posterior(natural).mean()[0]
+        return v * F.pad((1 - v).cumprod(-1)[:-1], (1, 0), value=1.0)

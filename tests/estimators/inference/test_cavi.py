@@ -102,6 +102,16 @@ def test_components_that_the_data_do_not_call_for_lose_them():
     assert (counts > 1).sum() == 3
     shares = model.responsibilities(posterior.means, model.prepare(x))
     torch.testing.assert_close(shares.sum(0), counts, atol=0.05, rtol=0)
+    torch.testing.assert_close(model.weights.mean(posterior.natural["weights"]), (counts + 0.01) / (N + 0.06))
+
+
+def test_expected_weights_of_sticks_are_those_of_their_draws():
+    sticks = conjugate.Sticks(torch.tensor([2.0, 1.0, 0.5], dtype=F))
+    v = sticks.posterior(sticks.natural())
+    drawn = v.sample(v.noise(KEY, 4000))[:, 0]
+    weights = drawn * torch.cat([torch.ones(4000, 1, dtype=F), (1 - drawn).cumprod(-1)[:, :-1]], 1)
+    error = weights.std(0) / 4000**0.5
+    assert ((weights.mean(0) - sticks.mean(sticks.natural())).abs() < 5 * error).all()
 
 
 def test_a_mixture_of_choices_of_one_component_is_its_dirichlet():

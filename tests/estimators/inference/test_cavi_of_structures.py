@@ -79,6 +79,10 @@ def test_a_hidden_markov_model_finds_its_states():
     kept = [((1 + each.sum()) / (3 + len(each))).item() for each in kept]  # with the prior's
     found = posterior.factors["transitions"].mean().diagonal()
     assert sorted(found.tolist()) == pytest.approx(sorted(kept), abs=0.02)
+    shares = model.responsibilities(posterior.means, model.prepare(x))
+    torch.testing.assert_close(shares.sum(-1), torch.ones(3, 60, dtype=F))
+    nearest = torch.cdist(places, posterior.factors["states"].loc).argmin(1)
+    assert (shares.argmax(-1) == nearest[states]).double().mean() > 0.98
     assert trace.fall() < 8
 
 
@@ -99,6 +103,9 @@ def test_of_known_loadings_each_datum_has_its_marginal_density():
     )
     expected = marginal.log_prob(rows) - d * torch.log(model.scale)
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+    z, weights = model.latents(means, rows), loc[:, :k].mT * precision
+    covariance = torch.linalg.inv(torch.eye(k, dtype=F) + weights @ loc[:, :k])
+    torch.testing.assert_close(z.loc, (rows - loc[:, k]) @ weights.mT @ covariance, rtol=1e-6, atol=1e-6)
 
 
 def test_probabilistic_pca_of_many_data_is_the_likeliest():
@@ -143,6 +150,9 @@ def test_one_topic_is_its_dirichlet_and_the_elbo_the_evidence():
 def test_topics_without_a_common_word_are_told_apart():
     x = torch.zeros(30, 6, dtype=F)
     x[::2, :3], x[1::2, 3:] = 5.0, 4.0
-    posterior, _ = cavi.fit(KEY, conjugate.Allocation(ones(1, 2, value=0.2), ones(2, 6, value=0.1)), x, restarts=3)
+    model = conjugate.Allocation(ones(1, 2, value=0.2), ones(2, 6, value=0.1))
+    posterior, _ = cavi.fit(KEY, model, x, restarts=3)
     topics = posterior.factors["topics"].mean()
+    shares = model.documents(posterior.means, x).mean()
+    assert shares.amax(-1).min() > 0.95
     assert sorted(topics[:, :3].sum(-1).tolist()) == pytest.approx([0.0, 1.0], abs=0.01)

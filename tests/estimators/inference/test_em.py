@@ -116,6 +116,15 @@ def test_one_dimension_and_half_precision():
     assert em.fit(KEY, X.half(), 2)[0].loc.dtype == torch.float32
 
 
+def test_columns_may_be_of_any_units_in_float32():
+    units = torch.tensor([1e-4, 1e4])
+    one, other = em.fit(KEY, X.float(), 2)[0], em.fit(KEY, X.float() * units, 2)[0]
+    torch.testing.assert_close(one.loc * units, other.loc, rtol=1e-3, atol=0)
+    torch.testing.assert_close(
+        one.responsibilities(X.float()), other.responsibilities(X.float() * units), atol=1e-3, rtol=0
+    )
+
+
 def test_an_update_is_pure_and_compiles():
     data = em.prepare(X)
     state = em.init(KEY, data, K)
@@ -129,6 +138,6 @@ def test_what_has_no_mixture_is_refused():
     with pytest.raises(ValueError, match="expected x finite"):
         em.fit(KEY, torch.cat([X, torch.full((1, D), torch.nan)]), K)
     with pytest.raises(ValueError, match="constant columns 1"):
-        em.fit(KEY, torch.cat([X[:, :1], torch.ones(N, 1)], 1), K)
+        em.fit(KEY, torch.cat([X[:, :1], torch.full((N, 1), 0.1)], 1), K)
     with pytest.raises(ValueError, match="expected components of 2 data or fewer, got 3"):
         em.fit(KEY, X[:2], K)

@@ -1,28 +1,23 @@
-"""The command line of the demonstration, and its timeline."""
+"""The command line of the demonstration."""
 
 import asyncio
-import os
-import signal
 import sys
 import tempfile
-import time
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import orjson
 import tyro
 
-from jensen.experiments.crashes.clients import Clients, get
+from jensen.experiments.crashes.clients import Clients
+from jensen.experiments.crashes.demonstration import Demonstration
 from jensen.experiments.crashes.expected import decoder, drawing, replies
-from jensen.experiments.run.command import echo
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.service.exports import exported
 from jensen.experiments.service.settings import Limits
 
 SEEDS, ROWS = 200, 2
-HELD = 0.05  # seconds that a worker is stopped before it is killed, so that it has a batch then
-PATIENCE = 60.0  # with the start of the service, and with another worker
+PATIENCE = 60.0  # seconds for the start of the service
 
 
 @dataclass(frozen=True)
@@ -70,14 +65,15 @@ async def _demonstrated(settings: Settings, folder: Path, path: str, expected: l
     command = ["-m", "jensen.experiments.serve", f"model={folder}", "--engine", "process", "--port", "0", "--wait",
                "0.005", "--workers", str(settings.workers)]  # fmt: skip
     process = await asyncio.create_subprocess_exec(sys.executable, *command, stderr=asyncio.subprocess.PIPE)
-    demonstration = Demonstration(settings, process)
+    demonstration = Demonstration(process)
     reading = asyncio.create_task(demonstration.read())
     try:
         async with asyncio.timeout(PATIENCE):
-            await demonstration.serving.wait()
+            await demonstration.started(settings.workers)
         if demonstration.port is None:
             raise InputError(demonstration.fault or "the service has ended: see its log")
-        return await demonstration.held(path, expected)
+        clients = Clients(demonstration.port, path, ROWS, expected)
+        return await demonstration.run(clients, settings.clients, settings.kills, settings.pause)
     except TimeoutError:
         raise InputError(
             f"the service is not ready after {PATIENCE:g} s: try it on a machine with less to do"
@@ -87,77 +83,3 @@ async def _demonstrated(settings: Settings, folder: Path, path: str, expected: l
             process.terminate()
         await process.wait()
         await reading
-
-
-class Demonstration:
-    """A service in a process of its own, whose log says which workers there are."""
-
-    def __init__(self, settings: Settings, process: asyncio.subprocess.Process):
-        self._settings, self._process, self._begun = settings, process, time.monotonic()
-        self.serving, self.port, self.fault = asyncio.Event(), None, ""
-        self._came = asyncio.Condition()
-        self._ids: dict[str, int] = {}  # of workers, by seat
-
-    async def read(self) -> None:
-        """The log, to its end."""
-        assert self._process.stderr is not None
-        while line := await self._process.stderr.readline():
-            try:
-                said: dict[str, Any] = orjson.loads(line)
-            except orjson.JSONDecodeError:
-                self.fault = line.decode().strip().removeprefix("error: ")
-                continue
-            if said["event"] == "serving":
-                self.port = said["port"]
-                self.serving.set()
-            if said["event"] == "worker":
-                async with self._came:
-                    self._ids[said["seat"]] = said["id"]
-                    self._came.notify_all()
-        self.serving.set()
-
-    async def held(self, path: str, expected: list[bytes]) -> bool:
-        """The load and the kills; whether nothing was lost or wrong."""
-        assert self.port is not None
-        async with asyncio.timeout(PATIENCE), self._came:
-            await self._came.wait_for(lambda: len(self._ids) == self._settings.workers)
-        clients = Clients(self.port, path, ROWS, expected)
-        self._say(f"serving, workers {', '.join(map(str, self._ids.values()))}, {self._settings.clients} clients")
-        load = [asyncio.create_task(clients.ask(i)) for i in range(self._settings.clients)]
-        await asyncio.sleep(self._settings.pause)
-        slowest = 0.0
-        for i in range(self._settings.kills):
-            slowest = max(slowest, await self._killed([*self._ids][i % len(self._ids)], clients))
-            await asyncio.sleep(self._settings.pause)
-        clients.stopping = True
-        await asyncio.gather(*load)
-        retried = _metric(await get(self.port, "/metrics"), b"jensen_batches_retried_total")
-        counts = clients.counts
-        refused = {status: n for status, n in counts.items() if isinstance(status, int)}
-        self._say(f"answered {counts['right']}, retried {retried} batches, refused {sum(refused.values())}, "
-                  f"lost {counts['lost']}, wrong {counts['wrong']}")  # fmt: skip
-        self._say(f"longest without a worker in a seat {slowest:.3f} s, slowest reply {clients.slowest:.3f} s")
-        return counts["right"] > 0 and not counts["lost"] and not counts["wrong"]
-
-    async def _killed(self, seat: str, clients: Clients) -> float:
-        """Seconds until the seat has another worker."""
-        pid = self._ids[seat]
-        os.kill(pid, signal.SIGSTOP)
-        await asyncio.sleep(HELD)
-        answered = clients.counts.total()
-        os.kill(pid, signal.SIGKILL)
-        begun = time.monotonic()
-        self._say(f"worker {pid} killed with a batch under way")
-        async with asyncio.timeout(PATIENCE), self._came:
-            await self._came.wait_for(lambda: self._ids[seat] != pid)
-        seconds = time.monotonic() - begun
-        self._say(f"worker {self._ids[seat]} in its place after {seconds:.3f} s, "
-                  f"{clients.counts.total() - answered} requests answered meanwhile")  # fmt: skip
-        return seconds
-
-    def _say(self, text: str) -> None:
-        echo(f"{time.monotonic() - self._begun:7.3f} s  {text}")
-
-
-def _metric(page: bytes, name: bytes) -> int:
-    return int(sum(float(line.split()[-1]) for line in page.splitlines() if line.startswith(name + b"{")))

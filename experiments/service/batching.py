@@ -208,7 +208,10 @@ class Batcher:
         """Tried again where a worker is lost, while somebody waits."""
         sizes = [piece.rows for piece in pieces]
         padded = self._padded(pieces, self._limits.width - sum(sizes))
+        task = asyncio.current_task()
+        assert task is not None
         for left in reversed(range(TRIES)):
+            self._tasks[task] = time.monotonic()  # a worker that hung was ended: the next try is on time
             try:
                 return _split(await self._call(padded), sizes)
             except LostWorkerError:

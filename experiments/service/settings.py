@@ -40,7 +40,7 @@ class Limits:
     read: float = 10.0
     """A client has as long to send its headers, its body, and to take the reply."""
     stall: float = 5.0
-    """A batch that runs for longer turns /healthz red."""
+    """A batch that runs for longer turns /healthz red; a process that computes it is ended, and another tries it."""
     failures: int = 5
     """Batches that fail one after another until a model's circuit opens."""
     cooldown: float = 5.0
@@ -54,6 +54,8 @@ class Limits:
                 raise InputError(
                     f"expected --{option(each.name)[2:]} above 0, got {value}: leave it out for {each.default}"
                 )
+        if 0 < self.rate < 1e-6:
+            raise InputError(f"expected --rate of at least 1e-6, got {self.rate}: leave it out for no limit")
         if self.rows > self.queue:
             raise InputError(
                 f"expected --rows of at most --queue, {self.queue}, got {self.rows}: no such request could wait"

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from jensen.experiments import crash
+from jensen.experiments.crashes import command_line
 from jensen.experiments.crashes.clients import Clients
 from jensen.experiments.crashes.expected import drawing, replies
 from jensen.experiments.deployment import writing
@@ -40,6 +41,15 @@ def test_workers_are_killed_and_nothing_is_lost(exports):
 @pytest.mark.slow
 def test_without_a_folder_a_decoder_is_made():
     assert "lost 0, wrong 0" in demonstrated("--kills", "1", "--clients", "2", "--pause", "0.2")
+
+
+@pytest.mark.slow
+def test_a_wrong_reply_is_told_by_the_exit_code(exports, monkeypatch):
+    """Of what is expected by mistake."""
+    monkeypatch.setattr(command_line, "replies", lambda *of: replies(*of)[::-1])
+    with pytest.raises(SystemExit) as stop:
+        demonstrated(exports[0], "--kills", "1", "--clients", "2", "--pause", "0.2")
+    assert stop.value.code == 1
 
 
 @pytest.mark.parametrize(("expected", "became"), [(1, "wrong"), (0, "right")])

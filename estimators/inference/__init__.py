@@ -4,11 +4,23 @@ What `fit` gives is in `fitting`. `maximum_likelihood` has no state: it is a mod
 exponential family that is a closed form, `exponential.maximum_likelihood`.
 """
 
-from jensen.estimators.inference import cavi, em, fitting, hmc, iterative, metropolis, semi_amortised, svgd, svi
+from jensen.estimators.inference import (
+    bayes_by_backprop,
+    cavi,
+    em,
+    fitting,
+    hmc,
+    iterative,
+    metropolis,
+    semi_amortised,
+    svgd,
+    svi,
+)
 from jensen.estimators.inference._maximum_likelihood import MaximumLikelihood, maximum_likelihood
 
 __all__ = [
     "MaximumLikelihood",
+    "bayes_by_backprop",
     "cavi",
     "em",
     "fitting",

@@ -4,6 +4,7 @@ import torch
 
 from jensen.core.models import bayes
 from jensen.core.models.bayes import densities
+from jensen.estimators.inference import bayes_by_backprop
 from tests.doors.door import KEY, also, door, only
 
 N, P = 5, 2
@@ -27,6 +28,8 @@ Z = torch.zeros(3, 1, P)
 OF_Z = only(Z, Z[..., :1], Z[0], Z.long(), Z.numpy(), "z", None)
 OF_VECTORS = only(Z, Z[..., :1], Z.long(), Z.numpy(), "z", None)
 OF_THETA = only(THETA, {}, 3, {"weights": torch.ones(3)}, {"weights": torch.ones(P).long()}, {"weights": Y[:2] / 0})
+NETWORK = bayes.condition(bayes.bayesian_network(P, 2), DATA)
+OF_NETWORK, STATE = only(NETWORK, POSTERIOR, MODEL, None), bayes_by_backprop.init(NETWORK, KEY)
 SCALE, COUNT = also(2.0, 0.0, -1.0), also(3, 0)
 SIZES = only(3, -1, 2.5, "3", True, None)
 AXES = only("n", 3, None)
@@ -92,5 +95,20 @@ ROWS = {
     "bayes.stochastic_volatility": door(bayes.stochastic_volatility, length=COUNT),
     "bayes.gaussian_process": door(bayes.gaussian_process, p=COUNT),
     "bayes.item_response": door(bayes.item_response, persons=COUNT, items=COUNT),
+    "bayes_by_backprop.init": door(bayes_by_backprop.init, posterior=OF_NETWORK, key=KEY),
+    "bayes_by_backprop.elbo": door(
+        bayes_by_backprop.elbo, q=only(STATE.q, STATE, None, 3), posterior=OF_NETWORK, key=KEY, s=COUNT
+    ),
+    "bayes_by_backprop.update": door(
+        bayes_by_backprop.update,
+        state=only(STATE, STATE.q, None),
+        posterior=OF_NETWORK,
+        key=KEY,
+        step_size=0.1,
+        s=COUNT,
+    ),
+    "bayes_by_backprop.fit": door(
+        bayes_by_backprop.fit, key=KEY, posterior=OF_NETWORK, steps=also(2, 0), step_size=0.1, s=COUNT
+    ),
     "bayes.bayesian_network": door(bayes.bayesian_network, p=COUNT, hidden=COUNT),
 }

@@ -79,7 +79,17 @@ from jensen.core.nn import (
 )
 from jensen.estimators import evidence, gradients, inference
 from jensen.estimators.gradients import baselines, catalogue
-from jensen.estimators.inference import cavi, em, hmc, iterative, metropolis, semi_amortised, svgd, svi
+from jensen.estimators.inference import (
+    bayes_by_backprop,
+    cavi,
+    em,
+    hmc,
+    iterative,
+    metropolis,
+    semi_amortised,
+    svgd,
+    svi,
+)
 
 PACKAGES = (
     bayes,
@@ -103,7 +113,7 @@ MODULES = (
     multimodal,
     deep_set, series, ode, longitudinal, gp, bottleneck, poisson, reptile, codebook, kmeans,
     paths, usage, autoencoder, two_maps, vqgan, baselines, catalogue,
-    svgd, em, cavi, svi, hmc, metropolis, semi_amortised, iterative, spectral,
+    bayes_by_backprop, svgd, em, cavi, svi, hmc, metropolis, semi_amortised, iterative, spectral,
     duality, gan,
     attention, positions, recurrent, recurrent_models, transformer, sampling, codes, diffusion, fields, flow_matching,
     made, pixel_cnn, masking, normalising,
@@ -114,6 +124,7 @@ RECORDS = (
     "Annealed", "BayesFactor", "Bridge", "Evidence", "Harmonic", "Laplace", "Mode", "Probabilities", "Sandwich", "Smc",
 )  # fmt: skip
 WITHOUT = {  # public names without a door
+    "inference.bayes_by_backprop": "a module, with its own rows",
     **{f"bayes.{name}": "a type" for name in ("Data", "Theta")},
     "bayes.Support": "what `real` and its siblings make",
     "bayes.ExactRegression": "a record of results",

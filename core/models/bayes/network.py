@@ -42,6 +42,11 @@ def outputs(theta: Theta, x: Tensor) -> Tensor:
     return (hidden @ theta["out"][..., None])[..., 0] + theta["offset"][..., None]
 
 
+def prior_scales(p: int, hidden: int) -> dict[str, float]:
+    """Standard deviations of the weights, by name: units of either layer are of size 1."""
+    return {"hidden": p**-0.5, "bias": 1.0, "out": hidden**-0.5, "offset": 1.0}
+
+
 def simulate(key: Key, theta: Theta, data: Data) -> dict[str, Tensor]:
     """Responses at the covariates x of the data."""
     mean = outputs(theta, data["x"])
@@ -50,9 +55,11 @@ def simulate(key: Key, theta: Theta, data: Data) -> dict[str, Tensor]:
 
 def _log_prior(theta: Theta) -> Tensor:
     h, p = theta["hidden"].shape[-2:]
-    log_p = densities.normal(theta["hidden"], 0.0, p**-0.5).sum((-2, -1)) + densities.normal(theta["bias"]).sum(-1)
-    log_p = log_p + densities.normal(theta["out"], 0.0, h**-0.5).sum(-1) + densities.normal(theta["offset"])
-    return log_p + densities.half_normal(theta["sigma"])
+    log_p, lead = densities.half_normal(theta["sigma"]), theta["sigma"].ndim
+    for name, scale in prior_scales(p, h).items():
+        each = densities.normal(theta[name], 0.0, scale)
+        log_p = log_p + each.reshape(*each.shape[:lead], -1).sum(-1)
+    return log_p
 
 
 def _log_likelihood(theta: Theta, data: Data) -> Tensor:
@@ -60,11 +67,8 @@ def _log_likelihood(theta: Theta, data: Data) -> Tensor:
 
 
 def _draw(key: Key, s: int, p: int, hidden: int) -> Theta:
-    hidden_key, bias_key, out_key, offset_key, sigma_key = keys.split(key, 5)
-    return {
-        "hidden": draws.normal(hidden_key, (s, 1, hidden, p), 0.0, p**-0.5),
-        "bias": draws.normal(bias_key, (s, 1, hidden)),
-        "out": draws.normal(out_key, (s, 1, hidden), 0.0, hidden**-0.5),
-        "offset": draws.normal(offset_key, (s, 1)),
-        "sigma": draws.half_normal(sigma_key, (s, 1)),
-    }
+    *weight_keys, sigma_key = keys.split(key, 5)
+    shapes, scales = ((hidden, p), (hidden,), (hidden,), ()), prior_scales(p, hidden)
+    weights = zip(scales.items(), shapes, weight_keys, strict=True)
+    theta = {name: draws.normal(each, (s, 1, *shape), 0.0, scale) for (name, scale), shape, each in weights}
+    return {**theta, "sigma": draws.half_normal(sigma_key, (s, 1))}

@@ -56,6 +56,9 @@ def test_bad_settings_are_one_line(refused, exports, tmp_path):
         ([export, "--rows", "1000"], "--queue"),
         ([export, "--deadline", "nan"], "--deadline"),
         ([export, "--threads", "0"], "--threads"),
+        ([export, "--rate", "-1"], "--rate"),
+        ([export, "--rate", "1e-300"], "--rate"),
+        ([export, "--burst", "0"], "--burst"),
         ([export, "--token-file", short], "16 characters"),
         ([export, "--token-file", tmp_path / "none"], "none"),
     ):

@@ -7,15 +7,14 @@ from typing import Annotated
 
 import tyro
 
-from jensen.experiments.deployment import load
 from jensen.experiments.deployment.command_line import EXPORT
-from jensen.experiments.deployment.manifest import MANIFEST
+from jensen.experiments.deployment.manifest import MANIFEST, Signature, read_manifest
 from jensen.experiments.jobs import gathering, processes, producer
 from jensen.experiments.jobs.contract import Counts, Queue, Work
 from jensen.experiments.jobs.engines import Place
 from jensen.experiments.run import files
 from jensen.experiments.run.command import echo
-from jensen.experiments.run.errors import InputError
+from jensen.experiments.run.errors import InputError, shown
 
 PROGRAM = "python -m jensen.experiments.work"
 TEST = "test"
@@ -64,14 +63,14 @@ class Put(Place):
         digest = files.digest(folder / MANIFEST)
         work = Work(digest, self.function, self.room, self.batch, self.tries, self.lease)
         work.check()
-        function = load(folder, digest=digest, only=(self.function,))[self.function]
+        signature = declared(folder, digest, self.function)
         if self.rows == Path(TEST):
-            from jensen.experiments.programs.finished import read_assessed
+            from jensen.experiments.programs.finished import read_assessed  # with all that trains
 
             rows = {"x": read_assessed(self.model, "cpu").images.test}
         else:
-            rows = producer.arrays(self.rows, function) if self.rows is not None else {}
-        jobs = producer.jobs(function, rows, self.seed, self.n, self.name)
+            rows = producer.arrays(self.rows, signature) if self.rows is not None else {}
+        jobs = producer.jobs(self.function, signature, rows, self.seed, self.n, self.name)
         with closing(self.make(work)) as queue:
             producer.put_all(queue, jobs, float("inf") if self.block else 0)
             echo(f"{len(jobs)} jobs, {jobs[0].id} to {jobs[-1].id}\n{said(queue.counts())}")
@@ -107,7 +106,7 @@ class Run(Place):
     def run(self) -> None:
         folder = export_of(self.model)
         with closing(self.open()) as queue:
-            processes.function(folder, queue.work)
+            processes.check_export(folder, queue.work)
             task = processes.Task(self, folder, self.limit, self.wait, self.stay, self.threads)
             processes.supervised(processes.processes(task), self.workers)
             echo(status(queue))
@@ -174,6 +173,14 @@ def export_of(folder: Path) -> Path:
         if (found / MANIFEST).is_file():
             return found
     raise InputError(f"{folder} holds no export: run `python -m jensen.experiments.export {folder}` first")
+
+
+def declared(folder: Path, digest: str, name: str) -> Signature:
+    """What a function takes, by the manifest alone. InputError where the export has no such function."""
+    functions = read_manifest(folder, digest).functions
+    if name not in functions:
+        raise InputError(f"expected one of {', '.join(functions)}, got {shown(name)}: see {folder / MANIFEST}")
+    return functions[name]
 
 
 def said(counts: Counts) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from jensen.experiments.deployment import Function, load
+from jensen.experiments.deployment import load
 from jensen.experiments.deployment.manifest import MANIFEST
 from jensen.experiments.jobs.contract import Work
 from jensen.experiments.jobs.engines import Place
@@ -42,15 +42,16 @@ class Task:
         """In a process of its own."""
         torch.set_num_threads(self.threads)
         with closing(self.place.open()) as queue:
-            Worker(queue, function(self.folder, queue.work), self.limit, self.wait).run(self.stay)
+            check_export(self.folder, queue.work)
+            function = load(self.folder, digest=queue.work.digest, only=(queue.work.function,))[queue.work.function]
+            Worker(queue, function, self.limit, self.wait).run(self.stay)
 
 
-def function(folder: Path, work: Work) -> Function:
-    """Of the export whose rows a queue's jobs are. InputError for another export."""
+def check_export(folder: Path, work: Work) -> None:
+    """InputError for another export than the one whose rows a queue's jobs are."""
     digest = files.digest(folder / MANIFEST)
     if digest != work.digest:
         raise InputError(f"the queue's jobs are of the export {work.digest}, got {digest} in {folder}: pass that one")
-    return load(folder, digest=digest, only=(work.function,))[work.function]
 
 
 def processes(task: Callable[[], None]) -> Callable[[], BaseProcess]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.experiments.deployment import Function
+from jensen.experiments.deployment import Argument, Signature
 from jensen.experiments.deployment.functions import KEY
 from jensen.experiments.deployment.manifest import ROWS
 from jensen.experiments.jobs.contract import Job, Queue, check_id
@@ -22,7 +22,7 @@ AGAIN = 0.1  # s until a full queue is asked for room again
 CURE = "pass a file of safetensors with the function's inputs, or of numpy with its only one"
 
 
-def arrays(path: Path, function: Function) -> dict[str, Tensor]:
+def arrays(path: Path, signature: Signature) -> dict[str, Tensor]:
     """Rows by input: of a safetensors file, or of a .npy file for the only input besides keys."""
 
     def parsed(content: bytes) -> dict[str, Tensor]:
@@ -33,16 +33,23 @@ def arrays(path: Path, function: Function) -> dict[str, Tensor]:
 
     if path.suffix != ".npy":
         return files.read(path, parsed, CURE)
-    (name, *more) = [each.name for each in function.inputs if each != KEY] or [""]
+    (name, *more) = [each.name for each in signature.inputs if each != KEY] or [""]
     if more or not name:
-        raise InputError(f"{function.name} has several inputs, or none: pass a file of safetensors")
+        raise InputError("the function has several inputs, or none: pass a file of safetensors")
     try:
         return {name: torch.from_numpy(np.load(path, allow_pickle=False))}
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path} cannot be read ({reason(error)}): {CURE}") from error
 
 
-def jobs(function: Function, rows: Mapping[str, Tensor], seed: int, n: int | None, name: str | None) -> list[Job]:
+def jobs(
+    function: str,
+    signature: Signature,
+    rows: Mapping[str, Tensor],
+    seed: int = 0,
+    n: int | None = None,
+    name: str | None = None,
+) -> list[Job]:
     """A job per row, NAME-000000000 and so on.
 
     Keys that the rows lack are [seed, 0, i] for row i, of n rows where the function takes nothing else. Without a name
@@ -50,30 +57,38 @@ def jobs(function: Function, rows: Mapping[str, Tensor], seed: int, n: int | Non
 
     InputError for rows that the function does not take.
     """
-    given = dict(rows)
-    if KEY in function.inputs and KEY.name not in given:
-        count = n if not given else len(next(iter(given.values())))
-        if count is None:
-            raise InputError(f"{function.name} takes seeds alone: pass --n, how many")
-        given[KEY.name] = keys.at(keys.key(seed), datum=torch.arange(count))
-    names = [each.name for each in function.inputs]
-    if sorted(given) != sorted(names):
-        got = ", ".join(given) or "none"
-        raise InputError(f"expected rows of {', '.join(names)} for {function.name}, got {got}: pass those")
-    inputs = tuple(given[each] for each in names)
-    count = len(inputs[0]) if inputs[0].ndim else 0
-    for start in range(0, max(count, 1), ROWS):
-        try:
-            function.check(tuple(value[start : start + ROWS] if value.ndim else value for value in inputs))
-        except ValueError as error:
-            raise InputError(str(error)) from error
+    for each in signature.inputs:
+        if each.name in rows:
+            _check(each, rows[each.name])
+    drawn = KEY in signature.inputs and KEY.name not in rows
+    names = [each.name for each in signature.inputs]
+    if sorted([*rows, *([KEY.name] if drawn else [])]) != sorted(names):
+        got = ", ".join(rows) or "none"
+        raise InputError(f"expected rows of {', '.join(names)} for {function}, got {got}: pass those")
+    lengths = {name: len(value) for name, value in rows.items()}
+    if len(set(lengths.values())) > 1:
+        got = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise InputError(f"expected inputs of as many rows, got {got}: pass one row of each for a job")
+    count = next(iter(lengths.values()), n)
+    if count is None:
+        raise InputError(f"{function} takes seeds alone: pass --n, how many")
+    made = {KEY.name: keys.at(keys.key(seed), datum=torch.arange(count))} if drawn else {}
+    inputs = {name: {**rows, **made}[name] for name in names}
     contents = [
-        safetensors.torch.save({each: value[i : i + 1].contiguous() for each, value in zip(names, inputs, strict=True)})
+        safetensors.torch.save({each: value[i : i + 1].contiguous() for each, value in inputs.items()})
         for i in range(count)
     ]
-    stem = f"{function.name}-{files.digest(b''.join(contents))[:12]}" if name is None else name
+    stem = f"{function}-{files.digest(b''.join(contents))[:12]}" if name is None else name
     check_id(f"{stem}-{count - 1:09d}")
     return [Job(f"{stem}-{i:09d}", content) for i, content in enumerate(contents)]
+
+
+def _check(argument: Argument, value: Tensor) -> None:
+    for part in value.split(ROWS) if value.ndim else (value,):
+        try:
+            argument.check(part)
+        except ValueError as error:
+            raise InputError(str(error)) from error
 
 
 def put_all(queue: Queue, jobs: Sequence[Job], wait: float = float("inf")) -> None:

@@ -44,7 +44,7 @@ def rows(n, **first):
     z = keys.normal(keys.key(0), (n, LATENT))
     for place, value in first.items():
         z[int(place[1:]), 0] = value
-    return jobs(DECODE, {"z": z}, 0, None, "job")
+    return jobs("decode", DECODE.signature, {"z": z}, name="job")
 
 
 def work(**limits):

@@ -1,7 +1,9 @@
 """The command: from rows to a file of results, and what it refuses."""
 
+import dataclasses
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,10 +18,11 @@ import torch
 from jensen.core import keys
 from jensen.experiments import work
 from jensen.experiments.deployment import load
+from jensen.experiments.deployment.manifest import read_manifest, write_manifest
 from jensen.experiments.jobs import Job, Place, processes
 from jensen.experiments.run.errors import InputError
 from tests.experiments.jobs.conftest import FORK, until
-from tests.experiments.service.conftest import LATENT, write_export
+from tests.experiments.service.conftest import LATENT
 
 
 @pytest.fixture(autouse=True)
@@ -87,17 +90,19 @@ def test_a_full_queue(place, export, refused):
 
 def test_what_is_refused(place, export, refused, tmp_path):
     """One line each, and no queue is made."""
-    wrong, few, text = tmp_path / "wrong.npy", tmp_path / "few.safetensors", tmp_path / "text"
+    wrong, flat = tmp_path / "wrong.npy", tmp_path / "flat.npy"
+    few, text = tmp_path / "few.safetensors", tmp_path / "text"
     np.save(wrong, np.zeros((3, LATENT + 1), np.float32))
     np.save(tmp_path / "pickled.npy", np.array([{}]), allow_pickle=True)
     safetensors.torch.save_file({"y": torch.zeros(3, LATENT)}, few)
+    np.save(flat, np.float32(0))
     text.write_text("no rows")
     queue = at(place)
     for args, expected in (
         ([], "expected what to do"),
         (["draw"], "expected what to do"),
         (["put", *queue, tmp_path, "decode"], "holds no export"),
-        (["put", *queue, export, "encode"], "expected one of decode, sample, got 'encode'"),
+        (["put", *queue, export, "encode"], "expected one of decode, sample, got encode"),
         (["put", *queue, export, "sample"], "pass --n"),
         (["put", *queue, export, "sample", "--n", 0], "expected --n"),
         (["put", *queue, export, "sample", "--n", 3, "--seed", -1], "expected --seed"),
@@ -106,6 +111,7 @@ def test_what_is_refused(place, export, refused, tmp_path):
         (["put", *queue, export, "decode"], "expected rows of z"),
         (["put", *queue, export, "decode", "--from", wrong], "expected z (n, 5)"),
         (["put", *queue, export, "decode", "--from", few], "expected rows of z"),
+        (["put", *queue, export, "decode", "--from", flat], "expected z (n, 5)"),
         (["put", *queue, export, "decode", "--from", text], "is damaged"),
         (["put", *queue, export, "decode", "--from", tmp_path / "none"], "cannot be read"),
         (["put", *queue, export, "decode", "--from", tmp_path / "pickled.npy"], "cannot be read"),
@@ -122,7 +128,8 @@ def test_what_is_refused(place, export, refused, tmp_path):
 def test_another_export(place, export, refused, tmp_path):
     """A worker computes nothing with other parameters than the jobs were put for."""
     work.main(["put", *at(place), str(export), "sample", "--n", "3"])
-    other = write_export(tmp_path / "1", 1)
+    other = shutil.copytree(export, tmp_path / "other")
+    write_manifest(other, dataclasses.replace(read_manifest(other), jensen="of another version"))
     assert "jobs are of the export" in refused(work.main, "run", *at(place), other)
     assert "queue of other jobs" in refused(work.main, "put", *at(place), other, "sample", "--n", 3)
     assert "no results yet" in refused(work.main, "results", *at(place), "--out", tmp_path / "out")

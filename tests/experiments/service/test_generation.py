@@ -3,8 +3,11 @@
 import asyncio
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
+import urllib.request
 from functools import partial
 
 import orjson
@@ -14,6 +17,7 @@ import torch
 from jensen.core import keys
 from jensen.core.models.autoregressive import sampling, transformer
 from jensen.core.models.autoregressive.sampling import Choice
+from jensen.experiments import sample
 from jensen.experiments.data.alphabets import Bytes
 from jensen.experiments.deployment import Argument, Function, Manifest, Signature, sequences, tracing
 from jensen.experiments.deployment.functions import dtype_of
@@ -26,6 +30,7 @@ from jensen.experiments.service.generation import Generator
 from jensen.experiments.service.models import Version
 from jensen.experiments.service.prompts import read
 from jensen.experiments.service.settings import Limits
+from tests.experiments.process import run
 from tests.experiments.service.conftest import JSON, Running
 
 CONTEXT = 512
@@ -306,3 +311,36 @@ async def test_a_lost_worker_costs_no_text_and_a_fault_ends_it(fake):
     with pytest.raises(Refused) as refused:
         of.ask(5)
     assert refused.value.status == 503
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A finished run of a language model."""
+    place = tmp_path_factory.mktemp("lm")
+    (place / "text.txt").write_text("one two three four five six seven eight nine ten, at last. " * 20)
+    small = "--width 8 --layers 1 --context 32 --lr-warmup 1 --steps 10 --batch 20 --checkpoint-every 10".split()
+    run("lm", "--no-compile", "--text", place / "text.txt", *small, "--out", place / "run")
+    return place / "run"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("engine", ["thread", "process"])
+def test_a_run_is_served_and_its_text_streamed(engine, trained, capsys):
+    """What a process streams of a run is what `sample` draws of it."""
+    command = [sys.executable, "-m", "jensen.experiments.serve", str(trained), "--port", "0", "--engine", engine]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            port = next(line["port"] for line in map(json.loads, process.stderr) if line["event"] == "serving")
+            body = orjson.dumps({"prompt": "one", "tokens": 20, "seed": 3})
+            headers = {"content-type": JSON, "accept": EVENTS}
+            address = f"http://127.0.0.1:{port}/v1/model/generate"
+            with urllib.request.urlopen(urllib.request.Request(address, body, headers)) as reply:
+                *parts, last = [json.loads(line[6:]) for line in reply if line.strip()]
+        finally:
+            process.terminate()
+            process.wait(20)
+    capsys.readouterr()
+    sample.main([str(trained), "--prompt", "one", "--length", "20", "--seed", "3"])
+    assert f"one{''.join(part['text'] for part in parts)}\n" == capsys.readouterr().out
+    assert (last["reason"], last["symbols"]) == ("length", 20)

@@ -5,7 +5,8 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from jensen.experiments.service.engines.replica import Replica, from_bytes, to_bytes
+from jensen.experiments.service.engines import frames
+from jensen.experiments.service.engines.replica import Replica
 from jensen.experiments.service.engines.seam import LostWorkerError, Rows
 
 
@@ -37,7 +38,8 @@ class Actor:
         """A batch's outputs. RuntimeError for what the function has raised, LostWorkerError as all calls."""
         self.since = time.monotonic()
         try:
-            return from_bytes(await self._within(seconds, self._handle.run.remote(key, function, to_bytes(inputs))))
+            found = await self._within(seconds, self._handle.run.remote(key, function, frames.saved(inputs)))
+            return frames.opened(found)
         finally:
             self.since = None
 

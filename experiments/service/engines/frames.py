@@ -18,8 +18,7 @@ LENGTHS = struct.Struct(">IQ")  # bytes of the head and of the arrays
 
 def packed(head: dict[str, Any], rows: Rows = ()) -> bytes:
     """A message."""
-    said = orjson.dumps(head)
-    arrays = safetensors.torch.save({str(i): each.contiguous() for i, each in enumerate(rows)}) if rows else b""
+    said, arrays = orjson.dumps(head), saved(rows)
     return b"".join((LENGTHS.pack(len(said), len(arrays)), said, arrays))
 
 
@@ -33,6 +32,11 @@ def received(link: socket.socket) -> tuple[dict[str, Any], Rows]:
     """The next message. EOFError where the other side has ended."""
     head, arrays = LENGTHS.unpack(_exactly(link, LENGTHS.size))
     return orjson.loads(_exactly(link, head)), opened(_exactly(link, arrays))
+
+
+def saved(rows: Rows) -> bytes:
+    """As arrays of a message."""
+    return safetensors.torch.save({str(i): each.contiguous() for i, each in enumerate(rows)}) if rows else b""
 
 
 def opened(arrays: bytes) -> Rows:

@@ -10,15 +10,14 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-import safetensors.torch
 import torch
 
 from jensen.experiments.deployment.loading import Function
 from jensen.experiments.deployment.manifest import MANIFEST, Manifest, read_manifest, read_vouched
 from jensen.experiments.run import files
 from jensen.experiments.run.errors import InputError, reason
+from jensen.experiments.service.engines import frames
 from jensen.experiments.service.engines.reading import compute, read
-from jensen.experiments.service.engines.seam import Rows
 
 Files = Mapping[str, bytes]  # of an export, by name
 
@@ -29,15 +28,6 @@ def packed(folder: Path) -> tuple[str, Manifest, Files]:
     digest = files.digest(content)
     manifest = read_manifest(folder, digest)
     return digest, manifest, {MANIFEST: content, **{n: read_vouched(folder, n, manifest) for n in manifest.files}}
-
-
-def to_bytes(rows: Rows) -> bytes:
-    return safetensors.torch.save({str(i): value.contiguous() for i, value in enumerate(rows)})
-
-
-def from_bytes(content: bytes) -> Rows:
-    found = safetensors.torch.load(content)
-    return tuple(found[str(i)] for i in range(len(found)))
 
 
 class Replica:
@@ -53,7 +43,7 @@ class Replica:
 
     def load(self, key: str, digest: str, content: Files) -> None:
         """The export that these files are of, which nothing else can change. ValueError where it is not sound."""
-        with tempfile.TemporaryDirectory(prefix="jensen-") as place:  # what is mapped stays so without its name
+        with tempfile.TemporaryDirectory(prefix="jensen-") as place:
             for name, part in content.items():
                 Path(place, name).write_bytes(part)
             try:
@@ -70,7 +60,7 @@ class Replica:
     def run(self, key: str, function: str, inputs: bytes) -> bytes:
         """RuntimeError, of one line, for whatever the function raises."""
         try:
-            return to_bytes(compute(self._models[key], function, from_bytes(inputs)))
+            return frames.saved(compute(self._models[key], function, frames.opened(inputs)))
         except Exception as error:
             raise RuntimeError(reason(error)) from None
 

@@ -14,8 +14,8 @@ import torch
 from jensen.core import keys
 from jensen.experiments import serve
 from jensen.experiments.run.errors import InputError
-from jensen.experiments.service.engines import LostWorkerError
-from jensen.experiments.service.engines.replica import Replica, from_bytes, packed, to_bytes
+from jensen.experiments.service.engines import LostWorkerError, frames
+from jensen.experiments.service.engines.replica import Replica, packed
 from jensen.experiments.service.engines.replicas import Replicas
 from tests.experiments.service.conftest import LATENT, calls
 from tests.experiments.service.test_under_fire import until
@@ -26,7 +26,7 @@ Z = keys.normal(keys.key(1), (WIDTH, LATENT))
 
 def test_rows_cross_as_they_are():
     rows = (Z, torch.arange(6).view(3, 2), torch.zeros(2, dtype=torch.float64))
-    for found, given in zip(from_bytes(to_bytes(rows)), rows, strict=True):
+    for found, given in zip(frames.opened(frames.saved(rows)), rows, strict=True):
         torch.testing.assert_close(found, given, rtol=0, atol=0)
         assert found.dtype == given.dtype
 
@@ -37,17 +37,17 @@ def test_a_replica_takes_exports_of_their_digest_alone(exports):
     replica = Replica(WIDTH, torch.get_num_threads())
     replica.load("1", digest, files)
     assert [*manifest.functions] == ["decode", "sample"]
-    (found,) = from_bytes(replica.run("1", "decode", to_bytes((Z,))))
+    (found,) = frames.opened(replica.run("1", "decode", frames.saved((Z,))))
     assert torch.equal(found, calls()["decode"](Z))
     with pytest.raises(ValueError, match="expected the export 0"):
         replica.load("2", "0" * 64, files)
     with pytest.raises(ValueError, match=r"params\.safetensors"):
         replica.load("2", digest, {**files, "params.safetensors": b"other"})
     with pytest.raises(RuntimeError, match="'2'"):
-        replica.run("2", "decode", to_bytes((Z,)))
+        replica.run("2", "decode", frames.saved((Z,)))
     replica.forget("1")
     with pytest.raises(RuntimeError, match="'1'"):
-        replica.run("1", "decode", to_bytes((Z,)))
+        replica.run("1", "decode", frames.saved((Z,)))
 
 
 def test_an_export_is_packed_whole_or_not_at_all(exports, tmp_path):

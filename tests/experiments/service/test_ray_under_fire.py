@@ -12,6 +12,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 import torch
@@ -113,6 +115,20 @@ def test_replicas_are_killed_and_a_model_is_swapped_under_load(service, exports)
     assert {reply["digest"] for status, reply in found if status == 200} == set(digests)
     until(lambda: len(service.workers()) == 2, 100)
     assert len(service.events("worker lost")) == 3
+
+
+def test_a_service_without_a_replica_is_not_ready_and_answers_when_there_is_one(service):
+    def ready():
+        with urllib.request.urlopen(f"http://127.0.0.1:{service.port}/readyz") as reply:
+            return reply.status
+
+    for worker in service.workers():
+        os.kill(int(worker.rpartition("-")[2]), signal.SIGKILL)
+    with pytest.raises(urllib.error.HTTPError, match="503"):
+        until(lambda: ready() != 200, 10)
+    assert service.post("/v1/toy/decode", {"z": Z.tolist()})[0] == 200
+    assert ready() == 200
+    until(lambda: len(service.workers()) == 2, 100)
 
 
 def test_nothing_listens_beyond_the_loopback_address(service):

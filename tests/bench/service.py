@@ -3,8 +3,9 @@
     python -m tests.bench.service
 
 The decoder is 20-400-800-784 (tanh, sigmoid; 957,184 parameters), a request one row, the clients 32 connections in a
-process of their own. Server CPU is that of the server's process, less that of the decoder's calls. FastAPI is in no
-extra of this project: `pip install fastapi`, or its line is left out.
+process of their own. Server CPU is that of the server's process, less that of the decoder's calls; where processes
+compute, it is the front's alone, all of it. FastAPI is in no extra of this project: `pip install fastapi`, or its line is
+left out.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import io
 import json
 import multiprocessing
 import socket
+import tempfile
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -28,10 +30,14 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.models.latent import vae
+from jensen.core.nn import mlp
 from jensen.core.trees import Params
-from jensen.experiments.deployment import Argument, Function, Signature
+from jensen.experiments.deployment import Argument, Function, Signature, writing
+from jensen.experiments.deployment.functions import Functions, Rows
+from jensen.experiments.deployment.writing import Forms
 from jensen.experiments.service.application import Service
 from jensen.experiments.service.bodies import BINARY, JSON
+from jensen.experiments.service.engines.processes import Processes
 from jensen.experiments.service.engines.threads import Threads
 from jensen.experiments.service.models import Models, Version
 from jensen.experiments.service.observed import Log, Metrics
@@ -42,6 +48,7 @@ from tests.bench.deployment import HIDDEN, LATENT, PIXELS, in_torch
 CLIENTS, SECONDS, WARM, ROUNDS = 32, 3.0, 1.0, 3
 Z = keys.normal(keys.key(3), (1, LATENT)).contiguous()
 BODIES = {JSON: orjson.dumps({"z": Z.tolist()}), BINARY: safetensors.torch.save({"z": Z})}
+GIVEN, OUTPUT = (Argument("z", "float32", (LATENT,), "a latent"),), ("mean", "in [0, 1]")
 PATH = "/v1/model/decode"
 
 
@@ -51,7 +58,8 @@ class Timed:
     def __init__(self) -> None:
         model = vae.mlp(PIXELS, HIDDEN[::-1], LATENT)
         params: Params = model.init(keys.key(0), keys.uniform(keys.key(1), (2, PIXELS)).round())
-        self._module, self.seconds = in_torch(params["decoder"]), 0.0
+        self.params: Params = params["decoder"]
+        self._module, self.seconds = in_torch(self.params), 0.0
 
     @torch.no_grad()
     def __call__(self, z: Tensor) -> Tensor:
@@ -68,13 +76,42 @@ def ours(decoder: Timed, batch: int) -> uvicorn.Server:
 
 def serving(decode: Callable[[Tensor], Tensor], limits: Limits) -> uvicorn.Server:
     """The service of one function."""
-    given = (Argument("z", "float32", (LATENT,), "a latent"),)
-    signature = Signature("the mean of data", given, (Argument("mean", "float32", (PIXELS,), "in [0, 1]"),), "")
+    signature = Signature("the mean of data", GIVEN, (Argument(OUTPUT[0], "float32", (PIXELS,), OUTPUT[1]),), "")
     metrics = Metrics()
     functions = {"decode": Function("decode", signature, "program", decode)}
     models = Models(engine := Threads(limits.width), limits, metrics)
     models.put(models.made(Version("model"), Path(), engine.hold("0" * 64, functions)))
     return Server(Service(models, limits, metrics, Log(io.StringIO())), "127.0.0.1", 0, 1)
+
+
+def apart(decoder: Timed, batch: int, workers: int) -> uvicorn.Server:
+    """The service with processes that compute; these load an export."""
+    limits, metrics = Limits(batch=batch, wait=0.1), Metrics()
+    models = Models(engine := Processes(limits.width, workers), limits, metrics)
+
+    class Apart(Server):
+        async def startup(self, sockets: Any = None) -> None:
+            self.listen_to_signals()
+            with tempfile.TemporaryDirectory() as place:
+                await models.load({Version("model"): exported(decoder.params, Path(place))})
+            await super().startup(sockets)
+
+        async def shutdown(self, sockets: Any = None) -> None:
+            await super().shutdown(sockets)
+            models.close()
+            await engine.close()
+
+    return Apart(Service(models, limits, metrics, Log(io.StringIO())), "127.0.0.1", 0, 1)
+
+
+def exported(params: Params, place: Path) -> Path:
+    """An export of the decoder."""
+    rows = Rows("the mean of data", lambda tree, z: torch.sigmoid(mlp.apply(tree, z, torch.tanh)), GIVEN, (OUTPUT,))
+    (place / "config.json").write_text("{}")
+    writing.write(
+        place, "decoder", Functions(params, {"decode": rows}, {}), place / "export", Forms(False, False, False)
+    )
+    return place / "export"
 
 
 def theirs(decoder: Timed) -> uvicorn.Server:
@@ -166,6 +203,7 @@ def main() -> None:
         ("ours, batches of 32", ours, (32,), BINARY),
         ("ours, batches of 32", ours, (32,), JSON),
         ("ours, batches of 10", ours, (10,), BINARY),
+        ("ours, batches of 16 in 2 processes", apart, (16, 2), BINARY),
     ]
     if find_spec("fastapi"):
         cases.append(("FastAPI, the decoder for each", theirs, (), BINARY))

@@ -4,8 +4,8 @@
 
 The decoder is 20-400-800-784 (tanh, sigmoid; 957,184 parameters), a request one row, the clients 32 connections in a
 process of their own. Server CPU is that of the server's process, less that of the decoder's calls; where processes
-compute, it is the front's alone, all of it. FastAPI is in no extra of this project: `pip install fastapi`, or its line is
-left out.
+compute, it is the front's alone, all of it. FastAPI is in no extra of this project: `pip install fastapi`, or its line
+is left out.
 """
 
 import asyncio

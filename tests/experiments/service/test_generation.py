@@ -318,8 +318,9 @@ def trained(tmp_path_factory):
     """A finished run of a language model."""
     place = tmp_path_factory.mktemp("lm")
     (place / "text.txt").write_text("one two three four five six seven eight nine ten, at last. " * 20)
-    small = "--width 8 --layers 1 --context 32 --lr-warmup 1 --steps 10 --batch 20 --checkpoint-every 10".split()
-    run("lm", "--no-compile", "--text", place / "text.txt", *small, "--out", place / "run")
+    small = ["--width", 8, "--layers", 1, "--context", 32, "--lr-warmup", 1, "--steps", 10, "--batch", 20]
+    options = ["--no-compile", "--text", place / "text.txt", "--checkpoint-every", 10, *small]
+    run("lm", *options, "--out", place / "run")
     return place / "run"
 
 

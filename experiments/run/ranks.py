@@ -151,6 +151,8 @@ def joined(device: str) -> Iterator[Ranks]:
     restarts = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
     store, rank, size = rendezvous(restarts, WAIT)
     backend = "nccl" if device.startswith("cuda") else "gloo"
+    if backend == "nccl":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # "cuda" is then a device of its own
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=WAIT)
     pulse = Pulse(store, rank, size)
     try:

@@ -68,23 +68,23 @@ def whole(tree: Tree, ranks: Ranks) -> Tree:
     if not is_cut(tree):
         return tree
     leaves = list(filter(_is_part, trees.leaves(tree)))
-    rows = [_row(t, ranks.size) for t in leaves]
-    own = torch.cat([row.to(widest(leaves, leaves[0].dtype)) for row in rows])
+    rows, wide = [_row(t, ranks.size) for t in leaves], widest(leaves, leaves[0].dtype)
+    own = torch.cat([row.to(wide) for row in rows])
     every = own.new_empty(ranks.size, len(own))
     ranks.met(lambda: dist.all_gather([*every.unbind()], own, ranks.group))
-    parts = iter(every.split([*map(len, rows)], 1))
-    return trees.map(lambda t: _joined(next(parts), t.shape, _longest(t)).to(t.dtype) if _is_part(t) else t, tree)
+    found = iter(every.split([*map(len, rows)], 1))
+    return trees.map(lambda t: _joined(next(found), t.shape, _longest(t)).to(t.dtype) if _is_part(t) else t, tree)
 
 
 def summed(slopes: Tree, params: Tree, ranks: Ranks) -> Tree:
     """The ranks' gradients added up, in float32 at least: of each leaf this rank's part, as a plain tensor."""
     leaves = trees.leaves(slopes)
-    blocks = [_blocks(t, ranks.size) for t in leaves]
-    every = torch.cat([block.to(widest(leaves)) for block in blocks], 1)
+    blocks, wide = [_blocks(t, ranks.size) for t in leaves], widest(leaves)
+    every = torch.cat([block.to(wide) for block in blocks], 1)
     own = torch.empty_like(every[0])
     ranks.met(lambda: dist.reduce_scatter(own, [*every.unbind()], group=ranks.group))
-    parts = iter(own.split([block.shape[1] for block in blocks]))
-    return trees.map(lambda t, p: _joined(next(parts), p.to_local().shape, _longest(p)).to(t.dtype), slopes, params)
+    found = iter(own.split([block.shape[1] for block in blocks]))
+    return trees.map(lambda t, p: _joined(next(found), p.to_local().shape, _longest(p)).to(t.dtype), slopes, params)
 
 
 def squares(slopes: Params, ranks: Ranks) -> dict[str, Tensor]:

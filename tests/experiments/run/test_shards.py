@@ -36,11 +36,13 @@ class Scaled(Regression):
         return super().loss({"model": own}, state, shifted, key, weights)
 
 
-SLOW = [pytest.param(size, program, marks=pytest.mark.slow)
-        for size, program in ((1, Scaled()), (4, Centred()), (4, Gan()))]  # fmt: skip
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize(("size", "program"), [(2, Gan()), (4, Scaled()), *SLOW])
+@pytest.mark.parametrize(
+    ("size", "program"), [(2, Gan()), (4, Scaled()), slow(1, Scaled()), slow(4, Centred()), slow(4, Gan())]
+)
 def test_ranks_with_parts_of_the_parameters_train_as_one_that_has_all(tmp_path, size, program):
     """Batches of 3 leave one of four ranks without a datum, and leaves of one row leave some without a part."""
     data = points().double()
@@ -49,26 +51,28 @@ def test_ranks_with_parts_of_the_parameters_train_as_one_that_has_all(tmp_path, 
     assert_close(trained(tmp_path / "several", CUT, few, size, data), one)
 
 
-CHAIN = ((1, False), (2, True), (4, True), (2, False), (2, True), (1, False), (4, True))  # ranks, and whether in parts
+FEW = ((2, True), (1, False), (4, True), (2, False), (2, True))  # ranks, and whether in parts
+MORE = ((4, True), (4, False), (4, True), (4, True), (2, True), (4, True), (1, False), (2, True), (4, False), (2, True))
 
 
-def test_a_run_goes_on_with_parts_or_without_on_any_number_of_ranks(tmp_path):
+@pytest.mark.parametrize("chain", [FEW, slow(MORE)])
+def test_a_run_goes_on_with_parts_or_without_on_any_number_of_ranks(tmp_path, chain):
     data = points().double()
     run = replace(RUN, patience=9, held_out=0.2, lr_final=1.0)
-    one = trained(tmp_path / "one", replace(run, steps=4 * len(CHAIN)), Gan(), 1, data)
-    segments = [replace(run, steps=4 * i + 4, shard=cut) for i, (_, cut) in enumerate(CHAIN)]
-    ends = [trained(tmp_path / "run", each, Gan(), size, data) for each, (size, _) in zip(segments, CHAIN, strict=True)]
+    one = trained(tmp_path / "one", replace(run, steps=4 * len(chain)), Gan(), 1, data)
+    segments = [replace(run, steps=4 * i + 4, shard=cut) for i, (_, cut) in enumerate(chain)]
+    ends = [trained(tmp_path / "run", each, Gan(), size, data) for each, (size, _) in zip(segments, chain, strict=True)]
     assert_close(ends[-1], one)
 
 
-@pytest.mark.parametrize("size", [2, 4])
-def test_memory_of_a_rank_falls_as_their_number(tmp_path, size):
+def test_memory_of_a_rank_falls_as_their_number(tmp_path):
+    size, data = 4, points(d=64)
+
     def work(own):
         loop = Loop(Gan(), replace(CUT, steps=8), data, data, folder(tmp_path), Watch(), own)
         loop.fit()
         return loop.kept
 
-    data = points(d=64)
     results = [result["ok"] for result in on(size, work).results()]
     (total,) = {total for _, total in results}
     assert sum(kept for kept, _ in results) >= total > 0

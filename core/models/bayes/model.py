@@ -53,6 +53,8 @@ class Model:
                 'write {"scale": positive()}'
             )
         for name, support in self.support.items():
+            if not isinstance(name, str):
+                raise TypeError(f"expected support, with names for keys, got {described(name)}: name the parameters")
             if not isinstance(support, Support):
                 raise TypeError(f"expected the support of {name}, got {described(support)}: write positive()")
             support.check(name)
@@ -60,6 +62,11 @@ class Model:
         for name in ("log_likelihood", "log_local", "draw", "simulate", "derived"):
             if getattr(self, name) is not None:
                 check_function(name, getattr(self, name), "lambda theta, data: ...")
+        for name, column in self.columns.items():
+            if not isinstance(column, Column):
+                raise TypeError(f"expected columns, of Column, got {described(column)} for {name}: see columns.real()")
+        if not isinstance(self.local, tuple):
+            raise TypeError(f"expected local, a tuple of names, got {described(self.local)}: write ('effect',)")
         if bool(self.local) != (self.log_local is not None):
             raise ValueError(
                 f"expected local and log_local together, got local = {self.local}: the prior of local parameters is "

@@ -227,6 +227,15 @@ WRONG = {
     "no numbers": (lambda: of(bayes.real(0)), "support of a"),
     "local without a prior": (lambda: of(bayes.real(3), local=("a",)), "local"),
     "local of one number": (lambda: of(bayes.real(), local=("a",), log_local=lambda theta: theta["a"]), "local"),
+    "a number for a name": (lambda: bayes.Model({1: bayes.real()}, lambda theta: theta[1]), "support"),
+    "one name for a tuple": (lambda: of(bayes.real(3), local="a", log_local=lambda theta: theta["a"]), "local"),
+    "a word for a column": (lambda: of(bayes.real(), columns={"y": "real"}), "columns"),
+    "a list for a tensor": (lambda: bayes.condition(EIGHT, {**DATA, "y": [1.0] * 8}), "data['y']"),
+    "a number for a density": (
+        lambda: bayes.condition(bayes.Model({"a": bayes.real()}, lambda theta: 0.0))(torch.zeros(1, 1, 1)),
+        "log_prior",
+    ),
+    "no samples": (lambda: bayes.condition(EIGHT, DATA)(torch.zeros(1, 10)), "z"),
     "a sum over data": (lambda: likelihood_of(lambda theta, data: theta["a"] * data["y"].sum()), "log_likelihood"),
     "a prior not summed": (lambda: bayes.condition(of(bayes.real(2)))(torch.zeros(1, 1, 2)), "log_prior"),
 }

@@ -13,8 +13,9 @@ import orjson
 from jensen.experiments.service.bodies import JSON
 from jensen.experiments.service.errors import Gone, Refused
 
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 IDENTITY = re.compile(r"[A-Za-z0-9._-]{1,64}")
 PROCESS, COUNT = secrets.token_hex(4), itertools.count(1)  # of which a request's own id is made
 
@@ -44,7 +45,7 @@ class Exchange:
     client: who asks, an address unless it is known by its token; also: headers of the reply, whatever that is.
     """
 
-    def __init__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send, seconds: float):
+    def __init__(self, scope: Message, receive: Receive, send: Send, seconds: float):
         self._receive, self._send, self._seconds = receive, send, seconds
         self.method, self.path = str(scope["method"]), str(scope["path"])
         self.headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
@@ -84,26 +85,27 @@ class Exchange:
 
     async def send(self, reply: Reply) -> None:
         """Gone where the client does not take it."""
-        await self._begin(reply, {"content-length": str(len(reply.content))})
-        await self._take({"type": "http.response.body", "body": reply.content})
+        head = self._head(reply, {"content-length": str(len(reply.content))})
+        await self._take(head, {"type": "http.response.body", "body": reply.content})
 
     async def stream(self, reply: Reply, parts: AsyncIterable[bytes]) -> None:
         """A reply whose content is in parts, each sent as it comes. Gone where the client does not take one."""
-        await self._begin(reply, {"cache-control": "no-store", "x-accel-buffering": "no"})
+        await self._take(self._head(reply, {"cache-control": "no-store", "x-accel-buffering": "no"}))
         async for part in parts:
             await self._take({"type": "http.response.body", "body": part, "more_body": True})
         await self._take({"type": "http.response.body", "body": b""})
 
-    async def _begin(self, reply: Reply, own: dict[str, str]) -> None:
+    def _head(self, reply: Reply, own: dict[str, str]) -> Message:
         self.begun = True
         headers = {"content-type": reply.media, "x-request-id": self.id} | own | self.also | reply.headers
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-        await self._take({"type": "http.response.start", "status": reply.status, "headers": raw})
+        return {"type": "http.response.start", "status": reply.status, "headers": raw}
 
-    async def _take(self, message: MutableMapping[str, Any]) -> None:
+    async def _take(self, *messages: Message) -> None:
         try:
             async with asyncio.timeout(self._seconds):
-                await self._send(message)
+                for message in messages:
+                    await self._send(message)
         except (TimeoutError, OSError):
             raise Gone from None
 

@@ -100,7 +100,7 @@ def test_pages(serve):
     assert running.get("/readyz")[0] == 200
     assert json.loads(running.get("/v1")[1])["models"]["toy"]["functions"] == list(calls())
     document = json.loads(running.get("/openapi.json")[1])
-    posts = {path for path, each in document["paths"].items() if "post" in each}
+    posts = {path for path in document["paths"] if path.startswith("/v1/")}
     assert posts == {f"/v1/toy/{middle}{name}" for middle in ("", "versions/1/") for name in ("decode", "sample")}
     schema = document["paths"]["/v1/toy/decode"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert schema["properties"]["z"]["items"]["maxItems"] == LATENT

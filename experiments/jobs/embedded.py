@@ -31,14 +31,14 @@ CHUNK = 256  # jobs that are put in one transaction
 
 
 class Messages(LiteQueue):
-    """litequeue's, whose operations may be parts of one transaction."""
+    """litequeue's, whose operations may be parts of one transaction, which waits for those of other processes."""
 
     @contextmanager
-    def transaction(self, mode: str = "DEFERRED") -> Iterator[None]:
+    def transaction(self, mode: str = "IMMEDIATE") -> Iterator[None]:
         if self.conn.in_transaction:
             yield
         else:
-            with super().transaction(mode):
+            with super().transaction("IMMEDIATE"):
                 yield
 
 
@@ -203,7 +203,7 @@ class Embedded:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._sound(), self._messages.transaction("IMMEDIATE"):
+        with self._sound(), self._messages.transaction():
             yield
 
     @contextmanager

@@ -1,5 +1,6 @@
 """Files and servers that hold no queue, or a damaged one."""
 
+import os
 import sqlite3
 from contextlib import closing
 
@@ -8,7 +9,7 @@ import pytest
 from jensen.experiments.jobs import Job, Place
 from jensen.experiments.jobs.embedded import MARK
 from jensen.experiments.run.errors import InputError
-from tests.experiments.jobs.conftest import computing, rows, serving, until, work
+from tests.experiments.jobs.conftest import FORK, computing, rows, serving, until, work
 from tests.experiments.ranks import free_port
 
 
@@ -80,6 +81,24 @@ def test_a_process_was_killed_while_it_made_the_file(tmp_path):
         link.execute("DROP TABLE Queue")
     with closing(Place(str(path)).open()) as queue:
         assert queue.put([Job("a", b"")]) == []
+
+
+def test_processes_that_make_one_file_at_once(tmp_path):
+    place = Place(str(tmp_path / "queue"))
+
+    def put(i):
+        with closing(place.make(work())) as queue:
+            queue.put([Job(f"{i}", b"")])
+        os._exit(0)
+
+    makers = [FORK.Process(target=put, args=(i,)) for i in range(6)]
+    for each in makers:
+        each.start()
+    for each in makers:
+        each.join(30)
+    assert [each.exitcode for each in makers] == [0] * 6
+    with closing(place.open()) as queue:
+        assert queue.counts().waiting == 6
 
 
 @pytest.mark.nats

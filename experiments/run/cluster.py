@@ -21,6 +21,7 @@ from jensen.experiments.run.errors import InputError, reason, shown
 STORE = 128 * 2**20  # bytes of shared memory for what processes exchange
 LOOPBACK, AUTO = "127.0.0.1", "auto"
 REACHED = 5.0  # seconds until a cluster is given up that does not answer
+PLAIN = {"worker_niceness": 0}  # as this process, which Ray's workers would let others pass
 OWN = {
     # A cluster of one machine, as on those systems: else Ray takes the machine's own address, whatever it is given.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
@@ -77,7 +78,7 @@ def _started(place: str, config: dict[str, int]) -> Any:
     ray = _imported()
     try:
         ray.init("local", include_dashboard=False, log_to_driver=False, configure_logging=False,
-                 object_store_memory=STORE, _temp_dir=place, _system_config=config)  # fmt: skip
+                 object_store_memory=STORE, _temp_dir=place, _system_config={**PLAIN, **config})  # fmt: skip
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"Ray does not start ({reason(error)}): mend that, or leave it out") from error
     if (own := ray.util.get_node_ip_address()) != LOOPBACK:

@@ -16,7 +16,7 @@ import pytest
 from jensen.experiments import sweep
 from tests.experiments.process import FAST, contents
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 COMMAND = ["--", "vae", *[arg for arg in FAST if arg not in ("--latent", "2")], "--steps", "600"]
 VARY = ("config.json", ".png")
 LOOPBACK = {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
@@ -41,7 +41,7 @@ def worker(folder):
     return int(pid) if pid and Path("/proc", pid).exists() else None
 
 
-def once(process, found, seconds=60):
+def once(process, found, seconds=150):
     """What is found at last, while the process runs."""
     end = time.monotonic() + seconds
     while (value := found()) is None:
@@ -141,7 +141,7 @@ def test_a_sweep_that_is_stopped_leaves_no_process_and_goes_on(alone, tmp_path, 
         _, error = process.communicate()
     assert process.returncode == code
     assert code < 0 or "run it again to go on" in error
-    _, left = psutil().wait_procs(children, 60)
+    _, left = psutil().wait_procs(children, 150)  # after a kill two agents of Ray's find that out by themselves
     assert left == []
     with started("--engine", "ray", *args) as process:
         process.communicate()

@@ -53,8 +53,7 @@ class Replicas:
 
     async def start(self) -> None:
         """InputError where the cluster has no room for as many replicas."""
-        joined = cluster("--engine ray", self._address, worker_niceness=0)
-        self._ray = await asyncio.to_thread(self._stack.enter_context, joined)
+        self._ray = await asyncio.to_thread(self._stack.enter_context, cluster("--engine ray", self._address))
         cpus, wanted = int(self._ray.cluster_resources().get("CPU", 0)), self.at_once * self._given["threads"]
         if wanted > cpus:
             await self.close()

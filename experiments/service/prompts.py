@@ -41,10 +41,7 @@ def read(content: bytes, sequences: Sequences, alphabet: Alphabet, longest: int,
     for name in values:
         if name not in NAMES:
             raise bad(shown(str(name)), "it is no setting of generation", f"send {', '.join(NAMES)}")
-    symbols = _symbols(values.get(PROMPT, ""), alphabet)
-    if len(symbols) > longest:
-        error = f"expected at most {longest} {alphabet.unit}, got {len(symbols)}"
-        raise Refused(413, error, PROMPT, "cut its beginning")
+    symbols = _symbols(values.get(PROMPT, ""), alphabet, longest)
     room = most if sequences.longest is None else min(most, sequences.longest - len(symbols))
     tokens = _whole(values, TOKENS, 1, room, min(USUAL, room))
     seed = _whole(values, SEED, 0, SEEDS - 1, secrets.randbelow(SEEDS))
@@ -62,13 +59,24 @@ def _object(content: bytes) -> dict[str, Any]:
     return values
 
 
-def _symbols(prompt: object, alphabet: Alphabet) -> list[int]:
+def _symbols(prompt: object, alphabet: Alphabet, longest: int) -> list[int]:
     if not isinstance(prompt, str):
         raise bad(PROMPT, f"expected text, got {type(prompt).__name__}", 'send {"prompt": "..."}')
+    content = prompt.encode()
+    least = -(-len(content) // max(map(len, alphabet.words())))
+    if least > longest:  # seen without taking the time to cut it into symbols
+        raise _long(f"{least} or more", alphabet, longest)
     try:
-        return alphabet.encode(prompt.encode()).tolist()
+        symbols = alphabet.encode(content).tolist()
     except InputError as error:  # where the tokenizer's library is missing
         raise Refused(503, str(error), PROMPT) from error
+    if len(symbols) > longest:
+        raise _long(str(len(symbols)), alphabet, longest)
+    return symbols
+
+
+def _long(got: str, alphabet: Alphabet, longest: int) -> Refused:
+    return Refused(413, f"expected at most {longest} {alphabet.unit}, got {got}", PROMPT, "cut its beginning")
 
 
 def _whole(values: Mapping[str, Any], name: str, least: int, most: int, default: int) -> int:

@@ -3,9 +3,13 @@
 A worker maps its parameters from there into memory too, which a file that somebody cuts short would take from it.
 """
 
+import fcntl
+import os
 import shutil
 import tempfile
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -15,13 +19,17 @@ from jensen.experiments.run.errors import InputError, reason
 from jensen.experiments.service.engines.seam import Loaded
 
 AGAIN = "export the run again"
+PREFIX, LOCK = "jensen-copies-", ".lock"
+YOUNG = 60.0  # seconds in which a service that starts locks its folder
 
 
 class Copies:
     """By key."""
 
     def __init__(self) -> None:
-        self._room = tempfile.TemporaryDirectory(prefix="jensen-")
+        _sweep()
+        self._room = tempfile.TemporaryDirectory(prefix=PREFIX)
+        self._lock = _locked(Path(self._room.name), os.O_CREAT)
         self._origins: dict[str, Path] = {}
         self._keys = count(1)
 
@@ -45,6 +53,8 @@ class Copies:
 
     def close(self) -> None:
         self._room.cleanup()
+        if self._lock is not None:
+            os.close(self._lock)
 
     def _add(self, folder: Path, key: str) -> Loaded:
         manifest, copy = read_manifest(folder), self.folder(key)
@@ -57,3 +67,26 @@ class Copies:
         except OSError as error:
             self.drop(key)
             raise InputError(f"{folder} cannot be copied to {copy.parent} ({reason(error)}): {AGAIN}") from error
+
+
+def _sweep() -> None:
+    """Removes what services that were killed have left: a lock ends with its process, in whatever container."""
+    for room in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            if time.time() - room.stat().st_mtime > YOUNG and (lock := _locked(room)) is not None:
+                shutil.rmtree(room, ignore_errors=True)
+                os.close(lock)
+
+
+def _locked(room: Path, flags: int = 0) -> int | None:
+    """The descriptor of a folder's lock; None where another process has it, or there is none."""
+    try:
+        lock = os.open(room / LOCK, os.O_RDWR | flags, 0o600)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        return None
+    return lock

@@ -1,8 +1,10 @@
 """Engines: the same rows wherever they are computed, several exports at once, and what cannot be loaded."""
 
 import asyncio
+import os
 import shutil
 import sys
+import tempfile
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from jensen.core import keys
 from jensen.experiments.deployment import load
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.service.engines import frames
+from jensen.experiments.service.engines.copies import LOCK, PREFIX, Copies
 from jensen.experiments.service.engines.processes import Processes
 from jensen.experiments.service.engines.threads import Threads
 from tests.experiments.service.conftest import LATENT
@@ -69,6 +72,29 @@ def test_a_process_that_ends_as_it_loads_is_one_line(exports, monkeypatch):
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
     with pytest.raises(InputError, match=f"loads {exports[0]} has ended"):
         on(processes(), lambda engine: engine.load(exports[:1]))
+
+
+def test_copies_of_a_service_that_was_killed_are_removed(exports, tmp_path, monkeypatch):
+    """Those of one that lives, or has just begun, stay."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    living = Copies()
+    (loaded,) = living.add(exports[:1])
+    assert load(living.folder(loaded.key)).manifest.functions == loaded.functions
+    assert living.named(f"{living.folder(loaded.key)} is damaged") == f"{exports[0]} is damaged"
+    left, young = tmp_path / f"{PREFIX}left", tmp_path / f"{PREFIX}young"
+    for room in (left, young):
+        room.mkdir()
+        (room / LOCK).touch()
+    for room in (left, living.folder(loaded.key).parent):
+        os.utime(room, (1, 1))
+    Copies().close()
+    assert not left.exists()
+    assert young.exists()
+    assert living.folder(loaded.key).exists()
+    living.drop(loaded.key)
+    assert not living.folder(loaded.key).exists()
+    living.close()
+    assert [*tmp_path.iterdir()] == [young]
 
 
 def test_messages_are_what_was_sent():

@@ -80,6 +80,16 @@ def test_a_poison_row_fails_alone(serve):
             assert reply == running.post("/v1/toy/decode", body)[1]
 
 
+def test_a_row_of_another_width_leaves_its_neighbours_alone(serve):
+    """It is refused before it is in a batch."""
+    running = serve(wait=0.05)
+    bodies = [{"z": [[0.5] * (LATENT + i % 2)]} for i in range(8)]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        statuses = [status for status, _ in pool.map(lambda body: running.post("/v1/toy/decode", body), bodies)]
+    assert statuses == [200, 400] * 4
+    assert running.post("/v1/toy/decode", bodies[0])[0] == 200
+
+
 def test_a_circuit_opens_and_closes(serve):
     """After failures in a row the model is left alone; it is tried again, and answers."""
     broken = [True]

@@ -42,7 +42,8 @@ def check(posterior: Posterior, key: Key) -> None:
     if not finite.any():
         raise ValueError(_nowhere(posterior, z, search_key))
     best = z[torch.where(finite, value, -torch.inf).argmax()]
-    _check_supports(posterior, z[~finite], best)
+    if not finite.all():
+        _check_supports(posterior, z[~finite], best)
     slope = grad(lambda z: posterior(z[:, None]).sum())(z[value > value[finite].max() - OVERFLOW])
     for name, at in places(posterior.support).items():
         part = slope[:, at]

@@ -1,5 +1,6 @@
 """The real numbers of named parameters, one after another in the order of their supports, and back."""
 
+import math
 from collections.abc import Iterator, Mapping
 from itertools import product
 
@@ -59,7 +60,8 @@ def unconstrained(supports: Mapping[str, Support], theta: Mapping[str, Tensor]) 
 
 def flat(values: Mapping[str, Tensor], lead: tuple[int, ...]) -> Float[Tensor, "... k"]:
     """All values (*lead, *shape) as one vector."""
-    return torch.cat([value.reshape(*lead, -1) for value in values.values()], -1)
+    each = [value.reshape(*lead, math.prod(value.shape[len(lead) :])) for value in values.values()]
+    return torch.cat(each, -1)
 
 
 def flat_names(values: Mapping[str, Tensor]) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from jensen.core.numerics import log_gamma_rest
+
 HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 
 
@@ -24,10 +26,12 @@ def half_cauchy(x: Tensor, scale: Tensor | float = 1.0) -> Tensor:
 
 
 def student_t(x: Tensor, df: Tensor | float, loc: Tensor | float = 0.0, scale: Tensor | float = 1.0) -> Tensor:
-    df = torch.as_tensor(df, dtype=x.dtype, device=x.device)
-    square = ((x - loc) / scale).square() / df
-    norm = torch.lgamma((df + 1) / 2) - torch.lgamma(df / 2) - 0.5 * torch.log(math.pi * df)
-    return norm - _log(scale) - (df + 1) / 2 * torch.log1p(square)
+    """The normaliser is without the main terms of log Gamma, which cancel for many degrees of freedom."""
+    half = 0.5 * torch.as_tensor(df, dtype=x.dtype, device=x.device)
+    rest = log_gamma_rest(half + 0.5) - log_gamma_rest(half) + half * torch.log1p(0.5 / half) - 0.5
+    norm = rest + 0.5 * torch.log((half + 0.5) / (2 * math.pi * half))
+    square = ((x - loc) / scale).square() / (2 * half)
+    return norm - _log(scale) - (half + 0.5) * torch.log1p(square)
 
 
 def exponential(x: Tensor, rate: float = 1.0) -> Tensor:
@@ -56,6 +60,12 @@ def beta(x: Tensor, a: float, b: float) -> Tensor:
 def bernoulli(x: Tensor, logits: Tensor) -> Tensor:
     """Of x 0 or 1."""
     return x.to(logits.dtype) * logits - F.softplus(logits)
+
+
+def poisson(x: Tensor, rate: Tensor) -> Tensor:
+    """Of whole numbers x >= 0."""
+    x = x.to(rate.dtype)
+    return torch.xlogy(x, rate) - rate - torch.lgamma(x + 1)
 
 
 def _log(scale: Tensor | float) -> Tensor | float:

@@ -55,11 +55,9 @@ def simulate(key: Key, theta: Theta, data: Data) -> dict[str, Tensor]:
 
 def _log_prior(theta: Theta) -> Tensor:
     h, p = theta["hidden"].shape[-2:]
-    log_p, lead = densities.half_normal(theta["sigma"]), theta["sigma"].ndim
-    for name, scale in prior_scales(p, h).items():
-        each = densities.normal(theta[name], 0.0, scale)
-        log_p = log_p + each.reshape(*each.shape[:lead], -1).sum(-1)
-    return log_p
+    each = {name: densities.normal(theta[name], 0.0, scale) for name, scale in prior_scales(p, h).items()}
+    log_p = each["hidden"].sum((-2, -1)) + each["bias"].sum(-1) + each["out"].sum(-1) + each["offset"]
+    return log_p + densities.half_normal(theta["sigma"])
 
 
 def _log_likelihood(theta: Theta, data: Data) -> Tensor:

@@ -47,8 +47,10 @@ class Support:
         """The value (..., *shape) of real numbers, and the log determinant, of each of the first `axes` axes alone."""
         z = z.reshape(*z.shape[:-1], *self.cells, self.free)
         value, log_det = self.bijection(z).forward(z)
-        kept = len(self.cells) - axes
-        return value if self.event else value[..., 0], log_det.flatten(log_det.ndim - kept).sum(-1) if kept else log_det
+        summed = len(self.cells) - axes
+        if summed:
+            log_det = log_det.flatten(log_det.ndim - summed).sum(-1)
+        return value if self.event else value[..., 0], log_det
 
     def inverse(self, value: Float[Tensor, "..."]) -> Float[Tensor, "... d"]:
         """The real numbers of a value (..., *shape)."""
@@ -69,7 +71,7 @@ class Support:
 
     def check(self, name: str) -> None:
         """ValueError for a set that is empty or of no shape."""
-        if isinstance(self.kind, type) is False or not hasattr(self.kind, "contains"):
+        if not isinstance(self.kind, type) or not hasattr(self.kind, "contains"):
             raise TypeError(f"expected the support of {name}, of a bijection, got {described(self.kind)}: see real()")
         if any(type(size) is not int or size < 1 for size in self.shape):
             raise ValueError(f"expected the support of {name} with axes of 1 or more, got {self.shape}: give its sizes")

@@ -184,6 +184,22 @@ def test_a_sound_model_passes_its_check(name):
     bayes.check(POSTERIORS[name], KEY)
 
 
+@pytest.mark.parametrize(
+    ("density", "expected"),
+    [
+        (bayes.densities.exponential(torch.tensor(0.7), 2.0), stats.expon.logpdf(0.7, scale=0.5)),
+        (bayes.densities.poisson(torch.tensor(3), torch.tensor(1.7)), stats.poisson.logpmf(3, 1.7)),
+        (bayes.densities.poisson(torch.tensor(0), torch.tensor(0.0)), 0.0),
+        (bayes.densities.student_t(torch.tensor(0.3), 1e7), stats.norm.logpdf(0.3)),
+        (bayes.densities.student_t(torch.tensor(0.3), 0.01), stats.t.logpdf(0.3, 0.01)),
+        (bayes.densities.half_cauchy(torch.tensor(1e30), 2.0), stats.halfcauchy.logpdf(1e30, scale=2)),
+        (bayes.densities.inverse_gamma(torch.tensor(0.3), 3.0, 2.0), stats.invgamma.logpdf(0.3, 3, scale=2)),
+    ],
+)
+def test_densities_are_those_of_scipy_in_float32(density, expected):
+    assert density.item() == pytest.approx(expected, abs=2e-6, rel=2e-6)
+
+
 @pytest.mark.parametrize("length", [1, 2, 7, 64, 100])
 def test_recurrences_are_loops(length):
     u, factor = keys.normal(KEY, (3, length), torch.float64), torch.tensor([0.9, -1.1, 0.0], dtype=torch.float64)
@@ -192,6 +208,14 @@ def test_recurrences_are_loops(length):
         h = factor * h + u[:, t]
         expected.append(h)
     torch.testing.assert_close(linear_recurrence(u, factor), torch.stack(expected, -1))
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_no_samples_have_no_densities(name):
+    posterior = POSTERIORS[name]
+    z = posterior.start[:0][None]
+    assert posterior(z).shape == (1, 0)
+    assert posterior.flat(z).shape == (1, 0, len(posterior.flat_names))
 
 
 def test_series_have_no_minibatches():

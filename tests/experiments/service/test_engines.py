@@ -13,7 +13,7 @@ from jensen.core import keys
 from jensen.experiments.deployment import load
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.service.engines import frames
-from jensen.experiments.service.engines.copies import LOCK, PREFIX, Copies
+from jensen.experiments.service.engines.copies import PREFIX, Copies
 from jensen.experiments.service.engines.processes import Processes
 from jensen.experiments.service.engines.threads import Threads
 from tests.experiments.service.conftest import LATENT
@@ -84,7 +84,6 @@ def test_copies_of_a_service_that_was_killed_are_removed(exports, tmp_path, monk
     left, young = tmp_path / f"{PREFIX}left", tmp_path / f"{PREFIX}young"
     for room in (left, young):
         room.mkdir()
-        (room / LOCK).touch()
     for room in (left, living.folder(loaded.key).parent):
         os.utime(room, (1, 1))
     Copies().close()

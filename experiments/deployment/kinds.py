@@ -12,6 +12,7 @@ from jensen.experiments.deployment import latents, sequences
 from jensen.experiments.deployment.functions import KEY, Functions, Rows, by_row, dtype_of
 from jensen.experiments.deployment.manifest import Argument
 from jensen.experiments.programs.classification import ClassifierProgram
+from jensen.experiments.programs.code_prior import CodePriorProgram
 from jensen.experiments.programs.draws import Drawing, trained_on
 from jensen.experiments.programs.finished import FinishedRun, of_codes
 from jensen.experiments.programs.images import ImageSettings
@@ -31,6 +32,11 @@ def functions(run: FinishedRun, k: int) -> Functions:
     if isinstance(run.prepared.program, LanguageProgram):
         program = run.prepared.program
         return sequences.functions(program.model, _tree(run), run.settings.context, program.files())
+    if isinstance(run.prepared.program, CodePriorProgram):
+        raise InputError(
+            f"{run.folder} holds a {run.kind} of codes, each place with symbols of its own, which is not exported: "
+            f"draw with experiments.sample {run.folder}, or export the run of vq that it is of"
+        )
     if isinstance(run.prepared.program, Drawing):
         return draws(run)
     raise InputError(f"{run.folder} holds a {run.kind}, which has no functions to export: see its report.txt")
@@ -60,7 +66,7 @@ def codes(run: FinishedRun) -> Functions:
         "reconstruct": Rows("the mean of data given their codes", lambda tree, x: decode(tree, *_all(encode(tree, x))),
                             (pixels,), mean),
     }  # fmt: skip
-    left_out = {"sample": "codes have no prior: export one that experiments.train prior has trained"}
+    left_out = {"sample": "codes have no prior here: draw with experiments.sample of a run of experiments.train prior"}
     return Functions(_tree(run), rows, left_out)
 
 

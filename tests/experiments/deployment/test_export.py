@@ -1,5 +1,7 @@
 """The command: what it says and leaves, other kinds of runs, ONNX, and what it refuses."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,10 @@ from jensen.core import keys
 from jensen.experiments import export
 from jensen.experiments.deployment import kinds, load, tracing
 from jensen.experiments.deployment.manifest import MANIFEST
+from jensen.experiments.programs.code_prior import CodePriorProgram
 from jensen.experiments.programs.finished import read_run
 from jensen.experiments.run import files
+from jensen.experiments.run.errors import InputError
 from tests.experiments.process import contents, run
 
 SMALL = ["--no-compile", "--steps", "10", "--batch", "20", "--checkpoint-every", "10"]
@@ -26,6 +30,9 @@ RUNS = {
     "lm": ["lm", "--text", "text.txt", "--width", "8", "--layers", "1", "--context", "16", "--lr-warmup", "1", *SMALL],
     "reptile": ["reptile", "--hidden", "8", *SMALL],
 }
+
+
+PRIOR = CodePriorProgram(model=None, coder=None, batches=None)
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +147,9 @@ def test_folders_are_refused(done, refused, tmp_path, runs):
     said = refused(export.main, done.folder, "--out", tmp_path / "taken")
     assert said.endswith("taken is there already: choose another --out, or move it away")
     assert "which has no functions to export: see its report.txt" in refused(export.main, runs("reptile"))
+    prior = SimpleNamespace(settings=None, kind="prior", folder="runs/prior", prepared=SimpleNamespace(program=PRIOR))
+    with pytest.raises(InputError, match=r"holds a prior of codes, .* draw with experiments\.sample runs/prior"):
+        kinds.functions(prior, 4)
 
 
 def test_an_unfinished_run_is_refused(finished, refused):

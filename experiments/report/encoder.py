@@ -72,13 +72,21 @@ def refined(model: Amortised, params: Params, x: Tensor, steps: int, key: Key) -
 
 
 def parts(
-    model: Amortised, params: Params, data: TrainingData, test: Tensor, fit: Fit, steps: int, key: Key, ranks: Ranks
+    model: Amortised,
+    params: Params,
+    data: TrainingData,
+    test: Tensor,
+    fit: Fit,
+    steps: int,
+    key: Key,
+    ranks: Ranks | None = None,
 ) -> Amortisation:
     """The amortisation gap of test data, (n,), in three parts, from gaps of as many training data."""
+    ranks = ranks or Ranks()
     pixels, training, fitting, judging = keys.split(key, 4)
     x = data.first(len(test), pixels)
     after = trained_on(model, params, data, steps, training)
-    ranks.meet()
+    ranks.meet()  # each has trained
 
     def of(places: slice, key: Key) -> tuple[Tensor, ...]:
         own_x, log_p = x[places], partial(model.log_joint, params, x[places])

@@ -81,6 +81,8 @@ def _log_prior_of_lags(theta: Theta) -> Tensor:
 
 def _log_likelihood_of_lags(theta: Theta, data: Data, lags: int) -> Tensor:
     y = data["y"]
+    if len(y) <= lags:
+        raise ValueError(f"expected data['y'] with more values than {lags} lags, got {len(y)}: take fewer lags")
     past = torch.stack([y[lags - k : len(y) - k] for k in range(1, lags + 1)])  # (k, t)
     mean = theta["mu"][..., None] + theta["phi"] @ past
     return F.pad(densities.normal(y[lags:], mean, theta["sigma"][..., None]), (lags, 0))

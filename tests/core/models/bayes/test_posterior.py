@@ -227,6 +227,10 @@ WRONG = {
     "no numbers": (lambda: of(bayes.real(0)), "support of a"),
     "local without a prior": (lambda: of(bayes.real(3), local=("a",)), "local"),
     "local of one number": (lambda: of(bayes.real(), local=("a",), log_local=lambda theta: theta["a"]), "local"),
+    "a series shorter than its lags": (
+        lambda: bayes.condition(bayes.autoregression(20), {"y": Y})(torch.zeros(1, 1, 22)),
+        "20 lags",
+    ),
     "a number for a name": (lambda: bayes.Model({1: bayes.real()}, lambda theta: theta[1]), "support"),
     "one name for a tuple": (lambda: of(bayes.real(3), local="a", log_local=lambda theta: theta["a"]), "local"),
     "a word for a column": (lambda: of(bayes.real(), columns={"y": "real"}), "columns"),

@@ -29,7 +29,7 @@ from jensen.core.checks import check_count, check_key, check_number, described
 from jensen.core.contracts import Key
 from jensen.core.models.conjugate.contract import ConjugateModel, Factors
 from jensen.core.trees import Tree
-from jensen.estimators.inference._blocks import best, check_model, means_of
+from jensen.estimators.inference._blocks import best, check_model, means_of, size
 from jensen.estimators.inference.fitting import Trace, climb
 
 
@@ -67,7 +67,10 @@ class Posterior(NamedTuple):
 def prepare(model: ConjugateModel, x: Tree) -> Data:
     """The data, checked by the model."""
     check_model(model)
-    return Data(model.prepare(x))
+    rows = model.prepare(x)
+    if not size(rows):
+        raise ValueError("expected x of one datum or more, got none: pass the data")
+    return Data(rows)
 
 
 def init(key: Key, model: ConjugateModel, data: Data) -> State:

@@ -81,6 +81,8 @@ def prepare(x: Float[Tensor, "n d"], covariance: Kind = "full", floor: float = 1
     ValueError for data that are not finite, and for columns that do not vary.
     """
     check_floating("x", x, "n d", "one row per datum")
+    if not len(x):
+        raise ValueError("expected x of one datum or more, got none: pass the data")
     check_choice("covariance", covariance, KINDS)
     x, floor = at_least_float32(x), check_number("floor", floor, "(0, 1)")
     wide = x.double()

@@ -13,7 +13,7 @@ from jensen.core.contracts import Key
 from jensen.core.distributions import Dirichlet
 from jensen.core.exponential import DirichletFamily, ExponentialFamily, Natural
 from jensen.core.models.conjugate.contract import Factors, expected_log_prob, wide
-from jensen.core.models.conjugate.observations import Observations
+from jensen.core.models.conjugate.observations import Observations, check_observations
 from jensen.core.trees import Tree
 
 SPREAD = 4.0  # of the logits of the states at random, from which q starts
@@ -44,7 +44,8 @@ class HiddenMarkov(NamedTuple):
 
     def prepare(self, x: Tensor, /) -> Float[Tensor, "n t f"]:
         """The observations' rows, by sequence."""
-        check_tensor("x", x, "n t ...", "sequences first, then times")
+        check_observations(self.observations)
+        check_tensor("x", x, "n t d" if self.observations.axes else "n t", "sequences first, then times")
         k = self.transitions.concentration.shape[-1]
         check_floating("transitions", self.transitions.concentration, f"{k} {k}", "a row for each state")
         check_floating("first", self.first.concentration, f"1 {k}", "as many states as transitions have")

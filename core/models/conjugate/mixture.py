@@ -13,8 +13,8 @@ from jensen.core.checks import check_floating
 from jensen.core.contracts import Key
 from jensen.core.exponential import ExponentialFamily
 from jensen.core.models.conjugate.contract import Factors, expected_log_prob
-from jensen.core.models.conjugate.observations import Observations
-from jensen.core.models.conjugate.weights import Weights
+from jensen.core.models.conjugate.observations import Observations, check_observations
+from jensen.core.models.conjugate.weights import Weights, check_weights
 from jensen.core.models.quantised import kmeans
 from jensen.core.ops import nearest_code
 from jensen.core.trees import Tree
@@ -44,6 +44,8 @@ class Mixture(NamedTuple):
 
     def prepare(self, x: Tensor, /) -> Tensor:
         """The observations' rows."""
+        check_weights(self.weights)
+        check_observations(self.observations)
         check_floating("concentration", self.weights.concentration, "k", "one for each component")
         return self.observations.prepare(x)
 

@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jensen.core import trees
-from jensen.core.checks import check_floating, check_number, check_tensor
+from jensen.core.checks import check_floating, check_number, check_tensor, described
 from jensen.core.concrete import is_concrete
+from jensen.core.contracts import can
 from jensen.core.distributions import Dirichlet
 from jensen.core.distributions.definite import cholesky_factor
 from jensen.core.exponential import DirichletFamily, ExponentialFamily, Natural, NormalWishart
@@ -26,7 +27,10 @@ from jensen.core.numerics.quadratics import coefficients, features
 
 @runtime_checkable
 class Observations(Protocol):
-    """A family of likelihoods with its conjugate prior."""
+    """A family of likelihoods with its conjugate prior, of observations that have `axes` axes."""
+
+    @property
+    def axes(self) -> int: ...
 
     @property
     def family(self) -> ExponentialFamily: ...
@@ -45,6 +49,8 @@ class Normals(NamedTuple):
 
     prior: NormalWishart
     centre: Float[Tensor, " d"]
+
+    axes = 1
 
     @property
     def family(self) -> NormalWishartFamily:
@@ -83,6 +89,8 @@ class Choices(NamedTuple):
     """x (n,), whole numbers below v, with probabilities from Dirichlet(prior.concentration), (1, v)."""
 
     prior: Dirichlet
+
+    axes = 0
 
     @property
     def family(self) -> DirichletFamily:
@@ -131,6 +139,10 @@ def normals(
     own = (x - centre).mT @ (x - centre) / max(len(x) - 1, 1) if scatter is None else scatter.double()
     strength = check_number("strength", strength, "(0, inf)", "observations that the prior of the mean is worth")
     df = check_number("df", d if df is None else df, f"({d - 1}, inf)", "one less than components is too few")
+    if scatter is None and is_concrete(own):
+        scale = own.diagonal().sqrt()
+        if torch.linalg.matrix_rank((own / (scale[:, None] * scale)).nan_to_num()) < d:
+            raise ValueError(f"expected x with a covariance of rank {d}, got a lower one: pass more data, or a scatter")
     cholesky_factor("scatter", own)
     prior = NormalWishart(centre[None], centre.new_full((1,), strength), centre.new_full((1,), df), own[None])
     return Normals(prior, centre)
@@ -139,3 +151,9 @@ def normals(
 def _check_finite(x: Tensor) -> None:
     if is_concrete(x) and not x.isfinite().all():
         raise ValueError("expected x finite, got NaN or inf in it: leave out these rows, or impute them")
+
+
+def check_observations(value: object) -> None:
+    """TypeError for what a component cannot give."""
+    if isinstance(value, type) or not can(value, Observations):
+        raise TypeError(f"expected observations, such as normals(x), got {described(value)}: pass normals or Choices")

@@ -52,11 +52,11 @@ class Regression(NamedTuple):
         return rows
 
     def start(self, key: Key, rows: Tree, /) -> Factors:
-        """Precisions as of y's variance; the weights, which are updated first, from the prior of these."""
-        p, variance = self.relevance.concentration.shape[-1], rows["y"].double().var(correction=0).clamp_min(1e-30)
-        ones = variance.new_ones(1, p)
-        weights = FullNormal(0 * ones, 0 * ones, variance.new_zeros(1, p, p))
-        starts = {"weights": weights, "relevance": Gamma(ones, ones), "noise": Gamma(ones[:, :1], variance[None, None])}
+        """Precisions as of y's mean square; the weights, which are updated first, from the prior of these."""
+        p, square = self.relevance.concentration.shape[-1], rows["y"].double().square().mean()
+        ones, square = square.new_ones(1, p), torch.where(square > 0, square, 1.0)
+        weights = FullNormal(0 * ones, 0 * ones, square.new_zeros(1, p, p))
+        starts = {"weights": weights, "relevance": Gamma(ones, ones), "noise": Gamma(ones[:, :1], square[None, None])}
         return {name: self.families[name].natural(q) for name, q in starts.items()}
 
     def log_prior(self, means: Factors, /) -> dict[str, Tensor]:

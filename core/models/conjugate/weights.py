@@ -6,6 +6,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from jensen.core.checks import described
+from jensen.core.contracts import can
 from jensen.core.distributions import Beta, Dirichlet
 from jensen.core.exponential import BetaFamily, DirichletFamily, ExponentialFamily, Natural
 from jensen.core.models.conjugate.contract import wide
@@ -80,3 +82,10 @@ class Sticks(NamedTuple):
         """The expected weights, E v_k prod_j<k E (1 - v_j), whose sum is below 1."""
         v = self.posterior(natural).mean()[0]
         return v * F.pad((1 - v).cumprod(-1)[:-1], (1, 0), value=1.0)
+
+
+def check_weights(value: object) -> None:
+    """TypeError for what is no prior of weights."""
+    if isinstance(value, type) or not can(value, Weights):
+        example = "Shares(torch.ones(3))"
+        raise TypeError(f"expected weights, such as {example}, got {described(value)}: pass Shares or Sticks")

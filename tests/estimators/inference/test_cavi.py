@@ -202,3 +202,47 @@ def test_restarts_keep_the_best():
         cavi.fit(KEY, mixture(X, WEIGHTS["shares"]), X, restarts=r, steps=15)[1].objective[-1] for r in (1, 3)
     )
     assert more >= once
+
+
+def dirichlet(*shape):
+    return Dirichlet(torch.ones(*shape, dtype=F))
+
+
+SHARES, OTHERS = WEIGHTS["shares"], torch.zeros(N, dtype=torch.long)
+WRONG = {
+    "concentration in": lambda: (conjugate.Mixture(conjugate.Shares(-SHARES.concentration), conjugate.normals(X)), X),
+    r"concentration \(k,\)": lambda: (mixture(X, conjugate.Shares(SHARES.concentration[None])), X),
+    "weights, such as": lambda: (conjugate.Mixture(conjugate.normals(X), SHARES), X),
+    r"x \(n, 2\)": lambda: (mixture(X, SHARES), X[:, :1]),
+    "x of one datum or more": lambda: (mixture(X, SHARES), X[:0]),
+    "x with a covariance of rank 2": lambda: (mixture(X[:2], SHARES), X),
+    "x finite": lambda: (mixture(X, SHARES), X / 0),
+    "x from 0 to 2": lambda: (conjugate.Mixture(SHARES, conjugate.Choices(dirichlet(1, 3))), OTHERS + 3),
+    "x, whole numbers below 3": lambda: (conjugate.Mixture(SHARES, conjugate.Choices(dirichlet(1, 3))), X[:, 0]),
+    'x, a dict of "x"': lambda: (conjugate.regression(2), (X, X[:, 0])),
+    r'x\["y"\]': lambda: (conjugate.regression(2), {"x": X, "y": X}),
+    r"x \(n, t, d\)": lambda: (conjugate.HiddenMarkov(dirichlet(1, 2), dirichlet(2, 2), conjugate.normals(X)), X),
+    r"first \(1, 2\)": lambda: (
+        conjugate.HiddenMarkov(dirichlet(1, 3), dirichlet(2, 2), conjugate.normals(X)),
+        X[None],
+    ),
+    "observations, such as": lambda: (
+        conjugate.HiddenMarkov(dirichlet(1, 2), dirichlet(2, 2), dirichlet(2, 2)),
+        X[None],
+    ),
+    r"shares \(1, 2\)": lambda: (conjugate.Allocation(dirichlet(1, 3), dirichlet(2, 2)), X.abs()),
+    "x of counts": lambda: (conjugate.Allocation(dirichlet(1, 2), dirichlet(2, 2)), X),
+}
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_models_and_data_that_do_not_fit_are_refused(message):
+    with pytest.raises((TypeError, ValueError), match=f"^expected (Dirichlet's )?{message}"):
+        cavi.fit(KEY, *WRONG[message]())
+
+
+def test_of_more_weights_than_data_the_posterior_is_proper():
+    x = keys.normal(KEY, (5, 12), F)
+    posterior, trace = cavi.fit(KEY, conjugate.regression(12), {"x": x, "y": torch.ones(5, dtype=F)}, steps=50)
+    assert trace.objective.isfinite().all()
+    torch.testing.assert_close(x @ posterior.factors["weights"].loc[0], torch.ones(5, dtype=F), atol=0.05, rtol=0)

@@ -160,7 +160,7 @@ class Loop:
         where, params = f"step {self.progress.step}", shards.whole(self.stand.params, self.ranks)
         if self.ranks.first:
             where = explain(turn, params, self.stand.state, batch, self.step_key, self.progress.step, weights)
-        self.ranks.meet()
+        self.ranks.meet()  # the first has computed the step again
         self.save()
         raise NonFiniteError(f"{where}; parameters are unchanged; --on-nan skip leaves such steps out")
 
@@ -236,8 +236,8 @@ class Loop:
 
     def fitted(self) -> Fitted:
         """The best parameters where the run may stop early, else the last."""
-        params, state = shards.whole(self.stand.best or self.stand.now, self.ranks)
-        return Fitted(params, state, self.progress)
+        best = shards.whole(self.stand.best or self.stand.now, self.ranks)
+        return Fitted(best.params, best.state, self.progress)
 
     def judged(self) -> state.Best:
         """What the run would be judged by if it ended here, whole."""

@@ -11,7 +11,7 @@ from torch.distributed.rendezvous import rendezvous as meet
 BEAT = 1.0  # s between two reports of a rank
 STILL = 15  # of them that a rank which does not report has missed
 LEFT = 2**62  # the count of a rank that has found another lost: it is not lost itself
-POLL = 0.02  # s between two looks at what others report
+POLL = 0.05  # s between two looks at what others report; sooner at first
 
 
 class Told(NamedTuple):
@@ -56,7 +56,7 @@ class Pulse:
                 return silent or behind
             if not behind:
                 return []
-            time.sleep(POLL)
+            time.sleep(min(POLL, 0.001 + 0.1 * (now - began)))
 
     def lost(self) -> list[int]:
         """The ranks that have not come as far as this one, or that do not report any more."""

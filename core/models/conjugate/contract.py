@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import torch
 from torch import Tensor
 
+from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
 from jensen.core.exponential.family import ExponentialFamily, Natural, inner
 from jensen.core.trees import Tree
@@ -57,3 +58,9 @@ def expected_log_prob(family: ExponentialFamily, eta: Natural, means: Natural) -
 def wide(natural: Natural) -> Natural:
     """In float64, in which global factors are kept."""
     return {name: t.to(torch.float64) for name, t in natural.items()}
+
+
+def check_finite(x: Tensor) -> None:
+    """ValueError for NaN and infinite data, where values can be read."""
+    if is_concrete(x) and not x.isfinite().all():
+        raise ValueError("expected x finite, got NaN or inf in it: leave out these rows, or impute them")

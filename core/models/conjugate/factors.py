@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from jensen.core import keys
 from jensen.core.checks import check_count, check_floating
@@ -13,15 +14,15 @@ from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
 from jensen.core.distributions import FullNormal, Gamma
 from jensen.core.exponential import ExponentialFamily, FullNormalFamily, GammaFamily
-from jensen.core.models.conjugate.contract import Factors, expected_log_prob, wide
+from jensen.core.models.conjugate.contract import Factors, check_finite, expected_log_prob, wide
 from jensen.core.numerics import at_least_float32
 from jensen.core.trees import Tree
 
 UNSURE = 1e-3  # precision of the mean, in units of the data's
 
 
-class Latents(NamedTuple):
-    """Of E log p(x | z) in z: P = factor factor^T and h; and what is linear and square in the mean."""
+class Quadratic(NamedTuple):
+    """E log p(x, z) in z: its P = factor factor^T and h; and the parts of the mean, linear and square."""
 
     factor: Float[Tensor, "k k"]
     h: Float[Tensor, "n k"]
@@ -56,8 +57,7 @@ class FactorAnalysis(NamedTuple):
         """About the centre, in units of the scale."""
         check_floating("x", x, f"n {len(self.centre)}", "one row per datum")
         x = at_least_float32(x)
-        if is_concrete(x) and not x.isfinite().all():
-            raise ValueError("expected x finite, got NaN or inf in it: leave out these rows, or impute them")
+        check_finite(x)
         return ((x.double() - self.centre.double()) / self.scale.double()).to(x.dtype)
 
     def start(self, key: Key, rows: Tensor, /) -> Factors:
@@ -65,8 +65,8 @@ class FactorAnalysis(NamedTuple):
         (n, d), k = rows.shape, self.relevance.concentration.shape[-1]
         values, vectors = torch.linalg.eigh(rows.double().mT @ rows.double() / n)
         columns = vectors.flip(-1) * values.flip(-1).clamp_min(0).sqrt()
-        loc = torch.nn.functional.pad(columns, (0, max(k - d, 0)))[:, :k]
-        loc = torch.nn.functional.pad(loc + 0.1 * keys.normal(key, (d, k), torch.float64), (0, 1))
+        loc = F.pad(columns, (0, max(k - d, 0)))[:, :k]
+        loc = F.pad(loc + 0.1 * keys.normal(key, (d, k), torch.float64), (0, 1))
         ones = loc.new_ones(1, k)
         noise = Gamma(loc.new_ones(self.noise.rate.shape), loc.new_ones(self.noise.rate.shape))
         starts = {
@@ -90,7 +90,7 @@ class FactorAnalysis(NamedTuple):
 
     def log_likelihood(self, means: Factors, rows: Float[Tensor, "n d"], local: Tree, /) -> tuple[Tensor, Tree]:
         """log of the integral of exp(E log p(x, z)) over z: c + h^T P^-1 h / 2 - log det P / 2, P its precision."""
-        of_z = self._latents(means, rows)
+        of_z = self._quadratic(means, rows)
         noise = {name: t[0].expand(rows.shape[1]) for name, t in means["noise"].items()}
         white = of_z.h @ torch.linalg.inv(of_z.factor).mT.to(rows.dtype)
         constant = 0.5 * (noise["log"] - math.log(2 * math.pi)).sum() - 0.5 * of_z.square
@@ -100,22 +100,19 @@ class FactorAnalysis(NamedTuple):
 
     def latents(self, means: Factors, rows: Float[Tensor, "n d"]) -> FullNormal:
         """q(z) of each datum: of mean P^-1 h, and one covariance P^-1 for all."""
-        of_z = self._latents(means, rows)
+        of_z = self._quadratic(means, rows)
         covariance = torch.cholesky_inverse(of_z.factor).to(rows.dtype)
         return FullNormal.from_covariance(of_z.h @ covariance, covariance)
 
-    def _latents(self, means: Factors, rows: Tensor) -> "Latents":
-        tau, loc, outer = (
-            means["noise"]["z"][0].expand(rows.shape[1]),
-            means["loadings"]["z"],
-            means["loadings"]["outer"],
-        )
+    def _quadratic(self, means: Factors, rows: Tensor) -> Quadratic:
+        loc, outer = means["loadings"]["z"], means["loadings"]["outer"]
+        tau = means["noise"]["z"][0].expand(len(loc))
         k = loc.shape[-1] - 1
         weighted = (tau[:, None, None] * outer).sum(0)
         linear = rows @ (tau[:, None] * loc).to(rows.dtype)  # (n, k + 1)
         precision = torch.eye(k, dtype=loc.dtype, device=loc.device) + weighted[:k, :k]
         h = linear[:, :k] - weighted[:k, k].to(rows.dtype)
-        return Latents(torch.linalg.cholesky(precision), h, linear[:, k], weighted[k, k])
+        return Quadratic(torch.linalg.cholesky(precision), h, linear[:, k], weighted[k, k])
 
     def posterior(self, natural: Factors, /) -> dict[str, Any]:
         """Loadings as a normal of d rows in the data's units about their centre, relevance and noise as Gammas."""

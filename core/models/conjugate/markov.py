@@ -103,9 +103,10 @@ class HiddenMarkov(NamedTuple):
 
 
 def log_chain(first: Float[Tensor, "n k"], steps: Float[Tensor, "n t k k"]) -> Float[Tensor, "n k"]:
-    """log (e^first e^steps_1 ... e^steps_t), of matrices that are applied from the left, by halves: log2(t) products.
+    """log (e^first e^steps_1 ... e^steps_t), of matrices that are applied from the left.
 
-    Its slopes are the marginals of states and of pairs of them (Särkkä and García-Fernández, 2021).
+    By halves, in log2(t) products, each of k^3 numbers for a pair. Its slopes are the marginals of states and of pairs
+    of them (Särkkä and García-Fernández, 2021).
     """
     check_floating("first", first, "n k", "one row per sequence")
     n, k = first.shape

@@ -19,7 +19,7 @@ from jensen.core.contracts import can
 from jensen.core.distributions import Dirichlet
 from jensen.core.distributions.definite import cholesky_factor
 from jensen.core.exponential import DirichletFamily, ExponentialFamily, Natural, NormalWishart
-from jensen.core.models.conjugate.contract import wide
+from jensen.core.models.conjugate.contract import check_finite, wide
 from jensen.core.models.conjugate.normal_wishart import NormalWishartFamily
 from jensen.core.numerics import at_least_float32
 from jensen.core.numerics.quadratics import coefficients, features
@@ -31,7 +31,6 @@ class Observations(Protocol):
 
     @property
     def axes(self) -> int: ...
-
     @property
     def family(self) -> ExponentialFamily: ...
     def natural(self, components: int, /) -> Natural: ...
@@ -65,7 +64,7 @@ class Normals(NamedTuple):
         """1, x and x_i x_j about the centre."""
         check_floating("x", x, f"n {len(self.centre)}", "one row per datum")
         x = at_least_float32(x)
-        _check_finite(x)
+        check_finite(x)
         return features((x.double() - self.centre.double()).to(x.dtype))
 
     def log_prob(self, means: Natural, rows: Float[Tensor, "n f"], /) -> Float[Tensor, "k n"]:
@@ -132,7 +131,7 @@ def normals(
     """
     check_floating("x", x, "n d", "one row per datum")
     x = at_least_float32(x).double()
-    _check_finite(x)
+    check_finite(x)
     centre, d = x.mean(0), x.shape[1]
     if scatter is not None:
         check_floating("scatter", scatter, f"{d} {d}", "a matrix of x's components")
@@ -146,11 +145,6 @@ def normals(
     cholesky_factor("scatter", own)
     prior = NormalWishart(centre[None], centre.new_full((1,), strength), centre.new_full((1,), df), own[None])
     return Normals(prior, centre)
-
-
-def _check_finite(x: Tensor) -> None:
-    if is_concrete(x) and not x.isfinite().all():
-        raise ValueError("expected x finite, got NaN or inf in it: leave out these rows, or impute them")
 
 
 def check_observations(value: object) -> None:

@@ -9,11 +9,10 @@ from torch import Tensor
 
 from jensen.core import trees
 from jensen.core.checks import check_count, check_floating, described
-from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
 from jensen.core.distributions import FullNormal, Gamma
 from jensen.core.exponential import ExponentialFamily, FullNormalFamily, GammaFamily
-from jensen.core.models.conjugate.contract import Factors, expected_log_prob, wide
+from jensen.core.models.conjugate.contract import Factors, check_finite, expected_log_prob, wide
 from jensen.core.numerics import at_least_float32
 from jensen.core.trees import Tree
 
@@ -47,8 +46,8 @@ class Regression(NamedTuple):
         check_floating('x["x"]', x["x"], f"n {p}", "one column per weight")
         check_floating('x["y"]', x["y"], str(len(x["x"])), "one number per row of x")
         rows = trees.map(at_least_float32, dict(x))
-        if is_concrete(rows["x"]) and not all(t.isfinite().all() for t in rows.values()):
-            raise ValueError("expected x finite, got NaN or inf in it: leave out these rows, or impute them")
+        for t in rows.values():
+            check_finite(t)
         return rows
 
     def start(self, key: Key, rows: Tree, /) -> Factors:
@@ -73,8 +72,9 @@ class Regression(NamedTuple):
     def log_likelihood(self, means: Factors, rows: Tree, local: Tree, /) -> tuple[Float[Tensor, " n"], Tree]:
         """(E log noise - E noise E (y - x . w)^2 - log(2 pi)) / 2."""
         x, y = rows["x"], rows["y"]
-        w, outer = means["weights"]["z"][0].to(x.dtype), means["weights"]["outer"][0].to(x.dtype)
-        squares = y.square() - 2 * y * (x @ w) + ((x @ outer) * x).sum(-1)
+        w, outer = means["weights"]["z"][0], means["weights"]["outer"][0]
+        covariance = (outer - w[:, None] * w).to(x.dtype)  # residuals by themselves keep their digits
+        squares = (y - x @ w.to(x.dtype)).square() + ((x @ covariance) * x).sum(-1)
         noise = {name: t[0, 0].to(x.dtype) for name, t in means["noise"].items()}
         return 0.5 * (noise["log"] - noise["z"] * squares - math.log(2 * math.pi)), {}
 

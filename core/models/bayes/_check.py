@@ -82,7 +82,8 @@ def _check_supports(posterior: Posterior, bad: Float[Tensor, "m d"], best: Float
         moved[:, columns] = bad[:, columns]
         beyond = _beyond_a_wall(posterior, moved, best)
         if len(beyond):
-            at = posterior.constrained(beyond[0])[name].flatten()[0].item()
+            good, value = (posterior.constrained(there)[name].flatten() for there in (best, beyond[0]))
+            at = value[(value - good).abs().argmax()].item()
             raise ValueError(
                 f"expected log p finite on the support of {name}, {posterior.support[name]}, got "
                 f"{posterior(beyond[:1, None]).item()} at a value such as {at:.4g}: give {name} the support that its "

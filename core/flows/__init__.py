@@ -20,6 +20,7 @@ from jensen.core.flows.plu import PLU
 from jensen.core.flows.radial import Radial
 from jensen.core.flows.spline import RationalQuadratic
 from jensen.core.flows.sylvester import Sylvester
+from jensen.core.flows.triangular import Triangular
 
 __all__ = [
     "PLU",
@@ -38,6 +39,7 @@ __all__ = [
     "RationalQuadratic",
     "Reverse",
     "Sylvester",
+    "Triangular",
     "from_zuko",
     "iaf",
     "maf",

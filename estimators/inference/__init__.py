@@ -5,6 +5,7 @@ exponential family that is a closed form, `exponential.maximum_likelihood`.
 """
 
 from jensen.estimators.inference import (
+    advi,
     bayes_by_backprop,
     cavi,
     em,
@@ -17,15 +18,19 @@ from jensen.estimators.inference import (
     svi,
 )
 from jensen.estimators.inference._maximum_likelihood import MaximumLikelihood, maximum_likelihood
+from jensen.estimators.inference.approximation import Approximation, judge
 
 __all__ = [
+    "Approximation",
     "MaximumLikelihood",
+    "advi",
     "bayes_by_backprop",
     "cavi",
     "em",
     "fitting",
     "hmc",
     "iterative",
+    "judge",
     "maximum_likelihood",
     "metropolis",
     "semi_amortised",

@@ -23,6 +23,7 @@ VALUES = {
     "Radial": flows.Radial.identity(KEY, D),
     "Reverse": flows.Reverse(),
     "Sylvester": flows.Sylvester.triangular(KEY, D),
+    "Triangular": flows.Triangular.identity(D),
 }
 WEIGHT, LEFT = keys.normal(KEY, (4, 3)), torch.full((4,), 0.5)
 GIVEN = flows.Coupling.identity(KEY, D, (4,), C)
@@ -58,6 +59,8 @@ ROWS = {
     ),
     "flows.Sylvester.triangular": door(flows.Sylvester.triangular, key=KEY, d=D, dtype=DTYPE),
     "flows.Permutation.random": door(flows.Permutation.random, key=KEY, d=D),
+    "flows.Triangular.identity": door(flows.Triangular.identity, d=D, dtype=DTYPE),
+    "flows.Triangular.of": door(flows.Triangular.of, loc=torch.zeros(D), factor=torch.eye(D)),
     "flows.PLU.identity": door(flows.PLU.identity, d=D, dtype=DTYPE),
     "flows.PLU.rotation": door(flows.PLU.rotation, key=KEY, d=D, dtype=DTYPE),
     "flows.Actnorm.identity": door(flows.Actnorm.identity, d=D, dtype=DTYPE),

@@ -59,6 +59,7 @@ from jensen.core.flows import (
     RationalQuadratic,
     Reverse,
     Sylvester,
+    Triangular,
 )
 from jensen.core.models import classifier, quantised
 from jensen.core.models.autoregressive import made, pixel_cnn
@@ -159,6 +160,8 @@ FLOWS: dict[str, Flow] = {
     "Sylvester, Householder": moved(Sylvester.householder(KEY, 3, 2, 2, torch.float64), 2),
     "Sylvester, orthogonal": moved(Sylvester.orthogonal(KEY, 3, 2, torch.float64)),
     "PLU": moved(PLU.rotation(KEY, 3, torch.float64)),
+    "Triangular": moved(Triangular.identity(3, torch.float64)),
+    "Triangular per datum": moved(Triangular.identity(3, torch.float64), 2),
     "Actnorm": moved(Actnorm.identity(3, torch.float64)),
     "Continuous": gentle(Continuous.identity(KEY, 3, (5,), steps=5, dtype=torch.float64)),
     "Permutation": Permutation.random(KEY, 3),

@@ -1,0 +1,223 @@
+"""Black-box variational inference (Ranganath et al., 2014; Kucukelbir et al., 2017), from Laplace's coordinates.
+
+    approximation, trace = fit(key, posterior, posterior.starts(start_key, 4))
+    approximation.draws(key, 1000), approximation.elbo, approximation.evidence
+    approximation.verdict()
+
+    state, info = update(init(q), log_p, key)                    # one step of Adam
+
+Approximates  p(z | x) by the member of q's family with the highest bound
+With          z = mode + factor u, in which the posterior is near N(0, I), of the best mode that the starts climb to
+              (`coordinates`); steps of Adam on the estimator's gradient, in rounds whose steps halve; the average of a
+              round's q, kept where its ELBO rises on draws that all rounds share
+Requires      a log density with the derivatives that the estimator needs; two of them for Laplace's coordinates
+Unbiased when never; the ELBO that is reported is an unbiased estimate of q's own, on draws that chose nothing
+Cost          the climb, a Hessian, s evaluations of log p with their gradients a step, and `samples` at the end
+Reference     Ranganath et al., 2014; Kucukelbir et al., 2017; Agrawal et al., 2020, for rounds and averages
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.func import grad_and_value
+
+from jensen.core import distributions, keys, trees
+from jensen.core.bounds import elbo
+from jensen.core.checks import (
+    check_choice,
+    check_count,
+    check_distribution,
+    check_floating,
+    check_function,
+    check_key,
+    check_number,
+    described,
+)
+from jensen.core.contracts import Bound, Distribution, GradientEstimator, Key, LogDensity
+from jensen.core.distributions import DiagNormal, FullNormal, Pushforward
+from jensen.core.flows import Triangular
+from jensen.estimators.diagnostics import psis
+from jensen.estimators.gradients import stl
+from jensen.estimators.gradients.contract import density
+from jensen.estimators.inference.approximation import Approximation, judge
+from jensen.estimators.inference.coordinates import COORDINATES, Coordinates, around, around_a_mode, in_coordinates
+from jensen.estimators.inference.fitting import Trace
+
+FIRST, SECOND, EPSILON = 0.9, 0.99, 1e-8  # of Adam
+SHARED = 1000  # draws on which rounds are compared
+BETTER = 0.05  # of k-hat, by which it still falls
+RELIABLE = 0.5  # a k-hat that need not fall
+WILD = 1e4  # nats that log weights vary by where a mode is that of a density without bound, or of rounding
+
+
+class State(NamedTuple):
+    """A member of q's family in coordinates without constraints, Adam's moments of its gradient, and the average."""
+
+    q: Distribution  # of the family: only its kind matters
+    free: Distribution
+    first: Distribution
+    second: Distribution
+    total: Distribution  # of `free` over the steps that are averaged
+    averaged: Float[Tensor, ""]
+    steps: Float[Tensor, ""]
+
+    def now(self) -> Distribution:
+        """q of the last step."""
+        return distributions.from_real(self.q, self.free)
+
+    def average(self) -> Distribution:
+        """q whose free coordinates are the mean of those of the last steps."""
+        return distributions.from_real(self.q, trees.map(lambda t: t / self.averaged, self.total))
+
+
+class Info(NamedTuple):
+    """The estimate of the bound before a step, in nats."""
+
+    objective: Float[Tensor, ""]
+    terms: dict[str, Float[Tensor, ""]]
+
+
+def init(q: Distribution) -> State:
+    """From q, of one row, whose every field is free."""
+    check_distribution("q", q)
+    free = trees.stop(distributions.to_real(q))
+    zero = trees.map(torch.zeros_like, free)
+    none = trees.leaves(free)[0].new_zeros(())
+    return State(trees.stop(q), free, zero, zero, zero, none, none)
+
+
+def update(
+    state: State,
+    log_p: LogDensity,
+    key: Key,
+    step_size: float | Tensor = 0.02,
+    s: int = 10,
+    estimator: GradientEstimator = stl,
+    bound: Bound = elbo,
+) -> tuple[State, Info]:
+    """One step of Adam up the bound, of s draws.
+
+    log_p: z (s, 1, *event) -> (s, 1), in nats, such as a `bayes.Posterior`.
+    """
+    if not isinstance(state, State):
+        raise TypeError(f"expected state, a State, got {described(state)}: begin with advi.init(q)")
+    check_key(key)
+    s = check_count("s", s)
+    if not isinstance(step_size, Tensor):
+        check_number("step_size", step_size, "[0, inf)")
+
+    def value(free: Distribution) -> Tensor:
+        q = distributions.from_real(state.q, free)
+        return estimator(log_p, q, q.noise(key, s), bound=bound).sum()
+
+    slopes, found = grad_and_value(value)(state.free)
+    steps = state.steps + 1
+    first = trees.map(lambda m, g: FIRST * m + (1 - FIRST) * g, state.first, slopes)
+    second = trees.map(lambda v, g: SECOND * v + (1 - SECOND) * g.square(), state.second, slopes)
+
+    def moved(t: Tensor, m: Tensor, v: Tensor) -> Tensor:
+        return t + step_size * m / (1 - FIRST**steps) / (torch.sqrt(v / (1 - SECOND**steps)) + EPSILON)
+
+    free = trees.map(moved, state.free, first, second)
+    total = trees.map(torch.add, state.total, free)
+    return State(state.q, free, first, second, total, state.averaged + 1, steps), Info(found.detach(), {})
+
+
+def fit(
+    key: Key,
+    log_p: LogDensity,
+    start: Float[Tensor, "m d"],
+    q: Distribution | None = None,
+    coordinates: Coordinates = "full",
+    rounds: int = 8,
+    steps: int = 100,
+    step_size: float = 0.05,
+    s: int = 10,
+    tolerance: float = 0.03,
+    samples: int = 4000,
+    estimator: GradientEstimator = stl,
+    bound: Bound = elbo,
+    batch: Callable[[Key], LogDensity] | None = None,
+    progress: Callable[[str], object] | None = None,
+) -> tuple[Approximation, Trace]:
+    """The best q of a family, and what it is worth; the trace is of each round's ELBO, in nats with its error.
+
+    log_p   z (s, m, d) -> (s, m), in nats, such as a `bayes.Posterior`
+    start   points that the mode is climbed to from, such as posterior.starts(key, 4)
+    q       the family, by its member near N(0, I) in the coordinates: (1, d), full-rank normals unless given
+    coordinates  "full" of Laplace's covariance, "diagonal" for a mean field, "own" for z itself without a climb, as
+            for a q that does not begin near N(0, I)
+    batch   key -> the log density of a step's minibatch, in place of log_p in the steps
+
+    A round is `steps` updates, whose size halves from one to the next. It is the last where a round's ELBO is within
+    `tolerance` nats of gaining nothing, on shared draws, and k-hat no longer falls. ValueError for a family that the
+    estimator cannot take.
+    """
+    check_key(key)
+    check_function("log_p", log_p, "condition(model, data)")
+    check_floating("start", start, "m d", "a row for each start, such as posterior.starts(key, 4)")
+    check_choice("coordinates", coordinates, COORDINATES)
+    rounds, steps, s = check_count("rounds", rounds), check_count("steps", steps), check_count("s", s)
+    samples = check_count("samples", samples, 2)
+    step_size = check_number("step_size", step_size, "(0, inf)")
+    tolerance = check_number("tolerance", tolerance, "[0, inf)", "in nats, such as 0.01")
+    if q is not None:
+        check_distribution("q", q)
+    else:
+        q = FullNormal.from_diagonal(DiagNormal(torch.zeros_like(start[:1]), torch.zeros_like(start[:1])))
+    run_key, shared_key, judge_key = keys.split(key, 3)
+    where, at_mode = around_a_mode(log_p, start, coordinates)
+    if where is not None and at_mode and not _log_weights(in_coordinates(log_p, where), q, shared_key).std() < WILD:
+        where, at_mode = around(start), False
+    of_u = in_coordinates(log_p, where)
+    best, log_w = trees.stop(q), _log_weights(of_u, q, shared_key)
+    elbos, settled = [log_w], False
+    for i in range(rounds):
+        tried = _round(keys.fold_in(run_key, i), best, of_u, where, steps, step_size / 2**i, s, estimator, bound, batch)
+        now = _log_weights(of_u, tried, shared_key)
+        gain = now - log_w
+        error = gain.std() / len(gain) ** 0.5
+        small = bool((gain.mean().abs() < tolerance) & (gain.mean() + 2 * error < tolerance))
+        settled = small and _reliable(log_w, now)
+        if gain.mean() > 0:
+            best, log_w = tried, now
+        elbos.append(log_w)
+        if progress is not None:
+            progress(f"round {i + 1} of {rounds} at most: ELBO {now.mean().item():.3f}, gain {gain.mean().item():.2g}")
+        if settled:
+            break
+    found = judge(log_p, best if where is None else Pushforward(best, (where,)), judge_key, samples, at_mode)
+    objective = torch.stack([each.mean() for each in elbos])
+    errors = torch.stack([each.std() / len(each) ** 0.5 for each in elbos])
+    return found, Trace(objective, errors, {}, torch.tensor(settled))
+
+
+def _round(
+    key: Key, q: Distribution, of_u: LogDensity, where: Triangular | None, steps: int, step_size: float, s: int,
+    estimator: GradientEstimator, bound: Bound, batch: Callable[[Key], LogDensity] | None,
+) -> Distribution:  # fmt: skip
+    """The average of q over the second half of a round's steps."""
+    state = init(q)
+    for i in range(steps):
+        if i == steps // 2:
+            state = state._replace(
+                total=trees.map(torch.zeros_like, state.total), averaged=torch.zeros_like(state.steps)
+            )
+        now = of_u if batch is None else in_coordinates(batch(keys.fold_in(key, steps + i)), where)
+        state, _ = update(state, now, keys.fold_in(key, i), step_size, s, estimator, bound)
+    return trees.stop(state.average())
+
+
+@torch.no_grad()
+def _log_weights(log_p: LogDensity, q: Distribution, key: Key) -> Float[Tensor, " s"]:
+    z, log_q = distributions.draw(q, key, SHARED)
+    return (density(log_p, z) - log_q)[:, 0]
+
+
+def _reliable(before: Tensor, now: Tensor) -> bool:
+    """Whether k-hat is small, or no longer falls."""
+    old, new = (psis(each[:, None]).k_hat.item() for each in (before, now))
+    return new < RELIABLE or not new < old - BETTER

@@ -1,0 +1,75 @@
+"""A posterior by q and draws of q with weights: what it is worth, whichever algorithm made q."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from jensen.core import distributions, keys
+from jensen.core.checks import check_count, check_distribution, check_function, check_key
+from jensen.core.contracts import Distribution, Enumerable, Key, LogDensity, can
+from jensen.estimators.diagnostics import Psis, psis
+from jensen.estimators.evidence import Evidence
+from jensen.estimators.evidence._importance import from_log_weights
+from jensen.estimators.gradients.contract import density
+
+CHUNK = 4096  # draws at once
+
+
+class Approximation(NamedTuple):
+    """q, its ELBO in nats with the standard error of fresh draws, the evidence by importance sampling, and the draws.
+
+    z (s, 1, d) are draws of q, and `weights` their log weights with the tail smoothed: what a mean over z weighs by.
+    `at_mode` is whether the coordinates were those of a mode, True where none were asked for.
+    """
+
+    q: Distribution
+    elbo: Float[Tensor, ""]
+    standard_error: Float[Tensor, ""]
+    evidence: Evidence
+    z: Float[Tensor, "s 1 d"]
+    weights: Psis
+    at_mode: bool = True
+
+    @property
+    def gap(self) -> Float[Tensor, ""]:
+        """log p(x) - ELBO in nats, KL(q || p(z | x)), as far as the evidence is known."""
+        return self.evidence.log_p[0] - self.elbo
+
+    def draws(self, key: Key, s: int) -> Float[Tensor, "s 1 d"]:
+        """Draws of z with replacement by their smoothed weights (Rubin, 1988), one in each of s equal parts of 1."""
+        check_key(key)
+        s = check_count("s", s)
+        share = torch.exp(self.weights.log_weights[:, 0].double()).cumsum(0)
+        at = (torch.arange(s, dtype=share.dtype) + keys.uniform(key, (s,), share.dtype)) / s
+        index = torch.searchsorted(share / share[-1], at.to(share.device)).clamp_max(len(share) - 1)
+        return self.z[index][keys.permutation(key, s)]
+
+    def verdict(self) -> str:
+        """Whether means under the posterior may be taken from these draws, and whether the evidence is known."""
+        found = f"{self.weights.verdict()}; {self.evidence.verdict()}"
+        if self.at_mode:
+            return found
+        return f"{found}; no start climbed to a mode: the density may have no bound, as in a centred parameterisation"
+
+
+@torch.no_grad()
+def judge(log_p: LogDensity, q: Distribution, key: Key, samples: int = 4000, at_mode: bool = True) -> Approximation:
+    """What q is worth as an approximation of p(z | x), by fresh draws: two of them or more.
+
+    log_p: z (s, 1, d) -> (s, 1), in nats. Of log weights the mean is the ELBO, and the log mean the evidence.
+    """
+    check_function("log_p", log_p, "condition(model, data)")
+    check_distribution("q", q)
+    check_key(key)
+    samples = check_count("samples", samples, 2)
+    z, log_w = [], []
+    for low in range(0, samples, CHUNK):
+        some, log_q = distributions.draw(q, keys.at(key, particle=low), min(CHUNK, samples - low))
+        z.append(some)
+        log_w.append(density(log_p, some) - log_q)
+    log_w = torch.cat(log_w)
+    evidence = from_log_weights(lambda _: log_w, key, samples, can(q, Enumerable))
+    error = log_w.std(0)[0] / samples**0.5
+    return Approximation(q, log_w.mean(0)[0], error, evidence, torch.cat(z), psis(log_w), at_mode)

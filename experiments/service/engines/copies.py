@@ -37,11 +37,11 @@ class Copies:
         return Path(self._room.name, key)
 
     def add(self, folders: Sequence[Path]) -> list[Loaded]:
-        """Copies of exports, whose files are not checked yet. InputError for a folder without one: none is kept then."""
+        """Copies of exports, whose files are not checked yet. InputError for a folder without: none is kept."""
         found: list[Loaded] = []
         try:
             for folder in folders:
-                found.append(self._add(folder, str(next(self._keys))))  # noqa: PERF401, for those before a fault
+                found.append(self._add(folder, str(next(self._keys))))
         except InputError:
             self.drop(*(each.key for each in found))
             raise

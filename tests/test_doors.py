@@ -14,6 +14,7 @@ import torch
 from jensen.core.distributions import DiagNormal
 from tests.doors import (
     adversarial,
+    approximations,
     bayesian,
     chains,
     coded,
@@ -37,8 +38,8 @@ from tests.doors.door import KEY, door
 from tests.doors.faults import faults
 
 TABLES = (
-    bayesian, chains, coded, conjugate, densities, foundations, flows, distributions, exponential, objectives,
-    gradients, evidence, latent, supervised, adversarial, sequences, series, transport)  # fmt: skip
+    approximations, bayesian, chains, coded, conjugate, densities, foundations, flows, distributions, exponential,
+    objectives, gradients, evidence, latent, supervised, adversarial, sequences, series, transport)  # fmt: skip
 ROWS = {name: row for table in TABLES for name, row in table.ROWS.items()}
 
 

@@ -30,11 +30,12 @@ class Triangular(NamedTuple):
         return cls(zeros(d, dtype), zeros(d, dtype), torch.diag(zeros(d, dtype)))
 
     @classmethod
-    def of(cls, loc: Float[Tensor, "*n d"], factor: Float[Tensor, "*n d d"]) -> "Triangular":
+    def of(cls, loc: Float[Tensor, " d"], factor: Float[Tensor, "d d"]) -> "Triangular":
         """The map with a Cholesky factor, whose diagonal is positive."""
-        check_floating("loc", loc, "... d")
-        check_floating("factor", factor, f"... {loc.shape[-1]} {loc.shape[-1]}", "such as torch.linalg.cholesky gives")
-        return cls(loc, torch.log(factor.diagonal(dim1=-2, dim2=-1)), torch.tril(factor, -1))
+        check_floating("loc", loc, "d", "one point")
+        d = len(loc)
+        check_floating("factor", factor, f"{d} {d}", "such as torch.linalg.cholesky gives")
+        return cls(loc, torch.log(factor.diagonal()), torch.tril(factor, -1))
 
     def forward(
         self, z: Float[Tensor, "*s n d"], context: Tensor | None = None, /

@@ -25,7 +25,6 @@ from torch import Tensor
 from torch.func import grad_and_value
 
 from jensen.core import distributions, keys, trees
-from jensen.core.bounds import elbo
 from jensen.core.checks import (
     check_choice,
     check_count,
@@ -36,7 +35,7 @@ from jensen.core.checks import (
     check_number,
     described,
 )
-from jensen.core.contracts import Bound, Distribution, GradientEstimator, Key, LogDensity
+from jensen.core.contracts import Distribution, GradientEstimator, Key, LogDensity
 from jensen.core.distributions import DiagNormal, FullNormal, Pushforward
 from jensen.core.flows import Triangular
 from jensen.estimators.diagnostics import psis
@@ -96,22 +95,23 @@ def update(
     step_size: float | Tensor = 0.02,
     s: int = 10,
     estimator: GradientEstimator = stl,
-    bound: Bound = elbo,
 ) -> tuple[State, Info]:
     """One step of Adam up the bound, of s draws.
 
-    log_p: z (s, 1, *event) -> (s, 1), in nats, such as a `bayes.Posterior`.
+    log_p: z (s, 1, *event) -> (s, 1), in nats, such as a `bayes.Posterior`. Of another bound than the ELBO the
+    estimator is partial(dreg, bound=bounds.iwae).
     """
     if not isinstance(state, State):
         raise TypeError(f"expected state, a State, got {described(state)}: begin with advi.init(q)")
     check_key(key)
+    check_function("estimator", estimator, "stl, or partial(dreg, bound=bounds.iwae)")
     s = check_count("s", s)
     if not isinstance(step_size, Tensor):
         check_number("step_size", step_size, "[0, inf)")
 
     def value(free: Distribution) -> Tensor:
         q = distributions.from_real(state.q, free)
-        return estimator(log_p, q, q.noise(key, s), bound=bound).sum()
+        return estimator(log_p, q, q.noise(key, s)).sum()
 
     slopes, found = grad_and_value(value)(state.free)
     steps = state.steps + 1
@@ -139,7 +139,6 @@ def fit(
     tolerance: float = 0.03,
     samples: int = 4000,
     estimator: GradientEstimator = stl,
-    bound: Bound = elbo,
     batch: Callable[[Key], LogDensity] | None = None,
     progress: Callable[[str], object] | None = None,
 ) -> tuple[Approximation, Trace]:
@@ -150,6 +149,7 @@ def fit(
     q       the family, by its member near N(0, I) in the coordinates: (1, d), full-rank normals unless given
     coordinates  "full" of Laplace's covariance, "diagonal" for a mean field, "own" for z itself without a climb, as
             for a q that does not begin near N(0, I)
+    estimator  of the gradient, and by partial(dreg, bound=bounds.iwae) of which bound
     batch   key -> the log density of a step's minibatch, in place of log_p in the steps
 
     A round is `steps` updates, whose size halves from one to the next. It is the last where a round's ELBO is within
@@ -160,6 +160,7 @@ def fit(
     check_function("log_p", log_p, "condition(model, data)")
     check_floating("start", start, "m d", "a row for each start, such as posterior.starts(key, 4)")
     check_choice("coordinates", coordinates, COORDINATES)
+    check_function("estimator", estimator, "stl, or partial(dreg, bound=bounds.iwae)")
     rounds, steps, s = check_count("rounds", rounds), check_count("steps", steps), check_count("s", s)
     samples = check_count("samples", samples, 2)
     step_size = check_number("step_size", step_size, "(0, inf)")
@@ -176,7 +177,7 @@ def fit(
     best, log_w = trees.stop(q), _log_weights(of_u, q, shared_key)
     elbos, settled = [log_w], False
     for i in range(rounds):
-        tried = _round(keys.fold_in(run_key, i), best, of_u, where, steps, step_size / 2**i, s, estimator, bound, batch)
+        tried = _round(keys.fold_in(run_key, i), best, of_u, where, steps, step_size / 2**i, s, estimator, batch)
         now = _log_weights(of_u, tried, shared_key)
         gain = now - log_w
         error = gain.std() / len(gain) ** 0.5
@@ -197,7 +198,7 @@ def fit(
 
 def _round(
     key: Key, q: Distribution, of_u: LogDensity, where: Triangular | None, steps: int, step_size: float, s: int,
-    estimator: GradientEstimator, bound: Bound, batch: Callable[[Key], LogDensity] | None,
+    estimator: GradientEstimator, batch: Callable[[Key], LogDensity] | None,
 ) -> Distribution:  # fmt: skip
     """The average of q over the second half of a round's steps."""
     state = init(q)
@@ -207,7 +208,7 @@ def _round(
                 total=trees.map(torch.zeros_like, state.total), averaged=torch.zeros_like(state.steps)
             )
         now = of_u if batch is None else in_coordinates(batch(keys.fold_in(key, steps + i)), where)
-        state, _ = update(state, now, keys.fold_in(key, i), step_size, s, estimator, bound)
+        state, _ = update(state, now, keys.fold_in(key, i), step_size, s, estimator)
     return trees.stop(state.average())
 
 

@@ -25,8 +25,8 @@ def around_a_mode(
     """(z = mode + factor u, whether there is such a mode): of the starts' modes, that with most evidence by Laplace.
 
     The factor is the covariance's root, or for "diagonal" the scales given the other coordinates, which suit a mean
-    field; for "own" there are none. Where no start climbs to a mode with a definite Hessian, as where the density has no
-    bound, u are coordinates about the first start.
+    field; for "own" there are none. Where no start climbs to a mode with a definite Hessian, as where the density
+    has no bound, u are coordinates about the first start.
     """
     if coordinates == "own":
         return None, True

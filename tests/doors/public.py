@@ -80,6 +80,7 @@ from jensen.core.nn import (
 from jensen.estimators import evidence, gradients, inference
 from jensen.estimators.gradients import baselines, catalogue
 from jensen.estimators.inference import (
+    advi,
     bayes_by_backprop,
     cavi,
     em,
@@ -113,7 +114,7 @@ MODULES = (
     multimodal,
     deep_set, series, ode, longitudinal, gp, bottleneck, poisson, reptile, codebook, kmeans,
     paths, usage, autoencoder, two_maps, vqgan, baselines, catalogue,
-    bayes_by_backprop, svgd, em, cavi, svi, hmc, metropolis, semi_amortised, iterative, spectral,
+    advi, bayes_by_backprop, svgd, em, cavi, svi, hmc, metropolis, semi_amortised, iterative, spectral,
     duality, gan,
     attention, positions, recurrent, recurrent_models, transformer, sampling, codes, diffusion, fields, flow_matching,
     made, pixel_cnn, masking, normalising,
@@ -124,6 +125,7 @@ RECORDS = (
     "Annealed", "BayesFactor", "Bridge", "Evidence", "Harmonic", "Laplace", "Mode", "Probabilities", "Sandwich", "Smc",
 )  # fmt: skip
 WITHOUT = {  # public names without a door
+    "inference.advi": "a module, with its own rows",
     "inference.bayes_by_backprop": "a module, with its own rows",
     **{f"bayes.{name}": "a type" for name in ("Data", "Theta")},
     "bayes.Support": "what `real` and its siblings make",
@@ -141,7 +143,7 @@ WITHOUT = {  # public names without a door
     "objectives.Objective": "a Protocol",
     "distributions.Given": "a record, checked where it is called",
     "gradients.baselines": "a module, with rows of its own",
-    "inference.MaximumLikelihood": "a record of results",
+    **{f"inference.{name}": "a record of results" for name in ("Approximation", "MaximumLikelihood")},
     **dict.fromkeys(
         (
             "inference.svgd",

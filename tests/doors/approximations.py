@@ -1,0 +1,30 @@
+"""Approximations by q: black-box variational inference, and what a q is worth."""
+
+import torch
+
+from jensen.core.distributions import Bernoulli, DiagNormal
+from jensen.estimators import inference
+from jensen.estimators.gradients import stl
+from jensen.estimators.inference import advi
+from tests.doors.chains import LOG_P, START
+from tests.doors.door import KEY, also, door, only
+
+Q = DiagNormal(torch.zeros(1, 2), torch.zeros(1, 2))
+OF_Q = only(Q, DiagNormal, "full", 3, torch.zeros(1, 2))
+ESTIMATOR = only(stl, "stl", 3)
+
+ROWS = {
+    "advi.init": door(advi.init, q=OF_Q),
+    "advi.update": door(
+        advi.update, state=only(advi.init(Q), Q, None), log_p=LOG_P.value, key=KEY, step_size=also(0.1, -0.1),
+        s=also(4, 0), estimator=ESTIMATOR,
+    ),
+    "advi.fit": door(
+        advi.fit, key=KEY, log_p=LOG_P.value, start=START.value, q=only(Q, DiagNormal, "full", 3, Bernoulli(Q.loc)),
+        coordinates="diagonal", rounds=also(1, 0), steps=also(2, 0), step_size=also(0.1, 0.0), s=also(4, 0),
+        tolerance=also(0.1, -0.1), samples=also(30, 1), estimator=ESTIMATOR,
+    ),
+    "inference.judge": door(
+        inference.judge, log_p=LOG_P.value, q=OF_Q, key=KEY, samples=also(30, 1), at_mode=True
+    ),
+}  # fmt: skip

@@ -244,6 +244,8 @@ for kind in ("full", "tied", "diagonal", "spherical"):
 for name, model in conjugates.CONJUGATE.items():
     inference.cavi.fit(key, model, conjugates.EXAMPLES[name], steps=2)[1].fall()
     inference.svi.fit(key, model, conjugates.EXAMPLES[name], 4, epochs=1)
+found, _ = inference.advi.fit(key, one.log_prob, torch.zeros(1, 3), rounds=1, steps=2, samples=30)
+found.draws(key, 9), found.verdict(), found.gap
 codes, factors = keys.normal(key, (60, 4)), torch.randint(0, 3, (60, 2))
 for score in (diagnostics.mig, diagnostics.sap, diagnostics.dci):
     score(codes, factors).verdict()

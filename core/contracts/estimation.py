@@ -37,6 +37,7 @@ class Sided(Bound, Protocol):
     def upper(self) -> bool: ...
 
 
+@runtime_checkable
 class GradientEstimator(Protocol):
     """The bound's value (n,), whose gradient in whatever log_p and q are built from is the estimate.
 

@@ -15,7 +15,9 @@ Unbiased when it has one factor, and local ones given it: q is then the posterio
 Cost          a gradient of the data's part for each block of factors
 Reference     Attias, 2000; Winn and Bishop, 2005; Blei et al., 2017
 
-The ELBO never falls but by rounding. Global factors are in float64 whatever the data's type.
+The ELBO never falls but by rounding: some last digits of its terms, and more where squares of the data are many times
+what is left of them, as of a regression on columns that are not centred. Global factors are in float64 whatever the
+data's type.
 """
 
 from typing import Any, NamedTuple

@@ -16,7 +16,8 @@ Cost          two products (k, f) x (f, n) an update, f = 1 + d + d (d + 1) / 2,
 Reference     Dempster et al., 1977; the start of Arthur and Vassilvitskii, 2007
 
 x is centred and scaled first, so that data far from 0 lose no digits, in float32 too; what remains of a weighted square
-less the mean's is the covariance, so that clusters much narrower than their distances call for float64.
+less the mean's is the covariance, whose rounding grows as the square of clusters' distances over their widths: clusters
+a thousand times narrower than their distances call for float64.
 """
 
 import math

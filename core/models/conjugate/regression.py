@@ -20,8 +20,8 @@ from jensen.core.trees import Tree
 class Regression(NamedTuple):
     """y from N(x . w, 1 / noise), w_j from N(0, 1 / relevance_j), both precisions unknown.
 
-    Data are {"x": (n, p), "y": (n,)}; a column of ones in x is an intercept. Priors are Gammas of one row: `relevance`
-    of p components, `noise` of one. `regression(p)` has those of no information.
+    Data are {"x": (n, p), "y": (n,)}, columns best centred; a column of ones in x is an intercept. Priors are Gammas of
+    one row: `relevance` of p components, `noise` of one. `regression(p)` has those of no information.
 
     Factors  weights; relevance, noise
     Local    none

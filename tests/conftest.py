@@ -24,3 +24,10 @@ def fresh_compiler():
     """The compiler allows one function, such as a gradient's wrapper, few closures in a process."""
     if "torch._dynamo" in sys.modules:
         torch.compiler.reset()
+
+
+def pytest_collection_modifyitems(items):
+    """Workers must collect the same names: one with the address of a function differs between processes."""
+    addressed = [item.nodeid for item in items if " at 0x" in item.nodeid]
+    if addressed:
+        raise pytest.UsageError(f"expected names of tests without addresses, got {addressed[0]}: give it an id")

@@ -120,7 +120,7 @@ def test_centred_schools_are_the_others_in_other_coordinates():
         (bayes.unit_interval(), lambda t: t.log() + 2 * torch.log1p(-t), 0, 1),
         (bayes.between(-1, 3), lambda t: -t.square(), -1, 3),
     ],
-    ids=str,
+    ids=["real", "positive", "above", "unit interval", "between"],
 )
 def test_the_integral_over_z_is_that_over_the_parameter(support, log_density, low, high):
     posterior = bayes.condition(bayes.Model({"t": support}, lambda theta: log_density(theta["t"])))

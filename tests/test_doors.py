@@ -28,6 +28,7 @@ from tests.doors import (
     gradients,
     latent,
     objectives,
+    posteriors,
     public,
     sequences,
     series,
@@ -38,8 +39,8 @@ from tests.doors.door import KEY, door
 from tests.doors.faults import faults
 
 TABLES = (
-    approximations, bayesian, chains, coded, conjugate, densities, foundations, flows, distributions, exponential,
-    objectives, gradients, evidence, latent, supervised, adversarial, sequences, series, transport)  # fmt: skip
+    approximations, bayesian, chains, coded, conjugate, densities, posteriors, foundations, flows, distributions,
+    exponential, objectives, gradients, evidence, latent, supervised, adversarial, sequences, series, transport)  # fmt: skip
 ROWS = {name: row for table in TABLES for name, row in table.ROWS.items()}
 
 

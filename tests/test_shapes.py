@@ -246,6 +246,9 @@ for name, model in conjugates.CONJUGATE.items():
     inference.svi.fit(key, model, conjugates.EXAMPLES[name], 4, epochs=1)
 found, _ = inference.advi.fit(key, one.log_prob, torch.zeros(1, 3), rounds=1, steps=2, samples=30)
 found.draws(key, 9), found.verdict(), found.gap
+plane = DiagNormal(torch.zeros(1, 2), torch.zeros(1, 2))
+on_grid, _ = inference.grid.fit(key, plane.log_prob, torch.zeros(1, 2), points=21)
+on_grid.draws(key, 9), on_grid.mean, on_grid.covariance, on_grid.verdict()
 codes, factors = keys.normal(key, (60, 4)), torch.randint(0, 3, (60, 2))
 for score in (diagnostics.mig, diagnostics.sap, diagnostics.dci):
     score(codes, factors).verdict()

@@ -32,6 +32,7 @@ from tests.doors import (
     public,
     sequences,
     series,
+    simulators,
     supervised,
     transport,
 )
@@ -40,7 +41,8 @@ from tests.doors.faults import faults
 
 TABLES = (
     approximations, bayesian, chains, coded, conjugate, densities, posteriors, foundations, flows, distributions,
-    exponential, objectives, gradients, evidence, latent, supervised, adversarial, sequences, series, transport)  # fmt: skip
+    exponential, objectives, gradients, evidence, latent, supervised, adversarial, sequences, series, simulators,
+    transport)  # fmt: skip
 ROWS = {name: row for table in TABLES for name, row in table.ROWS.items()}
 
 

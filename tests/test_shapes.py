@@ -249,6 +249,12 @@ found.draws(key, 9), found.verdict(), found.gap
 plane = DiagNormal(torch.zeros(1, 2), torch.zeros(1, 2))
 on_grid, _ = inference.grid.fit(key, plane.log_prob, torch.zeros(1, 2), points=21)
 on_grid.draws(key, 9), on_grid.mean, on_grid.covariance, on_grid.verdict()
+toss = inference.Simulator(
+    {"z": bayes.real(2)}, lambda key, s: {"z": keys.normal(key, (s, 1, 2))}, lambda key, t: t["z"].repeat(2)
+)
+for summary in (inference.summaries.Perceptron(3), inference.summaries.Exchangeable(3)):
+    found, _ = inference.npe.fit(key, toss, 40, 0.5, summary=summary, epochs=1)
+    found.draws(key, torch.ones(2, 4), 3), found.verdict(torch.ones(2, 4)), found.constrained(torch.ones(3, 2, 2))
 codes, factors = keys.normal(key, (60, 4)), torch.randint(0, 3, (60, 2))
 for score in (diagnostics.mig, diagnostics.sap, diagnostics.dci):
     score(codes, factors).verdict()

@@ -14,16 +14,23 @@ from jensen.estimators.inference import (
     hmc,
     iterative,
     metropolis,
+    npe,
     semi_amortised,
+    summaries,
     svgd,
     svi,
 )
 from jensen.estimators.inference._maximum_likelihood import MaximumLikelihood, maximum_likelihood
+from jensen.estimators.inference.amortised import Amortised
 from jensen.estimators.inference.approximation import Approximation, judge
+from jensen.estimators.inference.simulator import Simulations, Simulator
 
 __all__ = [
+    "Amortised",
     "Approximation",
     "MaximumLikelihood",
+    "Simulations",
+    "Simulator",
     "advi",
     "bayes_by_backprop",
     "cavi",
@@ -35,7 +42,9 @@ __all__ = [
     "judge",
     "maximum_likelihood",
     "metropolis",
+    "npe",
     "semi_amortised",
+    "summaries",
     "svgd",
     "svi",
 ]

@@ -1,16 +1,31 @@
-"""Posteriors on a grid."""
+"""Posteriors on a grid, and by expectation propagation."""
+
+import math
 
 import torch
 
-from jensen.estimators.inference import grid
+from jensen.estimators.inference import ep, grid
 from tests.doors.chains import LOG_P
 from tests.doors.door import KEY, also, door, only
 
 START = also(torch.zeros(2, 2), torch.zeros(2, 3))
 BOUNDS = also([(-1.0, 1.0)] * 2, [(1.0, -1.0)] * 2, [(-1.0, 1.0)], "wide", 3)
 STATE = grid.init(LOG_P.value, torch.zeros(1, 2), [(-1.0, 1.0)] * 2)
+X, Y = torch.ones(3, 2), torch.tensor([0.0, 1.0, 1.0])
+REGRESSION = {
+    "x": also(X, torch.full((3, 2), math.nan), X.long()),
+    "y": only(Y, 2 * Y, Y[:2], Y[:, None], "y", None),
+    "link": also("probit", "cauchit"),
+    "scale": also(1.0, 0.0),
+}
 
 ROWS = {
+    "ep.init": door(ep.init, **REGRESSION),
+    "ep.update": door(ep.update, state=only(ep.init(X, Y), X, None), step_size=also(0.5, 2.0)),
+    "ep.fit": door(
+        ep.fit, key=KEY, **REGRESSION, steps=also(2, 0), step_size=also(0.5, 2.0), tolerance=also(0.1, -1.0),
+        samples=also(9, 1),
+    ),
     "grid.init": door(grid.init, log_p=LOG_P.value, start=START, bounds=BOUNDS),
     "grid.update": door(grid.update, state=only(STATE, STATE.low, None), log_p=LOG_P, points=also(9, 4)),
     "grid.fit": door(

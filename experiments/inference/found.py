@@ -1,0 +1,135 @@
+"""What an algorithm found of a posterior: draws with their weights, the evidence twice, and a table by parameter."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from jensen.core import keys
+from jensen.core.contracts import Distribution, Estimate, Key
+from jensen.core.distributions import FullNormal
+from jensen.core.models.bayes import Posterior
+from jensen.estimators.diagnostics import Mixing
+from jensen.estimators.evidence import Smc, bridge, importance, smc
+from jensen.estimators.inference import Approximation
+from jensen.estimators.inference.chains import Chains
+
+TAILS = (0.05, 0.95)
+
+
+class Row(NamedTuple):
+    """A quantity under the posterior; error is the Monte Carlo standard error of the mean."""
+
+    name: str
+    mean: float
+    sd: float
+    low: float
+    high: float
+    error: float
+    ess: float
+    r_hat: float | None = None  # of chains
+
+
+class Known(NamedTuple):
+    """Evidence in nats, (1,) each, by a sum without noise."""
+
+    log_p: Float[Tensor, " n"]
+    standard_error: Float[Tensor, " n"]
+
+    def verdict(self) -> str:
+        return f"log p(x) is known to {self.standard_error.max().item():.1g} nats"
+
+
+class Found(NamedTuple):
+    """Draws z (s, d) with weights (s,) that sum to 1, a normal or better that is near the posterior, and a verdict."""
+
+    z: Float[Tensor, "s d"]
+    weights: Float[Tensor, " s"]
+    q: Distribution
+    evidence: Mapping[str, Estimate]  # by the estimator's name
+    verdict: str
+    approximation: Approximation | None = None
+    chains: Chains | None = None
+
+    @property
+    def k_hat(self) -> float | None:
+        return None if self.approximation is None else self.approximation.weights.k_hat.item()
+
+    def rows(self, posterior: Posterior) -> list[Row]:
+        """Each number of `posterior.flat`."""
+        x = posterior.flat(self.z)
+        mean = self.weights @ x
+        sd = torch.sqrt(self.weights @ (x - mean).square())
+        low, high = (_quantile(x, self.weights, each) for each in TAILS)
+        mixing = None if self.chains is None else self.chains.mixing(posterior.flat)
+        each = zip(posterior.flat_names, mean.tolist(), sd.tolist(), low.tolist(), high.tolist(),
+                   *_precision(self.weights, sd, mixing), strict=True)  # fmt: skip
+        return [Row(*values) for values in each]
+
+    def resampled(self, key: Key, s: int) -> Float[Tensor, "s d"]:
+        """Draws by their weights, each with replacement."""
+        share = self.weights.double().cumsum(0)
+        at = keys.uniform(key, (1, s), share.dtype)[0]
+        return self.z[torch.searchsorted(share / share[-1], at).clamp_max(len(share) - 1)]
+
+
+def of_approximation(found: Approximation) -> Found:
+    """Draws of q with their smoothed weights."""
+    weights = found.weights.log_weights[:, 0].exp()
+    evidence = {"importance": found.evidence}
+    return Found(found.z[:, 0], weights / weights.sum(), found.q, evidence, found.verdict(), found)
+
+
+def of_chains(posterior: Posterior, found: Chains, key: Key, samples: int) -> Found:
+    """All draws; the evidence by a bridge from later draws to a normal fitted to earlier ones, and by that normal."""
+    half = len(found.z) // 2
+    first, second = (found._replace(z=part).draws for part in (found.z[:half], found.z[half:]))
+    q = FullNormal.from_draws(first)
+    bridge_key, importance_key = keys.split(key)
+    evidence = {
+        "bridge": bridge(posterior, q, second, bridge_key, samples),
+        "importance": importance(posterior, q, importance_key, samples),
+    }
+    return Found(*_equal(found.draws), q, evidence, found.verdict(), chains=found)
+
+
+def of_particles(
+    posterior: Posterior, z: Float[Tensor, "s 1 d"], verdict: str, key: Key, samples: int,
+    evidence: Mapping[str, Estimate] | None = None,
+) -> Found:  # fmt: skip
+    """Equally weighted draws; the evidence by the normal of their moments, and by whatever else is given."""
+    q = FullNormal.from_draws(z)
+    return Found(*_equal(z), q, {**(evidence or {}), "importance": importance(posterior, q, key, samples)}, verdict)
+
+
+def twice(posterior: Posterior, found: Found, key: Key, particles: int) -> Found:
+    """With the evidence by sequential Monte Carlo too, where it is known one way alone."""
+    if len(found.evidence) > 1:
+        return found
+    return found._replace(evidence={**found.evidence, "SMC": sequential(posterior, found.q, key, particles)})
+
+
+def sequential(posterior: Posterior, q: Distribution, key: Key, particles: int) -> Smc:
+    """From the prior where that is proper and has draws, else from q."""
+    return smc(posterior, posterior.prior() if posterior.model.value.draw is not None else q, key, particles)
+
+
+def _equal(z: Float[Tensor, "s 1 d"]) -> tuple[Tensor, Tensor]:
+    return z[:, 0], torch.full_like(z[:, 0, 0], 1 / len(z))
+
+
+def _precision(weights: Tensor, sd: Tensor, mixing: Mixing | None) -> tuple[list[float], ...]:
+    if mixing is not None:
+        return mixing.standard_error.tolist(), mixing.bulk_ess.tolist(), mixing.r_hat.tolist()
+    ess = 1 / weights.square().sum()
+    return (sd / ess.sqrt()).tolist(), [ess.item()] * len(sd), [None] * len(sd)  # pyright: ignore
+
+
+def _quantile(x: Float[Tensor, "s k"], weights: Tensor, p: float) -> Float[Tensor, " k"]:
+    """Of weighted draws: the first value at which their share reaches p."""
+    order = x.argsort(0)
+    share = weights[order].cumsum(0)
+    at = (share < p * share[-1]).sum(0, keepdim=True).clamp_max(len(x) - 1)
+    return x.gather(0, order.gather(0, at))[0]

@@ -1,0 +1,179 @@
+"""Inference algorithms by name: each makes a `Found` of a posterior, within a budget.
+
+A new one is a function here, and its row in METHODS.
+"""
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from jensen.core import keys
+from jensen.core.contracts import Distribution, Key
+from jensen.core.distributions import DiagNormal, Pushforward
+from jensen.core.flows import Triangular
+from jensen.core.models.bayes import Posterior
+from jensen.core.models.latent import posteriors
+from jensen.core.models.latent.posteriors.flows import Flows
+from jensen.estimators.evidence import find_mode, laplace, smc
+from jensen.estimators.inference import advi, grid, hmc, judge, metropolis, svgd
+from jensen.estimators.inference.approximation import Approximation
+from jensen.estimators.inference.coordinates import in_coordinates
+from jensen.experiments.inference.found import Found, Known, of_approximation, of_chains, of_particles
+from jensen.experiments.run.errors import InputError
+
+STARTS = 4  # of a climb to a mode
+CLIMBED = 1e-3  # nats that a step from a mode may gain
+FLOW_STEPS, FLOW_SIZE = 300, 0.01  # of a round: flows need more and smaller steps than normals
+FLOW = "iaf"  # of the flows, the one with the best bound on eight schools, and the fastest
+ROUND_A_NORMAL = (posteriors.Splines, posteriors.MixtureOfNormals)  # which do not find the scales by themselves
+SLOWER = 10  # steps of Metropolis for each of HMC
+LEAST_CHAINS, LEAST_STEPS = 4, 16
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What inference spends."""
+
+    samples: int = 10_000
+    """Draws of an approximation, by which its ELBO, k-hat and the evidence are found."""
+    chains: int = 32
+    """Chains of HMC and Metropolis."""
+    steps: int = 500
+    """Draws of each chain after a warm-up of as many, times 10 for Metropolis; steps of SVGD."""
+    particles: int = 2000
+    """Particles of sequential Monte Carlo, in 20 islands; SVGD takes a tenth of them."""
+    rounds: int = 8
+    """Rounds of ADVI's steps, at most."""
+    posterior: str = "full"
+    """ADVI's family, by its name and sizes: diag, full, low-rank(5), mixture(4), flow, spline(2), …"""
+
+    def check(self) -> None:
+        """Raises an InputError for what cannot work."""
+        least = {"samples": 100, "chains": LEAST_CHAINS, "steps": LEAST_STEPS, "particles": 40, "rounds": 1}
+        for name, number in least.items():
+            if getattr(self, name) < number:
+                raise InputError(f"expected --{name} of at least {number}, got {getattr(self, name)}")
+        if self.particles % 20:
+            raise InputError(f"expected --particles in 20 islands, a multiple of 20, got {self.particles}")
+        family(self.posterior)
+
+
+Method = Callable[[Posterior, Key, Budget], Found]
+
+
+def family(name: str) -> posteriors.Posterior:
+    """A posterior family; "flow" is the one that fits most posteriors. InputError for an unknown one."""
+    try:
+        return posteriors.parse(FLOW if name == "flow" else name)
+    except ValueError as error:
+        raise InputError(f"--posterior: {error}") from error
+
+
+def by_laplace(posterior: Posterior, key: Key, budget: Budget) -> Found:
+    """A normal of the curvature at the best mode."""
+    start_key, judge_key = keys.split(key)
+    found = judge(posterior, at_mode(posterior, start_key), judge_key, budget.samples)
+    return of_approximation(found)
+
+
+def by_advi(posterior: Posterior, key: Key, budget: Budget) -> Found:
+    """The best q of a family by its bound."""
+    start_key, fit_key, own_key, further_key = keys.split(key, 4)
+    start, q = posterior.starts(start_key, STARTS), standard(budget.posterior, posterior.start, own_key)
+    chosen, spent = family(budget.posterior), {"rounds": budget.rounds, "samples": budget.samples}
+    if isinstance(chosen, ROUND_A_NORMAL):
+        found, _ = advi.fit(fit_key, posterior, start, **spent)
+        found = _round(posterior, found, q, further_key, budget)
+    elif isinstance(chosen, Flows):
+        found, _ = advi.fit(fit_key, posterior, start, q, steps=FLOW_STEPS, step_size=FLOW_SIZE, **spent)
+    else:
+        found, _ = advi.fit(fit_key, posterior, start, q, "diagonal" if chosen is posteriors.DIAG else "full", **spent)
+    return of_approximation(found)
+
+
+def _round(posterior: Posterior, normal: Approximation, q: Distribution, key: Key, budget: Budget) -> Approximation:
+    """By q in coordinates in which a normal approximation is N(0, I)."""
+    fit_key, judge_key = keys.split(key)
+    z = normal.z[:, 0]
+    where = Triangular.of(z.mean(0), torch.linalg.cholesky(z.T.cov()))
+    of_u, start = in_coordinates(posterior, where), torch.zeros_like(posterior.start)
+    found, _ = advi.fit(fit_key, of_u, start, q, "own", budget.rounds, steps=FLOW_STEPS, step_size=FLOW_SIZE)
+    return judge(posterior, Pushforward(found.q, (where,)), judge_key, budget.samples, normal.at_mode)
+
+
+def by_svgd(posterior: Posterior, key: Key, budget: Budget) -> Found:
+    """Particles that move along their kernelised gradient."""
+    start_key, fit_key, evidence_key = keys.split(key, 3)
+    particles, _ = svgd.fit(fit_key, posterior, posterior.starts(start_key, budget.particles // 10), steps=budget.steps)
+    return of_particles(posterior, particles.draws, particles.verdict(), evidence_key, budget.samples)
+
+
+def by_hmc(posterior: Posterior, key: Key, budget: Budget) -> Found:
+    """Many chains with trajectories of adapted length."""
+    start_key, fit_key, evidence_key = keys.split(key, 3)
+    start = posterior.starts(start_key, budget.chains)
+    chains, _ = hmc.fit(fit_key, posterior, start, budget.steps, budget.steps)
+    return of_chains(posterior, chains, evidence_key, budget.samples)
+
+
+def by_metropolis(posterior: Posterior, key: Key, budget: Budget) -> Found:
+    """Random walks of many chains."""
+    start_key, fit_key, evidence_key = keys.split(key, 3)
+    start, steps = posterior.starts(start_key, budget.chains), SLOWER * budget.steps
+    chains, _ = metropolis.fit(fit_key, posterior, start, steps, steps // 2)
+    return of_chains(posterior, chains, evidence_key, budget.samples)
+
+
+def by_smc(posterior: Posterior, key: Key, budget: Budget) -> Found:
+    """Particles that go from the prior to the posterior by temperatures."""
+    start_key, run_key, evidence_key = keys.split(key, 3)
+    q = posterior.prior() if posterior.model.value.draw is not None else at_mode(posterior, start_key)
+    found = smc(posterior, q, run_key, budget.particles)
+    return of_particles(posterior, found.z, found.verdict(), evidence_key, budget.samples, {"SMC": found})
+
+
+def by_grid(posterior: Posterior, key: Key, budget: Budget) -> Found:
+    """The points of a grid, for one or two coordinates."""
+    start_key, fit_key, draws_key, evidence_key = keys.split(key, 4)
+    found, _ = grid.fit(fit_key, posterior, posterior.starts(start_key, STARTS))
+    other = {"grid": Known(found.log_p[None], found.error[None])}
+    z = found.draws(draws_key, budget.samples)
+    return of_particles(posterior, z, found.verdict(), evidence_key, budget.samples, other)
+
+
+METHODS: dict[str, Method] = {
+    "laplace": by_laplace,
+    "advi": by_advi,
+    "svgd": by_svgd,
+    "hmc": by_hmc,
+    "metropolis": by_metropolis,
+    "smc": by_smc,
+    "grid": by_grid,
+}
+
+
+def at_mode(posterior: Posterior, key: Key) -> Distribution:
+    """Laplace's normal at the best mode that a few starts climb to. ValueError where none does."""
+    mode = find_mode(posterior, posterior.starts(key, STARTS))
+    best = torch.where(mode.climb < CLIMBED, mode.log_p, -torch.inf).argmax()
+    return laplace(posterior, mode.z[best][None]).posterior
+
+
+def standard(name: str, start: Float[Tensor, "1 d"], key: Key) -> Distribution:
+    """The family's member near N(0, I), of the start's dimensions."""
+    chosen, zero = family(name), torch.zeros_like(start)
+    d, dtype = start.shape[1], start.dtype
+    return chosen(chosen.init(key, d, dtype), DiagNormal(zero, zero), start.new_zeros(1, chosen.extra(d)))
+
+
+def named(name: str) -> Method:
+    """The method of a name. InputError for an unknown one, with the nearest."""
+    if name not in METHODS:
+        near = difflib.get_close_matches(name, METHODS, n=1)
+        meant = f" (the nearest is {near[0]!r})" if near else ""
+        raise InputError(f"expected --method, one of {', '.join(METHODS)} or all, got {name!r}{meant}")
+    return METHODS[name]

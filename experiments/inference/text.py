@@ -1,0 +1,72 @@
+"""What was found as one screen of text."""
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from jensen.core.contracts import Estimate
+from jensen.experiments.inference.comparison import Compared
+from jensen.experiments.inference.found import Found, Row
+
+WIDTH = 118
+MOST = 40  # rows on a screen
+
+
+def screen(title: str, found: Found, rows: Sequence[Row], reference: Mapping[str, Tensor]) -> str:
+    """A line for each parameter, with the reference's beside where it has one; the evidence; a verdict."""
+    shown = rows[:MOST]
+    width = max(len(row.name) for row in shown) + 2
+    chains = found.chains is not None
+    head = f"{'':<{width}}{'mean':>10}{'sd':>10}{'5 %':>10}{'95 %':>10}{'± mean':>10}{'ESS':>9}"
+    head += (f"{'R-hat':>8}" if chains else "") + (f"{'reference':>14}{'sd':>9}{'apart':>9}" if reference else "")
+    lines = [title, "", head]
+    for row in shown:
+        numbers = (row.mean, row.sd, row.low, row.high, row.error)
+        line = f"{row.name:<{width}}" + "".join(f"{x:>10.4g}" for x in numbers) + f"{row.ess:>9.0f}"
+        line += f"{row.r_hat:>8.3f}" if row.r_hat is not None else ""
+        if row.name in reference:
+            mean, sd = moments(reference[row.name])
+            line += f"{mean:>14.4g}{sd:>9.4g}{(row.mean - mean) / sd:>9.2f}"
+        lines.append(line)
+    if len(rows) > MOST:
+        lines.append(f"… and {len(rows) - MOST} more, in the table of --out")
+    lines.append("")
+    if found.approximation is not None:
+        q = found.approximation
+        lines.append(f"{'ELBO':<24}{q.elbo.item():.3f} ± {q.standard_error.item():.3f} nats; k-hat {found.k_hat:.2f}")
+    lines += [f"{f'log p(x) by {name}':<24}{estimated(each)}" for name, each in found.evidence.items()]
+    return "\n".join([*lines, "", folded(found.verdict)])
+
+
+def table(compared: Sequence[Compared]) -> str:
+    """A line for each method."""
+    width = max(len(each.method) for each in compared) + 2
+    head = f"{'method':<{width}}{'seconds':>9}{'gap, nats':>11}{'mean off':>10}{'sd off':>9}{'k-hat':>8}{'R-hat':>8}"
+    lines = [f"{head}{'ESS':>8}   log p(x)"]
+    for each in compared:
+        if each.error is not None:
+            lines.append(f"{each.method:<{width}}{each.seconds:>9.1f}   {each.error}")
+            continue
+        cells = [(each.gap, 11, ".3f"), (each.mean_off, 10, ".3f"), (each.sd_off, 9, ".3f"), (each.k_hat, 8, ".2f"),
+                 (each.r_hat, 8, ".3f"), (each.ess, 8, ".0f")]  # fmt: skip
+        numbers = "".join(f"{'' if x is None else format(x, form):>{size}}" for x, size, form in cells)
+        lines.append(f"{each.method:<{width}}{each.seconds:>9.1f}{numbers}   {each.evidence}")
+    return "\n".join(lines)
+
+
+def estimated(estimate: Estimate) -> str:
+    """log p(x) with its error, or that the error is not known."""
+    value, error = estimate.log_p[0].item(), estimate.standard_error[0].item()
+    return (
+        f"{value:.3f} ± {error:.3f} nats" if error < math.inf else f"{value:.3f} nats, with an error that is not known"
+    )
+
+
+def moments(t: Tensor) -> tuple[float, float]:
+    return t.mean().item(), t.std().item()
+
+
+def folded(text: str) -> str:
+    return textwrap.fill(text, WIDTH)

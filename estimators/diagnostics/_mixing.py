@@ -77,6 +77,10 @@ def mixing(draws: Float[Tensor, "t m d"]) -> Mixing:
     if len(draws) < LEAST:
         raise ValueError(f"expected draws (t, m, d) with t >= {LEAST}, got {tuple(draws.shape)}: draw longer chains")
     x = _split(at_least_float32(draws).double())
+    low, high = x.amin((0, 1)), x.amax((0, 1))
+    usable = x.isfinite().all(0).all(0) & (high > low)
+    unit = torch.where(usable, high - low, 1.0)
+    x = (x - low) / unit  # whose squares neither overflow nor vanish
     flat = x.flatten(0, 1)
     bulk = _ranked(x)
     r_hat = torch.maximum(_r_hat(bulk), _r_hat(_ranked((x - flat.median(0).values).abs())))
@@ -85,8 +89,8 @@ def mixing(draws: Float[Tensor, "t m d"]) -> Mixing:
     apart = (x - flat.mean(0)).square()
     # of a standard deviation by that of the variance, whose derivative is 1 / (2 sd)
     sd_error = torch.sqrt(apart.flatten(0, 1).var(0) / _ess(apart)) / (2 * torch.sqrt(variance))
-    usable = x.isfinite().all(0).all(0) & (flat.amax(0) > flat.amin(0))
-    found = torch.stack([r_hat, _ess(bulk), torch.stack(tails).amin(0), torch.sqrt(variance / ess), sd_error])
+    errors = [unit * torch.sqrt(variance / ess), unit * sd_error]
+    found = torch.stack([r_hat, _ess(bulk), torch.stack(tails).amin(0), *errors])
     found = torch.where(usable, found, torch.nan).to(at_least_float32(draws).dtype)
     r_hat, bulk_ess, tail_ess, standard_error, sd_error = found
     return Mixing(r_hat, bulk_ess, tail_ess, standard_error, sd_error, Static(draws.shape[1]))
@@ -114,7 +118,10 @@ def _r_hat(x: Tensor) -> Tensor:
 
 
 def _ess(x: Tensor) -> Tensor:
-    """t m / (1 + 2 sum of autocorrelations), over chains (t, m, d); at most t m log10(t m)."""
+    """t m / (1 + 2 sum of autocorrelations), over chains (t, m, d); at most t m log10(t m), and t m of a constant.
+
+    Indicators are constant where a quantile is the largest draw, as of counts: no draw then says less than another.
+    """
     t, m = x.shape[:2]
     spectrum = torch.fft.rfft(x - x.mean(0), n=2 * t, dim=0).abs().square()
     covariance = torch.fft.irfft(spectrum, n=2 * t, dim=0)[:t].mean(1) / t
@@ -126,4 +133,4 @@ def _ess(x: Tensor) -> Tensor:
     last = (2 * positive.sum(0)).clamp_max(t - 1)  # the first lag of the pair that is not positive may still be
     rest = correlation.gather(0, last[None])[0].clamp_min(0)
     time = 2 * (positive * pairs.cummin(0).values).sum(0) + rest - 1
-    return t * m / time.clamp_min(1 / math.log10(t * m))
+    return torch.where(total > 0, t * m / time.clamp_min(1 / math.log10(t * m)), t * m)

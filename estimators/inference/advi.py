@@ -44,6 +44,7 @@ from jensen.estimators.gradients.contract import density
 from jensen.estimators.inference.approximation import Approximation, judge
 from jensen.estimators.inference.coordinates import COORDINATES, Coordinates, around, around_a_mode, in_coordinates
 from jensen.estimators.inference.fitting import Trace
+from jensen.estimators.inference.starting import check_log_p
 
 FIRST, SECOND, EPSILON = 0.9, 0.99, 1e-8  # of Adam
 SHARED = 1000  # draws on which rounds are compared
@@ -157,7 +158,6 @@ def fit(
     estimator cannot take.
     """
     check_key(key)
-    check_function("log_p", log_p, "condition(model, data)")
     check_floating("start", start, "m d", "a row for each start, such as posterior.starts(key, 4)")
     check_choice("coordinates", coordinates, COORDINATES)
     check_function("estimator", estimator, "stl, or partial(dreg, bound=bounds.iwae)")
@@ -169,7 +169,8 @@ def fit(
         check_distribution("q", q)
     else:
         q = FullNormal.from_diagonal(DiagNormal(torch.zeros_like(start[:1]), torch.zeros_like(start[:1])))
-    run_key, shared_key, judge_key = keys.split(key, 3)
+    run_key, shared_key, judge_key, look_key = keys.split(key, 4)
+    check_log_p(log_p, look_key)
     where, at_mode = around_a_mode(log_p, start, coordinates)
     if where is not None and at_mode and not _log_weights(in_coordinates(log_p, where), q, shared_key).std() < WILD:
         where, at_mode = around(start), False

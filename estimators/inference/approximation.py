@@ -42,8 +42,9 @@ class Approximation(NamedTuple):
         check_key(key)
         s = check_count("s", s)
         share = torch.exp(self.weights.log_weights[:, 0].double()).cumsum(0)
-        at = (torch.arange(s, dtype=share.dtype) + keys.uniform(key, (s,), share.dtype)) / s
-        index = torch.searchsorted(share / share[-1], at.to(share.device)).clamp_max(len(share) - 1)
+        within = keys.uniform(key, (s,), share.dtype)
+        at = (torch.arange(s, device=within.device) + within) / s * share[-1]
+        index = torch.searchsorted(share, at, right=True).clamp_max(len(share) - 1)  # not a draw of weight 0
         return self.z[index][keys.permutation(key, s)]
 
     def verdict(self) -> str:

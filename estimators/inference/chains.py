@@ -8,11 +8,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.checks import check_floating
 from jensen.core.contracts import Key
 from jensen.estimators.diagnostics._mixing import LEAST, Mixing, mixing
-from jensen.estimators.inference.fitting import Progress, Trace, traced
-from jensen.estimators.wording import listed
+from jensen.estimators.inference.fitting import Progress, Trace
 
 EVERY = 100  # steps between lines of progress
 
@@ -75,37 +73,26 @@ def run(
     steps: int,
     progress: Callable[[str], object] | None = None,
 ) -> tuple[Chains, Trace]:
-    """`steps` draws of each chain, and the trace of their mean log densities with its errors over chains."""
-    states, infos = [], []
+    """`steps` draws of each chain, and the trace of the draws' mean log densities with its errors over chains."""
+    states, proposed = [], []
     for i in range(steps):
         state, info = update(state, keys.fold_in(key, i))
         states.append(state)
-        infos.append(info)
+        proposed.append(info)
         if progress is not None and (i + 1) % EVERY == 0:
             progress(f"draw {i + 1} of {steps}: acceptance {info.accept.mean().item():.2f}")
     z, log_p = torch.stack([each.z for each in states]), torch.stack([each.log_p for each in states])
-    accept = torch.stack([info.accept for info in infos]).mean(0)
-    divergences = torch.stack([info.divergent for info in infos]).sum()
-    mixed = steps >= LEAST and bool(mixing(z).mixed.all())
-    errors = [each.log_p.std() / len(each.log_p) ** 0.5 for each in states]
-    return Chains(z, log_p, accept, divergences), traced(infos, mixed, errors)
+    accept = torch.stack([info.accept for info in proposed]).mean(0)
+    divergences = torch.stack([info.divergent for info in proposed]).sum()
+    mixed = torch.as_tensor(steps >= LEAST and bool(mixing(z).mixed.all()), device=z.device)
+    trace = Trace(log_p.mean(1), log_p.std(1) / log_p.shape[1] ** 0.5, {}, mixed)
+    return Chains(z, log_p, accept, divergences), trace
 
 
-def check_start(start: Float[Tensor, "m d"], least: int) -> None:
-    """ValueError for fewer chains than can be compared."""
-    check_floating("start", start, "m d", "one row per chain, such as posterior.starts(key, 64)")
-    if len(start) < least:
-        raise ValueError(
-            f"expected start (m, d) with m >= {least}, got {tuple(start.shape)}: one chain is not compared"
-        )
-
-
-def check_finite(what: str, finite: Bool[Tensor, " m"]) -> None:
-    """ValueError for chains that cannot begin."""
-    if not finite.all():
-        raise ValueError(
-            f"expected {what} finite at every start, got others for chains {listed(~finite)}: start elsewhere"
-        )
+def acceptance(log_ratio: Float[Tensor, " m"], log_p: Float[Tensor, " m"]) -> Float[Tensor, " m"]:
+    """min(1, ratio) of proposals with log density log_p: 0 where either is NaN, or log_p +inf, as no density is."""
+    accept = torch.exp(log_ratio.clamp_max(0)).nan_to_num(nan=0.0)
+    return torch.where(log_p.isfinite(), accept, 0.0)
 
 
 def along(factor: Float[Tensor, "d *d"], t: Float[Tensor, "m d"]) -> Float[Tensor, "m d"]:

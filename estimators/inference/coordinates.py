@@ -33,16 +33,17 @@ def around_a_mode(
     mode = find_mode(log_p, starts, steps=STEPS)
     precision = -Local.of(log_p, mode.z).hessian()
     found = mode.climb.nan_to_num(nan=torch.inf) < APART
-    factor, failed = torch.linalg.cholesky_ex(precision)
+    flipped, failed = torch.linalg.cholesky_ex(precision.flip(-2, -1))
+    root = flipped.flip(-2, -1)  # upper-triangular, precision = root root', so that root'^-1 is the covariance's
     found &= (failed == 0) & precision.isfinite().flatten(1).all(1)
-    evidence = mode.log_p - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    evidence = mode.log_p - root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     if not found.any():
         return around(starts), False
     best = int(torch.where(found, evidence, -torch.inf).argmax())
     if coordinates == "diagonal":
         return Triangular.of(mode.z[best], torch.diag(precision[best].diagonal().rsqrt())), True
-    covariance = torch.cholesky_inverse(factor[best])
-    return Triangular.of(mode.z[best], torch.linalg.cholesky(covariance)), True
+    unit = torch.eye(starts.shape[1], dtype=root.dtype, device=root.device)
+    return Triangular.of(mode.z[best], torch.linalg.solve_triangular(root[best].mT, unit, upper=False)), True
 
 
 def around(starts: Float[Tensor, "m d"]) -> Triangular:

@@ -30,8 +30,9 @@ from jensen.core.checks import check_choice, check_count, check_key, check_numbe
 from jensen.core.contracts import Key, LogDensity
 from jensen.estimators.evidence.moves import Metric
 from jensen.estimators.gradients.contract import density
-from jensen.estimators.inference.chains import Chains, along, check_finite, check_start, run
+from jensen.estimators.inference.chains import Chains, acceptance, along, run
 from jensen.estimators.inference.fitting import Trace
+from jensen.estimators.inference.starting import check_finite, check_log_p, check_start
 from jensen.estimators.inference.warm_up import METRICS, DualAverage, Length, factor_of, windows
 
 FALL = 1000.0  # nats that the energy may rise by before a trajectory is called divergent
@@ -93,7 +94,7 @@ def update(state: State, log_p: LogDensity, tuning: Tuning, key: Key, most: int 
     leapfrogs = int((time / tuning.size).ceil().clamp(1, most))
     end, last = _trajectory(state, log_p, tuning, momentum, leapfrogs)
     rise = state.log_p - end.log_p + (last.square() - momentum.square()).sum(-1) / 2
-    accept = torch.exp(-rise.clamp_min(0)).nan_to_num(nan=0.0)
+    accept = acceptance(-rise, end.log_p)
     uniform = keys.uniform(accept_key, (len(state.z), 1), state.z.dtype)[:, 0]
     moved = (uniform < accept)[:, None]
     after = State(
@@ -102,7 +103,9 @@ def update(state: State, log_p: LogDensity, tuning: Tuning, key: Key, most: int 
         torch.where(moved, end.slope, state.slope),
     )
     chees = leapfrogs * tuning.size * _chees(state, end, last, accept, tuning)
-    return after, Info(state.log_p.mean(), {}, accept, ~(rise < FALL), torch.tensor(leapfrogs), chees)
+    return after, Info(
+        state.log_p.mean(), {}, accept, ~(rise < FALL), accept.new_tensor(leapfrogs, dtype=torch.int64), chees
+    )
 
 
 @torch.no_grad()
@@ -126,7 +129,8 @@ def fit(
     steps, warm_up, most = check_count("steps", steps), check_count("warm_up", warm_up), check_count("most", most)
     target = check_number("target", target, "(0, 1)", "acceptances of 0.6 to 0.95 suit most posteriors")
     check_choice("metric", metric, METRICS)
-    warm_key, run_key = keys.split(key)
+    warm_key, run_key, look_key = keys.split(key, 3)
+    check_log_p(log_p, look_key)
     state, tuning = _warmed(warm_key, log_p, init(log_p, start), warm_up, target, metric, most)
     return run(run_key, lambda state, key: update(state, log_p, tuning, key, most), state, steps, progress)
 
@@ -144,7 +148,7 @@ def _warmed(
             dual, length = dual.seen(info.accept.mean(), target), length.seen(info.chees)
             past.append(state.z)
         tuning = Tuning(dual.average, length.average, tuning.factor)
-        if window.stop < steps:
+        if window.stop < steps and metric != "unit":
             factor = factor_of(torch.stack(past[len(past) // 2 :]), metric)
             tuning = Tuning(state.z.new_tensor(0.5 * state.z.shape[1] ** -0.25), state.z.new_tensor(1.0), factor)
     return state, tuning

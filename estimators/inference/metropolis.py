@@ -28,8 +28,9 @@ from jensen.core.checks import check_choice, check_count, check_key, check_numbe
 from jensen.core.contracts import Key, LogDensity
 from jensen.estimators.evidence.moves import Metric
 from jensen.estimators.gradients.contract import density
-from jensen.estimators.inference.chains import Chains, along, check_finite, check_start, run
+from jensen.estimators.inference.chains import Chains, acceptance, along, run
 from jensen.estimators.inference.fitting import Trace
+from jensen.estimators.inference.starting import check_finite, check_log_p, check_start
 from jensen.estimators.inference.warm_up import METRICS, DualAverage, factor_of, windows
 
 OPTIMAL = 2.38  # over sqrt(d), of a normal posterior's scales
@@ -78,7 +79,7 @@ def update(state: State, log_p: LogDensity, tuning: Tuning, key: Key) -> tuple[S
     noise = keys.normal(move_key, tuple(state.z.shape), state.z.dtype)
     z = state.z + tuning.size * along(tuning.factor, noise)
     value = density(log_p, z[:, None])[:, 0]
-    accept = torch.exp((value - state.log_p).clamp_max(0)).nan_to_num(nan=0.0)
+    accept = acceptance(value - state.log_p, value)
     moved = keys.uniform(accept_key, (len(z), 1), z.dtype)[:, 0] < accept
     after = State(torch.where(moved[:, None], z, state.z), torch.where(moved, value, state.log_p))
     return after, Info(state.log_p.mean(), {}, accept, torch.zeros_like(moved))
@@ -104,7 +105,8 @@ def fit(
     steps, warm_up = check_count("steps", steps), check_count("warm_up", warm_up)
     target = check_number("target", target, "(0, 1)", "acceptances of 0.2 to 0.5 suit most posteriors")
     check_choice("metric", metric, METRICS)
-    warm_key, run_key = keys.split(key)
+    warm_key, run_key, look_key = keys.split(key, 3)
+    check_log_p(log_p, look_key)
     state, tuning = _warmed(warm_key, log_p, init(log_p, start), warm_up, target, metric)
     return run(run_key, lambda state, key: update(state, log_p, tuning, key), state, steps, progress)
 
@@ -122,6 +124,6 @@ def _warmed(
             dual = dual.seen(info.accept.mean(), target)
             past.append(state.z)
         tuning = Tuning(dual.average, tuning.factor)
-        if window.stop < steps:
+        if window.stop < steps and metric != "unit":
             tuning = Tuning(optimal, factor_of(torch.stack(past[len(past) // 2 :]), metric))
     return state, tuning

@@ -31,6 +31,7 @@ from jensen.core.contracts import Key, LogDensity
 from jensen.core.ops import stein_direction
 from jensen.estimators.gradients.contract import density
 from jensen.estimators.inference.fitting import Trace, traced
+from jensen.estimators.inference.starting import check_begins, check_log_p
 
 DECAY, EPSILON = 0.9, 1e-6  # of the average square of each coordinate's direction
 COLLAPSED = 0.5  # of the posterior's variance
@@ -155,6 +156,8 @@ def fit(
     step_size = check_number("step_size", step_size, "[0, inf)")
     if batch is not None:
         check_function("batch", batch, "lambda key: posterior.minibatch(keys.permutation(key, n)[:b])")
+    check_log_p(log_p, keys.fold_in(key, steps))
+    check_begins(log_p, start)
     sizes = step_size * (1 + torch.cos(torch.arange(steps) * (torch.pi / steps))) / 2
     state, infos = init(start), []
     for i, (size, temperature) in enumerate(zip(sizes.to(start), rise.to(start), strict=True)):

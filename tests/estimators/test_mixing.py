@@ -61,6 +61,20 @@ def test_heavy_tails_have_a_size_and_ties_a_rank():
     found = mixing(torch.cat([cauchy, coin], -1))
     assert (found.bulk_ess > 1500).all()
     assert (found.r_hat < 1.01).all()
+    assert found.tail_ess[0] > 1500
+    torch.testing.assert_close(
+        found.tail_ess[1], found.bulk_ess[1], rtol=1e-6, atol=0
+    )  # of its one quantile that varies
+    assert found.mixed.all()
+
+
+@pytest.mark.parametrize("scale", [1e-250, 1e250])
+def test_no_scale_is_too_large_or_too_small(scale):
+    x = autoregressive(0.5, 0)
+    found, expected = mixing(scale * x), mixing(x)
+    torch.testing.assert_close(found.bulk_ess, expected.bulk_ess)
+    torch.testing.assert_close(found.standard_error / scale, expected.standard_error)
+    torch.testing.assert_close(found.sd_error / scale, expected.sd_error)
 
 
 def test_one_chain_constants_and_nan_have_no_verdict():

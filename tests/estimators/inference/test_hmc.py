@@ -75,7 +75,8 @@ def test_chains_find_an_ill_conditioned_normal_from_far_starts():
     assert ((z.mean(0) - LOC) / mixing.standard_error).abs().max() < 4.5
     assert ((z.std(0) - COVARIANCE.diagonal().sqrt()) / mixing.sd_error).abs().max() < 4.5
     assert 0.7 < chains.accept.mean() < 0.92
-    assert trace.objective.shape == (200,)
+    torch.testing.assert_close(trace.objective, chains.log_p.mean(1))
+    torch.testing.assert_close(trace.standard_error, chains.log_p.std(1) / 32**0.5)
     assert (trace.objective.mean() + D / 2).abs() < 0.5
     assert chains.log_p.shape == (200, 32)
     torch.testing.assert_close(chains.log_p, log_p(chains.z))
@@ -120,7 +121,7 @@ def test_divergences_are_counted():
     [
         ({"start": torch.zeros(1, D)}, r"m >= 2, got \(1, 5\)"),
         ({"start": torch.zeros(D)}, "start"),
-        ({"log_p": lambda z: z.sum(-1) - torch.inf}, "finite at every start, got others for chains 0, 1"),
+        ({"log_p": lambda z: z.sum(-1) - torch.inf}, "finite at every start, got others for rows 0, 1"),
         ({"log_p": lambda z: z.sqrt().sum(-1)}, "its gradient finite"),
         ({"log_p": lambda z: z.sum()}, "one value per sample and datum"),
         ({"target": 1.2}, "target"),

@@ -30,6 +30,7 @@ from jensen.core.flows import Triangular
 from jensen.estimators.gradients.contract import density
 from jensen.estimators.inference.coordinates import around_a_mode
 from jensen.estimators.inference.fitting import Trace, traced
+from jensen.estimators.inference.starting import check_log_p
 
 MOST = 2  # dimensions
 WIDTH = 6.0  # of the first box to each side, in Laplace's scales
@@ -170,12 +171,13 @@ def fit(
     start   points that the mode is climbed to from, such as posterior.starts(key, 4)
     bounds  (low, high) of each dimension in place of the boxes about the mode, at most `rounds` of them
 
-    Nothing is random: the key is the one that every `fit` takes.
+    Nothing that is returned is random: the key is for points at which a `bayes.Posterior` is looked at first.
     """
     check_key(key)
     points, rounds = check_count("points", points, 5), check_count("rounds", rounds)
     check_floating("start", start, "m d", "a row for each start, such as posterior.starts(key, 4)")
     _check_dimension(start, points)
+    check_log_p(log_p, key)
     state, infos = init(log_p, start, bounds), []
     after, info = update(state, log_p, points)
     infos.append(info)

@@ -38,10 +38,18 @@ class Approximation(NamedTuple):
         return self.evidence.log_p[0] - self.elbo
 
     def draws(self, key: Key, s: int) -> Float[Tensor, "s 1 d"]:
-        """Draws of z with replacement by their smoothed weights (Rubin, 1988), one in each of s equal parts of 1."""
+        """Draws of z with replacement by their smoothed weights (Rubin, 1988), one in each of s equal parts of 1.
+
+        ValueError where the weights are NaN, or all 0: where log p is NaN or infinite at draws of q, or -inf at all.
+        """
         check_key(key)
         s = check_count("s", s)
         share = torch.exp(self.weights.log_weights[:, 0].double()).cumsum(0)
+        if not share[-1] > 0:
+            raise ValueError(
+                f"expected draws of q with weights, got weights that sum to {share[-1].item()}: look at log_p at them, "
+                "approximation.z, first"
+            )
         within = keys.uniform(key, (s,), share.dtype)
         at = (torch.arange(s, device=within.device) + within) / s * share[-1]
         index = torch.searchsorted(share, at, right=True).clamp_max(len(share) - 1)  # not a draw of weight 0

@@ -11,7 +11,8 @@ With          leapfrog steps of a size and a metric, for a time that is uniform 
               correction; in the warm-up the size by dual averaging towards an acceptance, the metric by the chains'
               covariance, and the length by the gradient of ChEES, the expected change of squared distances from the
               chains' mean
-Requires      log p with a gradient, finite at the starts of two chains or more; all chains take as many leapfrog steps
+Requires      log p with a gradient, finite at the starts of two chains or more. All chains take as many leapfrog steps,
+              a number that is read from the device: an update has no vmap
 Unbiased when never for finite chains from a start; the settings are constants once the warm-up ends
 Cost          one gradient of log p for all chains at once per leapfrog step, at most `most` of them an update; for a
               dense metric two products of (m, d) and (d, d) more
@@ -33,7 +34,7 @@ from jensen.estimators.gradients.contract import density
 from jensen.estimators.inference.chains import Chains, acceptance, along, run
 from jensen.estimators.inference.fitting import Trace
 from jensen.estimators.inference.starting import check_finite, check_log_p, check_start
-from jensen.estimators.inference.warm_up import METRICS, DualAverage, Length, factor_of, windows
+from jensen.estimators.inference.warm_up import METRICS, DualAverage, Length, factor_of, harmonic_mean, windows
 
 FALL = 1000.0  # nats that the energy may rise by before a trajectory is called divergent
 
@@ -122,6 +123,7 @@ def fit(
 ) -> tuple[Chains, Trace]:
     """`steps` draws of each of m chains, after a warm-up that tunes them; the trace is of mean log densities in nats.
 
+    target: of the harmonic mean of the chains' acceptances; their mean is above it.
     log_p: z (m, 1, d) -> (m, 1), such as a `bayes.Posterior`. Take 16 chains or more, from dispersed starts: what is
     adapted is averaged over them.
     """
@@ -145,7 +147,7 @@ def _warmed(
         for i in window:
             now = Tuning(dual.size, length.length, tuning.factor)
             state, info = update(state, log_p, now, keys.fold_in(key, i), most)
-            dual, length = dual.seen(info.accept.mean(), target), length.seen(info.chees)
+            dual, length = dual.seen(harmonic_mean(info.accept), target), length.seen(info.chees)
             past.append(state.z)
         tuning = Tuning(dual.average, length.average, tuning.factor)
         if window.stop < steps and metric != "unit":

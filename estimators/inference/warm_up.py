@@ -79,6 +79,11 @@ class Length(NamedTuple):
         return self._replace(log_length=log_length, square=square, total=self.total + log_length, steps=steps)
 
 
+def harmonic_mean(accept: Float[Tensor, " m"]) -> Float[Tensor, ""]:
+    """Of the chains' acceptances: near 0 where one is, so that sizes shrink until the chain that is stuck moves too."""
+    return 1 / (1 / accept.clamp_min(torch.finfo(accept.dtype).tiny ** 0.5)).mean()
+
+
 def windows(steps: int) -> list[range]:
     """The places of each window's steps; of few steps the first windows are empty and left out."""
     ends = [round(steps * sum(SHARES[: i + 1])) for i in range(len(SHARES))]

@@ -8,7 +8,7 @@ import torch
 from jensen.core import keys
 from jensen.core.distributions import Bernoulli, DiagNormal, FullNormal
 from jensen.estimators.gradients import score
-from jensen.estimators.inference import advi
+from jensen.estimators.inference import advi, judge
 
 D = 4
 A = keys.normal(keys.key(3), (1, D, D), torch.float64)[0] * torch.logspace(-2, 1, D, dtype=torch.float64)
@@ -129,6 +129,22 @@ def test_a_round_that_falls_is_not_the_end():
     _, trace = advi.fit(keys.key(0), skewed, torch.zeros(1, 2), q, step_size=3.0, rounds=3, steps=20)
     assert len(trace.objective) == 4
     assert (trace.objective.diff() >= 0).all()
+
+
+@pytest.mark.parametrize("value", [-math.inf, math.nan])
+def test_draws_without_weights_are_refused(value):
+    q = DiagNormal(torch.zeros(1, 2), torch.zeros(1, 2))
+    found = judge(lambda z: torch.full_like(z[..., 0], value), q, keys.key(0), 100)
+    with pytest.raises(ValueError, match="expected draws of q with weights, got weights that sum to"):
+        found.draws(keys.key(1), 3)
+
+
+def test_draws_are_of_the_support_alone():
+    q = DiagNormal(torch.zeros(1, 2), torch.zeros(1, 2))
+    found = judge(lambda z: torch.where(z[..., 0] > 0, -math.inf, q.log_prob(z)), q, keys.key(0), 1000)
+    assert found.elbo == -math.inf
+    assert (found.draws(keys.key(1), 1000)[..., 0] <= 0).all()
+    assert abs(found.evidence.log_p.item() - math.log(0.5)) < 4 * found.evidence.standard_error.item()
 
 
 @pytest.mark.parametrize(

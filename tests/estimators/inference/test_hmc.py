@@ -6,6 +6,7 @@ import torch
 from jensen.core import keys
 from jensen.core.models import bayes
 from jensen.estimators.inference import hmc
+from tests.laws.bayesian import POSTERIORS
 
 D = 5
 Q = torch.linalg.qr(keys.normal(keys.key(5), (1, D, D), torch.float64)[0]).Q
@@ -107,6 +108,14 @@ def test_keys_decide_and_chains_do_not_know_of_each_other():
     torch.testing.assert_close(hmc.update(state, log_p, setting, keys.key(3))[0].z, first.z, rtol=0, atol=0)
     few, _ = hmc.update(hmc.init(log_p, start[:3]), log_p, setting, keys.key(3))
     torch.testing.assert_close(few.z, first.z[:3])
+
+
+def test_the_size_suits_the_chain_that_is_stuck():
+    """As its mean over chains would not: there one is left where every trajectory diverges."""
+    posterior = POSTERIORS["autoregression"]
+    start = posterior.starts(keys.fold_in(keys.key(3), 1), 16)
+    chains, _ = hmc.fit(keys.fold_in(keys.key(3), 0), posterior, start, steps=20, warm_up=150, most=128)
+    assert chains.accept.min() > 0.5
 
 
 def test_divergences_are_counted():

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 
 import safetensors.torch
-import torch
 from torch import Tensor
 
 from jensen.experiments.deployment import Function
+from jensen.experiments.deployment.padding import padded, split, width_of
 from jensen.experiments.run.errors import reason
-from jensen.experiments.service.settings import LANES
 
 
 def computed(function: Function, contents: Sequence[bytes], batch: int) -> list[bytes]:
@@ -16,14 +15,11 @@ def computed(function: Function, contents: Sequence[bytes], batch: int) -> list[
 
     ValueError for content that is no row of the function's inputs, and for outputs that are NaN or infinite.
     """
-    width = -(-batch // LANES) * LANES  # vector instructions leave no rest
     rows = [_row(function, content) for content in contents]
-    spare = width - len(rows)
-    inputs = [torch.cat([*parts, parts[0].expand(spare, *parts[0].shape[1:])]) for parts in zip(*rows, strict=True)]
-    found = function.unchecked(*inputs)
-    outputs = found if isinstance(found, tuple) else (found,)
-    named = dict(zip([each.name for each in function.outputs], outputs, strict=True))
-    return [_result({name: value[i : i + 1] for name, value in named.items()}) for i in range(len(rows))]
+    found = function.unchecked(*padded(rows, width_of(batch)))
+    outputs = split(found if isinstance(found, tuple) else (found,), [1] * len(rows))
+    names = [each.name for each in function.outputs]
+    return [_result(dict(zip(names, values, strict=True))) for values in outputs]
 
 
 def _row(function: Function, content: bytes) -> tuple[Tensor, ...]:

@@ -13,6 +13,7 @@ from math import ceil
 
 import torch
 
+from jensen.experiments.deployment.padding import padded, split
 from jensen.experiments.run.errors import reason
 from jensen.experiments.service.breaker import Breaker
 from jensen.experiments.service.engines import LostWorkerError, Rows
@@ -207,26 +208,18 @@ class Batcher:
     async def _computed(self, pieces: list[Piece]) -> list[Rows]:
         """Tried again where a worker is lost, while somebody waits."""
         sizes = [piece.rows for piece in pieces]
-        padded = self._padded(pieces, self._limits.width - sum(sizes))
+        inputs = padded([piece.inputs for piece in pieces], self._limits.width)
         task = asyncio.current_task()
         assert task is not None
         for left in reversed(range(TRIES)):
             self._tasks[task] = time.monotonic()  # a worker that hung was ended: the next try is on time
             try:
-                return _split(await self._call(padded), sizes)
+                return split(await self._call(inputs), sizes)
             except LostWorkerError:
                 if not left or not any(piece.asked.wanted for piece in pieces):
                     raise
                 self._retried()
         raise AssertionError
-
-    def _padded(self, pieces: list[Piece], spare: int) -> Rows:
-        together = zip(*(piece.inputs for piece in pieces), strict=True)
-        return tuple(torch.cat([*parts, parts[0][:1].expand(spare, *parts[0].shape[1:])]) for parts in together)
-
-
-def _split(outputs: Rows, sizes: list[int]) -> list[Rows]:
-    return list(zip(*(each[: sum(sizes)].split(sizes) for each in outputs), strict=True))
 
 
 def _refusal(error: Exception) -> Refused:

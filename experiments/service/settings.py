@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass, fields
 
+from jensen.experiments.deployment.padding import width_of
 from jensen.experiments.run.errors import InputError, option
-
-LANES = 16  # numbers that a vector instruction takes at once, at most
 
 
 @dataclass(frozen=True)
@@ -65,5 +64,5 @@ class Limits:
 
     @property
     def width(self) -> int:
-        """Rows that every batch is padded to, so that all are computed alike; vector instructions leave no rest."""
-        return -(-self.batch // LANES) * LANES
+        """Rows that every batch is padded to, so that all are computed alike."""
+        return width_of(self.batch)

@@ -13,7 +13,7 @@ from pathlib import Path
 from jensen.experiments.deployment.loading import Function
 from jensen.experiments.service.engines.reading import compute, read
 from jensen.experiments.service.engines.seam import Loaded, Rows, Seat
-from jensen.experiments.service.worker import Worker
+from jensen.experiments.service.engines.worker import Worker
 
 
 @dataclass(eq=False)

@@ -128,7 +128,7 @@ def test_servers_that_keep_no_queues(server, tmp_path):
         with pytest.raises(InputError, match="expected a queue's name"):
             Place(name, "nats", server).open()
     queue = Place("damaged", "nats", server).make(work())
-    queue._run(lambda: queue._stores.state.put("work", b"{}"))
+    queue._run(lambda: queue._streams.state.put("work", b"{}"))
     queue.close()
     with pytest.raises(InputError, match="no sound queue"):
         Place("damaged", "nats", server).open()

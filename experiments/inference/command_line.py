@@ -126,9 +126,7 @@ def _reference(path: Path, ready: models.Ready, posterior: bayes.Posterior) -> d
 def _compare(settings: Settings, problem: Problem, key: Key) -> None:
     fitted = []
     for i, (name, fit) in enumerate(METHODS.items()):
-        families = (
-            dict.fromkeys(("diag", "full", "flow", settings.posterior)) if name == "advi" else [settings.posterior]
-        )
+        families = dict.fromkeys(("diag", "full", settings.posterior)) if name == "advi" else [settings.posterior]
         for family in families:
             budget = replace(settings, method=name, posterior=family)
             own = partial(fit, problem.posterior, keys.fold_in(key, i), budget)

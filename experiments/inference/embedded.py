@@ -24,7 +24,7 @@ def breast_cancer() -> Table:
     """569 tumours, 30 standardised features x, and y whether benign."""
     from sklearn.datasets import load_breast_cancer
 
-    x, y = _arrays(load_breast_cancer(return_X_y=True))
+    x, y = map(_wide, load_breast_cancer(return_X_y=True))
     return Table("breast cancer", {"x": _standard(x), "y": y})
 
 
@@ -32,7 +32,7 @@ def diabetes() -> Table:
     """442 patients, 10 features x and a score y of the disease a year later, all standardised."""
     from sklearn.datasets import load_diabetes
 
-    x, y = _arrays(load_diabetes(return_X_y=True))
+    x, y = map(_wide, load_diabetes(return_X_y=True))
     return Table("diabetes", {"x": _standard(x), "y": _standard(y)})
 
 
@@ -40,7 +40,7 @@ def iris() -> Table:
     """150 flowers: y is the standardised length of their petals, of three kinds."""
     from sklearn.datasets import load_iris
 
-    x, _ = _arrays(load_iris(return_X_y=True))
+    x, _ = map(_wide, load_iris(return_X_y=True))
     return Table("iris", {"y": _standard(x[:, 2])})
 
 
@@ -104,9 +104,8 @@ def _simulated(source: str, model: bayes.Model, theta: Mapping[str, object], dat
     return Table(source, model.simulate(keys.key(SEED + 1), wide, typed))
 
 
-def _arrays(found: tuple[object, object]) -> tuple[Tensor, Tensor]:
-    x, y = (torch.from_numpy(np.asarray(each)).double() for each in found)
-    return x, y
+def _wide(array: object) -> Tensor:
+    return torch.from_numpy(np.asarray(array)).double()
 
 
 def _standard(t: Tensor) -> Tensor:

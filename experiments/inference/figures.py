@@ -34,8 +34,11 @@ def marginals(name: str, draws: Mapping[str, Tensor], reference: Mapping[str, Te
 
 
 def pairs(name: str, draws: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> Figure:
-    """The first quantities against each other, draws below the diagonal and reference draws above it."""
-    shown = list(draws)[:PAIRED]
+    """The first quantities against each other, draws below the diagonal and reference draws above it.
+
+    Where there are reference draws, of quantities that have them.
+    """
+    shown = [each for each in draws if each in reference or not reference][:PAIRED]
     side = len(shown)
     figure, axes = panels(side, side, 2.2 * side, 2.1 * side)
     for i, row in enumerate(shown):

@@ -6,6 +6,7 @@ A new one is a function here, and its row in METHODS.
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -84,14 +85,14 @@ def by_advi(posterior: Posterior, key: Key, budget: Budget) -> Found:
     """The best q of a family by its bound."""
     start_key, fit_key, own_key, further_key = keys.split(key, 4)
     start, q = posterior.starts(start_key, STARTS), standard(budget.posterior, posterior.start, own_key)
-    chosen, spent = family(budget.posterior), {"rounds": budget.rounds, "samples": budget.samples}
+    fit = partial(advi.fit, fit_key, posterior, start, rounds=budget.rounds, samples=budget.samples)
+    chosen = family(budget.posterior)
     if isinstance(chosen, ROUND_A_NORMAL):
-        found, _ = advi.fit(fit_key, posterior, start, **spent)
-        found = _round(posterior, found, q, further_key, budget)
+        found = _round(posterior, fit()[0], q, further_key, budget)
     elif isinstance(chosen, Flows):
-        found, _ = advi.fit(fit_key, posterior, start, q, steps=FLOW_STEPS, step_size=FLOW_SIZE, **spent)
+        found, _ = fit(q, steps=FLOW_STEPS, step_size=FLOW_SIZE)
     else:
-        found, _ = advi.fit(fit_key, posterior, start, q, "diagonal" if chosen is posteriors.DIAG else "full", **spent)
+        found, _ = fit(q, "diagonal" if chosen is posteriors.DIAG else "full")
     return of_approximation(found)
 
 

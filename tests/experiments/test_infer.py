@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from dataclasses import replace
 
 import pytest
 import torch
@@ -77,6 +78,7 @@ def test_the_centred_model_is_flagged():
     assert "as in a centred parameterisation" in found.verdict
 
 
+@pytest.mark.slow
 def test_every_method_is_compared(tmp_path, capsys):
     ran("--method", "all", "--model", "ar(1)", *TINY, "--posterior", "planar(1)", "--out", tmp_path)
     found = json.loads((tmp_path / "table.json").read_text())["methods"]
@@ -92,9 +94,36 @@ def test_every_method_is_compared(tmp_path, capsys):
     assert "moments against HMC" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_finds_a_regression_with_one_covariate(name):
+    """Known noise: the posterior is a normal, and its moments and evidence are exact."""
+    x = torch.stack([torch.ones(20, **WIDE), torch.linspace(-1, 2, 20, **WIDE)], 1)
+    data = {"x": x, "y": x @ torch.tensor([0.5, -1.0], **WIDE) + (-1.0) ** torch.arange(20)}
+    exact, posterior = bayes.exact_regression(data), bayes.condition(bayes.linear_regression(2), data)
+    budget = Budget(samples=1000, chains=8, steps=60, particles=1000, rounds=1)
+    if name == "svgd":  # which has to settle
+        budget = replace(budget, steps=400)
+    found = METHODS[name](posterior, keys.key(0), budget)
+    rows = found.rows(posterior)
+    scale = exact.covariance.diagonal().sqrt()
+    for i, row in enumerate(rows):
+        assert row.name == f"weights[{i}]"
+        assert abs(row.mean - exact.mean[i].item()) < 5 * row.error + 1e-6
+        assert abs(row.sd / scale[i].item() - 1) < 0.2
+        assert row.low < row.mean < row.high
+    for each in found.evidence.values():
+        assert abs(each.log_p - exact.log_evidence).item() < 5 * each.standard_error.item() + 1e-6
+    z = found.resampled(keys.key(1), 4000)
+    torch.testing.assert_close(z.mean(0), posterior.flat(z).mean(0))
+    assert ((z.mean(0) - exact.mean) / scale).abs().max() < 0.2
+
+
 def test_the_seed_decides(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("x,y\n1,2\n2,4\n3,5\n")
+
     def means(seed):
-        ran("--method", "hmc", *TINY, "--seed", seed, "--out", tmp_path)
+        ran("--method", "metropolis", *TINY, "--model", "linear", "--data", path, "--seed", seed, "--out", tmp_path)
         return [row["mean"] for row in json.loads((tmp_path / "table.json").read_text())["parameters"]]
 
     assert means(1) == means(1)

@@ -27,11 +27,13 @@ def two_modes(z):
 
 
 def test_a_normal_is_found():
-    found, trace = pathfinder.fit(keys.key(0), log_p, torch.zeros(1, D, dtype=F64), memory=50, tolerance=1e-20)
+    found, trace = pathfinder.fit(keys.key(0), log_p, torch.zeros(1, D, dtype=F64))
     assert trace.converged
-    torch.testing.assert_close(found.elbo.item(), LOG_Z, rtol=0, atol=5e-3)
+    torch.testing.assert_close(found.elbo.item(), LOG_Z, rtol=0, atol=1e-8)
     torch.testing.assert_close(found.q.loc, EXACT.loc, rtol=0, atol=1e-6)
-    torch.testing.assert_close(found.evidence.log_p.item(), LOG_Z, rtol=0, atol=5e-3)
+    short, _ = pathfinder.fit(keys.key(0), log_p, torch.zeros(1, D, dtype=F64), memory=1)  # too few steps to know
+    assert short.elbo < LOG_Z - 0.01
+    torch.testing.assert_close(found.evidence.log_p.item(), LOG_Z, rtol=0, atol=1e-8)
 
 
 def test_the_estimate_maps_the_last_fall_to_the_last_step_and_is_definite():

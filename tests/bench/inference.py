@@ -9,7 +9,6 @@ evidence. How near a peer's normal is to the best one is found by draws of our o
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import time
@@ -27,6 +26,7 @@ from jensen.core.ops import stein_direction
 from jensen.estimators.diagnostics import mixing
 from jensen.estimators.inference import advi, hmc, judge, svgd
 from tests.bench import inference_peers as peers
+from tests.bench.memory import peak as added
 from tests.bench.race import Race, measure
 
 KEY = keys.key(0)
@@ -102,7 +102,7 @@ def particles() -> None:
     steps: dict[str, Callable[[], object]] = {"three products": products}
     for kernel in ("rbf", "imq"):
         steps[kernel] = lambda kernel=kernel: svgd.update(state, target.log_prob, kernel=kernel)
-    race = Race("a step of SVGD", "three products", steps, rounds=9, calls=3, warm=2)
+    race = Race("a step of SVGD", "three products", steps, rounds=7, calls=1, warm=1)
     for name in steps:
         row = measure(race, name)
         print(f"{name:16} {row['median']:7.1f} ms, {row['ratio']:.2f} of the products")
@@ -112,7 +112,7 @@ def particles() -> None:
         error = (stein_direction(away, 100 - away, kernel=kernel) - exact).abs().max() / exact.abs().max()
         print(f"{kernel:16} float32 error at 100 ± 1: {error.item():.1e} of the largest direction")
     for m in (M, 2 * M, 4 * M):
-        print(f"{m:16,} particles: {peak(m):.0f} MB more at the peak of a step")
+        print(f"{m:16,} particles: {peak(m):.0f} MiB more at the peak of a step")
 
 
 def peak(m: int) -> float:
@@ -122,19 +122,17 @@ def peak(m: int) -> float:
 
 
 def memory(m: int) -> None:
-    """Prints by how many MB the peak of resident memory rises in a step."""
+    """Prints by how many MiB the peak of resident memory rises in a step."""
     target = DiagNormal(torch.zeros(1, D), torch.zeros(1, D))
     svgd.update(svgd.init(keys.normal(KEY, (100, D))), target.log_prob)
     state = svgd.init(keys.normal(KEY, (m, D)))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    svgd.update(state, target.log_prob)
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    print(added(lambda: svgd.update(state, target.log_prob)))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("race", choices=("logistic", "schools", "particles", "memory"))
-    parser.add_argument("--particles", type=int, default=M, help="of `memory`, which prints MB")
+    parser.add_argument("--particles", type=int, default=M, help="of `memory`, which prints MiB")
     given = parser.parse_args()
     if given.race == "memory":
         memory(given.particles)

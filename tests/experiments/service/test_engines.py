@@ -45,11 +45,11 @@ def test_an_engine_computes_the_exports_own_rows(engine, exports, tmp_path):
     """Of two exports side by side, with the bits of a call here; a damaged one leaves them as they were."""
     damaged = shutil.copytree(exports[0], tmp_path / "damaged")
     (damaged / "params.safetensors").write_bytes(b"")
+    own = [load(export) for export in exports]
 
     async def work(engine):
         loaded = await engine.load(exports)
-        for export, model in zip(exports, loaded, strict=True):
-            functions = load(export)
+        for functions, model in zip(own, loaded, strict=True):
             assert model.functions == {name: function.signature for name, function in functions.items()}
             (found,) = await engine.run(model, "decode", Z)
             assert torch.equal(found, functions["decode"](*Z))
@@ -62,7 +62,7 @@ def test_an_engine_computes_the_exports_own_rows(engine, exports, tmp_path):
             await engine.run(loaded[0], "decode", (torch.zeros(WIDTH, LATENT + 1),))
         await engine.retire(loaded[1])
         again = await asyncio.gather(*(engine.run(loaded[0], "decode", Z) for _ in range(5)))
-        assert all(torch.equal(found, load(exports[0])["decode"](*Z)) for (found,) in again)
+        assert all(torch.equal(found, own[0]["decode"](*Z)) for (found,) in again)
         assert all(seat.worker for seat in engine.seats())
 
     on(engine, work)

@@ -89,6 +89,8 @@ def init(x: Float[Tensor, "n d"], y: Tensor, link: Link = "logistic", scale: flo
     check_rows("y", y, x, "x")
     check_choice("link", link, LINKS)
     scale = check_number("scale", scale, "(0, inf)", "the prior's standard deviation")
+    if not x.numel():
+        raise ValueError(f"expected x (n, d) of one datum and one covariate or more, got {tuple(x.shape)}: add data")
     if not x.isfinite().all():
         raise ValueError("expected x finite, got NaN or inf: leave out or fill in what is missing")
     if not ((y == 0) | (y == 1)).all():

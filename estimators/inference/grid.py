@@ -190,6 +190,8 @@ def fit(
 
 
 def _check_dimension(start: Tensor, points: int) -> None:
+    if not len(start):
+        raise ValueError("expected start (m, d) with m >= 1, got none: give a point to climb from")
     d = start.shape[1]
     if not 1 <= d <= MOST:
         count = points**d

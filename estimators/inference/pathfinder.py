@@ -130,6 +130,8 @@ def fit(
     """
     check_key(key)
     check_floating("start", start, "m d", "a row for each path, such as posterior.starts(key, 8)")
+    if not start.numel():
+        raise ValueError(f"expected start (m, d) with m >= 1, got {tuple(start.shape)}: give each path a row")
     steps, memory, draws = check_count("steps", steps), check_count("memory", memory), check_count("draws", draws, 2)
     samples, tolerance = check_count("samples", samples, 2), check_number("tolerance", tolerance, "[0, inf)")
     path_key, judge_key, look_key = keys.split(key, 3)

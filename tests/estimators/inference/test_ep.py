@@ -86,3 +86,5 @@ def test_refusals():
         ep.fit(key, X * torch.nan, Y)
     with pytest.raises(TypeError, match=r"ep\.init\(x, y\)"):
         ep.update(None)
+    with pytest.raises(ValueError, match="expected x"):
+        ep.fit(key, X[:0], Y[:0])

@@ -88,3 +88,5 @@ def test_refusals():
         grid.fit(key, lambda z: z.sum(-1) - torch.inf, start[:, :1], bounds=[(-1.0, 1.0)])
     with pytest.raises(TypeError, match=r"grid\.init\(log_p, start\)"):
         grid.update(None, log_gamma)
+    with pytest.raises(ValueError, match="expected start"):
+        grid.fit(key, log_gamma, start[:0, :1])

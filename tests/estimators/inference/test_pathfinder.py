@@ -65,3 +65,5 @@ def test_refusals():
         pathfinder.update(None, log_p)
     with pytest.raises(ValueError, match="draws"):
         pathfinder.fit(keys.key(0), log_p, start, draws=1)
+    with pytest.raises(ValueError, match="expected start"):
+        pathfinder.fit(keys.key(0), log_p, start[:0])

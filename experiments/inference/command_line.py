@@ -38,7 +38,7 @@ class Settings(Budget):
     columns: tuple[str, ...] = ()
     """Which columns are what, as in: y=height x=age,weight."""
     method: str = "advi"
-    """laplace, advi, svgd, hmc, metropolis, smc, grid, or all to compare them."""
+    """laplace, advi, pathfinder, svgd, hmc, metropolis, smc, grid, or all to compare them."""
     reference: Path | None = None
     """Draws of the posterior to compare with, as posteriordb has them."""
     out: Path | None = None

@@ -20,9 +20,9 @@ from jensen.core.models.bayes import Posterior
 from jensen.core.models.latent import posteriors
 from jensen.core.models.latent.posteriors.flows import Flows
 from jensen.estimators.evidence import find_mode, laplace, smc
-from jensen.estimators.inference import advi, grid, hmc, judge, metropolis, svgd
+from jensen.estimators.inference import advi, grid, hmc, judge, metropolis, pathfinder, svgd
 from jensen.estimators.inference.approximation import Approximation
-from jensen.estimators.inference.coordinates import in_coordinates
+from jensen.estimators.inference.coordinates import around_a_mode, in_coordinates
 from jensen.experiments.inference.found import Found, Known, of_approximation, of_chains, of_particles
 from jensen.experiments.run.errors import InputError
 
@@ -106,6 +106,13 @@ def _round(posterior: Posterior, normal: Approximation, q: Distribution, key: Ke
     return judge(posterior, Pushforward(found.q, (where,)), judge_key, budget.samples, normal.at_mode)
 
 
+def by_pathfinder(posterior: Posterior, key: Key, budget: Budget) -> Found:
+    """Normals along the paths to modes, mixed."""
+    start_key, fit_key = keys.split(key)
+    found, _ = pathfinder.fit(fit_key, posterior, posterior.starts(start_key, STARTS), samples=budget.samples)
+    return of_approximation(found)
+
+
 def by_svgd(posterior: Posterior, key: Key, budget: Budget) -> Found:
     """Particles that move along their kernelised gradient."""
     start_key, fit_key, evidence_key = keys.split(key, 3)
@@ -114,11 +121,16 @@ def by_svgd(posterior: Posterior, key: Key, budget: Budget) -> Found:
 
 
 def by_hmc(posterior: Posterior, key: Key, budget: Budget) -> Found:
-    """Many chains with trajectories of adapted length."""
+    """Many chains with trajectories of adapted length, in Laplace's coordinates where there is a mode."""
     start_key, fit_key, evidence_key = keys.split(key, 3)
     start = posterior.starts(start_key, budget.chains)
-    chains, _ = hmc.fit(fit_key, posterior, start, budget.steps, budget.steps)
-    return of_chains(posterior, chains, evidence_key, budget.samples)
+    where, at_mode = around_a_mode(posterior, start[:STARTS], "full")
+    if where is None or not at_mode:
+        chains, _ = hmc.fit(fit_key, posterior, start, budget.steps, budget.steps)
+        return of_chains(posterior, chains, evidence_key, budget.samples)
+    chains, _ = hmc.fit(fit_key, in_coordinates(posterior, where), start, budget.steps, budget.steps)
+    z, log_det = where.forward(chains.z)
+    return of_chains(posterior, chains._replace(z=z, log_p=chains.log_p - log_det), evidence_key, budget.samples)
 
 
 def by_metropolis(posterior: Posterior, key: Key, budget: Budget) -> Found:
@@ -149,6 +161,7 @@ def by_grid(posterior: Posterior, key: Key, budget: Budget) -> Found:
 METHODS: dict[str, Method] = {
     "laplace": by_laplace,
     "advi": by_advi,
+    "pathfinder": by_pathfinder,
     "svgd": by_svgd,
     "hmc": by_hmc,
     "metropolis": by_metropolis,

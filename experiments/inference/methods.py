@@ -20,7 +20,7 @@ from jensen.core.models.bayes import Posterior
 from jensen.core.models.latent import posteriors
 from jensen.core.models.latent.posteriors.flows import Flows
 from jensen.estimators.evidence import find_mode, laplace, smc
-from jensen.estimators.inference import advi, grid, hmc, judge, metropolis, pathfinder, svgd
+from jensen.estimators.inference import advi, ep, grid, hmc, judge, metropolis, pathfinder, svgd
 from jensen.estimators.inference.approximation import Approximation
 from jensen.estimators.inference.coordinates import around_a_mode, in_coordinates
 from jensen.experiments.inference.found import Found, Known, of_approximation, of_chains, of_particles
@@ -113,6 +113,14 @@ def by_pathfinder(posterior: Posterior, key: Key, budget: Budget) -> Found:
     return of_approximation(found)
 
 
+def by_ep(posterior: Posterior, key: Key, budget: Budget) -> Found:
+    """Expectation propagation, of logistic regression alone."""
+    if (name := posterior.model.value.name) != "logistic regression":
+        raise ValueError(f"expected logistic regression, got {name}: take advi")
+    found, _ = ep.fit(key, posterior.data["x"], posterior.data["y"], samples=budget.samples)
+    return of_approximation(found)
+
+
 def by_svgd(posterior: Posterior, key: Key, budget: Budget) -> Found:
     """Particles that move along their kernelised gradient."""
     start_key, fit_key, evidence_key = keys.split(key, 3)
@@ -162,6 +170,7 @@ METHODS: dict[str, Method] = {
     "laplace": by_laplace,
     "advi": by_advi,
     "pathfinder": by_pathfinder,
+    "ep": by_ep,
     "svgd": by_svgd,
     "hmc": by_hmc,
     "metropolis": by_metropolis,

@@ -144,7 +144,7 @@ ROWS = {
     ),
     "cost": door(diagnostics.cost, gradient=gradient, key=KEY, calls=also(2, 0)),
 }  # fmt: skip
-ELSEWHERE = {"k_hat_threshold"}  # of `evidence`
+ELSEWHERE = {"k_hat_threshold", "mixing"}  # of `evidence`, and among the doors of chains
 
 
 def test_every_function_has_a_row():

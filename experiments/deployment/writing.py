@@ -48,7 +48,7 @@ def write(source: Path, kind: str, exported: Functions, out: Path, forms: Forms)
     """
     check_free(out)
     partial = files.temporary(out)
-    files.make(partial, f"make {out.parent} writable")
+    files.make(partial, "choose another --out", out)
     try:
         manifest = _written(source, kind, exported, partial, forms)
         if out.exists():

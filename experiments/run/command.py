@@ -29,7 +29,7 @@ def command(onwards: str, sizes: str) -> Iterator[None]:
     `onwards` says what to do after an interrupt, `sizes` names the options that memory is spent on. Within, standard
     output and error are `Steady`.
     """
-    with steady(), raised(), bounded_memory(), quiet():
+    with steady(), raised() as stopped, bounded_memory(), quiet():
         try:
             yield
         except InputError as error:
@@ -40,8 +40,11 @@ def command(onwards: str, sizes: str) -> Iterator[None]:
             leave(1, f"error: {error}; {onwards}")
         except KeyboardInterrupt:
             leave(128 + signal.SIGINT, f"interrupted; {onwards}")
-        except (ImportError, MemoryError, OSError, OverflowError, RuntimeError) as error:
-            line = lacking(error, sizes)
+        except Exception as error:
+            if stopped:
+                leave(stopped[0].exit_code, f"{stopped[0]}; {onwards}")
+            kinds = (ImportError, MemoryError, OSError, OverflowError, RuntimeError)
+            line = lacking(error, sizes) if isinstance(error, kinds) else None
             if line is None:
                 raise
             leave(2, f"error: {line}")

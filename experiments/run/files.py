@@ -34,12 +34,17 @@ CURES = {
 }  # fmt: skip
 
 
-def make(folder: Path, instead: str = "choose another --out") -> None:
-    """The folder, and those above it, unless they are there; what killed processes left in it is removed."""
+def make(folder: Path, instead: str = "choose another --out", of: Path | None = None) -> None:
+    """The folder, and those above it, unless they are there; what killed processes left in it is removed.
+
+    of: what it is a part of, by which an error calls it.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{folder} cannot be made ({reason(error)}): {instead}") from error
+        inside = error.errno == errno.ENOTDIR
+        why = "a file is where a folder above it should be" if inside else reason(error)
+        raise InputError(f"{folder if of is None else of} cannot be made ({why}): {instead}") from error
     sweep(folder)
 
 

@@ -25,6 +25,7 @@ from jensen.experiments.run.config import decisive, from_json, to_json
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.files import Json
 from jensen.experiments.run.lock import locked
+from jensen.experiments.run.replacement import MANIFEST
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance as Settings
@@ -188,6 +189,8 @@ def series(path: Path) -> list[Path]:
 
 
 def _check_run(path: Path) -> None:
+    if (path / MANIFEST).is_file():
+        raise InputError(f"{path} holds an export, or another part of a run: pass the folder of the run itself")
     if not (path / CONFIG).is_file():
         raise InputError(f"{path} holds no run: pass the folder that has its {CONFIG}")
 

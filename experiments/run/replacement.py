@@ -22,7 +22,7 @@ def replaced(folder: Path) -> Iterator[Path]:
     check_replaceable(folder)
     folder = folder.resolve()  # of a link, what it leads to
     partial, old = files.temporary(folder), files.temporary(folder, "old")
-    files.make(partial, f"make {folder.parent} writable")
+    files.make(partial, f"make {folder.parent} writable", folder)
     try:
         yield partial
         written = {str(path.relative_to(partial)): files.digest(path) for path in _files(partial)}

@@ -32,14 +32,19 @@ def interrupts() -> Iterator[list[int]]:
 
 
 @contextmanager
-def raised() -> Iterator[None]:
-    """Every signal raises, as Ctrl-C does: what is open is closed, and partial files are removed, on the way out."""
+def raised() -> Iterator[list[InterruptError]]:
+    """Every signal raises, as Ctrl-C does: what is open is closed, and partial files are removed, on the way out.
+
+    A list of what was raised: an import that one breaks into may raise another error in its place.
+    """
+    stopped: list[InterruptError] = []
 
     def stop(signum: int, frame: FrameType | None) -> None:
-        raise InterruptError(signum, SAID[signal.Signals(signum).name])
+        stopped.append(InterruptError(signum, SAID[signal.Signals(signum).name]))
+        raise stopped[-1]
 
     with _handled(STOPS, stop):
-        yield
+        yield stopped
 
 
 @contextmanager

@@ -140,8 +140,12 @@ def test_what_cannot_be_exported_is_one_clear_line(args, message, done, refused,
     assert not (tmp_path / "x").exists()
 
 
-def test_folders_are_refused(done, refused, tmp_path, runs):
+def test_folders_are_refused(done, written, refused, tmp_path, runs):
     assert "holds no run: pass the folder" in refused(export.main, tmp_path / "nowhere")
+    assert "holds an export, or another part of a run" in refused(export.main, written)
+    (tmp_path / "file").write_text("mine")
+    said = refused(export.main, done.folder, "--out", tmp_path / "file" / "x")
+    assert said.endswith("file/x cannot be made (a file is where a folder above it should be): choose another --out")
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "mine").write_text("mine")
     said = refused(export.main, done.folder, "--out", tmp_path / "taken")

@@ -51,6 +51,17 @@ def ended(capsys, body):
     return stopped.value.code, capsys.readouterr().err
 
 
+@pytest.mark.parametrize("error", [ImportError("cannot load module more than once"), RecursionError("too deep")])
+def test_an_interrupt_in_an_import_is_one_whatever_the_import_makes_of_it(error, capsys):
+    def body():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except BaseException:
+            raise error from None
+
+    assert ended(capsys, body) == (143, "terminated; go on with --resume\n")
+
+
 def raising(error):
     def body():
         raise error

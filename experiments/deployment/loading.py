@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from jensen.experiments.deployment.archives import check_program, read_by
+from jensen.experiments.deployment.logs import errors_alone
 from jensen.experiments.deployment.manifest import (
     AGAIN,
     MANIFEST,
@@ -206,6 +207,7 @@ def package(path: Path, content: bytes, runners: int) -> Callable[..., Any]:
         copy = Path(place, path.name)
         copy.write_bytes(content)
         try:
-            return load_package(str(copy), "model", runners == 1, runners)
+            with errors_alone("torch.export.pt2_archive._package"):  # `Machine` has what must agree
+                return load_package(str(copy), "model", runners == 1, runners)
         except (OSError, RuntimeError) as error:
             raise InputError(f"{path} cannot be loaded ({reason(error)}): {AGAIN}, on this machine") from error

@@ -2,7 +2,6 @@
 
 import functools
 import io
-import logging
 import shlex
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +21,7 @@ from jensen.core import keys, ops, trees
 from jensen.core.trees import Tree
 from jensen.experiments.deployment import archives
 from jensen.experiments.deployment.functions import KEY, Rows
+from jensen.experiments.deployment.logs import errors_alone
 from jensen.experiments.deployment.manifest import ROWS, Argument
 from jensen.experiments.run import files
 from jensen.experiments.run.compilation import options
@@ -80,15 +80,9 @@ def joined(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 @contextmanager
 def silent() -> Iterator[None]:
     """Without what torch says of its own code, which nobody who exports can do anything about."""
-    log = logging.getLogger("torch.onnx")
-    before = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        log.setLevel(before)
+    with errors_alone("torch.onnx"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def example(inputs: tuple[Argument, ...], rows: int = EXAMPLE) -> tuple[Tensor, ...]:

@@ -246,6 +246,7 @@ for name, model in conjugates.CONJUGATE.items():
     inference.svi.fit(key, model, conjugates.EXAMPLES[name], 4, epochs=1)
 found, _ = inference.advi.fit(key, one.log_prob, torch.zeros(1, 3), rounds=1, steps=2, samples=30)
 found.draws(key, 9), found.verdict(), found.gap
+inference.natural.fit(key, one.log_prob, torch.zeros(1, 3), rounds=1, steps=2, samples=30)[0].verdict()
 inference.pathfinder.fit(key, one.log_prob, torch.ones(2, 3), steps=2, samples=9)[0].verdict()
 inference.ep.fit(key, torch.ones(3, 2), torch.ones(3), steps=2, samples=9)[0].verdict()
 plane = DiagNormal(torch.zeros(1, 2), torch.zeros(1, 2))

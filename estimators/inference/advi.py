@@ -38,19 +38,14 @@ from jensen.core.checks import (
 from jensen.core.contracts import Distribution, GradientEstimator, Key, LogDensity
 from jensen.core.distributions import DiagNormal, FullNormal, Pushforward
 from jensen.core.flows import Triangular
-from jensen.estimators.diagnostics import psis
 from jensen.estimators.gradients import stl
-from jensen.estimators.gradients.contract import density
 from jensen.estimators.inference.approximation import Approximation, judge
 from jensen.estimators.inference.coordinates import COORDINATES, Coordinates, around, around_a_mode, in_coordinates
 from jensen.estimators.inference.fitting import Trace
+from jensen.estimators.inference.rounds import best_of_rounds, is_wild
 from jensen.estimators.inference.starting import check_log_p
 
 FIRST, SECOND, EPSILON = 0.9, 0.99, 1e-8  # of Adam
-SHARED = 1000  # draws on which rounds are compared
-BETTER = 0.05  # of k-hat, by which it still falls
-RELIABLE = 0.5  # a k-hat that need not fall
-WILD = 1e4  # nats that log weights vary by where a mode is that of a density without bound, or of rounding
 
 
 class State(NamedTuple):
@@ -172,29 +167,15 @@ def fit(
     run_key, shared_key, judge_key, look_key = keys.split(key, 4)
     check_log_p(log_p, look_key)
     where, at_mode = around_a_mode(log_p, start, coordinates)
-    if where is not None and at_mode and not _log_weights(in_coordinates(log_p, where), q, shared_key).std() < WILD:
+    if where is not None and at_mode and is_wild(in_coordinates(log_p, where), q, shared_key):
         where, at_mode = around(start), False
     of_u = in_coordinates(log_p, where)
-    best, log_w = trees.stop(q), _log_weights(of_u, q, shared_key)
-    elbos, settled = [log_w], False
-    for i in range(rounds):
-        tried = _round(keys.fold_in(run_key, i), best, of_u, where, steps, step_size / 2**i, s, estimator, batch)
-        now = _log_weights(of_u, tried, shared_key)
-        gain = now - log_w
-        error = gain.std() / len(gain) ** 0.5
-        small = bool((gain.mean().abs() < tolerance) & (gain.mean() + 2 * error < tolerance))
-        settled = small and _reliable(log_w, now)
-        if gain.mean() > 0:
-            best, log_w = tried, now
-        elbos.append(log_w)
-        if progress is not None:
-            progress(f"round {i + 1} of {rounds} at most: ELBO {now.mean().item():.3f}, gain {gain.mean().item():.2g}")
-        if settled:
-            break
-    found = judge(log_p, best if where is None else Pushforward(best, (where,)), judge_key, samples, at_mode)
-    objective = torch.stack([each.mean() for each in elbos])
-    errors = torch.stack([each.std() / len(each) ** 0.5 for each in elbos])
-    return found, Trace(objective, errors, {}, torch.tensor(settled))
+
+    def go(i: int, q: Distribution) -> Distribution:
+        return _round(keys.fold_in(run_key, i), q, of_u, where, steps, step_size / 2**i, s, estimator, batch)
+
+    best, trace = best_of_rounds(go, of_u, trees.stop(q), shared_key, rounds, tolerance, progress)
+    return judge(log_p, best if where is None else Pushforward(best, (where,)), judge_key, samples, at_mode), trace
 
 
 def _round(
@@ -211,15 +192,3 @@ def _round(
         now = of_u if batch is None else in_coordinates(batch(keys.fold_in(key, steps + i)), where)
         state, _ = update(state, now, keys.fold_in(key, i), step_size, s, estimator)
     return trees.stop(state.average())
-
-
-@torch.no_grad()
-def _log_weights(log_p: LogDensity, q: Distribution, key: Key) -> Float[Tensor, " s"]:
-    z, log_q = distributions.draw(q, key, SHARED)
-    return (density(log_p, z) - log_q)[:, 0]
-
-
-def _reliable(before: Tensor, now: Tensor) -> bool:
-    """Whether k-hat is small, or no longer falls."""
-    old, new = (psis(each[:, None]).k_hat.item() for each in (before, now))
-    return new < RELIABLE or not new < old - BETTER

@@ -20,7 +20,7 @@ from jensen.core.models.bayes import Posterior
 from jensen.core.models.latent import posteriors
 from jensen.core.models.latent.posteriors.flows import Flows
 from jensen.estimators.evidence import find_mode, laplace, smc
-from jensen.estimators.inference import advi, ep, grid, hmc, judge, metropolis, pathfinder, svgd
+from jensen.estimators.inference import advi, ep, grid, hmc, judge, metropolis, natural, pathfinder, svgd
 from jensen.estimators.inference.approximation import Approximation
 from jensen.estimators.inference.coordinates import around_a_mode, in_coordinates
 from jensen.experiments.inference.found import Found, Known, of_approximation, of_chains, of_particles
@@ -48,7 +48,7 @@ class Budget:
     particles: int = 2000
     """Particles of sequential Monte Carlo, in 20 islands; SVGD takes a tenth of them."""
     rounds: int = 8
-    """Rounds of ADVI's steps, at most."""
+    """Rounds of ADVI's steps, and of natural gradients', at most."""
     posterior: str = "full"
     """ADVI's family, by its name and sizes: diag, full, low-rank(5), mixture(4), flow, spline(2), …"""
 
@@ -104,6 +104,14 @@ def _round(posterior: Posterior, normal: Approximation, q: Distribution, key: Ke
     of_u, start = in_coordinates(posterior, where), torch.zeros_like(posterior.start)
     found, _ = advi.fit(fit_key, of_u, start, q, "own", budget.rounds, steps=FLOW_STEPS, step_size=FLOW_SIZE)
     return judge(posterior, Pushforward(found.q, (where,)), judge_key, budget.samples, normal.at_mode)
+
+
+def by_natural(posterior: Posterior, key: Key, budget: Budget) -> Found:
+    """The full-rank normal with the highest ELBO, by natural gradients."""
+    start_key, fit_key = keys.split(key)
+    start = posterior.starts(start_key, STARTS)
+    found, _ = natural.fit(fit_key, posterior, start, rounds=budget.rounds, samples=budget.samples)
+    return of_approximation(found)
 
 
 def by_pathfinder(posterior: Posterior, key: Key, budget: Budget) -> Found:
@@ -169,6 +177,7 @@ def by_grid(posterior: Posterior, key: Key, budget: Budget) -> Found:
 METHODS: dict[str, Method] = {
     "laplace": by_laplace,
     "advi": by_advi,
+    "natural": by_natural,
     "pathfinder": by_pathfinder,
     "ep": by_ep,
     "svgd": by_svgd,

@@ -1,11 +1,11 @@
-"""Approximations by q: black-box variational inference, and what a q is worth."""
+"""Approximations by q: black-box variational inference, natural gradients, and what a q is worth."""
 
 import torch
 
-from jensen.core.distributions import Bernoulli, DiagNormal
+from jensen.core.distributions import Bernoulli, DiagNormal, FullNormal
 from jensen.estimators import inference
 from jensen.estimators.gradients import stl
-from jensen.estimators.inference import advi
+from jensen.estimators.inference import advi, natural
 from tests.doors.chains import LOG_P, START
 from tests.doors.door import KEY, also, door, only
 
@@ -23,6 +23,16 @@ ROWS = {
         advi.fit, key=KEY, log_p=LOG_P.value, start=START.value, q=only(Q, DiagNormal, "full", 3, Bernoulli(Q.loc)),
         coordinates="diagonal", rounds=also(1, 0), steps=also(2, 0), step_size=also(0.1, 0.0), s=also(4, 0),
         tolerance=also(0.1, -0.1), samples=also(30, 1), estimator=ESTIMATOR,
+    ),
+    "natural.init": door(natural.init, q=only(Q, DiagNormal, "full", 3, Bernoulli(Q.loc), FullNormal)),
+    "natural.update": door(
+        natural.update, state=only(natural.init(Q), Q, advi.init(Q), None), log_p=LOG_P.value, key=KEY,
+        step_size=also(0.1, -0.1, 1.1), s=also(4, 0), curvature="products",
+    ),
+    "natural.fit": door(
+        natural.fit, key=KEY, log_p=LOG_P.value, start=START.value, covariance="diagonal", curvature="products",
+        rounds=also(1, 0), steps=also(2, 0), step_size=also(0.1, 0.0, 1.1), s=also(4, 0), tolerance=also(0.1, -0.1),
+        samples=also(30, 1),
     ),
     "inference.judge": door(
         inference.judge, log_p=LOG_P.value, q=OF_Q, key=KEY, samples=also(30, 1), at_mode=True

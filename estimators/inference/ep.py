@@ -12,8 +12,8 @@ With          a normal site exp(shift a - precision a^2 / 2) of each datum's pre
               logistic link, in closed form for the probit
 Requires      a linear predictor and a normal prior; predictors whose standard deviations without their own datum are
               some 10 or less, for the logistic link's rule
-Unbiased when never; with one datum it is exact. It tends to be nearer in moments and log p(y | x) than Laplace's normal
-              or the best normal of the ELBO, of which it bounds nothing
+Unbiased when never; with one datum it is exact. It tends to be nearer in means and log p(y | x) than Laplace's normal
+              or the best normal of the ELBO, in standard deviations not always; it bounds nothing
 Cost          a Cholesky factor (d, d) and products (n, d) by (d, d) an update; 161 n evaluations of the likelihood
 Reference     Minka, 2001; Rasmussen and Williams, 2006, section 3.6; Vehtari et al., 2020, for updates in parallel
 """

@@ -101,7 +101,9 @@ def main(argv: list[str] | None = None) -> None:
         settings = tyro.cli(Settings, args=argv, prog="python -m jensen.experiments.claims.scaling")
         settings.check()
         if settings.role != "start":
-            print(json.dumps(of_step(settings) if settings.role == "step" else of_link(settings)))
+            found = of_step(settings) if settings.role == "step" else of_link(settings)
+            if os.environ["RANK"] == "0":
+                print(json.dumps(found))
             return
         rows, numbers = run(settings)
         print(f"{table(rows)}\n\na sum is of {numbers:,} numbers; rows in {settings.out}")

@@ -39,13 +39,12 @@ from jensen.core.contracts import Distribution, GradientEstimator, Key, LogDensi
 from jensen.core.distributions import DiagNormal, FullNormal, Pushforward
 from jensen.core.flows import Triangular
 from jensen.estimators.gradients import stl
+from jensen.estimators.inference._adam import ascent
 from jensen.estimators.inference.approximation import Approximation, judge
 from jensen.estimators.inference.coordinates import COORDINATES, Coordinates, around, around_a_mode, in_coordinates
 from jensen.estimators.inference.fitting import Trace
 from jensen.estimators.inference.rounds import best_of_rounds, is_wild
 from jensen.estimators.inference.starting import check_log_p
-
-FIRST, SECOND, EPSILON = 0.9, 0.99, 1e-8  # of Adam
 
 
 class State(NamedTuple):
@@ -111,13 +110,7 @@ def update(
 
     slopes, found = grad_and_value(value)(state.free)
     steps = state.steps + 1
-    first = trees.map(lambda m, g: FIRST * m + (1 - FIRST) * g, state.first, slopes)
-    second = trees.map(lambda v, g: SECOND * v + (1 - SECOND) * g.square(), state.second, slopes)
-
-    def moved(t: Tensor, m: Tensor, v: Tensor) -> Tensor:
-        return t + step_size * m / (1 - FIRST**steps) / (torch.sqrt(v / (1 - SECOND**steps)) + EPSILON)
-
-    free = trees.map(moved, state.free, first, second)
+    free, first, second = ascent(state.free, state.first, state.second, slopes, steps, step_size)
     total = trees.map(torch.add, state.total, free)
     return State(state.q, free, first, second, total, state.averaged + 1, steps), Info(found.detach(), {})
 

@@ -33,12 +33,13 @@ from jensen.core.models.bayes.coordinates import places
 from jensen.core.models.bayes.network import prior_scales
 from jensen.core.numerics import bounded
 from jensen.estimators.gradients.local import local_reparameterisation
+from jensen.estimators.inference._adam import ascent
 from jensen.estimators.inference.fitting import Trace, traced
 
 NAMES = ("hidden", "bias", "out", "offset", "sigma")
 START = -3.0  # log scale of the weights' normals, so that units are not drowned in noise
-FIRST, SECOND, EPSILON = 0.9, 0.999, 1e-8  # Adam's
 FRESH, CHUNK = 32, 8  # draws of the last objective, of so many samples each
+SECOND = 0.999  # the decay of Adam's second moment
 
 
 class State(NamedTuple):
@@ -117,13 +118,8 @@ def update(
 
     slope, (log_likelihood, kl) = grad(total, has_aux=True)(state.q)
     step = state.step + 1
-    mean = trees.map(lambda m, g: FIRST * m + (1 - FIRST) * g, state.mean, slope)
-    square = trees.map(lambda v, g: SECOND * v + (1 - SECOND) * g.square(), state.square, slope)
-
-    def moved(t: Tensor, m: Tensor, v: Tensor) -> Tensor:
-        return t + step_size * m / (1 - FIRST**step) / ((v / (1 - SECOND**step)).sqrt() + EPSILON)
-
-    return State(trees.map(moved, state.q, mean, square), mean, square, step), _info(log_likelihood, kl)
+    q, mean, square = ascent(state.q, state.mean, state.square, slope, step, step_size, SECOND)
+    return State(q, mean, square, step), _info(log_likelihood, kl)
 
 
 @torch.no_grad()

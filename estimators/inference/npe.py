@@ -32,13 +32,13 @@ from jensen.core.contracts import Flow, Key
 from jensen.core.flows import RationalQuadratic, maf
 from jensen.core.trees import Params, Static
 from jensen.estimators.diagnostics import calibration, ranks
+from jensen.estimators.inference._adam import ascent
 from jensen.estimators.inference._mahalanobis import Mahalanobis
 from jensen.estimators.inference.amortised import Amortised, ConditionalDensity, Scaling
 from jensen.estimators.inference.fitting import Trace
 from jensen.estimators.inference.simulator import Simulations, Simulator
 from jensen.estimators.inference.summaries import Summary, flattened
 
-FIRST, SECOND, EPSILON = 0.9, 0.99, 1e-8  # of Adam
 HALVINGS = 3
 DRAWS = 99  # for the rank of each held-out simulation
 BINS, BOUND, HIDDEN = 8, 5.0, (50,)
@@ -117,13 +117,7 @@ def update(state: State, simulations: Simulations, step_size: float | Tensor = 0
 
     slopes, found = grad_and_value(value)(state.q.params)
     steps = state.steps + 1
-    first = trees.map(lambda m, g: FIRST * m + (1 - FIRST) * g, state.first, slopes)
-    second = trees.map(lambda v, g: SECOND * v + (1 - SECOND) * g.square(), state.second, slopes)
-
-    def moved(t: Tensor, m: Tensor, v: Tensor) -> Tensor:
-        return t + step_size * m / (1 - FIRST**steps) / (torch.sqrt(v / (1 - SECOND**steps)) + EPSILON)
-
-    params = trees.map(moved, state.q.params, first, second)
+    params, first, second = ascent(state.q.params, state.first, state.second, slopes, steps, step_size)
     total = trees.map(torch.add, state.total, params)
     after = State(state.q._replace(params=params), first, second, total, state.averaged + 1, steps)
     return after, Info(found.detach(), {})

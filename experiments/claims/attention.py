@@ -13,9 +13,7 @@ if __name__ == "__main__":  # before the imports, in which Ctrl-C is then one li
     launch(__file__)
 
 import math
-import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -26,14 +24,10 @@ from matplotlib.figure import Figure
 
 from jensen.core import keys
 from jensen.core.contracts import Key
-from jensen.core.models.autoregressive import recurrent, sampling, transformer
-from jensen.core.models.autoregressive.sampling import Choice
-from jensen.core.models.autoregressive.sequences import Autoregressive, memory_bytes
-from jensen.core.models.autoregressive.transformer import Transformer
-from jensen.core.trees import Params
-from jensen.experiments.claims import computed
+from jensen.experiments.claims import computed, texts
 from jensen.experiments.claims.checked import check_at_least, check_seed
 from jensen.experiments.claims.computed import Row
+from jensen.experiments.claims.texts import HEADS, Drawing
 from jensen.experiments.report.drawing import line as curve
 from jensen.experiments.report.drawing import panels, png
 from jensen.experiments.run import files
@@ -42,8 +36,6 @@ from jensen.experiments.run.errors import InputError
 
 FEATURES = (4, 16, 64, 256, 1024)  # d
 KEYS, QUERIES = 512, 256  # of a softmax, and how many of these
-SYMBOLS, HEADS = 256, 4
-CELLS = ("rnn", "gru", "lstm")
 DOUBLE = torch.float64
 
 
@@ -86,22 +78,13 @@ class Softmax(NamedTuple):
     slope: float
 
 
-class Drawing(NamedTuple):
-    """The median time of a text, in s, and what is remembered at its end, in bytes."""
-
-    length: int
-    cached: float
-    uncached: float
-    bytes: dict[str, int]  # by network
-
-
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
     with command("run it again", "--lengths, --layers or --width"):
         settings = tyro.cli(Settings, args=argv, prog="python -m jensen.experiments.claims.attention")
         settings.check()
         softmaxes, drawings, exact = run(settings)
-        print(f"{table_of_softmaxes(softmaxes)}\n\n{table(drawings)}\n\n{computed.table(exact)}\n")
+        print(f"{table(softmaxes)}\n\n{texts.table(drawings)}\n\n{computed.table(exact)}\n")
         print(f"rows and figure in {settings.out}")
 
 
@@ -111,8 +94,9 @@ def run(settings: Settings) -> tuple[list[Softmax], list[Drawing], list[Row]]:
     key = keys.key(settings.seed)
     exact = [row for d in FEATURES for row in variances(d, settings.draws, keys.fold_in(key, d))]
     softmaxes = [softmax(d, scaled, keys.fold_in(key, d)) for d in FEATURES for scaled in (False, True)]
-    drawings = drawn(settings, key)
-    exact += [*of_one_entropy(softmaxes), *memories(settings, drawings)]
+    width, layers = settings.width, settings.layers
+    drawings = texts.drawn(settings.lengths, width, layers, settings.rounds, key)
+    exact += [*of_one_entropy(softmaxes), *texts.memories(drawings, width, layers)]
     files.write_atomically(settings.out / "attention.png", png(draw(softmaxes, drawings)))
     rows = [*(row._asdict() for row in softmaxes), *(row._asdict() for row in drawings)]
     files.write_rows(settings.out / "rows.jsonl", [*rows, *({**row._asdict(), "holds": row.holds} for row in exact)])
@@ -150,96 +134,12 @@ def of_one_entropy(softmaxes: Sequence[Softmax]) -> list[Row]:
     ]  # fmt: skip
 
 
-def drawn(settings: Settings, key: Key) -> list[Drawing]:
-    """Times of texts of the likeliest symbols, with a cache and with all read again for each, in turn."""
-    model = transformer.build(SYMBOLS, settings.width, settings.layers, HEADS, settings.lengths[-1])
-    params, greedy = model.init(key), Choice(temperature=0.0)
-    sampling.draw(model, params, key, 1, 2, choice=greedy)  # what is slow once
-    found = []
-    for length in settings.lengths:
-        cached, uncached = [], []
-        for _ in range(settings.rounds):
-            cached.append(seconds(lambda n=length: sampling.draw(model, params, key, 1, n, choice=greedy)))
-            uncached.append(seconds(lambda n=length: read_again(model, params, n)))
-        found.append(
-            Drawing(length, statistics.median(cached), statistics.median(uncached), remembered(settings, key, length))
-        )
-    return found
-
-
-def seconds(call: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
-
-
-@torch.no_grad()
-def read_again(model: Transformer, params: Params, length: int) -> torch.Tensor:
-    """The likeliest symbols one after another, each from all before it."""
-    inputs, symbols = params["start"].expand(1, 1, -1), torch.zeros(1, 0, dtype=torch.int64)
-    for _ in range(length):
-        features, _ = model.read(params, inputs, None)
-        symbol = model.output(params, features[:, -1:]).argmax(-1)
-        inputs = torch.cat([inputs, params["embedding"][symbol]], 1)
-        symbols = torch.cat([symbols, symbol], 1)
-    return symbols
-
-
-@torch.no_grad()
-def remembered(settings: Settings, key: Key, length: int) -> dict[str, int]:
-    """Bytes of each network's memory after a text."""
-    width, layers, x = settings.width, settings.layers, torch.zeros(1, length - 1, dtype=torch.int64)
-    models: dict[str, Autoregressive] = {"transformer": transformer.build(SYMBOLS, width, layers, HEADS, length)}
-    models |= {cell: recurrent.build(SYMBOLS, width, layers, cell) for cell in CELLS}
-    found = {}
-    for name, model in models.items():
-        params = model.init(key)
-        found[name] = memory_bytes(model.extend(params, x, model.begin(params, 1)[1])[1])
-    return found
-
-
-def memories(settings: Settings, drawings: Sequence[Drawing]) -> list[Row]:
-    """Measured bytes beside the formulas, of float32."""
-    numbers = {"rnn": 1, "gru": 1, "lstm": 2}
-    each = settings.layers * settings.width * 4
-    rows = [
-        Row("memory of a text, bytes", f"keys and values after {d.length} symbols", d.bytes["transformer"],
-            2 * d.length * each) for d in drawings
-    ]  # fmt: skip
-    last = drawings[-1]
-    return [*rows, *(Row("memory of a text, bytes", f"{cell} after {last.length} symbols", last.bytes[cell],
-                         numbers[cell] * each) for cell in CELLS)]  # fmt: skip
-
-
-def exponents(drawings: Sequence[Drawing]) -> dict[str, tuple[float, float]]:
-    """Of the time by length: over all lengths, and from the last but one to the last."""
-    lengths = [d.length for d in drawings]
-    found = {}
-    for name in ("cached", "uncached"):
-        times = [getattr(d, name) for d in drawings]
-        found[name] = computed.slope(lengths, times), computed.slope(lengths[-2:], times[-2:])
-    return found
-
-
-def table_of_softmaxes(softmaxes: Sequence[Softmax]) -> str:
+def table(softmaxes: Sequence[Softmax]) -> str:
     """What division does at each d."""
     lines = [f"{f'softmax over {KEYS} keys':<28}{'variance':>12}{'entropy / log n':>18}{'1 - sum p²':>14}"]
     for row in softmaxes:
         name = f"  d = {row.features}, {'q . k / √d' if row.scaled else 'q . k'}"
         lines.append(f"{name:<28}{row.variance:>12.4g}{row.entropy:>18.3f}{row.slope:>14.3f}")
-    return "\n".join(lines)
-
-
-def table(drawings: Sequence[Drawing]) -> str:
-    """Times and memories by length, and the exponents."""
-    lines = [f"{'a text of':<16}{'cached':>10}{'uncached':>11}{'ratio':>8}{'cache':>12}{'lstm':>9}{'gru':>8}"]
-    for d in drawings:
-        times = f"{d.cached:>8.2f} s{d.uncached:>9.2f} s{d.uncached / d.cached:>8.1f}"
-        sizes = f"{d.bytes['transformer'] / 2**10:>8.0f} KiB{d.bytes['lstm'] / 2**10:>5.0f} KiB"
-        lines.append(f"{f'  {d.length} symbols':<16}{times}{sizes}{d.bytes['gru'] / 2**10:>4.0f} KiB")
-    for name, (whole, last) in exponents(drawings).items():
-        span = f"{drawings[-2].length} to {drawings[-1].length}"
-        lines.append(f"  {name + ':':<10} time grows as length^{whole:.2f}, from {span} as length^{last:.2f}")
     return "\n".join(lines)
 
 
@@ -255,7 +155,7 @@ def draw(softmaxes: Sequence[Softmax], drawings: Sequence[Drawing]) -> Figure:
         curve(entropy, d, [row.slope for row in rows], f"{name}: 1 - sum p²", style, linestyle="--")
     lengths = [row.length for row in drawings]
     for style, name in enumerate(("uncached", "cached")):
-        whole, _ = exponents(drawings)[name]
+        whole, _ = texts.exponents(drawings)[name]
         curve(times, lengths, [getattr(row, name) for row in drawings], f"{name}: length^{whole:.2f}", style)
     for style, name in enumerate(drawings[0].bytes):
         dashed = "--" if name == "gru" else "-"  # which lies on the rnn's

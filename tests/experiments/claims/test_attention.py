@@ -9,8 +9,9 @@ import torch
 from jensen.core import keys
 from jensen.core.models.autoregressive import sampling, transformer
 from jensen.core.models.autoregressive.sampling import Choice
-from jensen.experiments.claims import attention
-from jensen.experiments.claims.attention import Drawing, Settings, exponents, read_again, remembered, softmax, variances
+from jensen.experiments.claims import attention, texts
+from jensen.experiments.claims.attention import Settings, softmax, variances
+from jensen.experiments.claims.texts import Drawing, exponents, memories, read_again, remembered
 from jensen.experiments.run.errors import InputError
 
 KEY = keys.key(0)
@@ -37,7 +38,7 @@ def test_the_trace_is_that_of_the_jacobian(scaled, monkeypatch):
 
 
 def test_what_is_timed_draws_the_same_text():
-    model = transformer.build(attention.SYMBOLS, 8, 2, 4, 16)
+    model = transformer.build(texts.SYMBOLS, 8, 2, 4, 16)
     params = model.init(KEY, torch.float64)
     cached = sampling.draw(model, params, KEY, 1, 16, choice=Choice(temperature=0.0))
     assert torch.equal(read_again(model, params, 16), cached)
@@ -50,12 +51,11 @@ def test_exponents_are_those_of_powers():
 
 
 def test_memories_are_measured_not_computed(monkeypatch):
-    settings = Settings(layers=2, width=8)
-    drawing = Drawing(6, 1.0, 1.0, remembered(settings, KEY, 6))
-    assert all(row.holds for row in attention.memories(settings, [drawing]))
-    monkeypatch.setattr(attention, "memory_bytes", lambda memory: 8)
-    wrong = Drawing(6, 1.0, 1.0, remembered(settings, KEY, 6))
-    assert not any(row.holds for row in attention.memories(settings, [wrong]))
+    drawing = Drawing(6, 1.0, 1.0, remembered(6, 8, 2))
+    assert all(row.holds for row in memories([drawing], 8, 2))
+    monkeypatch.setattr(texts, "memory_bytes", lambda memory: 8)
+    wrong = Drawing(6, 1.0, 1.0, remembered(6, 8, 2))
+    assert not any(row.holds for row in memories([wrong], 8, 2))
 
 
 def test_the_command_leaves_rows_and_a_figure(tmp_path, capsys):

@@ -5,7 +5,8 @@
 
 with x (n, d), and a field that predicts the noise in x_t. v_t is "large", beta_t, or "small", the variance of
 q(x_(t-1) | x_t, x_0), and v_1 is beta_1 for both. Small ones are right for data at a point: where the density is smooth
-they lose half a nat or more for each coordinate at the first levels, however many steps there are.
+they lose 0.29 nats (half of Euler's constant) or more for each coordinate, most at the first levels, however many
+steps there are.
 
     log p(x_0) >= elbo = reconstruction - sum_{t=2}^T transition_t - prior
     reconstruction = log p(x_0 | x_1),  transition_t = KL(q(x_(t-1) | x_t, x_0) || p(x_(t-1) | x_t)),

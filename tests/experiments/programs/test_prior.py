@@ -3,8 +3,8 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
@@ -68,7 +68,16 @@ def test_the_report_has_the_means_of_its_data(name):
     assert program.score(params, state, data.test, KEY).mean().item() == pytest.approx(log_p.mean(), rel=1e-5)
     assert what.summary == "of a title\n"
     assert "no better than each place's frequencies" in found.summary  # an untrained one
-    assert np.isclose(program.loss(params, state, {"data": data.test}, KEY, {}).loss, -log_p.mean(), rtol=0.05)
+
+
+def test_the_loss_is_minus_the_score_but_for_what_is_dropped():
+    program, data = coded("one map")
+    params, state = program.init(KEY, data.train)
+    scored = -program.score(params, state, data.test, KEY).mean()
+    first, second = (program.loss(params, state, {"data": data.test}, keys.key(i), {}).loss for i in range(2))
+    assert first != second  # a tenth of the features is dropped, by the key
+    whole = replace(program, model=replace(program.model, block=replace(program.model.block, rate=0.0)))
+    torch.testing.assert_close(whole.loss(params, state, {"data": data.test}, KEY, {}).loss, scored)
 
 
 def test_images_are_those_of_drawn_codes():

@@ -9,7 +9,7 @@ import json
 import platform
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -51,23 +51,28 @@ class Argument:
         if not isinstance(value, Tensor):
             raise ValueError(f"expected {self.name} {self.axes}, a tensor, got {type(value).__name__}: {self.about}")
         if value.dtype != getattr(torch, self.dtype):
-            cure = f"pass {self.name}.to(torch.{self.dtype})"
-            raise ValueError(
-                f"expected {self.name} of {self.dtype}, got {str(value.dtype).removeprefix('torch.')}: {cure}"
-            )
-        if tuple(value.shape[1:]) != self.shape or value.ndim != 1 + len(self.shape):
-            raise ValueError(f"expected {self.name} {self.axes}, got {tuple(value.shape)}: {self.about}")
+            raise self._of_dtype(str(value.dtype).removeprefix("torch."))
+        self.check_array(value.detach().cpu().numpy())  # of a few rows it is several times as fast as torch
+
+    def check_array(self, value: "np.ndarray[Any, Any]") -> None:
+        """The same of an array of numpy."""
+        if value.dtype != np.dtype(self.dtype):
+            raise self._of_dtype(str(value.dtype))
+        if value.shape[1:] != self.shape or value.ndim != 1 + len(self.shape):
+            raise ValueError(f"expected {self.name} {self.axes}, got {value.shape}: {self.about}")
         if not 1 <= len(value) <= ROWS:
             raise ValueError(f"expected {self.name} of 1 to {ROWS} rows, got {len(value)}: split them")
-        numbers = value.detach().cpu().numpy()  # of a few rows it is several times as fast as torch
-        if not np.isfinite(numbers).all():
+        if not np.isfinite(value).all():
             raise ValueError(f"expected finite {self.name}, got NaN or infinity: leave those rows out")
-        if self.low is not None and numbers.min() < self.low:
-            raise ValueError(f"expected {self.name} of at least {self.low:g}, got {numbers.min():g}: {self.about}")
-        if self.high is not None and numbers.max() > self.high:
-            raise ValueError(f"expected {self.name} of at most {self.high:g}, got {numbers.max():g}: {self.about}")
-        if self.whole and (numbers != numbers.round()).any():
+        if self.low is not None and value.min() < self.low:
+            raise ValueError(f"expected {self.name} of at least {self.low:g}, got {value.min():g}: {self.about}")
+        if self.high is not None and value.max() > self.high:
+            raise ValueError(f"expected {self.name} of at most {self.high:g}, got {value.max():g}: {self.about}")
+        if self.whole and (value != value.round()).any():
             raise ValueError(f"expected whole numbers in {self.name}, got others: {self.about}")
+
+    def _of_dtype(self, got: str) -> ValueError:
+        return ValueError(f"expected {self.name} of {self.dtype}, got {got}: pass {self.name}.to(torch.{self.dtype})")
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+import safetensors.numpy
 import safetensors.torch
-from torch import Tensor
 
 from jensen.experiments.deployment import Function
-from jensen.experiments.deployment.padding import padded, split, width_of
+from jensen.experiments.deployment.padding import Array, Arrays, padded, split, width_of
 from jensen.experiments.run.errors import reason
 
 
@@ -22,7 +23,7 @@ def computed(function: Function, contents: Sequence[bytes], batch: int) -> list[
     return [_result(dict(zip(names, values, strict=True))) for values in outputs]
 
 
-def _row(function: Function, content: bytes) -> tuple[Tensor, ...]:
+def _row(function: Function, content: bytes) -> Arrays:
     try:
         given = safetensors.torch.load(content)
     except Exception as error:  # of safetensors, whatever the bytes are
@@ -34,11 +35,11 @@ def _row(function: Function, content: bytes) -> tuple[Tensor, ...]:
     function.check(inputs)
     if len(inputs[0]) != 1:
         raise ValueError(f"expected one row in a job, got {len(inputs[0])}")
-    return inputs
+    return tuple(each.numpy() for each in inputs)
 
 
-def _result(outputs: dict[str, Tensor]) -> bytes:
+def _result(outputs: dict[str, Array]) -> bytes:
     for name, value in outputs.items():
-        if value.is_floating_point() and not bool(value.isfinite().all()):
+        if not np.isfinite(value).all():
             raise ValueError(f"{name} is NaN or infinite")
-    return safetensors.torch.save({name: value.contiguous().clone() for name, value in outputs.items()})
+    return safetensors.numpy.save({name: np.ascontiguousarray(value) for name, value in outputs.items()})

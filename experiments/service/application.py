@@ -12,10 +12,11 @@ from typing import Any
 
 import orjson
 
+from jensen.experiments.deployment.padding import Arrays
 from jensen.experiments.run.errors import shown
 from jensen.experiments.service import bodies, generate
 from jensen.experiments.service.administration import Administration
-from jensen.experiments.service.batching import Rows
+from jensen.experiments.service.batching import Asked
 from jensen.experiments.service.errors import Gone, Refused
 from jensen.experiments.service.exchange import Exchange, Receive, Reply, Send, refusal
 from jensen.experiments.service.generation import GENERATE
@@ -141,19 +142,20 @@ class Service:
         headers = {"x-model-version": str(model.version.number), "x-model-digest": model.digest}
         return Reply(found, media=wanted, headers=headers)
 
-    async def _computed(self, exchange: Exchange, model: Model, function: str, inputs: Rows) -> Rows:
+    async def _computed(self, exchange: Exchange, model: Model, function: str, inputs: Arrays) -> Arrays:
         """The outputs. Refused, 504, after the deadline, and Gone; the rows leave the queue then."""
-        asked = model.batchers[function].submit(inputs)
-        late = Refused(504, f"no result in {self.limits.deadline:g} s", fix="send fewer rows, or later")
-        deadline = asyncio.get_running_loop().call_later(self.limits.deadline, asked.fail, late)
-        gone = asyncio.ensure_future(exchange.gone())
-        gone.add_done_callback(lambda _: asked.fail(Gone()))
+        batcher = model.batchers[function]
+        asked = batcher.submit(inputs)
+        deadline = asyncio.get_running_loop().call_later(self.limits.deadline, self._late, asked)
         try:
-            return await asked.found
+            with exchange.leaving(lambda: asked.fail(Gone())):
+                return await asked.found
         finally:
             deadline.cancel()
-            gone.cancel()
-            model.batchers[function].withdraw(asked)
+            batcher.withdraw(asked)
+
+    def _late(self, asked: Asked) -> None:
+        asked.fail(Refused(504, f"no result in {self.limits.deadline:g} s", fix="send fewer rows, or later"))
 
     def refused(self, status: int) -> None:
         """Counts a connection that ended before it had a request."""

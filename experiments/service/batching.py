@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from math import ceil
 
-import torch
+import numpy as np
 
-from jensen.experiments.deployment.padding import padded, split
+from jensen.experiments.deployment.padding import Arrays, padded, split
 from jensen.experiments.run.errors import reason
 from jensen.experiments.service.breaker import Breaker
 from jensen.experiments.service.engines import LostWorkerError, Rows
@@ -28,8 +28,8 @@ SMOOTH = 0.2  # the weight of the last batch in the seconds that one takes
 class Asked:
     """A request's outputs by piece, and all of them once the last has come."""
 
-    parts: list[Rows | None]
-    found: "asyncio.Future[Rows]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    parts: list[Arrays | None]
+    found: "asyncio.Future[Arrays]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     @property
     def complete(self) -> bool:
@@ -40,11 +40,11 @@ class Asked:
         """Whether somebody still waits for it."""
         return not self.found.done()
 
-    def answer(self, place: int, outputs: Rows) -> None:
+    def answer(self, place: int, outputs: Arrays) -> None:
         self.parts[place] = outputs
         if self.wanted and self.complete:
             parts = [part for part in self.parts if part is not None]
-            self.found.set_result(parts[0] if len(parts) == 1 else tuple(map(torch.cat, zip(*parts, strict=True))))
+            self.found.set_result(parts[0] if len(parts) == 1 else tuple(map(np.concatenate, zip(*parts, strict=True))))
 
     def fail(self, error: Exception) -> None:
         if self.wanted:
@@ -57,7 +57,7 @@ class Piece:
 
     asked: Asked
     place: int
-    inputs: Rows
+    inputs: Arrays
     rows: int
     arrived: float = field(default_factory=time.monotonic)
 
@@ -129,11 +129,11 @@ class Batcher:
             return 0.0
         return self._seconds * (2 + (self.rows + rows) / (self._limits.batch * self._at_once))
 
-    def submit(self, inputs: Rows) -> Asked:
+    def submit(self, inputs: Arrays) -> Asked:
         """Rows to wait for, at the end of the queue. Refused as `check_room`."""
         n, most = len(inputs[0]), self._limits.batch
         self.check_room(n)
-        parts = [inputs] if n <= most else list(zip(*(value.split(most) for value in inputs), strict=True))
+        parts = [inputs] if n <= most else _cut(inputs, most)
         asked = Asked([None] * len(parts))
         self._waiting.extend(Piece(asked, i, part, min(most, n - i * most)) for i, part in enumerate(parts))
         self.rows += n
@@ -205,7 +205,7 @@ class Batcher:
             for piece, rows in zip(pieces, found, strict=True):
                 piece.asked.answer(piece.place, rows)
 
-    async def _computed(self, pieces: list[Piece]) -> list[Rows]:
+    async def _computed(self, pieces: list[Piece]) -> list[Arrays]:
         """Tried again where a worker is lost, while somebody waits."""
         sizes = [piece.rows for piece in pieces]
         inputs = padded([piece.inputs for piece in pieces], self._limits.width)
@@ -220,6 +220,11 @@ class Batcher:
                     raise
                 self._retried()
         raise AssertionError
+
+
+def _cut(inputs: Arrays, most: int) -> list[Arrays]:
+    """Pieces of at most so many rows."""
+    return [tuple(each[i : i + most] for each in inputs) for i in range(0, len(inputs[0]), most)]
 
 
 def _refusal(error: Exception) -> Refused:

@@ -15,13 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
+import safetensors
 import safetensors.numpy
-import safetensors.torch
-import torch
-from torch import Tensor
 
-from jensen.core import keys
 from jensen.experiments.deployment.manifest import Argument, Signature
+from jensen.experiments.deployment.padding import Array, Arrays
 from jensen.experiments.run.errors import reason, shown
 from jensen.experiments.service.errors import Refused, bad, split
 
@@ -30,13 +28,14 @@ BINARIES = (BINARY, "application/octet-stream")
 KEY, SEED, COUNT = "key", "seed", "n"
 HEADER = 2**14  # bytes of a binary body's, at most
 TRUTH = re.compile(b"true|false")
+DTYPES = {"F32": "float32", "F64": "float64", "I64": "int64"}  # of safetensors, which functions take
 SEEDS = 2**53  # JSON's whole numbers, of which every reader has the same
 
 
 class Given(NamedTuple):
-    """A request's inputs, a tensor of rows each, and the seed that a key was made of."""
+    """A request's inputs, an array of rows each, and the seed that a key was made of."""
 
-    inputs: tuple[Tensor, ...]
+    inputs: Arrays
     seed: int | None
 
 
@@ -62,10 +61,9 @@ def given(content: bytes, kind: str, signature: Signature, most: int) -> Given:
         if name not in known:
             raise bad(shown(str(name)), "it is no input of this function", f"send {', '.join(named)}")
     seed = _whole(values, SEED, SEEDS - 1, secrets.randbelow(SEEDS)) if drawn else None
-    inputs = {name: _tensor(a, values) for name, a in named.items() if not (drawn and name == KEY)}
+    inputs = {name: _array(a, values) for name, a in named.items() if not (drawn and name == KEY)}
     if seed is not None:
-        count = _rows(inputs, values, most)
-        inputs[KEY] = keys.at(keys.key(seed), datum=torch.arange(count))
+        inputs[KEY] = _keys(seed, _rows(inputs, values, most))
     lengths = {name: len(value) for name, value in inputs.items()}
     for name, n in lengths.items():
         if n != next(iter(lengths.values())):
@@ -75,9 +73,9 @@ def given(content: bytes, kind: str, signature: Signature, most: int) -> Given:
     return Given(tuple(inputs[name] for name in named), seed)
 
 
-def reply(outputs: Mapping[str, Tensor], seed: int | None, kind: str, head: Mapping[str, Any]) -> bytes:
+def reply(outputs: Mapping[str, Array], seed: int | None, kind: str, head: Mapping[str, Any]) -> bytes:
     """The body of a result; JSON begins with the head. Refused, 422, for outputs that are no numbers."""
-    arrays = {name: value.contiguous().numpy() for name, value in outputs.items()}
+    arrays = {name: np.ascontiguousarray(value) for name, value in outputs.items()}
     for name, value in arrays.items():
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             raise Refused(422, f"{name} of these rows is NaN or infinite", "", "send rows like the training data")
@@ -107,16 +105,23 @@ def _binary(content: bytes) -> dict[str, Any]:
     if int.from_bytes(content[:8], "little") > HEADER:  # thousands of arrays would keep the event loop for a second
         raise bad("body", f"its header is longer than {HEADER} bytes", "send the function's inputs alone")
     try:
-        return dict(safetensors.torch.load(content))
-    except Exception as error:  # of safetensors and of torch, whatever the bytes are
+        parts = safetensors.deserialize(content)
+    except Exception as error:  # of safetensors, whatever the bytes are
         raise bad(
             "body", f"it is no file of safetensors ({reason(error)})", "send safetensors.torch.save(...)"
         ) from None
+    return {name: _of_bytes(name, part) for name, part in parts}
+
+
+def _of_bytes(name: str, part: Mapping[str, Any]) -> Array:
+    if part["dtype"] not in DTYPES:
+        raise bad(shown(name), f"expected {', '.join(DTYPES)}, got {part['dtype']}", "convert it")
+    return np.frombuffer(part["data"], DTYPES[part["dtype"]]).reshape(part["shape"])
 
 
 def _whole(values: Mapping[str, Any], name: str, most: int, default: int | None) -> int:
     value = values.get(name, default)
-    if isinstance(value, Tensor) and value.dtype == torch.int64 and value.ndim == 0:
+    if isinstance(value, np.ndarray) and value.dtype == np.int64 and value.ndim == 0:
         value = int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -126,7 +131,7 @@ def _whole(values: Mapping[str, Any], name: str, most: int, default: int | None)
     return value
 
 
-def _rows(inputs: Mapping[str, Tensor], values: Mapping[str, Any], most: int) -> int:
+def _rows(inputs: Mapping[str, Array], values: Mapping[str, Any], most: int) -> int:
     """Of a request that draws: those of its data, or n."""
     if not inputs:
         n = _whole(values, COUNT, SEEDS, 1)
@@ -140,21 +145,28 @@ def _rows(inputs: Mapping[str, Tensor], values: Mapping[str, Any], most: int) ->
     return len(next(iter(inputs.values())))
 
 
-def _tensor(argument: Argument, values: Mapping[str, Any]) -> Tensor:
+def _keys(seed: int, count: int) -> Array:
+    """A row [seed, 0, i] each, which keys.at(keys.key(seed), datum=i) is."""
+    found = np.zeros((count, 3), np.int64)
+    found[:, 0], found[:, 2] = seed, np.arange(count)
+    return found
+
+
+def _array(argument: Argument, values: Mapping[str, Any]) -> Array:
     """An input's rows."""
     name = argument.name
     if name not in values:
         raise bad(name, "it is missing", f"send {name} {argument.axes} of {argument.dtype}: {argument.about}")
     value = values[name]
     try:
-        tensor = value if isinstance(value, Tensor) else _of_lists(argument, value)
-        argument.check(tensor)
+        array = value if isinstance(value, np.ndarray) else _of_lists(argument, value)
+        argument.check_array(array)
     except ValueError as error:
         raise split(name, str(error)) from None
-    return tensor
+    return array
 
 
-def _of_lists(argument: Argument, value: object) -> Tensor:
+def _of_lists(argument: Argument, value: object) -> Array:
     """ValueError for lists that are no array of the input's kind of numbers."""
     fix = f"send {argument.name} {argument.axes} of {argument.dtype}"
     if not isinstance(value, list):
@@ -169,9 +181,9 @@ def _of_lists(argument: Argument, value: object) -> Tensor:
     if fractions and not ((array == array.round()) & (abs(array) < SEEDS)).all():
         raise ValueError(f"expected numbers without fractions, got fractions or numbers beyond 53 bits: {fix}")
     with np.errstate(over="ignore"):  # infinite then, which is refused
-        return torch.from_numpy(array.astype(argument.dtype))
+        return array.astype(argument.dtype)
 
 
-def _kind(array: "np.ndarray[Any, Any]") -> str:
+def _kind(array: Array) -> str:
     names = {"b": "true or false", "U": "text", "u": "numbers beyond 63 bits", "O": "null or objects"}
     return names.get(array.dtype.kind, str(array.dtype))

@@ -8,6 +8,8 @@ import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from jensen.experiments.service.errors import Refused
+from jensen.experiments.service.exchange import LINK
+from jensen.experiments.service.packets import Packets
 
 HEAD = 2**19  # bytes of a request that are no body; one read has fewer
 REASONS = {400: "Bad Request", 431: "Request Header Fields Too Large", 503: "Service Unavailable"}
@@ -17,16 +19,18 @@ def bounded(most: int, seconds: float, watch: Callable[[int], object]) -> type[H
     """Connections of which there are at most `most`.
 
     A client has `seconds` to send a request's headers, from the reply before it, and to take the reply. watch: is given
-    the status of what is refused here.
+    the status of what is refused here. A request's scope has its connection, as `exchange.Link`.
     """
 
     class Bounded(HttpToolsProtocol):
+        gone = False
+        leave: Callable[[], object] | None = None
         _patience: TimerHandle | None = None  # for a request
         _taking: TimerHandle | None = None  # for a reply to be taken
         _head: int | None = None  # bytes of a request so far that are no body
 
         def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
+            super().connection_made(Packets(transport, self.loop))
             self._wait()
             if len(self.connections) > most:
                 self._refuse(Refused(503, "too many connections", fix="connect later", retry_after=1))
@@ -35,6 +39,13 @@ def bounded(most: int, seconds: float, watch: Callable[[int], object]) -> type[H
             for timer in (self._patience, self._taking):
                 _cancel(timer)
             super().connection_lost(exc)
+            self.gone = True
+            if self.leave is not None:
+                self.leave()
+
+        @property
+        def whole(self) -> bool:
+            return not self.cycle.more_body  # of a later request, of which some is here, where there are several
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
@@ -49,6 +60,7 @@ def bounded(most: int, seconds: float, watch: Callable[[int], object]) -> type[H
         def on_message_begin(self) -> None:
             super().on_message_begin()
             self._head = 0
+            self.scope["extensions"] = {LINK: self}  # pyright: ignore[reportArgumentType]
 
         def on_headers_complete(self) -> None:
             _cancel(self._patience)

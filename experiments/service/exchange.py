@@ -4,9 +4,10 @@ import asyncio
 import itertools
 import re
 import secrets
-from collections.abc import AsyncIterable, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -17,7 +18,22 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 IDENTITY = re.compile(r"[A-Za-z0-9._-]{1,64}")
+LINK = "jensen.link"  # the extension of a request's scope by which ASGI leads to its connection
 PROCESS, COUNT = secrets.token_hex(4), itertools.count(1)  # of which a request's own id is made
+
+
+class Link(Protocol):
+    """A connection, which ends where its client does not take a reply in time. It has one request at a time."""
+
+    gone: bool
+    """Whether the client has closed it, or was too slow."""
+    leave: Callable[[], object] | None
+    """What is called then."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of the request's body is here."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -40,13 +56,14 @@ def refusal(refused: Refused) -> Reply:
 
 
 class Exchange:
-    """A request; `seconds` bounds the wait for its body, and for the client to take the reply.
+    """A request; `seconds` bounds the wait for its body.
 
     client: who asks, an address unless it is known by its token; also: headers of the reply, whatever that is.
     """
 
     def __init__(self, scope: Message, receive: Receive, send: Send, seconds: float):
         self._receive, self._send, self._seconds = receive, send, seconds
+        self._link: Link = scope["extensions"][LINK]
         self.method, self.path = str(scope["method"]), str(scope["path"])
         self.headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         self.begun = False  # whether a reply is on its way
@@ -62,26 +79,24 @@ class Exchange:
 
     async def body(self, most: int) -> bytes:
         """The body. Refused, 413 and 408; Gone."""
-        parts, size, more = [], 0, True
+        if self._link.whole:  # no limit, which takes longer to set than a small body to read
+            return await self._read(most)
         try:
             async with asyncio.timeout(self._seconds):
-                while more:
-                    message = await self._receive()
-                    if message["type"] == "http.disconnect":
-                        raise Gone
-                    part, more = message.get("body", b""), message.get("more_body", False)
-                    size += len(part)
-                    if size > most:
-                        raise _too_long(most)
-                    parts.append(part)
+                return await self._read(most)
         except TimeoutError:
             raise Refused(408, f"the body did not come in {self._seconds:g} s", "body", "send it faster") from None
-        return b"".join(parts)
 
-    async def gone(self) -> None:
-        """Returns when the client has closed the connection."""
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+    @contextmanager
+    def leaving(self, then: Callable[[], object]) -> Iterator[None]:
+        """Calls `then` where the client closes the connection meanwhile."""
+        if self._link.gone:
+            then()
+        self._link.leave = then
+        try:
+            yield
+        finally:
+            self._link.leave = None
 
     async def send(self, reply: Reply) -> None:
         """Gone where the client does not take it."""
@@ -101,13 +116,24 @@ class Exchange:
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         return {"type": "http.response.start", "status": reply.status, "headers": raw}
 
+    async def _read(self, most: int) -> bytes:
+        parts, size, more = [], 0, True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise Gone
+            part, more = message.get("body", b""), message.get("more_body", False)
+            size += len(part)
+            if size > most:
+                raise _too_long(most)
+            parts.append(part)
+        return b"".join(parts)
+
     async def _take(self, *messages: Message) -> None:
-        try:
-            async with asyncio.timeout(self._seconds):
-                for message in messages:
-                    await self._send(message)
-        except (TimeoutError, OSError):
-            raise Gone from None
+        for message in messages:
+            await self._send(message)
+            if self._link.gone:
+                raise Gone
 
 
 def _too_long(most: int) -> Refused:

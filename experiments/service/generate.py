@@ -52,19 +52,17 @@ async def answered(
     accepted = exchange.headers.get("accept", "")
     media = next((each for each in STREAMED if each in accepted), None)
     stream = generator.submit(prompt, limits.tokens + 1 if media is None else limits.buffer)
-    gone = asyncio.ensure_future(exchange.gone())
-    gone.add_done_callback(lambda _: stream.end("gone"))
     try:
-        await _begun(stream, limits.deadline)
-        if media is not None and stream.reason not in ENDS:
-            lines = _lines(stream, {**about, prompts.SEED: prompt.seed}, STREAMED[media], closing)
-            reply = Reply(b"", media=media, headers=_headers(about))
-            await exchange.stream(reply, lines)
-            return reply
-        text = "".join([part async for part in stream.parts()])
-        return Reply(_whole(text, stream, about, prompt), headers=_headers(about))
+        with exchange.leaving(lambda: stream.end("gone")):
+            await _begun(stream, limits.deadline)
+            if media is not None and stream.reason not in ENDS:
+                lines = _lines(stream, {**about, prompts.SEED: prompt.seed}, STREAMED[media], closing)
+                reply = Reply(b"", media=media, headers=_headers(about))
+                await exchange.stream(reply, lines)
+                return reply
+            text = "".join([part async for part in stream.parts()])
+            return Reply(_whole(text, stream, about, prompt), headers=_headers(about))
     finally:
-        gone.cancel()
         stream.end("gone")
 
 

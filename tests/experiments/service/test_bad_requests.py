@@ -119,7 +119,7 @@ def parsed():
         except Refused as refused:
             return refused.status if refused.error and refused.fix else "without a fix"
         for argument, value in zip(signatures[name].inputs, found.inputs, strict=True):
-            argument.check(value)
+            argument.check_array(value)
         return "ok"
 
     return status

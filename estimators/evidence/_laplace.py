@@ -27,7 +27,10 @@ from jensen.estimators.evidence.modes import missing
 
 
 class Laplace(NamedTuple):
-    """log_p in nats per datum (n,), the mode, and the covariance of the normal there, in unconstrained coordinates.
+    """log_p in nats per datum (n,), the mode, and the precision root root' of the normal there, in real coordinates.
+
+    root is upper triangular, so that root'^-1 is the covariance's Cholesky factor: it has one where rounding leaves the
+    covariance itself none. NaN for data without a normal.
 
     climb, (n,): the gain in nats that a Newton step from the mode predicts; 0 at one. It is inf where -H is not
     positive definite and NaN where log_p is not finite, or has no derivatives. Where it is above the tolerance the
@@ -36,9 +39,26 @@ class Laplace(NamedTuple):
 
     log_p: Float[Tensor, " n"]
     mode: Float[Tensor, "n *event"]
-    covariance: Float[Tensor, "n m m"]
+    root: Float[Tensor, "n m m"]
     climb: Float[Tensor, " n"]
     bijection: Bijection = Real()
+
+    @property
+    def precision(self) -> Float[Tensor, "n m m"]:
+        """-H, that of log p(x, u) at the mode."""
+        return self.root @ self.root.mT
+
+    @property
+    def factor(self) -> Float[Tensor, "n m m"]:
+        """The covariance's Cholesky factor."""
+        unit = torch.eye(self.root.shape[-1], dtype=self.root.dtype, device=self.root.device)
+        return torch.linalg.solve_triangular(self.root.mT, unit.expand_as(self.root), upper=False)
+
+    @property
+    def covariance(self) -> Float[Tensor, "n m m"]:
+        """That of the normal."""
+        factor = self.factor
+        return factor @ factor.mT
 
     @property
     def standard_error(self) -> Float[Tensor, " n"]:
@@ -52,8 +72,7 @@ class Laplace(NamedTuple):
         Its tails may be lighter than the posterior's: look at `Evidence.k_hat`. NaN for data without a covariance.
         """
         u, _ = self.bijection.inverse(self.mode)
-        factor, failed = torch.linalg.cholesky_ex(self.covariance)
-        factor = torch.where((failed == 0)[:, None, None], factor, torch.nan)
+        factor = self.factor
         normal = FullNormal(u, factor.diagonal(dim1=-2, dim2=-1).log(), torch.tril(factor, -1))
         return normal if isinstance(self.bijection, Real) else Pushforward(normal, (self.bijection,))
 
@@ -79,20 +98,27 @@ def laplace(
     """
     tolerance = check_number("tolerance", tolerance, "[0, inf]")
     log_p, u, bijection = in_real_coordinates(log_p, "mode", mode, bijection)
+    found = at(log_p, u, tolerance)._replace(mode=mode.detach(), bijection=bijection)
+    check_some(
+        found.climb <= tolerance, lambda: f"expected modes, got none: {'; '.join(missing(found.climb, tolerance))}"
+    )
+    return found
+
+
+def at(log_p: LogDensity, u: Float[Tensor, "n m"], tolerance: float) -> Laplace:
+    """Evidence at points in real coordinates, none of which need be a mode."""
     here = Local.of(log_p, u)
     hessian = here.hessian()
     finite = here.finite() & hessian.isfinite().flatten(1).all(1)
     unit = torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
-    factor, failed = torch.linalg.cholesky_ex(torch.where(finite[:, None, None], -hessian, unit))
-    pivots = factor.diagonal(dim1=-2, dim2=-1).square()
+    flipped, failed = torch.linalg.cholesky_ex(torch.where(finite[:, None, None], -hessian, unit).flip(-2, -1))
+    root = flipped.flip(-2, -1)
+    pivots = root.diagonal(dim1=-2, dim2=-1).square()
     rounding = 10 * torch.finfo(u.dtype).eps * hessian.diagonal(dim1=-2, dim2=-1).abs()
     definite = finite & (failed == 0) & (pivots > rounding).all(-1)
-    factor = torch.where(definite[:, None, None], factor, torch.nan)
-    step = torch.cholesky_solve(here.slope[..., None], factor)[..., 0]
-    climb = torch.where(definite, 0.5 * (here.slope * step).sum(-1), torch.where(finite, torch.inf, torch.nan))
-    at_mode = climb <= tolerance
-    check_some(at_mode, lambda: f"expected modes, got none: {'; '.join(missing(climb, tolerance))}")
-    half_log_det = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    root = torch.where(definite[:, None, None], root, torch.nan)
+    whitened = torch.linalg.solve_triangular(root, here.slope[..., None], upper=True)
+    climb = torch.where(definite, 0.5 * whitened.square().sum((-2, -1)), torch.where(finite, torch.inf, torch.nan))
+    half_log_det = root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     log_evidence = here.value + 0.5 * u.shape[-1] * math.log(2 * math.pi) - half_log_det
-    covariance = torch.cholesky_inverse(factor)
-    return Laplace(torch.where(at_mode, log_evidence, torch.nan), mode.detach(), covariance, climb, bijection)
+    return Laplace(torch.where(climb <= tolerance, log_evidence, torch.nan), u, root, climb)

@@ -7,9 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core.contracts import LogDensity
+from jensen.core.distributions import DiagNormal, FullNormal
 from jensen.core.flows import Triangular
-from jensen.estimators.evidence import find_mode
-from jensen.estimators.evidence.local import Local
+from jensen.estimators.evidence import Laplace, find_mode
+from jensen.estimators.evidence._laplace import at as laplace_at
 from jensen.estimators.gradients.contract import density
 
 Coordinates = Literal["full", "diagonal", "own"]
@@ -30,20 +31,29 @@ def around_a_mode(
     """
     if coordinates == "own":
         return None, True
-    mode = find_mode(log_p, starts, steps=STEPS)
-    precision = -Local.of(log_p, mode.z).hessian()
-    found = mode.climb.nan_to_num(nan=torch.inf) < APART
-    flipped, failed = torch.linalg.cholesky_ex(precision.flip(-2, -1))
-    root = flipped.flip(-2, -1)  # upper-triangular, precision = root root', so that root'^-1 is the covariance's
-    found &= (failed == 0) & precision.isfinite().flatten(1).all(1)
-    evidence = mode.log_p - root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    if not found.any():
-        return around(starts), False
-    best = int(torch.where(found, evidence, -torch.inf).argmax())
+    normals = at_modes(log_p, starts)
+    return (around(starts), False) if normals.log_p.isnan().all() else (best_of(normals, coordinates), True)
+
+
+def at_modes(log_p: LogDensity, starts: Float[Tensor, "m d"]) -> Laplace:
+    """Laplace's normal where each start climbs to, with NaN for log_p where that is no mode."""
+    return laplace_at(log_p, find_mode(log_p, starts, steps=STEPS).z, APART)
+
+
+def best_of(normals: Laplace, coordinates: Coordinates) -> Triangular:
+    """Those of the normal with most evidence."""
+    best = int(normals.log_p.nan_to_num(nan=-torch.inf).argmax())
+    factor = normals.factor[best]
     if coordinates == "diagonal":
-        return Triangular.of(mode.z[best], torch.diag(precision[best].diagonal().rsqrt())), True
-    unit = torch.eye(starts.shape[1], dtype=root.dtype, device=root.device)
-    return Triangular.of(mode.z[best], torch.linalg.solve_triangular(root[best].mT, unit, upper=False)), True
+        factor = torch.diag(normals.precision[best].diagonal().rsqrt())
+    return Triangular.of(normals.mode[best], factor)
+
+
+def normal(where: Triangular, coordinates: Coordinates) -> FullNormal | DiagNormal:
+    """What the coordinates take N(0, I) to, of one row."""
+    if coordinates == "diagonal":
+        return DiagNormal(where.loc[None], where.log_scale[None])
+    return FullNormal(where.loc[None], where.log_scale[None], where.lower[None])
 
 
 def around(starts: Float[Tensor, "m d"]) -> Triangular:

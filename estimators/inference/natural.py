@@ -10,7 +10,7 @@ Approximates  p(z | x) by the normal with the highest ELBO, of a full or a diago
 With          precision + rho (-E[Hessian] - precision) and loc + rho precision^-1 E[gradient], expectations under q by
               pairs of draws loc +- off; where the new precision is less than half of what a flat density leaves, the
               mean of the old one and new old^-1 new, as in Lin et al., is taken, which is definite whatever the draws
-Requires      a log density with two derivatives, or with one: see `Curvature`
+Requires      a log density with two derivatives, the first without jumps; or with one derivative: see `Curvature`
 Unbiased when expectations of the gradient, and the Hessian but for "squares", always; the ELBO that is reported is an
               unbiased estimate of q's own, on draws that chose nothing
 Cost          the climb and a Hessian; 2 s gradients a step, each with d products for "hessian", or b of them for
@@ -37,12 +37,11 @@ from jensen.core.checks import (
 )
 from jensen.core.contracts import Key, LogDensity
 from jensen.core.distributions import DiagNormal, FullNormal
-from jensen.core.flows import Triangular
 from jensen.core.models.bayes import Posterior
 from jensen.estimators.evidence.local import Local
 from jensen.estimators.gradients.contract import density
 from jensen.estimators.inference.approximation import Approximation, judge
-from jensen.estimators.inference.coordinates import around, around_a_mode
+from jensen.estimators.inference.coordinates import around, around_a_mode, normal
 from jensen.estimators.inference.fitting import Trace
 from jensen.estimators.inference.rounds import best_of_rounds, is_wild
 from jensen.estimators.inference.starting import check_log_p
@@ -50,6 +49,7 @@ from jensen.estimators.inference.starting import check_log_p
 Covariance = Literal["full", "diagonal"]
 Curvature = Literal["hessian", "products", "squares"]
 COVARIANCES, CURVATURES = get_args(Covariance), get_args(Curvature)
+MOST = 8  # times as many draws as in the first round
 Q = FullNormal | DiagNormal
 
 
@@ -161,9 +161,10 @@ def fit(
     batch   key -> the log density of a step's minibatch, in place of log_p in the steps, such as
             lambda key: posterior.minibatch(keys.permutation(key, n)[:b])
 
-    A round is `steps` updates, whose size halves from one to the next; its q is the average of its second half's. It
-    is the last where a round's ELBO is within `tolerance` nats of gaining nothing, on shared draws, and k-hat no longer
-    falls.
+    A round is `steps` updates, and its q the average of its second half's. The next has twice as many pairs of draws,
+    up to 8 s, so that what noise costs halves and shows as a gain; of minibatches, whose noise stays, it has steps half
+    as long. It is the last where a round's ELBO is within `tolerance` nats of gaining nothing, on shared draws, and
+    k-hat no longer falls.
     """
     check_key(key)
     check_floating("start", start, "m d", "a row for each start, such as posterior.starts(key, 4)")
@@ -179,29 +180,23 @@ def fit(
     check_log_p(log_p, look_key)
     where, at_mode = around_a_mode(log_p, start, covariance)
     assert where is not None
-    q = _normal(where, covariance)
+    q = normal(where, covariance)
     if at_mode and is_wild(log_p, q, shared_key):
-        q, at_mode = _normal(around(start), covariance), False
+        q, at_mode = normal(around(start), covariance), False
 
     def go(i: int, q: Q) -> Q:
         round_key, state, half = keys.fold_in(run_key, i), init(q), steps // 2
-        total = trees.map(torch.zeros_like, state)
+        total, pairs = trees.map(torch.zeros_like, state), s * min(2**i, MOST)
+        size = step_size if batch is None else step_size / 2**i
         for j in range(steps):
             now = log_p if batch is None else batch(keys.fold_in(round_key, steps + j))
-            state, _ = update(state, now, keys.fold_in(round_key, j), step_size / 2**i, s, curvature)
+            state, _ = update(state, now, keys.fold_in(round_key, j), size, pairs, curvature)
             if j >= half:
                 total = trees.map(torch.add, total, state)
         return trees.map(lambda t: t / (steps - half), total).q()
 
     best, trace = best_of_rounds(go, log_p, q, shared_key, rounds, tolerance, progress)
     return judge(log_p, best, judge_key, samples, at_mode), trace
-
-
-def _normal(where: Triangular, covariance: Covariance) -> Q:
-    """The normal that the coordinates take N(0, I) to."""
-    if covariance == "diagonal":
-        return DiagNormal(where.loc[None], where.log_scale[None])
-    return FullNormal(where.loc[None], where.log_scale[None], where.lower[None])
 
 
 def _squares(

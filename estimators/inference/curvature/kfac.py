@@ -1,0 +1,104 @@
+"""Kronecker-factored curvature (KFAC; Martens and Grosse, 2015): a block for each layer, by its inputs and gradients.
+
+A layer's gradient is sum_t g_t a_t', of its inputs a (with a one for the bias) and gradients g at t places, and its
+block of the Gauss-Newton matrix
+
+    A kron G / places,  A = sum a a',  G = sum g g' over data and places, g of each of S' f
+
+as if inputs and gradients were independent: exact for one datum and place, and for Gaussian noise where gradients are
+the same for all data, as in a network linear in its inputs. Of several places it is that of Grosse and Martens, 2016.
+A and G are sums over data, so batches give those of the whole set.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from jensen.core.trees import Static
+from jensen.estimators.inference.curvature.linearised import ELEMENTS, TOGETHER, Layout, Linearised
+from jensen.estimators.inference.curvature.taps import Called, called, fault, layers, layout
+
+
+class Factors(NamedTuple):
+    """A layer's sums, and how many places they are over."""
+
+    inputs: Float[Tensor, "i i"]
+    gradients: Float[Tensor, "o o"]
+    places: Float[Tensor, ""]
+
+
+class Rotations(NamedTuple):
+    """Eigenvectors of each layer's factors, in columns: of its gradients and of its inputs."""
+
+    calls: Static[tuple[Called, ...]]
+    layout: Static[Layout]
+    gradients: tuple[Float[Tensor, "_ _"], ...]
+    inputs: tuple[Float[Tensor, "_ _"], ...]
+
+    def into(self, vector: Float[Tensor, "... p"]) -> Float[Tensor, "... p"]:
+        each = zip(self.gradients, self.layout.value.matrices(vector), self.inputs, strict=True)
+        return torch.cat([(g.T @ matrix @ a).flatten(-2) for g, matrix, a in each], -1)
+
+    def out_of(self, vector: Float[Tensor, "... p"]) -> Float[Tensor, "... p"]:
+        each = zip(self.gradients, self.layout.value.matrices(vector), self.inputs, strict=True)
+        return torch.cat([(g @ matrix @ a.T).flatten(-2) for g, matrix, a in each], -1)
+
+    def jacobian(self, linearised: Linearised, x: Tensor) -> Float[Tensor, "n c p"]:
+        """By the layers' inputs and gradients, which are smaller than it."""
+        outputs = linearised.outputs({}, x)
+        unit = torch.eye(outputs.shape[1], dtype=outputs.dtype, device=outputs.device).expand(len(x), -1, -1)
+        each = zip(self.gradients, layers(linearised, self.calls.value, x, unit), self.inputs, strict=True)
+        parts = [torch.einsum("cnto,nti->ncoi", layer.gradients @ g, layer.inputs @ a) for g, layer, a in each]
+        return torch.cat([part.flatten(-2) for part in parts], -1)
+
+
+class Kronecker(NamedTuple):
+    """Factors of every layer."""
+
+    calls: Static[tuple[Called, ...]]
+    layout: Static[Layout]
+    layers: tuple[Factors, ...]
+
+    @classmethod
+    def start(cls, linearised: Linearised, x: Tensor) -> tuple[Linearised, "Kronecker"]:
+        """Of no data, and the network with the layout that it is in. ValueError for a parameter of no layer."""
+        calls = called(linearised, x)
+        if (wrong := fault(linearised, calls, len(x))) is not None:
+            raise ValueError(
+                f"expected random parameters that are each the weight or bias of one layer, got {wrong}: take diagonal "
+                "or full, or name layers in only"
+            )
+        parts, vector = Static(layout(linearised, calls)), linearised.vector()
+        none = [
+            Factors(
+                vector.new_zeros(2 * [sum(part.columns for part in group)]),
+                vector.new_zeros(2 * [group[0].rows]),
+                vector.new_zeros(()),
+            )
+            for group in parts.value.groups
+        ]
+        return linearised._replace(layout=parts), cls(Static(calls), parts, tuple(none))
+
+    def elements(self, outputs: int) -> int:
+        """In memory for a datum: as many as let so many data be together."""
+        return ELEMENTS // TOGETHER
+
+    def added(self, linearised: Linearised, x: Tensor, root: Float[Tensor, "n c r"]) -> "Kronecker":
+        """With these data's."""
+        new = []
+        for old, layer in zip(self.layers, layers(linearised, self.calls.value, x, root), strict=True):
+            a, g = layer.inputs.flatten(0, 1), layer.gradients.flatten(0, 2)
+            new.append(Factors(old.inputs + a.T @ a, old.gradients + g.T @ g, old.places + len(a)))
+        return self._replace(layers=tuple(new))
+
+    def spectrum(self) -> tuple[Float[Tensor, " p"], Rotations]:
+        """Eigenvalues and in which basis."""
+        values, gradients, inputs = [], [], []
+        for layer in self.layers:
+            (a, a_vectors), (g, g_vectors) = torch.linalg.eigh(layer.inputs), torch.linalg.eigh(layer.gradients)
+            values.append(torch.outer(g.clamp_min(0), a.clamp_min(0) / layer.places).flatten())
+            gradients.append(g_vectors)
+            inputs.append(a_vectors)
+        return torch.cat(values), Rotations(self.calls, self.layout, tuple(gradients), tuple(inputs))

@@ -1,0 +1,143 @@
+"""The layers of a pure function: what each reads, and the outputs' gradient where it writes, for each datum.
+
+A call of linear, conv1d or conv2d is recognised by its weight, which is one of the random parameters. Zeros are added
+to what it gives, and the gradient in these zeros is the one in the layer's output.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+from torch.func import vjp, vmap
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from jensen.estimators.inference.curvature.linearised import Layout, Linearised, Part
+
+
+class Called(NamedTuple):
+    """A call with a random weight, at t places of each datum: t = 1 but for sequences and convolutions."""
+
+    weight: str
+    bias: str | None  # where that is random too
+    written: tuple[int, ...]  # the shape of a datum's outputs
+    rows: int  # of what it writes: one per datum, or else others
+    convolution: bool
+
+    @property
+    def one_place(self) -> bool:
+        return len(self.written) == 1
+
+
+class Layer(NamedTuple):
+    """What a layer reads, with a column of ones for a random bias, and gradients of each of the network's outputs."""
+
+    inputs: Float[Tensor, "n t i"]
+    gradients: Float[Tensor, "c n t o"]
+
+
+def called(linearised: Linearised, x: Tensor) -> tuple[Called, ...]:
+    """The calls of the network with random weights, in the order of the parameters."""
+    named = linearised.random()
+    with _Tapped(named) as tapped:
+        linearised.outputs(named, x)
+    order = list(named)
+    return tuple(sorted((call for call, _ in tapped.calls), key=lambda call: order.index(call.weight)))
+
+
+def fault(linearised: Linearised, calls: tuple[Called, ...], n: int) -> str | None:
+    """Why random parameters are not those of layers, each called once with a row per datum; None where they are."""
+    once = [path for call in calls for path in (call.weight, call.bias) if path is not None]
+    for path in linearised.random():
+        if path not in once:
+            return f"{path}, which no linear layer has, nor a convolution without groups"
+        if once.count(path) > 1:
+            return f"{path} in several calls"
+    mixed = [call.weight for call in calls if call.rows != n]
+    return f"{mixed[0]}, whose inputs have not one row per datum" if mixed else None
+
+
+def layout(linearised: Linearised, calls: tuple[Called, ...]) -> Layout:
+    """Each layer's weight, and its bias beside it."""
+    shapes = {path: tuple(t.shape) for path, t in linearised.random().items()}
+    names = [[path for path in (call.weight, call.bias) if path is not None] for call in calls]
+    return Layout(tuple(tuple(Part(path, shapes[path]) for path in group) for group in names))
+
+
+def layers(linearised: Linearised, calls: tuple[Called, ...], x: Tensor, root: Float[Tensor, "n c r"]) -> list[Layer]:
+    """Of each call, for these data; gradients are of S' f, for a root S."""
+    named = linearised.random()
+    zeros = {call.weight: root.new_zeros(len(x), *call.written) for call in calls}
+
+    def outputs(zeros: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        with _Tapped(named, zeros) as tapped:
+            found = linearised.outputs(named, x)
+        return found, {call.weight: read for call, read in tapped.calls}
+
+    _, pull, read = vjp(outputs, zeros, has_aux=True)  # pyright: ignore[reportAssignmentType]
+    (gradients,) = vmap(pull)(root.movedim(-1, 0))
+    return [Layer(read[call.weight], _at_places(call, gradients[call.weight])) for call in calls]
+
+
+def _at_places(call: Called, gradients: Tensor) -> Float[Tensor, "c n t o"]:
+    return rearrange(gradients, "c n o ... -> c n (...) o" if call.convolution else "c n ... o -> c n (...) o")
+
+
+class _Tapped(TorchFunctionMode):
+    """Keeps the calls with what they read, and adds zeros to what they give."""
+
+    def __init__(self, named: dict[str, Tensor], zeros: dict[str, Tensor] | None = None) -> None:
+        super().__init__()
+        self.paths = {id(t): path for path, t in named.items()}
+        self.zeros = zeros
+        self.calls: list[tuple[Called, Tensor]] = []
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        read = READ.get(func)
+        if read is None:
+            return out
+        weight, bias, inputs = read(*args, **(kwargs or {}))
+        path = self.paths.get(id(weight))
+        if path is None or inputs is None:
+            return out
+        bias_path = self.paths.get(id(bias))
+        if bias_path is not None:
+            inputs = torch.cat([inputs, torch.ones_like(inputs[..., :1])], -1)
+        self.calls.append((Called(path, bias_path, tuple(out.shape[1:]), len(out), func is not F.linear), inputs))
+        return out if self.zeros is None else out + self.zeros[path]
+
+
+Reading = tuple[Tensor, Tensor | None, Float[Tensor, "n t i"] | None]  # weight, bias, and inputs at each place
+
+
+def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Reading:
+    return weight, bias, rearrange(input, "n ... i -> n (...) i")
+
+
+def _conv2d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+    groups: int = 1,
+) -> Reading:  # fmt: skip
+    if groups > 1 or isinstance(padding, str):
+        return weight, bias, None
+    return weight, bias, F.unfold(input, weight.shape[2:], dilation, padding, stride).mT
+
+
+def _conv1d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+    groups: int = 1,
+) -> Reading:  # fmt: skip
+    if groups > 1 or isinstance(padding, str):
+        return weight, bias, None
+    sides = [(other, *(side if isinstance(side, list | tuple) else (side,)))
+             for other, side in ((1, dilation), (0, padding), (1, stride))]  # fmt: skip
+    return weight, bias, F.unfold(input[:, :, None], (1, weight.shape[2]), *sides).mT
+
+
+READ = {F.linear: _linear, F.conv1d: _conv1d, F.conv2d: _conv2d}

@@ -8,14 +8,17 @@ from jensen.estimators.inference import (
     advi,
     bayes_by_backprop,
     cavi,
+    curvature,
     em,
     ep,
     fitting,
     grid,
     hmc,
     iterative,
+    laplace,
     metropolis,
     natural,
+    network_laplace,
     npe,
     pathfinder,
     semi_amortised,
@@ -26,17 +29,20 @@ from jensen.estimators.inference import (
 from jensen.estimators.inference._maximum_likelihood import MaximumLikelihood, maximum_likelihood
 from jensen.estimators.inference.amortised import Amortised
 from jensen.estimators.inference.approximation import Approximation, judge
+from jensen.estimators.inference.network_posterior import NetworkPosterior
 from jensen.estimators.inference.simulator import Simulations, Simulator
 
 __all__ = [
     "Amortised",
     "Approximation",
     "MaximumLikelihood",
+    "NetworkPosterior",
     "Simulations",
     "Simulator",
     "advi",
     "bayes_by_backprop",
     "cavi",
+    "curvature",
     "em",
     "ep",
     "fitting",
@@ -44,9 +50,11 @@ __all__ = [
     "hmc",
     "iterative",
     "judge",
+    "laplace",
     "maximum_likelihood",
     "metropolis",
     "natural",
+    "network_laplace",
     "npe",
     "pathfinder",
     "semi_amortised",

@@ -83,8 +83,9 @@ def mixing(draws: Float[Tensor, "t m d"]) -> Mixing:
     x = (x - low) / unit  # whose squares neither overflow nor vanish
     flat = x.flatten(0, 1)
     bulk = _ranked(x)
-    r_hat = torch.maximum(_r_hat(bulk), _r_hat(_ranked((x - flat.median(0).values).abs())))
-    tails = [_ess((x <= q).to(x.dtype)) for q in torch.quantile(flat, x.new_tensor(TAILS), dim=0)]
+    median, *ends = torch.quantile(flat, x.new_tensor([0.5, *TAILS]), dim=0)
+    r_hat = torch.maximum(_r_hat(bulk), _r_hat(_ranked((x - median).abs())))
+    tails = [_ess((x <= q).to(x.dtype)) for q in ends]
     ess, variance = _ess(x), flat.var(0)
     apart = (x - flat.mean(0)).square()
     # of a standard deviation by that of the variance, whose derivative is 1 / (2 sd)

@@ -244,7 +244,8 @@ for kind in ("full", "tied", "diagonal", "spherical"):
 for name, model in conjugates.CONJUGATE.items():
     inference.cavi.fit(key, model, conjugates.EXAMPLES[name], steps=2)[1].fall()
     inference.svi.fit(key, model, conjugates.EXAMPLES[name], 4, epochs=1)
-found, _ = inference.advi.fit(key, one.log_prob, torch.zeros(1, 3), rounds=1, steps=2, samples=30)
+two = inference.advi.Adam(steps=2)
+found, _ = inference.advi.fit(key, one.log_prob, torch.zeros(1, 3), adam=two, rounds=1, samples=30)
 found.draws(key, 9), found.verdict(), found.gap
 inference.natural.fit(key, one.log_prob, torch.zeros(1, 3), rounds=1, steps=2, samples=30)[0].verdict()
 inference.pathfinder.fit(key, one.log_prob, torch.ones(2, 3), steps=2, samples=9)[0].verdict()

@@ -8,15 +8,18 @@
 
 Approximates  p(z | x) by the member of q's family with the highest bound
 With          z = mode + factor u, in which the posterior is near N(0, I), of the best mode that the starts climb to
-              (`coordinates`); steps of Adam on the estimator's gradient, in rounds whose steps halve; the average of a
-              round's q, kept where its ELBO rises on draws that all rounds share
-Requires      a log density with the derivatives that the estimator needs; two of them for Laplace's coordinates
+              (`coordinates`); for normals natural gradients (`natural`), for others steps of Adam on the estimator's
+              gradient, in rounds whose steps halve; the average of a round's q, kept where its ELBO rises on draws that
+              all rounds share
+Requires      a log density with the derivatives that the estimator needs; two of them for Laplace's coordinates, the
+              first without jumps for natural gradients
 Unbiased when never; the ELBO that is reported is an unbiased estimate of q's own, on draws that chose nothing
 Cost          the climb, a Hessian, s evaluations of log p with their gradients a step, and `samples` at the end
 Reference     Ranganath et al., 2014; Kucukelbir et al., 2017; Agrawal et al., 2020, for rounds and averages
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -39,12 +42,35 @@ from jensen.core.contracts import Distribution, GradientEstimator, Key, LogDensi
 from jensen.core.distributions import DiagNormal, FullNormal, Pushforward
 from jensen.core.flows import Triangular
 from jensen.estimators.gradients import stl
+from jensen.estimators.inference import natural
 from jensen.estimators.inference._adam import ascent
 from jensen.estimators.inference.approximation import Approximation, judge
 from jensen.estimators.inference.coordinates import COORDINATES, Coordinates, around, around_a_mode, in_coordinates
 from jensen.estimators.inference.fitting import Trace
 from jensen.estimators.inference.rounds import best_of_rounds, is_wild
 from jensen.estimators.inference.starting import check_log_p
+
+LARGEST = 256  # dimensions of normals whose Hessians are taken at every draw
+ESTIMATORS = "stl, or partial(dreg, bound=bounds.iwae)"
+
+
+@dataclass(frozen=True)
+class Adam:
+    """What a round of Adam is: `steps` updates of s draws each, whose size halves from one round to the next.
+
+    The estimator is of the gradient, and by partial(dreg, bound=bounds.iwae) of which bound.
+    """
+
+    steps: int = 100
+    step_size: float = 0.05
+    s: int = 10
+    estimator: GradientEstimator = stl
+
+    def __post_init__(self) -> None:
+        check_count("steps", self.steps)
+        check_number("step_size", self.step_size, "(0, inf)")
+        check_count("s", self.s)
+        check_function("estimator", self.estimator, ESTIMATORS)
 
 
 class State(NamedTuple):
@@ -99,7 +125,7 @@ def update(
     if not isinstance(state, State):
         raise TypeError(f"expected state, a State, got {described(state)}: begin with advi.init(q)")
     check_key(key)
-    check_function("estimator", estimator, "stl, or partial(dreg, bound=bounds.iwae)")
+    check_function("estimator", estimator, ESTIMATORS)
     s = check_count("s", s)
     if not isinstance(step_size, Tensor):
         check_number("step_size", step_size, "[0, inf)")
@@ -121,13 +147,10 @@ def fit(
     start: Float[Tensor, "m d"],
     q: Distribution | None = None,
     coordinates: Coordinates = "full",
+    adam: Adam | None = None,
     rounds: int = 8,
-    steps: int = 100,
-    step_size: float = 0.05,
-    s: int = 10,
     tolerance: float = 0.03,
     samples: int = 4000,
-    estimator: GradientEstimator = stl,
     batch: Callable[[Key], LogDensity] | None = None,
     progress: Callable[[str], object] | None = None,
 ) -> tuple[Approximation, Trace]:
@@ -138,25 +161,33 @@ def fit(
     q       the family, by its member near N(0, I) in the coordinates: (1, d), full-rank normals unless given
     coordinates  "full" of Laplace's covariance, "diagonal" for a mean field, "own" for z itself without a climb, as
             for a q that does not begin near N(0, I)
-    estimator  of the gradient, and by partial(dreg, bound=bounds.iwae) of which bound
+    adam    steps such as Adam(steps=300, step_size=0.01), Adam() unless given; without it normals of up to 256
+            dimensions, mean fields in diagonal coordinates, are what `natural.fit` finds, from Laplace's
     batch   key -> the log density of a step's minibatch, in place of log_p in the steps
 
-    A round is `steps` updates, whose size halves from one to the next. It is the last where a round's ELBO is within
-    `tolerance` nats of gaining nothing, on shared draws, and k-hat no longer falls. ValueError for a family that the
-    estimator cannot take.
+    A round of either is the last where its ELBO is within `tolerance` nats of gaining nothing, on shared draws, and
+    k-hat no longer falls. ValueError for a family that the estimator cannot take.
     """
     check_key(key)
     check_floating("start", start, "m d", "a row for each start, such as posterior.starts(key, 4)")
     check_choice("coordinates", coordinates, COORDINATES)
-    check_function("estimator", estimator, "stl, or partial(dreg, bound=bounds.iwae)")
-    rounds, steps, s = check_count("rounds", rounds), check_count("steps", steps), check_count("s", s)
-    samples = check_count("samples", samples, 2)
-    step_size = check_number("step_size", step_size, "(0, inf)")
+    if adam is not None and not isinstance(adam, Adam):
+        raise TypeError(f"expected adam, advi.Adam(...), got {described(adam)}: pass Adam(steps=300, step_size=0.01)")
+    rounds, samples = check_count("rounds", rounds), check_count("samples", samples, 2)
     tolerance = check_number("tolerance", tolerance, "[0, inf)", "in nats, such as 0.01")
+    if batch is not None:
+        check_function("batch", batch, "lambda key: posterior.minibatch(keys.permutation(key, n)[:b])")
     if q is not None:
         check_distribution("q", q)
     else:
         q = FullNormal.from_diagonal(DiagNormal(torch.zeros_like(start[:1]), torch.zeros_like(start[:1])))
+    covariance = _natural(q, coordinates, start.shape[1])
+    if adam is None and covariance is not None:
+        return natural.fit(
+            key, log_p, start, covariance, rounds=rounds, tolerance=tolerance, samples=samples, batch=batch,
+            progress=progress,
+        )  # fmt: skip
+    steps = Adam() if adam is None else adam
     run_key, shared_key, judge_key, look_key = keys.split(key, 4)
     check_log_p(log_p, look_key)
     where, at_mode = around_a_mode(log_p, start, coordinates)
@@ -165,23 +196,32 @@ def fit(
     of_u = in_coordinates(log_p, where)
 
     def go(i: int, q: Distribution) -> Distribution:
-        return _round(keys.fold_in(run_key, i), q, of_u, where, steps, step_size / 2**i, s, estimator, batch)
+        return _round(keys.fold_in(run_key, i), q, of_u, where, steps, steps.step_size / 2**i, batch)
 
     best, trace = best_of_rounds(go, of_u, trees.stop(q), shared_key, rounds, tolerance, progress)
     return judge(log_p, best if where is None else Pushforward(best, (where,)), judge_key, samples, at_mode), trace
 
 
+def _natural(q: Distribution, coordinates: Coordinates, d: int) -> natural.Covariance | None:
+    """The covariance of normals that natural gradients find in z as well as in the coordinates, or None."""
+    if d > LARGEST or coordinates == "own":
+        return None
+    if isinstance(q, DiagNormal):
+        return "diagonal" if coordinates == "diagonal" else None
+    return "full" if isinstance(q, FullNormal) else None
+
+
 def _round(
-    key: Key, q: Distribution, of_u: LogDensity, where: Triangular | None, steps: int, step_size: float, s: int,
-    estimator: GradientEstimator, batch: Callable[[Key], LogDensity] | None,
+    key: Key, q: Distribution, of_u: LogDensity, where: Triangular | None, adam: Adam, step_size: float,
+    batch: Callable[[Key], LogDensity] | None,
 ) -> Distribution:  # fmt: skip
     """The average of q over the second half of a round's steps."""
     state = init(q)
-    for i in range(steps):
-        if i == steps // 2:
+    for i in range(adam.steps):
+        if i == adam.steps // 2:
             state = state._replace(
                 total=trees.map(torch.zeros_like, state.total), averaged=torch.zeros_like(state.steps)
             )
-        now = of_u if batch is None else in_coordinates(batch(keys.fold_in(key, steps + i)), where)
-        state, _ = update(state, now, keys.fold_in(key, i), step_size, s, estimator)
+        now = of_u if batch is None else in_coordinates(batch(keys.fold_in(key, adam.steps + i)), where)
+        state, _ = update(state, now, keys.fold_in(key, i), step_size, adam.s, adam.estimator)
     return trees.stop(state.average())

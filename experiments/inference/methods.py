@@ -20,7 +20,7 @@ from jensen.core.models.bayes import Posterior
 from jensen.core.models.latent import posteriors
 from jensen.core.models.latent.posteriors.flows import Flows
 from jensen.estimators.evidence import find_mode, laplace, smc
-from jensen.estimators.inference import advi, ep, grid, hmc, judge, metropolis, natural, pathfinder, svgd
+from jensen.estimators.inference import advi, ep, grid, hmc, judge, metropolis, pathfinder, svgd
 from jensen.estimators.inference.approximation import Approximation
 from jensen.estimators.inference.coordinates import around_a_mode, in_coordinates
 from jensen.experiments.inference.found import Found, Known, of_approximation, of_chains, of_particles
@@ -28,7 +28,7 @@ from jensen.experiments.run.errors import InputError
 
 STARTS = 4  # of a climb to a mode
 CLIMBED = 1e-3  # nats that a step from a mode may gain
-FLOW_STEPS, FLOW_SIZE = 300, 0.01  # of a round: flows need more and smaller steps than normals
+FLOW_ADAM = advi.Adam(steps=300, step_size=0.01)  # flows need more and smaller steps than normals
 FLOW = "iaf"  # of the flows, the one with the best bound on eight schools, and the fastest
 ROUND_A_NORMAL = (posteriors.Splines, posteriors.MixtureOfNormals)  # which do not find the scales by themselves
 SLOWER = 10  # steps of Metropolis for each of HMC
@@ -48,7 +48,7 @@ class Budget:
     particles: int = 2000
     """Particles of sequential Monte Carlo, in 20 islands; SVGD takes a tenth of them."""
     rounds: int = 8
-    """Rounds of ADVI's steps, and of natural gradients', at most."""
+    """Rounds of ADVI's steps, at most."""
     posterior: str = "full"
     """ADVI's family, by its name and sizes: diag, full, low-rank(5), mixture(4), flow, spline(2), …"""
 
@@ -82,7 +82,7 @@ def by_laplace(posterior: Posterior, key: Key, budget: Budget) -> Found:
 
 
 def by_advi(posterior: Posterior, key: Key, budget: Budget) -> Found:
-    """The best q of a family by its bound."""
+    """The best q of a family by its bound; normals by natural gradients."""
     start_key, fit_key, own_key, further_key = keys.split(key, 4)
     start, q = posterior.starts(start_key, STARTS), standard(budget.posterior, posterior.start, own_key)
     fit = partial(advi.fit, fit_key, posterior, start, rounds=budget.rounds, samples=budget.samples)
@@ -90,7 +90,7 @@ def by_advi(posterior: Posterior, key: Key, budget: Budget) -> Found:
     if isinstance(chosen, ROUND_A_NORMAL):
         found = _round(posterior, fit()[0], q, further_key, budget)
     elif isinstance(chosen, Flows):
-        found, _ = fit(q, steps=FLOW_STEPS, step_size=FLOW_SIZE)
+        found, _ = fit(q, adam=FLOW_ADAM)
     else:
         found, _ = fit(q, "diagonal" if chosen is posteriors.DIAG else "full")
     return of_approximation(found)
@@ -102,16 +102,8 @@ def _round(posterior: Posterior, normal: Approximation, q: Distribution, key: Ke
     z = normal.z[:, 0]
     where = Triangular.of(z.mean(0), torch.linalg.cholesky(z.T.cov()))
     of_u, start = in_coordinates(posterior, where), torch.zeros_like(posterior.start)
-    found, _ = advi.fit(fit_key, of_u, start, q, "own", budget.rounds, steps=FLOW_STEPS, step_size=FLOW_SIZE)
+    found, _ = advi.fit(fit_key, of_u, start, q, "own", FLOW_ADAM, budget.rounds)
     return judge(posterior, Pushforward(found.q, (where,)), judge_key, budget.samples, normal.at_mode)
-
-
-def by_natural(posterior: Posterior, key: Key, budget: Budget) -> Found:
-    """The full-rank normal with the highest ELBO, by natural gradients."""
-    start_key, fit_key = keys.split(key)
-    start = posterior.starts(start_key, STARTS)
-    found, _ = natural.fit(fit_key, posterior, start, rounds=budget.rounds, samples=budget.samples)
-    return of_approximation(found)
 
 
 def by_pathfinder(posterior: Posterior, key: Key, budget: Budget) -> Found:
@@ -177,7 +169,6 @@ def by_grid(posterior: Posterior, key: Key, budget: Budget) -> Found:
 METHODS: dict[str, Method] = {
     "laplace": by_laplace,
     "advi": by_advi,
-    "natural": by_natural,
     "pathfinder": by_pathfinder,
     "ep": by_ep,
     "svgd": by_svgd,

@@ -21,9 +21,10 @@ ROWS = {
     ),
     "advi.fit": door(
         advi.fit, key=KEY, log_p=LOG_P.value, start=START.value, q=only(Q, DiagNormal, "full", 3, Bernoulli(Q.loc)),
-        coordinates="diagonal", rounds=also(1, 0), steps=also(2, 0), step_size=also(0.1, 0.0), s=also(4, 0),
-        tolerance=also(0.1, -0.1), samples=also(30, 1), estimator=ESTIMATOR,
+        coordinates="diagonal", adam=only(advi.Adam(steps=2), advi.Adam, 100), rounds=also(1, 0),
+        tolerance=also(0.1, -0.1), samples=also(30, 1),
     ),
+    "advi.Adam": door(advi.Adam, steps=also(2, 0), step_size=also(0.1, 0.0), s=also(4, 0), estimator=ESTIMATOR),
     "natural.init": door(natural.init, q=only(Q, DiagNormal, "full", 3, Bernoulli(Q.loc), FullNormal)),
     "natural.update": door(
         natural.update, state=only(natural.init(Q), Q, advi.init(Q), None), log_p=LOG_P.value, key=KEY,

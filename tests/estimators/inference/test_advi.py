@@ -6,15 +6,17 @@ import pytest
 import torch
 
 from jensen.core import keys
-from jensen.core.distributions import Bernoulli, DiagNormal, FullNormal
+from jensen.core.distributions import Bernoulli, DiagNormal, FullNormal, Pushforward
 from jensen.estimators.gradients import score
-from jensen.estimators.inference import advi, judge
+from jensen.estimators.inference import advi, judge, natural
+from jensen.estimators.inference.advi import Adam
 
 D = 4
 A = keys.normal(keys.key(3), (1, D, D), torch.float64)[0] * torch.logspace(-2, 1, D, dtype=torch.float64)
 COVARIANCE = A @ A.T
 EXACT = FullNormal.from_covariance(torch.arange(D, dtype=torch.float64)[None], COVARIANCE[None])
 LOG_Z = 3.7
+NORMAL = DiagNormal(torch.zeros(1, 2), torch.zeros(1, 2))
 STARTS = keys.normal(keys.key(4), (2, 1, D), torch.float64)[:, 0]
 
 
@@ -38,8 +40,9 @@ def unbounded(z):  # y = 0 ~ N(theta, 1), theta_j ~ N(0, tau) for 8 j, z = (log 
     return prior + log_tau - torch.log1p(torch.exp(2 * log_tau) / 25) - 0.5 * (theta - 1).square().sum(-1)
 
 
-def test_a_normal_posterior_is_found_at_once_however_ill_conditioned():
-    found, trace = advi.fit(keys.key(0), log_p, STARTS, rounds=2, steps=4)
+@pytest.mark.parametrize("adam", [None, Adam(steps=4)])
+def test_a_normal_posterior_is_found_at_once_however_ill_conditioned(adam):
+    found, trace = advi.fit(keys.key(0), log_p, STARTS, adam=adam, rounds=2)
     torch.testing.assert_close(found.elbo.item(), LOG_Z, rtol=0, atol=1e-6)
     assert found.standard_error < 1e-6
     torch.testing.assert_close(found.evidence.log_p.item(), LOG_Z, rtol=0, atol=1e-6)
@@ -53,17 +56,19 @@ def test_a_normal_posterior_is_found_at_once_however_ill_conditioned():
     )
 
 
-def test_a_mean_field_is_the_best_one():
+@pytest.mark.parametrize("adam", [None, Adam(steps=150)])
+def test_a_mean_field_is_the_best_one(adam):
     """Of a normal: its mean, and variances 1 / precision; the gap is half of log det (precision's diagonal x cov)."""
     start = DiagNormal(torch.zeros(1, D, dtype=torch.float64), torch.full((1, D), 0.3, dtype=torch.float64))
-    found, _ = advi.fit(keys.key(0), log_p, STARTS, start, coordinates="diagonal", steps=150)
+    found, _ = advi.fit(keys.key(0), log_p, STARTS, start, "diagonal", adam)
     precision = torch.linalg.inv(COVARIANCE)
     gap = 0.5 * (precision.diagonal().log().sum() + torch.logdet(COVARIANCE))
     assert abs(found.elbo.item() - LOG_Z + gap.item()) < 4 * found.standard_error.item() + 0.02
 
 
-def test_a_posterior_of_light_tails_is_reached_from_its_mode_and_its_evidence_known():
-    found, trace = advi.fit(keys.key(0), quartic, torch.zeros(1, 2, dtype=torch.float64), steps=60)
+@pytest.mark.parametrize("adam", [None, Adam(steps=60)])
+def test_a_posterior_of_light_tails_is_reached_from_its_mode_and_its_evidence_known(adam):
+    found, trace = advi.fit(keys.key(0), quartic, torch.zeros(1, 2, dtype=torch.float64), adam=adam)
     grid = torch.linspace(-8, 8, 4001, dtype=torch.float64)[:, None, None]
     weight = torch.exp(quartic(grid[..., :1]))
     exact = 2 * torch.log(torch.trapezoid(weight[:, 0], grid[:, 0, 0]))
@@ -76,7 +81,7 @@ def test_a_posterior_of_light_tails_is_reached_from_its_mode_and_its_evidence_kn
 
 
 def test_a_tail_heavier_than_a_normal_one_is_flagged_by_k_hat():
-    found, _ = advi.fit(keys.key(0), skewed, torch.zeros(1, 2, dtype=torch.float64), steps=60)
+    found, _ = advi.fit(keys.key(0), skewed, torch.zeros(1, 2, dtype=torch.float64))
     assert found.at_mode
     assert found.elbo < 0  # Gamma(2) = 1
     assert "weights are unreliable" in found.verdict()
@@ -91,6 +96,30 @@ def test_a_density_without_a_mode_is_said_to_have_none_and_flagged_by_k_hat():
     assert found.elbo.isfinite()
 
 
+@pytest.mark.parametrize(
+    ("q", "coordinates", "found_in_z"),
+    [(None, "full", FullNormal), (NORMAL, "diagonal", DiagNormal), (NORMAL, "full", Pushforward)],
+)
+def test_normals_are_those_of_natural_gradients(q, coordinates, found_in_z):
+    """A mean field in full coordinates is none in z: Adam finds it there."""
+    found, _ = advi.fit(keys.key(0), skewed, torch.zeros(1, 2), q, coordinates, rounds=1, samples=100)
+    assert isinstance(found.q, found_in_z)
+    if found_in_z is not Pushforward:
+        covariance = "full" if q is None else "diagonal"
+        same, _ = natural.fit(keys.key(0), skewed, torch.zeros(1, 2), covariance, rounds=1, samples=100)
+        assert torch.equal(same.q.loc, found.q.loc)
+
+
+def test_many_dimensions_are_adams():
+    """Whose Hessians at every draw would be too many; of their mean fields too."""
+    d = advi.LARGEST + 1
+    q = DiagNormal(torch.zeros(1, d), torch.zeros(1, d))
+    found, _ = advi.fit(
+        keys.key(0), lambda z: -z.square().sum(-1), torch.zeros(1, d), q, "diagonal", rounds=1, samples=100
+    )
+    assert isinstance(found.q, Pushforward)
+
+
 def test_discrete_latents_by_another_estimator():
     """Two coins: log p(z) is the log of a joint table, whose ELBO's best mean field is found by enumeration."""
     table = torch.tensor([[0.5, 0.1], [0.1, 0.1]]).log()
@@ -100,7 +129,7 @@ def test_discrete_latents_by_another_estimator():
 
     start = torch.zeros(1, 2)
     found, _ = advi.fit(
-        keys.key(0), log_table, start, Bernoulli(torch.zeros(1, 2)), "own", steps=150, s=50, estimator=score
+        keys.key(0), log_table, start, Bernoulli(torch.zeros(1, 2)), "own", Adam(steps=150, s=50, estimator=score)
     )
     p = torch.linspace(0.001, 0.999, 400)
     first, second = torch.meshgrid(p, p, indexing="ij")
@@ -110,14 +139,15 @@ def test_discrete_latents_by_another_estimator():
     assert abs(found.evidence.log_p.item() - math.log(0.8)) < 0.05
 
 
-def test_minibatches_are_for_the_steps_alone():
+@pytest.mark.parametrize("adam", [None, Adam(steps=60)])
+def test_minibatches_are_for_the_steps_alone(adam):
     x = keys.normal(keys.key(2), (40,), torch.float64) + 3
 
     def given(z, x=x):
         return -0.5 * z.square().sum(-1) - 0.5 * 40 / len(x) * (z - x).square().sum(-1)
 
     found, _ = advi.fit(
-        keys.key(0), given, torch.zeros(1, 1, dtype=torch.float64), steps=60,
+        keys.key(0), given, torch.zeros(1, 1, dtype=torch.float64), adam=adam,
         batch=lambda key: lambda z: given(z, x[keys.permutation(key, 40)[:10]]),
     )  # fmt: skip
     torch.testing.assert_close(found.z.mean(), x.sum() / 41, rtol=0, atol=0.08)  # 0.2 where not scaled
@@ -126,7 +156,7 @@ def test_minibatches_are_for_the_steps_alone():
 
 def test_a_round_that_falls_is_not_the_end():
     q = FullNormal.from_diagonal(DiagNormal(torch.zeros(1, 2), torch.zeros(1, 2)))
-    _, trace = advi.fit(keys.key(0), skewed, torch.zeros(1, 2), q, step_size=3.0, rounds=3, steps=20)
+    _, trace = advi.fit(keys.key(0), skewed, torch.zeros(1, 2), q, adam=Adam(steps=20, step_size=3.0), rounds=3)
     assert len(trace.objective) == 4
     assert (trace.objective.diff() >= 0).all()
 
@@ -159,9 +189,25 @@ def test_draws_are_of_the_support_alone():
         ({"rounds": 0}, ValueError, "rounds"),
         ({"tolerance": -1.0}, ValueError, "tolerance"),
         ({"samples": 1}, ValueError, "samples"),
-        ({"s": 0}, ValueError, "expected s"),
+        ({"batch": 3}, TypeError, "batch"),
+        ({"adam": 100}, TypeError, "expected adam, advi.Adam"),
+        ({"adam": Adam}, TypeError, "expected adam, advi.Adam"),
     ],
 )
 def test_refusals(change, error, message):
     with pytest.raises(error, match=message):
         advi.fit(keys.key(0), **{"log_p": skewed, "start": torch.zeros(1, D), **change})
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"steps": 0}, ValueError, "expected steps"),
+        ({"step_size": 0.0}, ValueError, "step_size"),
+        ({"s": 2.5}, TypeError, "expected s"),
+        ({"estimator": "stl"}, TypeError, "estimator"),
+    ],
+)
+def test_settings_of_adam_are_refused(settings, error, message):
+    with pytest.raises(error, match=message):
+        Adam(**settings)

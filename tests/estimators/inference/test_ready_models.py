@@ -23,7 +23,7 @@ def by_hmc(key, posterior):
 
 def by_advi(key, posterior):
     start_key, run_key, draw_key = keys.split(key, 3)
-    found, _ = advi.fit(run_key, posterior, posterior.starts(start_key, 2), rounds=2, steps=50, samples=1000)
+    found, _ = advi.fit(run_key, posterior, posterior.starts(start_key, 2), rounds=2, samples=1000)
     return found.draws(draw_key, S)[:, 0]
 
 

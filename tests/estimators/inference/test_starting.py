@@ -15,7 +15,7 @@ FITS = {
     "hmc": partial(hmc.fit, steps=20, warm_up=20),
     "metropolis": partial(metropolis.fit, steps=20, warm_up=20),
     "svgd": partial(svgd.fit, steps=5),
-    "advi": partial(advi.fit, rounds=1, steps=5, samples=100),
+    "advi": partial(advi.fit, adam=advi.Adam(steps=5), rounds=1, samples=100),
 }
 KEY = keys.key(8)
 START = 1 + keys.uniform(KEY, (1, 16, 1), torch.float64)[0]

@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-import tempfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +11,7 @@ import tyro
 from jensen.experiments.crashes.clients import Clients
 from jensen.experiments.crashes.demonstration import Demonstration
 from jensen.experiments.crashes.expected import decoder, drawing, replies
+from jensen.experiments.deployment.rooms import room
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.service.exports import exported
 from jensen.experiments.service.settings import Limits
@@ -53,8 +53,7 @@ def parse(args: list[str]) -> Settings:
 
 def run(settings: Settings) -> bool:
     """Whether every request had the reply of its seed, or a refusal that says why."""
-    with tempfile.TemporaryDirectory(prefix="jensen-") as name:
-        place = Path(name)
+    with room() as place:
         folder = decoder(place) if settings.folder is None else exported(settings.folder, place / "export")
         function = drawing(folder)
         expected = replies(function, SEEDS, ROWS, Limits().width)

@@ -12,7 +12,6 @@ Nothing is loaded before the sha256 of every file is that of the manifest, and n
 
 import io
 import os
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -36,6 +35,7 @@ from jensen.experiments.deployment.manifest import (
     read_manifest,
     read_vouched,
 )  # fmt: skip
+from jensen.experiments.deployment.rooms import room
 from jensen.experiments.run.errors import InputError, reason, shown
 
 Backend = Literal["aot", "program"]
@@ -203,8 +203,8 @@ def package(path: Path, content: bytes, runners: int) -> Callable[..., Any]:
     os.environ[CHECKED] = "1"
     from torch._inductor.package.package import load_package
 
-    with tempfile.TemporaryDirectory(prefix="jensen-") as place:
-        copy = Path(place, path.name)
+    with room() as place:
+        copy = place / path.name
         copy.write_bytes(content)
         try:
             with errors_alone("torch.export.pt2_archive._package"):  # `Machine` has what must agree

@@ -159,11 +159,22 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Json]], onwards: str = AG
 
 
 def parse(text: str | bytes) -> Json:
-    """A JSON value; ValueError for whatever is no strict JSON, is nested beyond reason, or is no number here."""
+    """A JSON value.
+
+    ValueError for whatever is no strict JSON, is nested beyond reason, has a name twice, or is no number here.
+    """
     try:
-        return json.loads(text, parse_constant=_number, parse_float=_number)
+        return json.loads(text, parse_constant=_number, parse_float=_number, object_pairs_hook=_once)
     except (RecursionError, MemoryError) as error:
         raise ValueError("it is nested too deeply") from error
+
+
+def _once(pairs: list[tuple[str, Json]]) -> Json:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{shown(next(name for name in names if names.count(name) > 1))} is there twice")
+    return found
 
 
 def _number(text: str) -> float:

@@ -9,11 +9,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from jensen.experiments.run.errors import InputError, reason
 from jensen.experiments.run.files import Json
 from jensen.experiments.service.errors import Refused, bad
+from jensen.experiments.service.json_values import got, read
 from jensen.experiments.service.models import Models, Version
 from jensen.experiments.service.observed import Log
 
@@ -49,13 +48,13 @@ class Administration:
                 self._log.write("swap failed", model=str(model.version), error=refused.error)
 
     async def _swapped(self, content: bytes) -> dict[str, Json]:
-        asked = _object(content)
+        asked = read(content)
         name, folder = _text(asked, "model"), _text(asked, "folder")
         numbers = self._models.numbers(name)
         return await self.swap(Version(name, _number(asked, numbers[-1])), Path(folder))
 
     async def _retired(self, content: bytes) -> dict[str, Json]:
-        asked = _object(content)
+        asked = read(content)
         name = _text(asked, "model")
         model = self._models.version(name, str(_number(asked, None)))
         if len(self._models.numbers(name)) == 1:
@@ -66,24 +65,16 @@ class Administration:
         return said
 
 
-def _object(content: bytes) -> dict[str, Any]:
-    try:
-        asked = orjson.loads(content)
-    except orjson.JSONDecodeError as error:
-        raise bad("body", f"it is no JSON ({reason(error)})", "send strict JSON") from None
-    if not isinstance(asked, dict):
-        raise bad("body", "it is no JSON object", 'send {"model": "vae", ...}')
-    return asked
-
-
 def _text(asked: dict[str, Any], name: str) -> str:
     if not isinstance(asked.get(name), str):
-        raise bad(name, "expected text", 'send {"model": "vae", "folder": "...", "version": 2}')
+        raise bad(
+            name, f"expected text, got {got(asked.get(name))}", 'send {"model": "vae", "folder": "...", "version": 2}'
+        )
     return asked[name]
 
 
 def _number(asked: dict[str, Any], default: int | None) -> int:
     number = asked.get("version", default)
     if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number < MOST:
-        raise bad("version", "expected a whole number from 1", 'send "version": 2')
+        raise bad("version", f"expected a whole number from 1, got {got(number)}", 'send "version": 2')
     return number

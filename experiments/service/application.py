@@ -20,6 +20,7 @@ from jensen.experiments.service.batching import Asked
 from jensen.experiments.service.errors import Gone, Refused
 from jensen.experiments.service.exchange import Exchange, Receive, Reply, Send, refusal
 from jensen.experiments.service.generation import GENERATE
+from jensen.experiments.service.json_process import SMALL, JsonReader
 from jensen.experiments.service.models import Model, Models
 from jensen.experiments.service.observed import Log, Metrics
 from jensen.experiments.service.pages import Pages
@@ -39,7 +40,7 @@ class Service:
         self.models, self.limits, self.metrics, self.log = models, limits, metrics, log
         self.active = 0  # requests that wait for a result
         self.draining = False
-        self._tokens = tokens
+        self._tokens, self._json = tokens, JsonReader(limits.deadline)
         self._rates = Rates(limits.rate, limits.burst) if limits.rate else None
         self._pages = Pages(models, metrics, limits.rows, lambda: self.draining, lambda: self.active).by_path
         self.administration = Administration(models, log)
@@ -89,7 +90,7 @@ class Service:
             if not self._tokens:
                 fix = "start the service with --token-file"
                 raise Refused(403, "models are put in and taken out with a token alone", "", fix)
-            return _page(path), Reply(orjson.dumps(await admin[path](await exchange.body(self.limits.body))))
+            return _page(path), Reply(orjson.dumps(await admin[path](await exchange.body(SMALL))))
         model, function = self._found(path)
         model.in_flight += 1
         self.active += 1
@@ -126,13 +127,16 @@ class Service:
         if self.active > self.limits.requests:
             raise Refused(503, f"{self.limits.requests} requests are under way", fix="send it later", retry_after=1)
         if model.generator is not None and function == GENERATE:
-            return await generate.answered(exchange, model.generator, self.limits, model.head, lambda: self.draining)
+            return await generate.answered(
+                exchange, model.generator, self.limits, self._json, model.head, lambda: self.draining
+            )
         batcher, signature = model.batchers[function], model.functions[function]
         batcher.check_room()
         exchange.check_length(self.limits.body)
         kind = bodies.media(exchange.headers.get("content-type", ""), exchange.headers.get("content-encoding", ""))
         content = await exchange.body(self.limits.body)
-        inputs, seed = bodies.given(content, kind, signature, self.limits.rows)
+        values = await self._json.read(content) if kind == bodies.JSON else bodies.binary(content)
+        inputs, seed = bodies.given(values, kind, signature, self.limits.rows)
         outputs = await self._computed(exchange, model, function, inputs)
         named = dict(zip([each.name for each in signature.outputs], outputs, strict=True))
         accepted = exchange.headers.get("accept", "*/*")
@@ -156,6 +160,10 @@ class Service:
 
     def _late(self, asked: Asked) -> None:
         asked.fail(Refused(504, f"no result in {self.limits.deadline:g} s", fix="send fewer rows, or later"))
+
+    def close(self) -> None:
+        """Ends what it has started."""
+        self._json.close()
 
     def refused(self, status: int) -> None:
         """Counts a connection that ended before it had a request."""

@@ -8,7 +8,6 @@ In a binary body the same names are tensors, seed and n of int64 without axes. R
 [seed, 0, i], so that a seed's reply is the same alone and in a batch.
 """
 
-import re
 import secrets
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -22,12 +21,12 @@ from jensen.experiments.deployment.manifest import Argument, Signature
 from jensen.experiments.deployment.padding import Array, Arrays
 from jensen.experiments.run.errors import reason, shown
 from jensen.experiments.service.errors import Refused, bad, split
+from jensen.experiments.service.json_values import Unfit, got
 
 JSON, BINARY = "application/json", "application/vnd.safetensors"
 BINARIES = (BINARY, "application/octet-stream")
 KEY, SEED, COUNT = "key", "seed", "n"
 HEADER = 2**14  # bytes of a binary body's, at most
-TRUTH = re.compile(b"true|false")
 DTYPES = {"F32": "float32", "F64": "float64", "I64": "int64"}  # of safetensors, which functions take
 SEEDS = 2**53  # JSON's whole numbers, of which every reader has the same
 
@@ -51,9 +50,11 @@ def media(header: str, coding: str = "") -> str:
     raise Refused(415, f"got a body of type {shown(name)}", "content-type", f"send {JSON} or {BINARY}")
 
 
-def given(content: bytes, kind: str, signature: Signature, most: int) -> Given:
-    """The inputs of a function in a body. Refused for anything else, and for more than `most` rows."""
-    values = _json(content) if kind == JSON else _binary(content)
+def given(values: Mapping[str, Any], kind: str, signature: Signature, most: int) -> Given:
+    """The inputs of a function among what `json_values.read` or `binary` has found in a body.
+
+    Refused for anything else, and for more than `most` rows.
+    """
     named = {argument.name: argument for argument in signature.inputs}
     drawn = KEY in named and KEY not in values
     known = (*named, *((SEED, COUNT) if drawn else ()))
@@ -61,7 +62,7 @@ def given(content: bytes, kind: str, signature: Signature, most: int) -> Given:
         if name not in known:
             raise bad(shown(str(name)), "it is no input of this function", f"send {', '.join(named)}")
     seed = _whole(values, SEED, SEEDS - 1, secrets.randbelow(SEEDS)) if drawn else None
-    inputs = {name: _array(a, values) for name, a in named.items() if not (drawn and name == KEY)}
+    inputs = {name: _array(a, values, kind) for name, a in named.items() if not (drawn and name == KEY)}
     if seed is not None:
         inputs[KEY] = _keys(seed, _rows(inputs, values, most))
     lengths = {name: len(value) for name, value in inputs.items()}
@@ -85,23 +86,8 @@ def reply(outputs: Mapping[str, Array], seed: int | None, kind: str, head: Mappi
     return orjson.dumps({**head, **seeded, "outputs": arrays}, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _json(content: bytes) -> dict[str, Any]:
-    try:
-        values = orjson.loads(content)
-    except orjson.JSONDecodeError as error:
-        raise bad(
-            "body", f"it is no JSON ({reason(error)})", "send strict JSON, which has no NaN or Infinity"
-        ) from None
-    if not isinstance(values, dict):
-        raise bad("body", "it is no JSON object", 'send {"x": [[...], ...]}')
-    if TRUTH.search(content):  # which an array takes for 0 and 1 where numbers stand beside it
-        for name, value in values.items():
-            if isinstance(value, list) and TRUTH.search(orjson.dumps(value)):
-                raise bad(shown(name), "expected numbers, got true or false", f"send {shown(name)} as numbers")
-    return values
-
-
-def _binary(content: bytes) -> dict[str, Any]:
+def binary(content: bytes) -> dict[str, Any]:
+    """Its arrays by name. Refused, 400, for what is no file of safetensors."""
     if int.from_bytes(content[:8], "little") > HEADER:  # thousands of arrays would keep the event loop for a second
         raise bad("body", f"its header is longer than {HEADER} bytes", "send the function's inputs alone")
     try:
@@ -126,8 +112,7 @@ def _whole(values: Mapping[str, Any], name: str, most: int, default: int | None)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
-        got = "none" if value is None else type(value).__name__ if not isinstance(value, int) else shown(str(value))
-        raise bad(name, f"expected a whole number from 0 to {most}, got {got}", f"send {name} as one")
+        raise bad(name, f"expected a whole number from 0 to {most}, got {got(value)}", f"send {name} as one")
     return value
 
 
@@ -152,14 +137,14 @@ def _keys(seed: int, count: int) -> Array:
     return found
 
 
-def _array(argument: Argument, values: Mapping[str, Any]) -> Array:
+def _array(argument: Argument, values: Mapping[str, Any], kind: str) -> Array:
     """An input's rows."""
     name = argument.name
     if name not in values:
         raise bad(name, "it is missing", f"send {name} {argument.axes} of {argument.dtype}: {argument.about}")
     value = values[name]
     try:
-        array = value if isinstance(value, np.ndarray) else _of_lists(argument, value)
+        array = value if kind == BINARY else _of_lists(argument, value)
         argument.check_array(array)
     except ValueError as error:
         raise split(name, str(error)) from None
@@ -169,21 +154,12 @@ def _array(argument: Argument, values: Mapping[str, Any]) -> Array:
 def _of_lists(argument: Argument, value: object) -> Array:
     """ValueError for lists that are no array of the input's kind of numbers."""
     fix = f"send {argument.name} {argument.axes} of {argument.dtype}"
-    if not isinstance(value, list):
-        raise ValueError(f"expected lists, got {type(value).__name__}: {fix}")
-    try:
-        array = np.asarray(value)
-    except (ValueError, OverflowError, RecursionError):
-        raise ValueError(f"expected rows of one length: {fix}") from None
-    if array.size and array.dtype.kind not in "if":
-        raise ValueError(f"expected numbers, got {_kind(array)}: {fix}")
-    fractions = argument.dtype == "int64" and array.dtype.kind == "f"
-    if fractions and not ((array == array.round()) & (abs(array) < SEEDS)).all():
+    if isinstance(value, Unfit):
+        raise ValueError(f"{value.error}: {fix}")
+    if not isinstance(value, np.ndarray):
+        raise ValueError(f"expected lists, got {got(value)}: {fix}")
+    fractions = argument.dtype == "int64" and value.dtype.kind == "f"
+    if fractions and not ((value == value.round()) & (abs(value) < SEEDS)).all():
         raise ValueError(f"expected numbers without fractions, got fractions or numbers beyond 53 bits: {fix}")
     with np.errstate(over="ignore"):  # infinite then, which is refused
-        return array.astype(argument.dtype)
-
-
-def _kind(array: Array) -> str:
-    names = {"b": "true or false", "U": "text", "u": "numbers beyond 63 bits", "O": "null or objects"}
-    return names.get(array.dtype.kind, str(array.dtype))
+        return value.astype(argument.dtype)

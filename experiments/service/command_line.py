@@ -4,7 +4,6 @@ import ipaddress
 import logging
 import os
 import socket
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,12 @@ from typing import Annotated, Literal
 
 import torch
 import tyro
-import uvloop
 
+from jensen.experiments.deployment.rooms import room
 from jensen.experiments.run import files
 from jensen.experiments.run.cluster import check_address, check_installed
 from jensen.experiments.run.errors import InputError, reason, shown
+from jensen.experiments.service import stopping
 from jensen.experiments.service.administration import MOST
 from jensen.experiments.service.application import Service
 from jensen.experiments.service.engines import Engine
@@ -121,9 +121,9 @@ def run(settings: Settings) -> None:
     """Serves until SIGTERM or Ctrl-C, and answers what is under way then."""
     folders, tokens = settings.folders, settings.tokens
     torch.set_num_threads(settings.threads)
-    with tempfile.TemporaryDirectory(prefix="jensen-") as place:
-        exports = {version: exported(folder, Path(place, str(version))) for version, folder in folders.items()}
-        uvloop.run(_serve(exports, tokens, settings))
+    with room() as place:
+        exports = {version: exported(folder, place / str(version)) for version, folder in folders.items()}
+        stopping.run(lambda: _serve(exports, tokens, settings))
 
 
 async def _serve(exports: Mapping[Version, Path], tokens: tuple[str, ...], settings: Settings) -> None:
@@ -142,6 +142,7 @@ async def _serve(exports: Mapping[Version, Path], tokens: tuple[str, ...], setti
             await server.serve([listening])
         finally:
             models.close()
+            service.close()
     finally:
         await engine.close()
 

@@ -18,6 +18,7 @@ from jensen.experiments.service.bodies import JSON
 from jensen.experiments.service.errors import Gone, Refused
 from jensen.experiments.service.exchange import Exchange, Reply
 from jensen.experiments.service.generation import Generator
+from jensen.experiments.service.json_process import JsonReader
 from jensen.experiments.service.prompts import Prompt
 from jensen.experiments.service.settings import Limits
 from jensen.experiments.service.streams import CLOSING, FAILED, LENGTH, Stream
@@ -36,19 +37,25 @@ ENDS = {
 
 
 async def answered(
-    exchange: Exchange, generator: Generator, limits: Limits, about: Mapping[str, Any], closing: Callable[[], bool]
+    exchange: Exchange,
+    generator: Generator,
+    limits: Limits,
+    json: JsonReader,
+    about: Mapping[str, Any],
+    closing: Callable[[], bool],
 ) -> Reply:
     """The reply, which has been sent where it was streamed. Refused; Gone.
 
-    about: what its last line says too; closing: whether the service is, which ends a stream at its next symbol.
+    json: reads its body; about: what its last line says too; closing: whether the service is, which ends a stream at
+    its next symbol.
     """
     generator.check_room()
     exchange.check_length(limits.body)
     kind = exchange.headers.get("content-type", JSON).partition(";")[0].strip().lower()
     if kind != JSON:
         raise Refused(415, f"got a body of another type than {JSON}", "content-type", f"send {JSON}")
-    content = await exchange.body(limits.body)
-    prompt = prompts.read(content, generator.sequences, generator.alphabet, generator.longest, limits.tokens)
+    values = await json.read(await exchange.body(limits.body))
+    prompt = prompts.read(values, generator.sequences, generator.alphabet, generator.longest, limits.tokens)
     accepted = exchange.headers.get("accept", "")
     media = next((each for each in STREAMED if each in accepted), None)
     stream = generator.submit(prompt, limits.tokens + 1 if media is None else limits.buffer)

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 import torch
 from torch import Tensor
 
@@ -14,9 +13,10 @@ from jensen.experiments.data.alphabets import Alphabet
 from jensen.experiments.deployment.choosing import CHOICE, EVERYTHING
 from jensen.experiments.deployment.functions import KEY
 from jensen.experiments.deployment.manifest import Argument, Sequences
-from jensen.experiments.run.errors import InputError, reason, shown
+from jensen.experiments.run.errors import InputError, shown
 from jensen.experiments.service.bodies import SEEDS
 from jensen.experiments.service.errors import Refused, bad, split
+from jensen.experiments.service.json_values import got
 
 PROMPT, TOKENS, SEED, USUAL = "prompt", "tokens", "seed", 64
 NAMES = (PROMPT, TOKENS, SEED, *(each.name for each in CHOICE))
@@ -32,12 +32,11 @@ class Prompt:
     how: dict[str, Tensor]
 
 
-def read(content: bytes, sequences: Sequences, alphabet: Alphabet, longest: int, most: int) -> Prompt:
-    """A body. Refused, 400 with the field and the fix, 413 for a prompt of more than `longest` symbols.
+def read(values: Mapping[str, Any], sequences: Sequences, alphabet: Alphabet, longest: int, most: int) -> Prompt:
+    """What `json_values.read` has found in a body.
 
-    most: symbols of a reply.
+    Refused, 400 with the field and the fix, 413 for a prompt of more than `longest` symbols. most: symbols of a reply.
     """
-    values = _object(content)
     for name in values:
         if name not in NAMES:
             raise bad(shown(str(name)), "it is no setting of generation", f"send {', '.join(NAMES)}")
@@ -49,19 +48,9 @@ def read(content: bytes, sequences: Sequences, alphabet: Alphabet, longest: int,
     return Prompt(symbols, tokens, seed, {KEY.name: keys.key(seed)[None], **how})
 
 
-def _object(content: bytes) -> dict[str, Any]:
-    try:
-        values = orjson.loads(content)
-    except orjson.JSONDecodeError as error:
-        raise bad("body", f"it is no JSON ({reason(error)})", "send strict JSON") from None
-    if not isinstance(values, dict):
-        raise bad("body", "it is no JSON object", 'send {"prompt": "..."}')
-    return values
-
-
 def _symbols(prompt: object, alphabet: Alphabet, longest: int) -> list[int]:
     if not isinstance(prompt, str):
-        raise bad(PROMPT, f"expected text, got {type(prompt).__name__}", 'send {"prompt": "..."}')
+        raise bad(PROMPT, f"expected text, got {got(prompt)}", 'send {"prompt": "..."}')
     content = prompt.encode()
     least = -(-len(content) // max(map(len, alphabet.words())))
     if least > longest:  # seen without taking the time to cut it into symbols
@@ -83,7 +72,7 @@ def _whole(values: Mapping[str, Any], name: str, least: int, most: int, default:
     value = values.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         fix = f"send {name} as one, or a shorter prompt" if name == TOKENS else f"send {name} as one"
-        raise bad(name, f"expected a whole number from {least} to {most}, got {_got(value)}", fix)
+        raise bad(name, f"expected a whole number from {least} to {most}, got {got(value)}", fix)
     return value
 
 
@@ -91,15 +80,10 @@ def _chosen(argument: Argument, value: object) -> Tensor:
     """A row of an input that chooses."""
     whole = argument.dtype == "int64"
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or abs(value) >= 2**63:
-        raise bad(argument.name, f"expected a {'whole ' * whole}number, got {_got(value)}", argument.about)
+        raise bad(argument.name, f"expected a {'whole ' * whole}number, got {got(value)}", argument.about)
     row = torch.tensor([value], dtype=getattr(torch, argument.dtype))
     try:
         argument.check(row)
     except ValueError as error:
         raise split(argument.name, str(error)) from None
     return row
-
-
-def _got(value: object) -> str:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return shown(str(value)) if number else type(value).__name__

@@ -28,7 +28,7 @@ class Limits:
     """Requests of one client a second; more are refused with 429, and 0 refuses none."""
     burst: int = 20
     """Requests of one client at once, where there is a rate."""
-    deadline: float = 5.0
+    deadline: float = 10.0
     """From a request's body to its reply, or to the beginning of a text; 504 after it."""
     text: float = 60.0
     """A text ends after as long."""
@@ -38,8 +38,9 @@ class Limits:
     """Parts of a stream that may wait to be read; it ends where there are more."""
     read: float = 10.0
     """A client has as long to send its headers, its body, and to take the reply."""
-    stall: float = 5.0
-    """A batch that runs for longer turns /healthz red; a process that computes it is ended, and another tries it."""
+    stall: float = 4.0
+    """A batch that runs for longer turns /healthz red; a process that computes it is ended, and another tries it, which
+    has time for it where this is below half of the deadline."""
     failures: int = 5
     """Batches that fail one after another until a model's circuit opens."""
     cooldown: float = 5.0

@@ -4,37 +4,31 @@ A worker maps its parameters from there into memory too, which a file that someb
 """
 
 import shutil
-import tempfile
-import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 
 from jensen.experiments.deployment.manifest import MANIFEST, read_manifest
+from jensen.experiments.deployment.rooms import room
 from jensen.experiments.run import files
 from jensen.experiments.run.errors import InputError, reason
-from jensen.experiments.run.lock import locked
 from jensen.experiments.service.engines.seam import Loaded
 
 AGAIN = "export the run again"
-PREFIX = "jensen-copies-"
-YOUNG = 60.0  # seconds in which a service that starts locks its folder
 
 
 class Copies:
     """By key."""
 
     def __init__(self) -> None:
-        _sweep()
-        self._room = tempfile.TemporaryDirectory(prefix=PREFIX)
-        self._alone = ExitStack()
-        self._alone.enter_context(locked(Path(self._room.name)))
+        self._stack = ExitStack()
+        self._room = self._stack.enter_context(room())
         self._origins: dict[str, Path] = {}
         self._keys = count(1)
 
     def folder(self, key: str) -> Path:
-        return Path(self._room.name, key)
+        return self._room / key
 
     def add(self, folders: Sequence[Path]) -> list[Loaded]:
         """Copies of exports, whose files are not checked yet. InputError for a folder without: none is kept."""
@@ -59,8 +53,7 @@ class Copies:
         return text
 
     def close(self) -> None:
-        self._alone.close()
-        self._room.cleanup()
+        self._stack.close()
 
     def _add(self, folder: Path, key: str) -> Loaded:
         manifest, copy = read_manifest(folder), self.folder(key)
@@ -73,12 +66,3 @@ class Copies:
         except OSError as error:
             self.drop(key)
             raise InputError(f"{folder} cannot be copied to {copy.parent} ({reason(error)}): {AGAIN}") from error
-
-
-def _sweep() -> None:
-    """Removes what services that were killed have left: a lock ends with its process."""
-    for room in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        with suppress(InputError, OSError):
-            if time.time() - room.stat().st_mtime > YOUNG:
-                with locked(room):
-                    shutil.rmtree(room, ignore_errors=True)

@@ -21,8 +21,9 @@ import torch
 
 from jensen.experiments.deployment.loading import Function
 from jensen.experiments.run.errors import InputError, reason
-from jensen.experiments.service.engines.frames import packed, received
+from jensen.experiments.service.engines.frames import opened, saved
 from jensen.experiments.service.engines.reading import compute, read
+from jensen.experiments.service.messages import packed, received
 
 Table = dict[str, dict[str, Function]]  # functions by an export's key
 
@@ -72,9 +73,9 @@ def _work(front: socket.socket, table: Mapping[str, Mapping[str, Function]], thr
     try:
         front.sendall(packed({"pid": os.getpid()}))
         while True:
-            head, inputs = received(front)
+            head, arrays = received(front)
             try:
-                reply = packed({}, compute(table[head["key"]], head["function"], inputs))
+                reply = packed({}, saved(compute(table[head["key"]], head["function"], opened(arrays))))
             except Exception as error:  # of the function, of whatever kind: the worker goes on
                 reply = packed({"error": reason(error)})
             front.sendall(reply)

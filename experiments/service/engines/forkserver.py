@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jensen.experiments.run.errors import InputError
-from jensen.experiments.service.engines import forked, frames
+from jensen.experiments.service import messages
+from jensen.experiments.service.engines import forked
 from jensen.experiments.service.engines.remote import WorkerProcess
 from jensen.experiments.service.engines.seam import LostWorkerError
 
@@ -32,7 +33,7 @@ class Plan:
     def message(self) -> bytes:
         folders = {key: str(folder) for key, folder in self.folders.items()}
         digests = dict(self.digests)
-        return frames.packed({"folders": folders, "digests": digests, "width": self.width, "threads": self.threads})
+        return messages.packed({"folders": folders, "digests": digests, "width": self.width, "threads": self.threads})
 
 
 class ForkServer:
@@ -56,10 +57,10 @@ class ForkServer:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),), start_new_session=True
             )
-        server = cls(process, link, *await _streams(link))
+        server = cls(process, link, *await messages.streams(link))
         try:
             server._writer.write(plan.message)
-            head, _ = await frames.read(server._reader)
+            head, _ = await messages.read(server._reader)
         except (asyncio.IncompleteReadError, OSError) as error:
             await server.close()
             raise InputError(f"the process that loads {_names(plan)} has ended: export them again") from error
@@ -85,10 +86,10 @@ class ForkServer:
             except OSError as error:
                 link.close()
                 raise LostWorkerError("the fork server has ended") from error
-        reader, writer = await _streams(link)
+        reader, writer = await messages.streams(link)
         try:
             async with asyncio.timeout(HELLO):
-                head, _ = await frames.read(reader)
+                head, _ = await messages.read(reader)
             return WorkerProcess(head["pid"], reader, writer, ended)
         except (asyncio.IncompleteReadError, OSError, TimeoutError) as error:
             writer.close()
@@ -114,11 +115,6 @@ class ForkServer:
         self._process.kill()
         await asyncio.to_thread(self._process.wait)
         ended(self)
-
-
-async def _streams(link: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    link.setblocking(False)
-    return await asyncio.open_unix_connection(sock=link)
 
 
 def _names(plan: Plan) -> str:

@@ -6,12 +6,10 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
+from jensen.experiments.service import messages
 from jensen.experiments.service.engines import frames
 from jensen.experiments.service.engines.seam import LostWorkerError, Rows
-
-Message = tuple[dict[str, Any], bytes]
 
 
 class WorkerProcess:
@@ -25,7 +23,7 @@ class WorkerProcess:
         self.gone = asyncio.Event()
         self._reader, self._writer, self._ended = reader, writer, ended
         self._retired = False
-        self._reply: asyncio.Future[Message] | None = None
+        self._reply: asyncio.Future[messages.Message] | None = None
         self._watch = asyncio.get_running_loop().create_task(self._watched())
         self._watch.add_done_callback(self._over)
 
@@ -40,7 +38,7 @@ class WorkerProcess:
         self.since = time.monotonic()
         try:
             async with asyncio.timeout(seconds):
-                self._writer.write(frames.packed(head, inputs))
+                self._writer.write(messages.packed(head, frames.saved(inputs)))
                 head, arrays = await self._reply
         except TimeoutError as error:
             self.kill()
@@ -77,7 +75,7 @@ class WorkerProcess:
         """Hands over replies, until the link ends."""
         with suppress(asyncio.IncompleteReadError, OSError, ValueError):
             while True:
-                message = await frames.read(self._reader)
+                message = await messages.read(self._reader)
                 if self._reply is None or self._reply.done():
                     return  # it speaks unasked: not to be trusted
                 self._reply.set_result(message)

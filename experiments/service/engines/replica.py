@@ -5,7 +5,6 @@ Nothing that a client has sent is pickled: rows cross as a file of safetensors, 
 
 import os
 import socket
-import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 
 from jensen.experiments.deployment.loading import Function
 from jensen.experiments.deployment.manifest import MANIFEST, Manifest, read_manifest, read_vouched
+from jensen.experiments.deployment.rooms import room
 from jensen.experiments.run import files
 from jensen.experiments.run.errors import InputError, reason
 from jensen.experiments.service.engines import frames
@@ -43,13 +43,13 @@ class Replica:
 
     def load(self, key: str, digest: str, content: Files) -> None:
         """The export that these files are of, which nothing else can change. ValueError where it is not sound."""
-        with tempfile.TemporaryDirectory(prefix="jensen-") as place:
+        with room() as place:
             for name, part in content.items():
-                Path(place, name).write_bytes(part)
+                (place / name).write_bytes(part)
             try:
-                found, functions = read(Path(place), self._width)
+                found, functions = read(place, self._width)
             except InputError as error:
-                raise ValueError(reason(error).replace(place, "the export")) from None
+                raise ValueError(reason(error).replace(str(place), "the export")) from None
         if found != digest:
             raise ValueError(f"expected the export {digest}, got {found}: export the run again")
         self._models[key] = functions

@@ -123,6 +123,7 @@ class Running:
         self._begun.set()
         await serving
         self.service.models.close()
+        self.service.close()
         await self.engine.close()
 
     def connect(self):

@@ -31,6 +31,16 @@ BODIES = {
     "no rows": (b'{"z": []}', 400, "z"),
     "infinite in float32": (json.dumps({"z": [[1e300] * LATENT]}).encode(), 400, "z"),
     "too large": (json.dumps({"z": [[101] * LATENT]}).encode(), 400, "z"),
+    "twice": (b'{"z": [[0.5, 1, 1, 1, 1]], "z": [[0.1, 1, 1, 1, 1]]}', 400, "z"),
+    "twice, by an escape": (b'{"z": [[0.5, 1, 1, 1, 1]], "\\u007a": 3}', 400, "z"),
+    "twice, within": (b'{"z": {"a": 1, "a": 1}}', 400, "a"),
+    "many names": (json.dumps({str(i): i for i in range(99)}).encode(), 400, "body"),
+    "many rows": (json.dumps({"z": GOOD * 3000}).encode(), 413, "z"),
+    "many rows, ragged": (json.dumps({"z": [[1.0]] * 20000 + [[1.0, 2.0]]}).encode(), 400, "z"),
+    "many rows, one of text": (json.dumps({"z": GOOD * 5000 + [["a"] * LATENT]}).encode(), 400, "z"),
+    "many brackets": (json.dumps({"z": [[]] * 50000}).encode(), 400, "z"),
+    "many bytes that are no JSON": (b"[" + b" " * 2**17, 400, "body"),
+    "many bytes of an object": (json.dumps({"z": {"a": list(range(50000))}}).encode(), 400, "z"),
     "too many rows": (json.dumps({"z": GOOD * 200}).encode(), 413, "z"),
 }
 DRAWS = {
@@ -107,7 +117,7 @@ ROWS_OF_JUNK = st.lists(st.lists(st.integers() | st.floats(-1, 1) | st.none(), m
 @pytest.fixture(scope="module")
 def parsed():
     """parsed(content, kind, function): "ok", or the status of a body's refusal."""
-    from jensen.experiments.service import bodies
+    from jensen.experiments.service import bodies, json_values
     from jensen.experiments.service.errors import Refused
     from tests.experiments.service.conftest import function
 
@@ -115,7 +125,8 @@ def parsed():
 
     def status(content, kind, name):
         try:
-            found = bodies.given(content, kind, signatures[name], 128)
+            values = json_values.read(content) if kind == bodies.JSON else bodies.binary(content)
+            found = bodies.given(values, kind, signatures[name], 128)
         except Refused as refused:
             return refused.status if refused.error and refused.fix else "without a fix"
         for argument, value in zip(signatures[name].inputs, found.inputs, strict=True):

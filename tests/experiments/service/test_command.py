@@ -67,6 +67,8 @@ def test_bad_settings_are_one_line(refused, exports, tmp_path):
 
 def test_a_library_that_is_not_installed_is_one_line(refused, monkeypatch):
     monkeypatch.delitem(sys.modules, "jensen.experiments.service.command_line")
+    monkeypatch.delitem(sys.modules, "jensen.experiments.service.stopping")
+    monkeypatch.delattr("jensen.experiments.service.stopping")
     monkeypatch.setitem(sys.modules, "uvloop", None)
     assert "uvloop is not installed: pip install 'jensen[experiments,serve]'" in refused(serve.main, "folder")
 

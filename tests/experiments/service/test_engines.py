@@ -1,10 +1,8 @@
 """Engines: the same rows wherever they are computed, several exports at once, and what cannot be loaded."""
 
 import asyncio
-import os
 import shutil
 import sys
-import tempfile
 
 import pytest
 import torch
@@ -12,8 +10,9 @@ import torch
 from jensen.core import keys
 from jensen.experiments.deployment import load
 from jensen.experiments.run.errors import InputError
+from jensen.experiments.service import messages
 from jensen.experiments.service.engines import frames
-from jensen.experiments.service.engines.copies import PREFIX, Copies
+from jensen.experiments.service.engines.copies import Copies
 from jensen.experiments.service.engines.processes import Processes
 from jensen.experiments.service.engines.threads import Threads
 from tests.experiments.service.conftest import LATENT
@@ -74,26 +73,15 @@ def test_a_process_that_ends_as_it_loads_is_one_line(exports, monkeypatch):
         on(processes(), lambda engine: engine.load(exports[:1]))
 
 
-def test_copies_of_a_service_that_was_killed_are_removed(exports, tmp_path, monkeypatch):
-    """Those of one that lives, or has just begun, stay."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    living = Copies()
-    (loaded,) = living.add(exports[:1])
-    assert load(living.folder(loaded.key)).manifest.functions == loaded.functions
-    assert living.named(f"{living.folder(loaded.key)} is damaged") == f"{exports[0]} is damaged"
-    left, young = tmp_path / f"{PREFIX}left", tmp_path / f"{PREFIX}young"
-    for room in (left, young):
-        room.mkdir()
-    for room in (left, living.folder(loaded.key).parent):
-        os.utime(room, (1, 1))
-    Copies().close()
-    assert not left.exists()
-    assert young.exists()
-    assert living.folder(loaded.key).exists()
-    living.drop(loaded.key)
-    assert not living.folder(loaded.key).exists()
-    living.close()
-    assert [*tmp_path.iterdir()] == [young]
+def test_copies_are_what_was_loaded(exports):
+    copies = Copies()
+    (loaded,) = copies.add(exports[:1])
+    assert load(copies.folder(loaded.key)).manifest.functions == loaded.functions
+    assert copies.named(f"{copies.folder(loaded.key)} is damaged") == f"{exports[0]} is damaged"
+    copies.drop(loaded.key)
+    assert not copies.folder(loaded.key).exists()
+    copies.close()
+    assert not copies.folder(loaded.key).parent.exists()
 
 
 def test_messages_are_what_was_sent():
@@ -103,14 +91,14 @@ def test_messages_are_what_was_sent():
         reader = asyncio.StreamReader()
         reader.feed_data(content)
         reader.feed_eof()
-        return await frames.read(reader)
+        return await messages.read(reader)
 
     rows = (*Z, torch.arange(6).reshape(3, 2).T, torch.zeros(0, 3, dtype=torch.float64))
-    head, arrays = asyncio.run(read(frames.packed({"key": "1"}, rows)))
+    head, arrays = asyncio.run(read(messages.packed({"key": "1"}, frames.saved(rows))))
     assert head == {"key": "1"}
     for found, row in zip(frames.opened(arrays), rows, strict=True):
         assert found.dtype == row.dtype
         assert torch.equal(found, row)
-    assert frames.opened(asyncio.run(read(frames.packed({})))[1]) == ()
+    assert frames.opened(asyncio.run(read(messages.packed({})))[1]) == ()
     with pytest.raises(asyncio.IncompleteReadError):
-        asyncio.run(read(frames.packed({}, rows)[:-1]))
+        asyncio.run(read(messages.packed({}, frames.saved(rows))[:-1]))

@@ -134,16 +134,18 @@ def test_one_seed_has_the_same_bytes_beside_others(texts):
         ({"prompt": "a" * CONTEXT}, 413, "prompt", f"expected at most {CONTEXT - 1} bytes, got {CONTEXT}"),
         ({"prompt": "a" * 500, "tokens": 13}, 400, "tokens", "expected a whole number from 1 to 12, got 13"),
         ({"tokens": 0}, 400, "tokens", "expected a whole number from 1 to 512, got 0"),
-        ({"tokens": True}, 400, "tokens", "got bool"),
-        ({"prompt": 3}, 400, "prompt", "expected text, got int"),
+        ({"tokens": True}, 400, "tokens", "got true"),
+        ({"prompt": 3}, 400, "prompt", "expected text, got 3"),
         ({"seed": -1}, 400, "seed", "got -1"),
         ({"temperature": -1}, 400, "temperature", "expected temperature of at least 0, got -1"),
-        ({"temperature": "hot"}, 400, "temperature", "expected a number, got str"),
+        ({"temperature": "hot"}, 400, "temperature", "expected a number, got text"),
         ({"top_k": 0}, 400, "top_k", "expected top_k of at least 1, got 0"),
         ({"top_k": 1.5}, 400, "top_k", "expected a whole number, got 1.5"),
         ({"nucleus": 2}, 400, "nucleus", "expected nucleus of at most 1, got 2"),
         ({"min_p": 2**63}, 400, "min_p", "expected a number, got 9223372036854775808"),
         ({"top_p": 0.9}, 400, "top_p", "it is no setting of generation"),
+        ({"prompt": ["a"]}, 400, "prompt", "expected text, got a list"),
+        ({"seed": None}, 400, "seed", "got null"),
         ([], 400, "body", "it is no JSON object"),
     ],
 )  # fmt: skip
@@ -223,7 +225,7 @@ class Fake:
         return [torch.zeros(1, *each.shape) for each in self.manifest.functions["step"].inputs[-2:]]
 
     def ask(self, tokens, buffer=999, **body):
-        prompt = read(orjson.dumps({"tokens": tokens, **body}), self.manifest.sequences, Bytes(), 99, 999)
+        prompt = read({"tokens": tokens, **body}, self.manifest.sequences, Bytes(), 99, 999)
         return self.generator.submit(prompt, buffer)
 
 

@@ -1,0 +1,101 @@
+"""Large bodies of JSON: what they become, who is answered meanwhile, and what a process that ends costs."""
+
+import asyncio
+import json
+import threading
+import time
+
+import numpy as np
+import orjson
+import pytest
+import torch
+
+from jensen.experiments.service import json_values
+from jensen.experiments.service.errors import Refused
+from jensen.experiments.service.json_process import SMALL, JsonReader
+from tests.experiments.service.conftest import LATENT, PIXELS
+
+WIDE = b'{"z": [' + b"[]," * 600_000 + b"0]}"  # a second of the event loop's, were it read there
+
+
+def test_bodies_are_the_same_whoever_reads_them():
+    """Arrays bit by bit, what is unfit by its words, other values, their order, and refusals."""
+    bodies = [
+        {"x": np.random.default_rng(0).normal(size=(3, 4)).tolist(), "n": 3, "a": [1, 2], "t": "text \u00e9", "e": []},
+        {"z": [[1.0], [2.0, 3.0]], "y": ["a"], "b": [True, 1], "o": [{}], "k": None, "f": True, "h": [2**63]},
+    ]
+    contents = [orjson.dumps(each)[:-1] + b" " * SMALL + b"}" for each in bodies]
+
+    async def read():
+        reader = JsonReader(60)
+        try:
+            found = [await reader.read(content) for content in contents]
+            with pytest.raises(Refused, match="") as caught:
+                await reader.read(b'{"a": 1, "a": 2' + b" " * SMALL + b"}")
+            return found, caught.value
+        finally:
+            reader.close()
+
+    found, refused = asyncio.run(read())
+    assert (refused.status, refused.field) == (400, "a")
+    for content, values in zip(contents, found, strict=True):
+        expected = json_values.read(content)
+        assert list(values) == list(expected)
+        for name, value in expected.items():
+            assert type(values[name]) is type(value)
+            if isinstance(value, np.ndarray):
+                assert values[name].dtype == value.dtype
+                assert np.array_equal(values[name], value)
+            else:
+                assert values[name] == value
+
+
+@pytest.fixture
+def wide(serve):
+    """A service whose rows may be many, which has read a large body."""
+    running = serve({"decode": lambda z: torch.zeros(len(z), PIXELS)}, rows=2000, queue=4000, deadline=30)
+    body = {"z": [[0.123456789] * LATENT] * 1200}
+    assert len(orjson.dumps(body)) > SMALL
+    assert running.post("/v1/toy/decode", body)[0] == 200
+    return running
+
+
+def test_others_are_answered_while_a_large_body_is_read(wide):
+    """The slowest of health's replies beside a body of 600,000 brackets."""
+    found = []
+    asking = threading.Thread(target=lambda: found.append(wide.send("POST", "/v1/toy/decode", WIDE)))
+    asking.start()
+    seconds, begun = [], time.monotonic()
+    while asking.is_alive():
+        started = time.monotonic()
+        assert wide.get("/healthz")[0] == 200
+        seconds.append(time.monotonic() - started)
+    asking.join()
+    status, _, content = found[0]
+    assert (status, json.loads(content)["field"]) == (400, "z")
+    assert len(seconds) > 3, f"the body was read in {time.monotonic() - begun:.3f} s"
+    assert np.median(seconds) < 0.05
+
+
+def test_a_process_that_is_killed_costs_its_body_alone(wide):
+    reader = wide.service._json
+    asking = []
+    thread = threading.Thread(target=lambda: asking.append(wide.send("POST", "/v1/toy/decode", WIDE)))
+    thread.start()
+    while not reader._alone.locked():
+        time.sleep(0.001)
+    reader._process.kill()
+    thread.join()
+    status, headers, content = asking[0]
+    assert (status, json.loads(content)["field"]) == (503, "body")
+    assert headers["retry-after"] == "1"
+    assert wide.post("/v1/toy/decode", {"z": [[0.123456789] * LATENT] * 1200})[0] == 200
+
+
+def test_a_body_that_takes_too_long_is_given_up(serve):
+    """And the next is read by another process."""
+    running = serve({"decode": lambda z: torch.zeros(len(z), PIXELS)}, rows=2000, queue=4000, deadline=0.05)
+    status, _, content = running.send("POST", "/v1/toy/decode", WIDE)
+    assert (status, json.loads(content)["field"]) == (504, "body")
+    running.service._json._seconds = 30
+    assert running.send("POST", "/v1/toy/decode", WIDE)[0] == 400

@@ -37,7 +37,7 @@ def around_a_mode(
 
 def at_modes(log_p: LogDensity, starts: Float[Tensor, "m d"]) -> Laplace:
     """Laplace's normal where each start climbs to, with NaN for log_p where that is no mode."""
-    return laplace_at(log_p, find_mode(log_p, starts, steps=STEPS).z, APART)
+    return laplace_at(log_p, find_mode(log_p, starts, steps=STEPS, tolerance=0.0).z, APART)
 
 
 def best_of(normals: Laplace, coordinates: Coordinates) -> Triangular:

@@ -1,68 +1,35 @@
 """Inference on small models beside Pyro's and NumPyro's, where they are installed (the extra `peers`), from cold.
 
-    python -m tests.bench.inference logistic     # time until an ELBO is near the best of a full-rank normal
+    python -m tests.bench.logistic               # time until an ELBO is near the best of a full-rank normal
     python -m tests.bench.inference schools      # effective draws a second of eight schools, not centred
     python -m tests.bench.inference particles    # a step of SVGD beside its products, its error and its memory
 
-Seconds are of everything: compilation, the warm-up of chains, and for black-box variational inference k-hat and the
-evidence. How near a peer's normal is to the best one is found by draws of our own, outside its time.
+Seconds are of everything: compilation and the warm-up of chains.
 """
 
 import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
 
 import torch
-from sklearn.datasets import load_breast_cancer
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.distributions import DiagNormal, FullNormal
+from jensen.core.distributions import DiagNormal
 from jensen.core.models import bayes
 from jensen.core.ops import stein_direction
 from jensen.estimators.diagnostics import mixing
-from jensen.estimators.inference import advi, hmc, judge, svgd
+from jensen.estimators.inference import hmc, svgd
 from tests.bench import inference_peers as peers
 from tests.bench.memory import peak as added
 from tests.bench.race import Race, measure
 
 KEY = keys.key(0)
-BEST = -55.476  # nats: of the best full-rank normal, of breast_cancer's regression
-OURS, THEIRS = 0.05, 0.2  # nats from it that end a race
-DRAWS = 20_000
 CHAINS, STEPS, PEERS_STEPS = 64, 500, 1000
 M, D = 5000, 50
-
-
-def logistic() -> None:
-    """569 data, 30 standardised covariates and an intercept, weights ~ N(0, 1)."""
-    x, y = (torch.as_tensor(each) for each in load_breast_cancer(return_X_y=True))
-    x = torch.cat([torch.ones(len(x), 1), (x - x.mean(0)) / x.std(0, correction=0)], 1).float()
-    posterior = bayes.condition(bayes.logistic_regression(x.shape[1]), {"x": x, "y": y.float()})
-    begin = time.perf_counter()
-    found, _ = advi.fit(KEY, posterior, posterior.starts(KEY, 4))
-    ours = time.perf_counter() - begin
-    print(f"{'jensen':8} {ours:6.2f} s to {BEST - found.elbo.item():.3f} ± {found.standard_error.item():.3f} nats")
-    print(f"{'':8} {found.verdict()}")
-    for module, normals in (("pyro", peers.pyro_normals), ("numpyro", peers.numpyro_normals)):
-        if find_spec(module):
-            seconds, short, there = until_near(posterior, normals(x, y.float()))
-            much = f"ours is {ours / seconds:.2f} of it" if there else "and not nearer"
-            print(f"{module:8} {seconds:6.2f} s to {short:.3f} nats; {much}")
-
-
-def until_near(posterior: bayes.Posterior, fits: Iterator[peers.Fitted]) -> tuple[float, float, bool]:
-    """The seconds until a fit is within 0.2 nats, how many it was short of then, and whether any was."""
-    seconds, short = 0.0, float("inf")
-    for seconds, loc, factor in fits:
-        q = FullNormal.from_covariance(loc[None], (factor @ factor.mT)[None])
-        short = BEST - judge(posterior, q, KEY, DRAWS).elbo.item()
-        if short < THEIRS:
-            return seconds, short, True
-    return seconds, short, False
 
 
 def schools() -> None:
@@ -131,10 +98,10 @@ def memory(m: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("race", choices=("logistic", "schools", "particles", "memory"))
+    parser.add_argument("race", choices=("schools", "particles", "memory"))
     parser.add_argument("--particles", type=int, default=M, help="of `memory`, which prints MiB")
     given = parser.parse_args()
     if given.race == "memory":
         memory(given.particles)
     else:
-        {"logistic": logistic, "schools": schools, "particles": particles}[given.race]()
+        {"schools": schools, "particles": particles}[given.race]()

@@ -1,4 +1,4 @@
-"""Pyro's and NumPyro's inference on the models of `inference` (the extra `peers`)."""
+"""Pyro's and NumPyro's inference on the models of `inference` and `logistic` (the extra `peers`)."""
 
 import time
 from collections.abc import Iterator

@@ -5,49 +5,64 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from scipy.optimize import minimize
 from sklearn.datasets import load_breast_cancer
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from jensen.core.distributions import FullNormal
+from jensen.core import keys
+from jensen.core.contracts import Distribution
 
 NODES = 100  # of Gauss-Hermite: twice as many change the best ELBO of breast cancer by 4e-7 nats
 F = torch.float64
 
 
-class Best(NamedTuple):
-    """The full-rank normal with the highest ELBO, that ELBO in nats, and the largest slope left there."""
+class Normal(NamedTuple):
+    """loc + factor eps."""
 
-    q: FullNormal
+    loc: Float[Tensor, " d"]
+    factor: Float[Tensor, "d d"]
+
+    @classmethod
+    def of(cls, q: Distribution) -> "Normal":
+        """Of one row, a normal or its image by an affine map: what noise of 0 and of each unit vector become."""
+        noise = torch.zeros_like(q.noise(keys.key(0), 1))
+        units = torch.eye(noise.shape[-1], dtype=noise.dtype)[:, None]
+        loc = q.sample(noise)[0, 0]
+        return cls(loc.to(F), (q.sample(units)[:, 0] - loc).mT.to(F))
+
+
+class Best(NamedTuple):
+    """The normal with the highest ELBO, that ELBO in nats, and the largest slope left there."""
+
+    normal: Normal
     elbo: float
     slope: float
 
 
-def breast_cancer() -> tuple[Tensor, Tensor]:
-    """569 data: 30 standardised covariates and an intercept (569, 31), and labels (569,)."""
+def breast_cancer() -> tuple[Float[Tensor, "n d"], Float[Tensor, " n"]]:
+    """569 data, 30 standardised covariates and an intercept, and labels."""
     x, y = (torch.as_tensor(each, dtype=F) for each in load_breast_cancer(return_X_y=True))
     return torch.cat([torch.ones(len(x), 1, dtype=F), (x - x.mean(0)) / x.std(0, correction=0)], 1), y
 
 
-def exact_elbo(x: Tensor, y: Tensor, q: FullNormal, nodes: int = NODES) -> Tensor:
-    """In nats, of weights ~ N(0, 1): one integral for each datum, and closed forms."""
-    x, y, loc = x.to(F), y.to(F), q.loc[0].to(F)
-    factor = (torch.diag_embed(q.log_scale.exp()) + q.lower.tril(-1))[0].to(F)
+def exact_elbo(x: Float[Tensor, "n d"], y: Float[Tensor, " n"], q: Normal, nodes: int = NODES) -> Float[Tensor, ""]:
+    """In nats, of weights ~ N(0, I): an integral for each datum, and closed forms."""
     at, weight = (torch.as_tensor(each) for each in np.polynomial.hermite_e.hermegauss(nodes))
-    logits = (x @ loc)[:, None] + (x @ factor).norm(dim=1)[:, None] * at
+    logits = (x @ q.loc)[:, None] + (x @ q.factor).norm(dim=1)[:, None] * at
     likelihood = ((y[:, None] * logits - softplus(logits)) * weight).sum() / math.sqrt(2 * math.pi)
-    return likelihood + 0.5 * (len(loc) - loc.square().sum() - factor.square().sum()) + q.log_scale.to(F).sum()
+    return likelihood + 0.5 * (len(q.loc) - q.loc.square().sum() - q.factor.square().sum()) + q.factor.logdet()
 
 
-def best(x: Tensor, y: Tensor) -> Best:
-    """By L-BFGS on the exact ELBO, which is concave in the mean and the factor."""
+def best(x: Float[Tensor, "n d"], y: Float[Tensor, " n"]) -> Best:
+    """By L-BFGS on the exact ELBO, which is concave in the mean and a triangular factor."""
     d = x.shape[1]
     below = torch.tril_indices(d, d, -1)
 
-    def normal(flat: Tensor) -> FullNormal:
+    def normal(flat: Tensor) -> Normal:
         lower = torch.zeros(d, d, dtype=F).index_put((below[0], below[1]), flat[2 * d :])
-        return FullNormal(flat[None, :d], flat[None, d : 2 * d], lower[None])
+        return Normal(flat[:d], lower + torch.diag(flat[d : 2 * d].exp()))
 
     def fall(flat: np.ndarray) -> tuple[float, np.ndarray]:
         free = torch.tensor(flat, requires_grad=True)

@@ -39,7 +39,8 @@ with install_import_hook([*modules(jensen.core), *modules(jensen.estimators)], "
     from jensen.core.models.transport import diffusion, energies, fields, flow_matching, langevin, noise_levels
     from jensen.core.models.transport import diffusion_posterior, normalising, probability_flow, score_matching
     from jensen.core.models.transport import variational_flow_matching as variational
-    from jensen.core.models.transport import dit, latent_diffusion, mixed, pixel_diffusion
+    from jensen.core.models.transport import choices, dit, latent_diffusion, mixed, pixel_diffusion
+    from jensen.core.models.transport import variational_diffusion, weightings
     from jensen.core.nn import batch_norm, conv, convnet, dropout, group_norm, layer_norm, pooling, residual, rms_norm
     from jensen.core.nn import windows
     from jensen.estimators import diagnostics, evidence, inference
@@ -354,6 +355,12 @@ first = meeting.first(stage, x, key)
 meeting.loss(moved, first, x, key), meeting.bound(moved, first, x, key), meeting.sample(moved, first, key, 3)
 shaded = pixel_diffusion.build(fields.mlp(2, (4,)), noise_levels.cosine(3), 3)
 shaded.bound(shaded.init(key), plane.sign(), key), pixel_diffusion.log_mass(plane.sign(), plane, 0.5, 3)
+chosen = choices.build(fields.mlp(2, (4,), outputs=6), noise_levels.cosine(3), 3)
+of_bound = pixel_diffusion.build(chosen, noise_levels.cosine(3), 3, "small", weightings.BOUND)
+of_bound.loss(of_bound.init(key), plane.sign(), key), weightings.min_snr(4.0), weightings.p2(1.0, 2.0)
+for continuous in (variational_diffusion.build(field), variational_diffusion.build(chosen.logits, 3)):
+    params, signs = continuous.init(key), plane.sign()
+    continuous.loss(params, signs, key), continuous.bound(params, signs, key, 3), continuous.sample(params, key, 2, 3)
 posterior = diffusion_posterior.build(fields.mlp(2, (4,), outputs=1), noise_levels.cosine(3), context=1)
 posterior.draw(posterior.init(key), key, 4, plane[:, :1]), variational.build(field).loss(params, plane, key)
 hot, choosing = torch.eye(4)[:, [0, 1, 2, 3]], variational.build(fields.mlp(4, (4,)), variational.Choices(2))

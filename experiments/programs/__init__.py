@@ -22,6 +22,7 @@ from jensen.experiments.programs.reptile import Reptile
 from jensen.experiments.programs.sbn import Sbn
 from jensen.experiments.programs.semi import Semi
 from jensen.experiments.programs.vae import Vae
+from jensen.experiments.programs.vdm import Vdm
 from jensen.experiments.programs.vq import Vq
 from jensen.experiments.programs.vqgan import VqGan
 
@@ -46,6 +47,7 @@ KINDS = {
     "lm": Lm,
     "gan": Gan,
     "diffusion": Diffusion,
+    "vdm": Vdm,
     "flow": Flow,
     "ldm": Ldm,
     "normalising": Normalising,
@@ -76,6 +78,7 @@ __all__ = [
     "Sbn",
     "Semi",
     "Vae",
+    "Vdm",
     "Vq",
     "VqGan",
 ]

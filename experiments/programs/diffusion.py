@@ -10,8 +10,10 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.contracts import Key
 from jensen.core.models.latent.likelihoods import DiscretisedLogisticLikelihood
-from jensen.core.models.transport import diffusion, dit, noise_levels, pixel_diffusion
+from jensen.core.models.transport import choices, diffusion, dit, fields, noise_levels, pixel_diffusion
 from jensen.core.models.transport.fields import Field
+from jensen.core.models.transport.noise_levels import NoiseLevels
+from jensen.core.models.transport.weightings import WEIGHTINGS
 from jensen.core.trees import Params
 from jensen.experiments.data.batches import Epochs
 from jensen.experiments.data.points import PointData, Points
@@ -42,10 +44,13 @@ class Diffusion(PointSettings):
     """Steps from data to noise."""
     variance: Literal["large", "small"] = "large"
     """Of each step back."""
+    weighting: Literal["simple", "bound", "min-snr", "p2"] = "simple"
+    """How much the error at each level of noise counts; bound maximises the ELBO."""
     draw_steps: int | None = None
     """Steps of an implicit (DDIM) sampler; every step, ancestrally, unless given."""
-    network: Literal["mlp", "dit"] = "mlp"
-    """The field of noise; dit is a transformer of an image's patches."""
+    network: Literal["mlp", "choices", "dit"] = "mlp"
+    """The field of noise: of a perceptron, or of one that chooses each pixel's shade; dit is a transformer of an
+    image's patches."""
     hidden: tuple[int, ...] = (128, 128, 128)
     """Widths of the mlp's hidden layers."""
     patch: int = 2
@@ -66,17 +71,22 @@ class Diffusion(PointSettings):
             raise InputError(f"expected --noise-steps of at least 2, got {self.noise_steps}")
         if self.draw_steps is not None and not 1 <= self.draw_steps <= self.noise_steps:
             raise InputError(f"expected --draw-steps from 1 to {self.noise_steps}, got {self.draw_steps}")
-        for name, network in {"hidden": "mlp", "patch": "dit", "width": "dit", "layers": "dit", "heads": "dit"}.items():
-            if self.network != network and getattr(self, name) != getattr(Diffusion, name):
+        for name in ("patch", "width", "layers", "heads") if self.network != "dit" else ("hidden",):
+            if getattr(self, name) != getattr(Diffusion, name):
                 raise InputError(f"--network {self.network} has no --{name}: leave it out")
         self.check_positive(*((f"--{name}", getattr(self, name)) for name in ("patch", "width", "layers", "heads")))
-        if self.network == "dit" and not self.points.images:
-            raise InputError(f"--network dit is for images, and {self.points.data} are points: use --network mlp")
+        if self.network != "mlp" and not self.points.images:
+            raise InputError(
+                f"--network {self.network} is for images, and {self.points.data} are points: use --network mlp"
+            )
 
-    def field(self, data: int) -> Field:
+    def field(self, data: int, levels: NoiseLevels) -> Field:
         """InputError for images that the patches do not fit."""
         if self.network == "mlp":
             return perceptron(self.points, data, self.hidden)
+        if self.network == "choices":
+            shades = SHADES[self.points.data]
+            return choices.build(fields.mlp(data, self.hidden, outputs=data * shades), levels, shades)
         side = math.isqrt(data)
         try:
             return dit.image((1, side, side), self.patch, self.width, self.layers, self.heads)
@@ -85,11 +95,11 @@ class Diffusion(PointSettings):
 
     def program(self, batches: Epochs, data: int, steps: int) -> TransportProgram:
         levels, shades = LEVELS[self.levels](self.noise_steps), SHADES.get(self.points.data)
-        parts = self.field(data), levels
+        field, weighting = self.field(data, levels), WEIGHTINGS[self.weighting]
         model = (
-            diffusion.build(*parts, self.variance)
+            diffusion.build(field, levels, self.variance, weighting)
             if shades is None
-            else pixel_diffusion.build(*parts, shades, self.variance)
+            else pixel_diffusion.build(field, levels, shades, self.variance, weighting)
         )
         dtype = getattr(torch, self.run.dtype)
 
@@ -107,7 +117,7 @@ class Diffusion(PointSettings):
             each = over_data(of, x, keys.fold_in(key, 1), max(1, ROWS // self.noise_steps))
             found = dict(zip(TERMS, each, strict=True))
             in_nats = means("bound", found, "nats")
-            return [in_nats] if shades is None else [in_nats, _bits(found["ELBO"], points.train, x, shades)]
+            return [in_nats] if shades is None else [in_nats, bits(found["ELBO"], points.train, x, shades)]
 
         title = f"diffusion of {self.noise_steps} {self.levels} levels on {self.points.data}, {steps} steps"
         return TransportProgram(
@@ -115,7 +125,7 @@ class Diffusion(PointSettings):
         )
 
 
-def _bits(elbo: Tensor, train: Tensor, x: Tensor, shades: int) -> Finding:
+def bits(elbo: Tensor, train: Tensor, x: Tensor, shades: int) -> Finding:
     """Of a pixel, beside those of independent pixels."""
     grey = DiscretisedLogisticLikelihood(shades).independent((train + 1) / 2)
     found = {"bits/dim are at most": elbo, "bits/dim of independent pixels": grey.log_prob((x + 1) / 2)}

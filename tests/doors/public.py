@@ -40,6 +40,7 @@ from jensen.core.models.latent import (
 from jensen.core.models.latent.semi import m2
 from jensen.core.models.quantised import autoencoder, codebook, kmeans, paths, two_maps, usage, vqgan
 from jensen.core.models.transport import (
+    choices,
     diffusion,
     diffusion_posterior,
     dit,
@@ -54,7 +55,9 @@ from jensen.core.models.transport import (
     pixel_diffusion,
     probability_flow,
     score_matching,
+    variational_diffusion,
     variational_flow_matching,
+    weightings,
 )
 from jensen.core.nn import (
     attention,
@@ -126,6 +129,7 @@ MODULES = (
     made, pixel_cnn, masking, normalising,
     noise_levels, energies, langevin, score_matching, probability_flow,
     diffusion_posterior, variational_flow_matching, dit, mixed, pixel_diffusion, latent_diffusion,
+    choices, variational_diffusion, weightings,
 )  # fmt: skip
 RECORDS = (
     "Annealed", "BayesFactor", "Bridge", "Evidence", "Harmonic", "Laplace", "Mode", "Probabilities", "Sandwich", "Smc",
@@ -214,6 +218,7 @@ WITHOUT = {  # public names without a door
         f"codebook.check_{name}": "a check, of the doors that call it"
         for name in ("codebook", "decay", "least", "start")
     },
+    "choices.log_likelihood": "a part of `noise`, which checks",
     "pixel_diffusion.check_shades": "a check, of the doors that call it",
     **dict.fromkeys(("attention.check_attention", "linear.check_linear"), "a check, of the doors that call it"),
     "attention.attend": "what `extend` does once it has checked, within networks",

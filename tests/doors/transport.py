@@ -5,6 +5,7 @@ from torch.nn import functional as F
 
 from jensen.core.models.latent import vae
 from jensen.core.models.transport import (
+    choices,
     diffusion,
     diffusion_posterior,
     dit,
@@ -18,7 +19,9 @@ from jensen.core.models.transport import (
     pixel_diffusion,
     probability_flow,
     score_matching,
+    variational_diffusion,
     variational_flow_matching,
+    weightings,
 )
 from tests.doors.door import KEY, Free, also, door, only
 
@@ -31,6 +34,8 @@ DIFFUSION, FLOW = diffusion.build(FIELD, LEVELS), flow_matching.build(FIELD)
 PIXELS = pixel_diffusion.build(FIELD, LEVELS, 3)
 VAE = vae.mlp(D, (4,), D)
 LATENT = latent_diffusion.build(VAE, DIFFUSION)
+VDM = variational_diffusion.build(FIELD)
+OF_VDM = VDM.init(KEY)
 ODE = probability_flow.build(DIFFUSION)
 PARAMS = FIELD.init(KEY)
 X = torch.zeros(N, D)
@@ -60,7 +65,11 @@ ROWS = {
     "noise_levels.linear": door(noise_levels.linear, steps=also(5, 1), first=also(0.1, 0.5), last=also(0.2, 1.0)),
     "noise_levels.cosine": door(noise_levels.cosine, steps=also(5, 1), offset=also(0.1, 1.0)),
     "diffusion.build": door(
-        diffusion.build, field=only(FIELD, 3, fields.Mlp), levels=only(LEVELS, 5, noise_levels.Linear), variance="large"
+        diffusion.build,
+        field=only(FIELD, 3, fields.Mlp),
+        levels=only(LEVELS, 5, noise_levels.Linear),
+        variance="large",
+        weighting=only(weightings.BOUND, "bound", weightings.Bound),
     ),
     "diffusion.loss": door(DIFFUSION.loss, params=only(PARAMS, {}, 3), x=ROWS_OF_X, key=KEY),
     "diffusion.bound": door(DIFFUSION.bound, params=only(PARAMS, {}, 3), x=ROWS_OF_X, key=KEY),
@@ -75,7 +84,27 @@ ROWS = {
         levels=only(LEVELS, 5),
         shades=also(3, 1),
         variance="small",
+        weighting=only(weightings.SIMPLE, "bound", weightings.Bound),
     ),
+    "choices.build": door(
+        choices.build, logits=only(FIELD, 3, fields.Mlp), levels=only(LEVELS, 5, noise_levels.Linear), shades=also(3, 1)
+    ),
+    "choices.noise": door(
+        choices.noise,
+        logits=Free(torch.zeros(N, 3 * D)),
+        x=ROWS_OF_ANY_X,
+        log_snr=Free(torch.zeros(N)),
+        shades=also(3, 1, 4),
+    ),
+    "weightings.min_snr": door(weightings.min_snr, limit=only(5.0, 0.0, "1", None)),
+    "weightings.p2": door(weightings.p2, exponent=only(1.0, -1.0, "1", None), offset=only(1.0, 0.0, "1", None)),
+    "variational_diffusion.build": door(
+        variational_diffusion.build, field=only(FIELD, 3, fields.Mlp), shades=also(3, 1)
+    ),
+    "variational_diffusion.loss": door(VDM.loss, params=only(OF_VDM, {}, 3), x=ROWS_OF_X, key=KEY),
+    "variational_diffusion.bound": door(VDM.bound, params=only(OF_VDM, {}, 3), x=ROWS_OF_X, key=KEY, draws=2),
+    "variational_diffusion.sample": door(VDM.sample, params=only(OF_VDM, {}, 3), key=KEY, n=N, steps=2),
+    "variational_diffusion.spread": door(variational_diffusion.spread, key=KEY, n=N),
     "pixel_diffusion.log_mass": door(
         pixel_diffusion.log_mass,
         x=only(X, X + 0.1, X + 2, X.long(), X.numpy(), "x", None),

@@ -2,6 +2,7 @@
 flows; what learns a score alone."""
 
 from jensen.core.models.transport import (
+    choices,
     diffusion,
     diffusion_posterior,
     dit,
@@ -16,10 +17,13 @@ from jensen.core.models.transport import (
     pixel_diffusion,
     probability_flow,
     score_matching,
+    variational_diffusion,
     variational_flow_matching,
+    weightings,
 )
 
 __all__ = [
+    "choices",
     "diffusion",
     "diffusion_posterior",
     "dit",
@@ -34,5 +38,7 @@ __all__ = [
     "pixel_diffusion",
     "probability_flow",
     "score_matching",
+    "variational_diffusion",
     "variational_flow_matching",
+    "weightings",
 ]

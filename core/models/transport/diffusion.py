@@ -23,10 +23,19 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.checks import check_choice, check_count, check_floating, check_key, check_number, described
+from jensen.core.checks import (
+    check_choice,
+    check_count,
+    check_floating,
+    check_function,
+    check_key,
+    check_number,
+    described,
+)
 from jensen.core.contracts import Key
 from jensen.core.models.transport.fields import Field
-from jensen.core.models.transport.noise_levels import NoiseLevels
+from jensen.core.models.transport.noise_levels import Levels, NoiseLevels
+from jensen.core.models.transport.weightings import SIMPLE, Weighting
 from jensen.core.trees import Params
 
 LOG_2PI = math.log(2 * math.pi)
@@ -44,15 +53,6 @@ class Bound(NamedTuple):
         return self.reconstruction - self.transitions.sum(-1) - self.prior
 
 
-class Levels(NamedTuple):
-    """By step t - 1 = 0, ..., T - 1, in float64: a_t, a_(t-1), beta_t, and v_t."""
-
-    kept: Tensor
-    before: Tensor
-    beta: Tensor
-    variance: Tensor
-
-
 @dataclass(frozen=True)
 class Diffusion:
     """A field of noise and its levels; every method is a pure function of the field's parameters."""
@@ -60,6 +60,7 @@ class Diffusion:
     field: Field
     levels: NoiseLevels
     variance: Literal["small", "large"]
+    weighting: Weighting
 
     @property
     def table(self) -> Levels:
@@ -87,13 +88,9 @@ class Diffusion:
         return self.field(params, x, (t / self.levels.steps).to(x.dtype))
 
     def loss(self, params: Params, x: Float[Tensor, "n d"], key: Key) -> Float[Tensor, " n"]:
-        """The paper's simplified loss: squared errors of the noise at a uniform step, summed over coordinates."""
-        self._check(x)
-        check_key(key)
-        step_key, noise_key = keys.split(key)
-        t = 1 + (keys.bits(step_key, (1, len(x)))[0] % self.levels.steps)
-        noise = keys.normal(noise_key, (1, *x.shape), x.dtype)[0]
-        return (self.predicted(params, self.noised(x, t, noise), t) - noise).square().sum(-1)
+        """Squared errors of the noise at a uniform step, summed over coordinates; the paper's have no weights."""
+        t, noise = self._chosen(x, key)
+        return self._weighted(self.predicted(params, self.noised(x, t, noise), t), noise, t)
 
     def bound(self, params: Params, x: Float[Tensor, "n d"], key: Key) -> Bound:
         """Every term of the ELBO by one draw of noise each, unbiased; T evaluations of the field for each datum."""
@@ -149,6 +146,18 @@ class Diffusion:
                 x = x + math.sqrt(spread) * keys.normal(keys.fold_in(key, now), shape, dtype)[0]
         return x
 
+    def _chosen(self, x: Tensor, key: Key) -> tuple[Tensor, Tensor]:
+        """A uniform step and noise for each row of x."""
+        self._check(x)
+        check_key(key)
+        step_key, noise_key = keys.split(key)
+        t = 1 + (keys.bits(step_key, (1, len(x)))[0] % self.levels.steps)
+        return t, keys.normal(noise_key, (1, *x.shape), x.dtype)[0]
+
+    def _weighted(self, predicted: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """The loss of what is predicted of the noise."""
+        return self._at(self.weighting(self.table), t, noise)[..., 0] * (predicted - noise).square().sum(-1)
+
     def _at(self, column: Tensor, t: Tensor, x: Tensor) -> Tensor:
         return column.to(x)[t - 1][..., None]
 
@@ -156,12 +165,15 @@ class Diffusion:
         check_floating("x", x, f"n {self.field.data}", "one row per datum")
 
 
-def build(field: Field, levels: NoiseLevels, variance: Literal["small", "large"] = "large") -> Diffusion:
-    """A diffusion of these levels."""
+def build(
+    field: Field, levels: NoiseLevels, variance: Literal["small", "large"] = "large", weighting: Weighting = SIMPLE
+) -> Diffusion:
+    """A diffusion of these levels, whose errors count in the loss as `weightings` has them."""
     for name, value, kind, example in (
         ("field", field, Field, "fields.mlp(2)"), ("levels", levels, NoiseLevels, "noise_levels.linear(1000)"),
     ):  # fmt: skip
         if isinstance(value, type) or not isinstance(value, kind):
             raise TypeError(f"expected {name}, such as {example}, got {described(value)}: pass a value")
     check_choice("variance", variance, ("small", "large"))
-    return Diffusion(field, levels, variance)
+    check_function("weighting", weighting, "weightings.BOUND")
+    return Diffusion(field, levels, variance, weighting)

@@ -5,7 +5,7 @@ levels = linear(1000)        levels.kept()    # (T,): the share of the variance 
 
 import math
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -21,6 +21,15 @@ class NoiseLevels(Protocol):
     @property
     def steps(self) -> int: ...
     def kept(self) -> Float[Tensor, " T"]: ...
+
+
+class Levels(NamedTuple):
+    """By step t - 1 = 0, ..., T - 1, in float64: a_t, a_(t-1), beta_t, and v_t."""
+
+    kept: Tensor
+    before: Tensor
+    beta: Tensor
+    variance: Tensor
 
 
 @dataclass(frozen=True)

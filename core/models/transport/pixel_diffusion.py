@@ -18,9 +18,10 @@ from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
 from jensen.core.distributions.normal_piece import NormalPiece
 from jensen.core.models.transport import diffusion
-from jensen.core.models.transport.diffusion import Bound, Diffusion
+from jensen.core.models.transport.diffusion import Diffusion
 from jensen.core.models.transport.fields import Field
 from jensen.core.models.transport.noise_levels import NoiseLevels
+from jensen.core.models.transport.weightings import SIMPLE, Bound, Weighting
 from jensen.core.trees import Params
 
 
@@ -37,37 +38,51 @@ class PixelDiffusion(Diffusion):
         return (x - kept.sqrt() * clean.clamp(-1, 1)) / (1 - kept).sqrt()
 
     def loss(self, params: Params, x: Float[Tensor, "n d"], key: Key) -> Float[Tensor, " n"]:
-        """That of the field's own noise, for what is cut has no gradient."""
-        return Diffusion(self.field, self.levels, self.variance).loss(params, x, key)
+        """That of the field's own noise, for what is cut has no gradient; at t = 1 the bound has a mass."""
+        t, noise = self._chosen(x, key)
+        predicted = super().predicted(params, self.noised(x, t, noise), t)
+        found = self._weighted(predicted, noise, t)
+        if not isinstance(self.weighting, Bound):
+            return found
+        return torch.where(t == 1, -self.levels.steps * self._reconstruction(predicted, x, noise), found)
 
-    def bound(self, params: Params, x: Float[Tensor, "n d"], key: Key) -> Bound:
+    def bound(self, params: Params, x: Float[Tensor, "n d"], key: Key) -> diffusion.Bound:
         """The terms of `Diffusion.bound`, of which the reconstruction is a log mass of pixels."""
         check_shades(x, self.shades)
         plain = super().bound(params, x, key)
         first = torch.ones(len(x), dtype=torch.int64, device=x.device)
         noise = keys.normal(key, (1, *x.shape), x.dtype)[0]  # that of t = 1
-        noisy, kept = self.noised(x, first, noise), self.table.kept[0].item()
-        loc = (noisy - (1 - kept) ** 0.5 * self.predicted(params, noisy, first)) / kept**0.5
-        masses = log_mass(x, loc, self.table.variance[0].item() ** 0.5, self.shades)
-        return plain._replace(reconstruction=masses.sum(-1))
+        predicted = self.predicted(params, self.noised(x, first, noise), first)
+        return plain._replace(reconstruction=self._reconstruction(predicted, x, noise))
+
+    def _reconstruction(self, predicted: Tensor, x: Tensor, noise: Tensor) -> Tensor:
+        """log p(x_0 | x_1) by the noise in x_1, and what is predicted of it."""
+        table = self.table
+        s = ((1 - table.kept[0]) / table.kept[0]).sqrt().to(x)
+        return _log_mass(x, x + s * (noise - predicted), table.variance[0].sqrt(), self.shades).sum(-1)
 
 
 def build(
-    field: Field, levels: NoiseLevels, shades: int, variance: Literal["small", "large"] = "large"
-) -> PixelDiffusion:
+    field: Field, levels: NoiseLevels, shades: int, variance: Literal["small", "large"] = "large",
+    weighting: Weighting = SIMPLE,
+) -> PixelDiffusion:  # fmt: skip
     """A diffusion of these levels, of pixels of so many shades."""
-    plain = diffusion.build(field, levels, variance)
-    return PixelDiffusion(plain.field, plain.levels, plain.variance, check_count("shades", shades, 2))
+    plain = diffusion.build(field, levels, variance, weighting)
+    return PixelDiffusion(field, levels, plain.variance, plain.weighting, check_count("shades", shades, 2))
 
 
 def log_mass(x: Float[Tensor, "*s d"], loc: Float[Tensor, "*s d"], scale: float, shades: int) -> Float[Tensor, "*s d"]:
     """log P(x) of each pixel: that the shade nearest to N(loc, scale²) is x, in nats."""
     check_shades(x, shades)
     check_floating("loc", loc)
-    scale, half = check_number("scale", scale, "(0, inf)"), 1 / (shades - 1)
+    return _log_mass(x, loc, torch.tensor(check_number("scale", scale, "(0, inf)"), dtype=torch.float64), shades)
+
+
+def _log_mass(x: Tensor, loc: Tensor, scale: Tensor, shades: int) -> Tensor:
+    half = 1 / (shades - 1)
     low = torch.where(x < half - 1, -torch.inf, x - half)
     high = torch.where(x > 1 - half, torch.inf, x + half)
-    piece = NormalPiece.between(*((end.double() - loc.double()) / scale for end in (low, high)))
+    piece = NormalPiece.between(*((end.double() - loc.double()) / scale.to(x.device) for end in (low, high)))
     return piece.log_mass().to(loc.dtype)
 
 

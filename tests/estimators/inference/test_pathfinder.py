@@ -38,12 +38,55 @@ def test_a_normal_is_found():
 
 def test_the_estimate_maps_the_last_fall_to_the_last_step_and_is_definite():
     state = pathfinder.init(log_p, torch.zeros(D, dtype=F64))
-    for _ in range(9):
+    for i in range(9):
+        before = state
         state, _ = pathfinder.update(state, log_p, memory=3)
+        if i < D:  # then it is there
+            torch.testing.assert_close(state.steps[-1], state.z - before.z)
+            torch.testing.assert_close(state.falls[-1], before.slope - state.slope)
         covariance = state.covariance()
         torch.testing.assert_close(covariance @ state.falls[-1], state.steps[-1], rtol=1e-8, atol=1e-12)
         assert torch.linalg.eigvalsh(covariance).min() > 0
     assert len(state.steps) == 3
+
+
+def test_the_diagonal_is_that_of_a_dense_update():
+    """BFGS of the matrix diag(1 / diagonal) times y' diagonal y / y' s, for a step s and a fall y."""
+    before = pathfinder.init(log_p, torch.zeros(D, dtype=F64))
+    for _ in range(3):
+        after, _ = pathfinder.update(before, log_p)
+        s, y = after.steps[-1], after.falls[-1]
+        dense = torch.diag(1 / before.diagonal) * ((y * before.diagonal) @ y / (y @ s))
+        moved = dense @ s
+        dense = dense - torch.outer(moved, moved) / (s @ moved) + torch.outer(y, y) / (y @ s)
+        torch.testing.assert_close(after.diagonal, 1 / dense.diagonal(), rtol=1e-8, atol=0)
+        before = after
+
+
+def root(z):
+    return -torch.sqrt(1 + z.square()).sum(-1)
+
+
+def test_no_step_loses_where_the_secants_root_is_far_beyond_the_mode():
+    state = pathfinder.init(root, torch.tensor([3.0], dtype=F64))
+    far = pathfinder.init(root, torch.tensor([2.0], dtype=F64))
+    change = (state.slope - far.slope).item()  # of a step of 1
+    assert root(state.z + state.slope / change) < state.log_p
+    for _ in range(8):
+        before = state.log_p
+        state, _ = pathfinder.update(state, root)
+        assert state.log_p >= before
+    assert state.z.abs() < 1e-6
+
+
+def test_normals_are_about_the_point_one_step_ahead():
+    start = torch.tensor([[1.0]], dtype=F64)
+    states = [pathfinder.init(root, start[0])]
+    states.append(pathfinder.update(states[0], root)[0])
+    found, _ = pathfinder.fit(keys.key(0), root, start, steps=1)
+    ahead = torch.stack([state.z + state.covariance() @ state.slope for state in states])
+    points = torch.stack([state.z for state in states])
+    assert (found.q.loc - ahead).abs().min() < 1e-12 < (found.q.loc - points).abs().min()
 
 
 def test_several_paths_find_both_modes_and_their_evidence_and_one_path_does_not():

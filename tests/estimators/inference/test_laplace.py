@@ -1,4 +1,4 @@
-"""Laplace's normal of a log density: exact where the posterior is normal, judged where not, refused where no mode is."""
+"""Laplace's normal of a log density: exact where the posterior is normal, judged where not, refused without a mode."""
 
 import math
 
@@ -20,8 +20,11 @@ LOG_Z = 7.3
 def normal(z):
     """LOG_Z and a normal's log density."""
     off = z - MEAN
-    return LOG_Z - 0.5 * torch.einsum("...i,ij,...j", off, PRECISION, off) + 0.5 * PRECISION.logdet() - 2 * math.log(
-        2 * math.pi
+    return (
+        LOG_Z
+        - 0.5 * torch.einsum("...i,ij,...j", off, PRECISION, off)
+        + 0.5 * PRECISION.logdet()
+        - 2 * math.log(2 * math.pi)
     )
 
 

@@ -1,5 +1,7 @@
 """Hamiltonian Monte Carlo: invariance, reversibility, moments of posteriors that are known, and refusals."""
 
+import math
+
 import pytest
 import torch
 
@@ -66,6 +68,21 @@ def test_a_trajectory_is_reversible():
     assert not torch.allclose(end.z, state.z, atol=1e-3)
     torch.testing.assert_close(back.z, state.z, rtol=0, atol=1e-9)
     torch.testing.assert_close(-first, momentum, rtol=0, atol=1e-9)
+
+
+def test_chees_has_its_slope_of_a_normal():
+    """Of N(0, I) after a time t, E (|x'|^2 - |x|^2)^2 / 4 = d sin(t)^2: its slope in log t is d t sin 2t, in errors."""
+    d, off, expected = 3, [], []
+    for i in range(40):
+        state = hmc.init(lambda z: -0.5 * z.square().sum(-1), keys.normal(keys.key(i), (1000, d), torch.float64))
+        _, info = hmc.update(state, lambda z: -0.5 * z.square().sum(-1), tuning(0.05, 0.7, d), keys.key(100 + i))
+        t = 0.05 * info.leapfrogs.item()
+        expected.append(d * t * math.sin(2 * t))
+        off.append(info.chees.item() - expected[-1])
+    off = torch.tensor(off)
+    error = off.std() / len(off) ** 0.5
+    assert abs(off.mean()) < 4 * error
+    assert abs(sum(expected)) / len(expected) > 10 * error
 
 
 def test_chains_find_an_ill_conditioned_normal_from_far_starts():

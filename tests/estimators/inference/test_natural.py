@@ -151,6 +151,19 @@ def test_precisions_stay_definite_between_two_modes(size, curvature):
     assert torch.linalg.eigvalsh(state.precision).amin() > 0
 
 
+def test_where_a_density_bends_up_the_precision_is_the_mean_of_two():
+    """Of precision 1 and a Hessian of 1/2: a whole step to -1/2, and (1 + (-1/2) 1 (-1/2)) / 2 = 5/8 in its place."""
+    state, _ = natural.update(natural.init(UNIT), lambda z: 0.25 * z.square().sum(-1), keys.key(0), 1.0, 1)
+    torch.testing.assert_close(state.precision[0], 0.625 * torch.eye(D, dtype=F))
+
+
+def test_independent_normals_are_exact_before_the_first_step():
+    """Of scales from 0.01 to 100, by Laplace's."""
+    exact = DiagNormal(EXACT.loc, torch.logspace(-2, 2, D, dtype=F).log()[None])
+    _, trace = natural.fit(keys.key(0), exact.log_prob, torch.ones(1, D, dtype=F), "diagonal", samples=100)
+    assert trace.objective[0].item() == pytest.approx(0, abs=1e-9)
+
+
 def test_a_density_between_two_modes_goes_to_one():
     found, _ = natural.fit(keys.key(0), double_well, torch.ones(1, D, dtype=F))
     assert (found.q.loc.abs() - 1.9).abs().max() < 0.15

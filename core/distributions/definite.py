@@ -22,9 +22,8 @@ def check_factor(name: str, matrix: Tensor, factor: Tensor, failed: Tensor | Non
     """ValueError for pivots of the factor that are rounding alone, or that failed, where values can be read."""
     if not is_concrete(factor):
         return
-    diagonal = matrix.diagonal(dim1=-2, dim2=-1)
-    rounding = matrix.shape[-1] * torch.finfo(matrix.dtype).eps * diagonal.amax(-1)
-    singular = factor.diagonal(dim1=-2, dim2=-1).square().amin(-1) <= rounding
+    rounding = matrix.shape[-1] * torch.finfo(matrix.dtype).eps * matrix.diagonal(dim1=-2, dim2=-1)
+    singular = (factor.diagonal(dim1=-2, dim2=-1).square() <= rounding).any(-1)  # of each row, whatever its unit
     singular = singular if failed is None else singular | failed
     if not singular.any():
         return
@@ -32,7 +31,7 @@ def check_factor(name: str, matrix: Tensor, factor: Tensor, failed: Tensor | Non
         raise ValueError(f"expected {name} positive definite, got NaN or inf in it: look where from")
     values = torch.linalg.eigvalsh(matrix[singular][0].detach())
     least, most = values[0].item(), values[-1].item()
-    jitter = max(0.0, -2 * least) + 10 * rounding[singular][0].abs().item()
+    jitter = max(0.0, -2 * least) + 10 * rounding[singular][0].abs().amax().item()
     raise ValueError(
         f"expected {name} positive definite for each datum, got eigenvalues from {least:.2g} to {most:.2g}: "
         f"add a jitter of {jitter:.1g} to its diagonal"

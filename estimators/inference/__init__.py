@@ -27,6 +27,7 @@ from jensen.estimators.inference import (
     svi,
 )
 from jensen.estimators.inference._maximum_likelihood import MaximumLikelihood, maximum_likelihood
+from jensen.estimators.inference._overlooked import Overlooked, overlooked
 from jensen.estimators.inference.amortised import Amortised
 from jensen.estimators.inference.approximation import Approximation, judge
 from jensen.estimators.inference.network_posterior import NetworkPosterior
@@ -37,6 +38,7 @@ __all__ = [
     "Approximation",
     "MaximumLikelihood",
     "NetworkPosterior",
+    "Overlooked",
     "Simulations",
     "Simulator",
     "advi",
@@ -56,6 +58,7 @@ __all__ = [
     "natural",
     "network_laplace",
     "npe",
+    "overlooked",
     "pathfinder",
     "semi_amortised",
     "summaries",

@@ -12,6 +12,7 @@ from jensen.core.contracts import Distribution, Enumerable, Key, LogDensity, can
 from jensen.estimators.diagnostics import Psis, psis
 from jensen.estimators.evidence import Evidence
 from jensen.estimators.evidence._importance import from_log_weights
+from jensen.estimators.evidence.tail import k_hat_threshold
 from jensen.estimators.gradients.contract import density
 
 CHUNK = 4096  # draws at once
@@ -54,6 +55,11 @@ class Approximation(NamedTuple):
         at = (torch.arange(s, device=within.device) + within) / s * share[-1]
         index = torch.searchsorted(share, at, right=True).clamp_max(len(share) - 1)  # not a draw of weight 0
         return self.z[index][keys.permutation(key, s)]
+
+    @property
+    def reliable(self) -> bool:
+        """Whether k-hat lets means under the posterior be taken; of modes that q has overlooked it knows nothing."""
+        return bool(self.weights.k_hat[0] <= k_hat_threshold(len(self.z)))
 
     def verdict(self) -> str:
         """Whether means under the posterior may be taken from these draws, and whether the evidence is known."""

@@ -32,6 +32,11 @@ class Chains(NamedTuple):
         """R-hat, effective draws and errors of coordinates, or of quantities of z (t, m, d) such as posterior.flat."""
         return mixing(of(self.z))
 
+    @property
+    def reliable(self) -> bool:
+        """Whether every coordinate has mixed, and no trajectory diverged."""
+        return not self.divergences.item() and bool(self.mixing().mixed.all())
+
     def verdict(self) -> str:
         """Whether the draws may be used."""
         if not self.divergences.item():

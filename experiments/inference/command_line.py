@@ -14,8 +14,9 @@ from jensen.core.contracts import Key
 from jensen.core.models import bayes
 from jensen.experiments.inference import comparison, figures, methods, models, tables, text
 from jensen.experiments.inference.comparison import Compared, Fitted
-from jensen.experiments.inference.found import Found, twice
+from jensen.experiments.inference.found import Found
 from jensen.experiments.inference.methods import METHODS, Budget
+from jensen.experiments.inference.second_opinions import examined
 from jensen.experiments.report.drawing import png
 from jensen.experiments.run import checkpoints, files
 from jensen.experiments.run.command import echo
@@ -88,7 +89,7 @@ def run(settings: Settings) -> None:
     done = comparison.timed(settings.method, partial(fit, problem.posterior, fit_key, settings), problem.posterior)
     if done.found is None:
         raise InputError(f"{settings.method} cannot take this posterior: {done.error}")
-    found = twice(problem.posterior, done.found, evidence_key, settings.particles)
+    found = examined(problem.posterior, done.found, evidence_key, settings.particles)
     title = f"{problem.title}; {_label(settings)}, {done.seconds:.1f} s"
     screen = text.screen(title, found, done.rows, problem.reference)
     echo(screen)
@@ -164,7 +165,7 @@ def _write(out: Path, name: str, done: Fitted, problem: Problem, key: Key, scree
     files.write_json(out / TABLE, {
         "model": posterior.model.value.name, "data": problem.source, "method": name, "seconds": done.seconds,
         "parameters": [row._asdict() for row in done.rows], "elbo": elbo, "k_hat": found.k_hat, "evidence": evidence,
-        "verdict": found.verdict,
+        "verdict": found.verdict, "reliable": found.reliable,
     })  # fmt: skip
     files.write_atomically(out / TEXT, f"{screen}\n".encode())
     checkpoints.save(out / "draws.safetensors", checkpoints.Checkpoint(posterior.reported(z)))

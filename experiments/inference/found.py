@@ -1,4 +1,4 @@
-"""What an algorithm found of a posterior: draws with their weights, the evidence twice, and a table by parameter."""
+"""What an algorithm found of a posterior: draws with their weights, the evidence, and a table by parameter."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from jensen.core.contracts import Distribution, Estimate, Key
 from jensen.core.distributions import FullNormal
 from jensen.core.models.bayes import Posterior
 from jensen.estimators.diagnostics import Mixing
-from jensen.estimators.evidence import Smc, bridge, importance, smc
+from jensen.estimators.evidence import bridge, importance
 from jensen.estimators.inference import Approximation
 from jensen.estimators.inference.chains import Chains
 
@@ -50,6 +50,7 @@ class Found(NamedTuple):
     q: Distribution
     evidence: Mapping[str, Estimate]  # by the estimator's name
     verdict: str
+    reliable: bool  # whether the verdict has no doubt
     approximation: Approximation | None = None
     chains: Chains | None = None
 
@@ -79,7 +80,7 @@ def of_approximation(found: Approximation) -> Found:
     """Draws of q with their smoothed weights."""
     weights = found.weights.log_weights[:, 0].exp()
     evidence = {"importance": found.evidence}
-    return Found(found.z[:, 0], weights / weights.sum(), found.q, evidence, found.verdict(), found)
+    return Found(found.z[:, 0], weights / weights.sum(), found.q, evidence, found.verdict(), found.reliable, found)
 
 
 def of_chains(posterior: Posterior, found: Chains, key: Key, samples: int) -> Found:
@@ -92,28 +93,17 @@ def of_chains(posterior: Posterior, found: Chains, key: Key, samples: int) -> Fo
         "bridge": bridge(posterior, q, second, bridge_key, samples),
         "importance": importance(posterior, q, importance_key, samples),
     }
-    return Found(*_equal(found.draws), q, evidence, found.verdict(), chains=found)
+    return Found(*_equal(found.draws), q, evidence, found.verdict(), found.reliable, chains=found)
 
 
 def of_particles(
-    posterior: Posterior, z: Float[Tensor, "s 1 d"], verdict: str, key: Key, samples: int,
+    posterior: Posterior, z: Float[Tensor, "s 1 d"], verdict: str, reliable: bool, key: Key, samples: int,
     evidence: Mapping[str, Estimate] | None = None,
 ) -> Found:  # fmt: skip
     """Equally weighted draws; the evidence by the normal of their moments, and by whatever else is given."""
     q = FullNormal.from_draws(z)
-    return Found(*_equal(z), q, {**(evidence or {}), "importance": importance(posterior, q, key, samples)}, verdict)
-
-
-def twice(posterior: Posterior, found: Found, key: Key, particles: int) -> Found:
-    """With the evidence by sequential Monte Carlo too, where it is known one way alone."""
-    if len(found.evidence) > 1:
-        return found
-    return found._replace(evidence={**found.evidence, "SMC": sequential(posterior, found.q, key, particles)})
-
-
-def sequential(posterior: Posterior, q: Distribution, key: Key, particles: int) -> Smc:
-    """From the prior where that is proper and has draws, else from q."""
-    return smc(posterior, posterior.prior() if posterior.model.value.draw is not None else q, key, particles)
+    known = {**(evidence or {}), "importance": importance(posterior, q, key, samples)}
+    return Found(*_equal(z), q, known, verdict, reliable)
 
 
 def _equal(z: Float[Tensor, "s 1 d"]) -> tuple[Tensor, Tensor]:

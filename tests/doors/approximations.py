@@ -38,4 +38,8 @@ ROWS = {
     "inference.judge": door(
         inference.judge, log_p=LOG_P.value, q=OF_Q, key=KEY, samples=also(30, 1), at_mode=True
     ),
+    "inference.overlooked": door(
+        inference.overlooked, key=KEY, log_p=LOG_P.value, draws=START, starts=START, log_evidence=torch.zeros(()),
+        weights=only(None, START.value), samples=also(30, 1),
+    ),
 }  # fmt: skip

@@ -153,7 +153,10 @@ WITHOUT = {  # public names without a door
     "objectives.Objective": "a Protocol",
     "distributions.Given": "a record, checked where it is called",
     "gradients.baselines": "a module, with rows of its own",
-    **{f"inference.{name}": "a record of results" for name in ("Amortised", "Approximation", "MaximumLikelihood")},
+    **{
+        f"inference.{name}": "a record of results"
+        for name in ("Amortised", "Approximation", "MaximumLikelihood", "Overlooked")
+    },
     "inference.Simulations": "what `Simulator.simulations` draws",
     "inference.summaries": "settings, which check their sizes: tests/estimators/inference/test_npe.py",
     **dict.fromkeys(

@@ -1,0 +1,80 @@
+"""What a method cannot know of itself: the evidence by another estimator, and modes that its draws have overlooked."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from jensen.core import keys
+from jensen.core.contracts import Distribution, Key
+from jensen.core.distributions import FullNormal
+from jensen.core.models.bayes import Posterior
+from jensen.estimators.evidence import smc
+from jensen.estimators.inference import overlooked
+from jensen.experiments.inference.found import Found
+
+STARTS, FARTHER = 8, 3.0  # of climbs to modes
+ERRORS, SLACK = 5.0, 0.05  # standard errors, and nats beside them, that two estimates of the evidence may be apart
+FITTED = 4000  # draws that a normal is fitted to
+
+
+def examined(posterior: Posterior, found: Found, key: Key, particles: int) -> Found:
+    """With the evidence twice, and a verdict that takes back what the two opinions contradict."""
+    evidence_key, modes_key = keys.split(key)
+    found = twice(posterior, found, evidence_key, particles)
+    return with_modes(posterior, doubted(found, disagreement(found)), modes_key)
+
+
+def twice(posterior: Posterior, found: Found, key: Key, particles: int) -> Found:
+    """With the evidence by sequential Monte Carlo too, where it is known one way alone."""
+    if len(found.evidence) > 1:
+        return found
+    q_key, run_key = keys.split(key)
+    second = smc(posterior, annealed_from(posterior, found, q_key), run_key, particles)
+    return found._replace(evidence={**found.evidence, "SMC": second})
+
+
+def with_modes(posterior: Posterior, found: Found, key: Key) -> Found:
+    """With a doubt where climbs from dispersed starts end at a mode that has too few draws."""
+    start_key, look_key = keys.split(key)
+    known = [each.log_p[0] for each in found.evidence.values() if each.log_p[0].isfinite()]
+    if not known:
+        return found
+    missing = overlooked(look_key, posterior, found.z, starts(posterior, start_key), known[0], found.weights)
+    return doubted(found, missing.verdict())
+
+
+def starts(posterior: Posterior, key: Key) -> Float[Tensor, "m d"]:
+    """Half of them near z = 0; the others by the prior, or where that has no draws farther from 0."""
+    near_key, far_key = keys.split(key)
+    proper = posterior.model.value.draw is not None
+    far = posterior.prior().noise(far_key, STARTS)[:, 0] if proper else FARTHER * posterior.starts(far_key, STARTS)
+    return torch.cat([posterior.starts(near_key, STARTS), far])
+
+
+def doubted(found: Found, doubt: str) -> Found:
+    """With one more sentence in the verdict, unless it is empty: then nothing may be relied on."""
+    return found._replace(verdict=f"{found.verdict}; {doubt}", reliable=False) if doubt else found
+
+
+def disagreement(found: Found) -> str:
+    """Of two estimates of the evidence, beyond their errors; "" where there is none, or an error is not known."""
+    known = {name: (each.log_p[0].item(), each.standard_error[0].item()) for name, each in found.evidence.items()}
+    (one, (a, a_error)), (other, (b, b_error)) = list(known.items())[:2]
+    error = math.hypot(a_error, b_error)
+    if not abs(a - b) > ERRORS * error + SLACK:  # NaN and infinite errors are no disagreement
+        return ""
+    return (
+        f"log p(x) by {one} and by {other} are {abs(a - b):.2g} nats apart, {abs(a - b) / error:.0f} standard errors: "
+        "one of them misses part of the posterior, so compare with other methods, by --method all"
+    )
+
+
+def annealed_from(posterior: Posterior, found: Found, key: Key) -> Distribution:
+    """The prior where that is proper and has draws, else q, or the normal of its draws where q is not continuous."""
+    if posterior.model.value.draw is not None:
+        return posterior.prior()
+    if found.q.reparameterised:
+        return found.q
+    return FullNormal.from_draws(found.resampled(key, FITTED)[:, None])

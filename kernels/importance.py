@@ -1,7 +1,7 @@
 """Bound, normalised weights and effective sample size of log_p - log_q, per column.
 
 The samples are split among programs: sums of each part above its own largest weight, then weights, each program
-combining the parts of its columns.
+combining the parts of its columns. Weights that `core.numerics.negligible` names are 0.
 """
 
 import torch
@@ -51,7 +51,7 @@ def _forward_sums(
 @triton.jit
 def _forward(
     p_ptr, q_ptr, sums_ptr, bound_ptr, weight_ptr, ess_ptr, s, n, span,
-    ACC: tl.constexpr, BLOCK_S: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_P: tl.constexpr,
+    ACC: tl.constexpr, BLOCK_S: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_P: tl.constexpr, LEAST: tl.constexpr,
 ):  # fmt: skip
     column = tl.program_id(0).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
     part, parts = tl.arange(0, BLOCK_P), tl.num_programs(1)
@@ -73,7 +73,8 @@ def _forward(
     first = tl.program_id(1).to(tl.int64) * span
     for start in range(first, tl.minimum(first + span, s), BLOCK_S):
         log_w, inside, offsets = _log_weights(p_ptr, q_ptr, start + tl.arange(0, BLOCK_S), column, s, n, ACC)
-        tl.store(weight_ptr + offsets, tl.exp(log_w - shift[None, :]) / safe[None, :], mask=inside)
+        share = tl.exp(log_w - shift[None, :]) / safe[None, :]
+        tl.store(weight_ptr + offsets, tl.where(share <= LEAST, 0.0, share), mask=inside)
 
 
 def forward(log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -88,8 +89,9 @@ def forward(log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         tiles = triton.cdiv(n, BLOCKS["BLOCK_N"])
         span, parts = split(s, BLOCKS["BLOCK_S"], tiles, PARTS)
         sums = torch.empty(3, parts, n, dtype=dtype, device=log_p.device)
+        blocks = {**BLOCKS, "BLOCK_P": PARTS, "LEAST": torch.finfo(dtype).tiny ** 0.5}
         with on(log_p):
             for p, q, b, w, e in zip(*flat, strict=True):
                 _forward_sums[(tiles, parts)](p, q, sums, s, n, span, ACC=acc, **BLOCKS)
-                _forward[(tiles, parts)](p, q, sums, b, w, e, s, n, span, ACC=acc, BLOCK_P=PARTS, **BLOCKS)
+                _forward[(tiles, parts)](p, q, sums, b, w, e, s, n, span, ACC=acc, **blocks)
     return bound, weight, ess

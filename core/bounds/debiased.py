@@ -14,7 +14,8 @@ from jensen.core.bounds.weights import check_log_weights, iwae, leave_one_out_iw
 from jensen.core.checks import check_count, check_number, check_tensor
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
-from jensen.core.numerics import at_least_float32, log_cumulative_sum_exp, log_sum_exp
+from jensen.core.numerics import at_least_float32, drop_negligible, log_cumulative_sum_exp, log_sum_exp
+from jensen.core.operation import differentiable, fitted
 
 MOST = 2**16  # subsets
 
@@ -60,7 +61,7 @@ class Jackknife:
                 )
         plain = iwae(log_w)
         empty = (log_w != -torch.inf).sum(0) <= m
-        log_w = torch.where(empty, 0.0, at_least_float32(log_w).double())
+        log_w = _double(torch.where(empty, 0.0, at_least_float32(log_w)))
         total = torch.zeros_like(log_w[0])
         for j in range(m + 1):
             c = (-1) ** j * (s - j) ** m / (math.factorial(m - j) * math.factorial(j))
@@ -69,6 +70,20 @@ class Jackknife:
 
     def derivatives(self, log_w: Float[Tensor, "s n"], /) -> tuple[Float[Tensor, "s n"], Float[Tensor, "s n"]]:
         return iwae.derivatives(log_w) if self.m == 0 else differentiated(self, log_w)
+
+
+def _double(log_w: Tensor) -> Tensor:
+    """In float64; weights that come back are dropped where float32 has them `negligible`."""
+    return log_w if log_w.dtype == torch.float64 else _widened(log_w)
+
+
+def _weights(needs: tuple[bool, ...], gradients: tuple[Tensor], log_w: Tensor) -> tuple[Tensor]:
+    return (drop_negligible(fitted(gradients[0], log_w)),)
+
+
+_widened = differentiable(
+    "log_weights_in_float64", torch.Tensor.double, torch.Tensor.double, torch.Tensor.double, (0,), vjp=_weights
+)
 
 
 def _less(log_w: Tensor, j: int) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from jensen.core.bounds.weights import check_log_weights
 from jensen.core.checks import check_count, check_function, check_tensor, described
 from jensen.core.contracts import Bound, Derivatives, can
-from jensen.core.numerics import at_least_float32
+from jensen.core.numerics import at_least_float32, drop_negligible
 
 
 def additive(bound: Bound, log_w: Float[Tensor, "s n"] | int) -> bool | Bool[Tensor, ""]:
@@ -72,11 +72,13 @@ def derivatives(bound: Bound, log_w: Float[Tensor, "s n"]) -> tuple[Float[Tensor
     """(weights u, path coefficients 1 - h / u), (s, n) each.
 
     u = d bound / d log_w and h is the diagonal of d^2 bound / d log_w^2: what plain and doubly reparameterised
-    gradients multiply a sample's path by. Half precision comes out as float32.
+    gradients multiply a sample's path by. Half precision comes out as float32. Weights of at most `negligible` are 0,
+    and so are path coefficients whose product with their weight is.
     """
     check_bound(bound)
     check_log_weights(log_w)
-    return bound.derivatives(log_w) if can(bound, Derivatives) else differentiated(bound, log_w)
+    u, path = bound.derivatives(log_w) if can(bound, Derivatives) else differentiated(bound, log_w)
+    return drop_negligible(u), torch.where(drop_negligible(u * path) == 0, 0.0, path)
 
 
 def differentiated(bound: Bound, log_w: Float[Tensor, "s n"]) -> tuple[Float[Tensor, "s n"], Float[Tensor, "s n"]]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from jensen.core.bounds.derivatives import path
 from jensen.core.bounds.weights import check_log_weights, elbo, iwae
 from jensen.core.checks import check_count, check_number
-from jensen.core.numerics import at_least_float32, log_sum_exp
+from jensen.core.numerics import at_least_float32, log_sum_exp, softmax
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Miwae:
         if self.k == 1:
             return elbo.derivatives(log_w)
         empty = (groups == -torch.inf).all(1, keepdim=True)
-        w = torch.where(empty, 0.0, torch.softmax(torch.where(empty, 0.0, groups), 1))
+        w = torch.where(empty, 0.0, softmax(torch.where(empty, 0.0, groups), 1))
         w = rearrange(w, "m k n -> (m k) n")
         return w / self.m, w
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from jensen.core.bounds.derivatives import differentiated
 from jensen.core.bounds.weights import check_log_weights, elbo
 from jensen.core.checks import check_choice, check_count, check_number, described
-from jensen.core.numerics import at_least_float32
+from jensen.core.numerics import at_least_float32, softmax
 
 
 @dataclass(frozen=True)
@@ -92,5 +92,5 @@ def tempered_mean(log_w: Float[Tensor, "s n"], beta: float) -> Float[Tensor, " n
     outside = log_w == -torch.inf
     empty = outside.all(0)
     finite = torch.where(outside, 0.0, log_w)
-    pi = torch.softmax(torch.where(outside & ~empty, -torch.inf, beta * finite), 0)
+    pi = softmax(torch.where(outside & ~empty, -torch.inf, beta * finite), 0)
     return torch.where(empty, -torch.inf, (pi * finite).sum(0))

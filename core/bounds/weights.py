@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core.checks import check_floating, check_number
-from jensen.core.numerics import at_least_float32, log_sum_exp
+from jensen.core.numerics import at_least_float32, log_sum_exp, share, softmax
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Renyi:
             return largest / largest.sum(0).clamp_min(1), torch.ones_like(log_w)
         power = 1 - self.alpha
         empty = outside.all(0) if power > 0 else outside.any(0)
-        u = torch.where(empty, 0.0, torch.softmax(torch.where(empty, 0.0, power * log_w), 0))
+        u = torch.where(empty, 0.0, softmax(torch.where(empty, 0.0, power * log_w), 0))
         return u, self.alpha + power * u
 
 
@@ -81,7 +81,7 @@ def leave_one_out_iwae(log_w: Float[Tensor, "s n"]) -> Float[Tensor, "s n"]:
     total = log_sum_exp(log_w, 0)
     finite = torch.isfinite(total)
     less = torch.where(finite & ~heaviest, log_w - torch.where(finite, total, 0.0), -torch.inf)
-    others = torch.where(finite, total + torch.log1p(-torch.exp(less)), total)
+    others = torch.where(finite, total + torch.log1p(-share(less)), total)
     return torch.where(heaviest, log_sum_exp(torch.where(heaviest, -torch.inf, log_w), 0), others) - math.log(s - 1)
 
 

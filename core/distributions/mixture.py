@@ -27,7 +27,7 @@ from jensen.core.contracts import (
 from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions.shapes import check_value, noise_shape
 from jensen.core.distributions.uniform import inside
-from jensen.core.numerics import at_least_float32, log_sum_exp
+from jensen.core.numerics import at_least_float32, log_sum_exp, softmax
 
 FEW = 8  # dimensions that are solved for one after another
 
@@ -78,7 +78,7 @@ class Mixture(NamedTuple):
         log_p, below, slope = self._marginals(z)
         path = self._path(log_p, below, slope)
         joint = torch.log_softmax(at_least_float32(self.logits), -1) + log_p.sum(-1)
-        pull = (torch.softmax(joint.detach(), -1)[..., None] * slope).sum(2)
+        pull = (softmax(joint.detach(), -1)[..., None] * slope).sum(2)
         return z + path.to(z.dtype), log_sum_exp(joint, -1) + (pull * path).sum(-1)
 
     def strata(self, noise: Noise, /) -> tuple[Event, Float[Tensor, "n k"]]:
@@ -139,7 +139,7 @@ class Mixture(NamedTuple):
         """0, with the implicit gradient."""
         log_weights = torch.log_softmax(at_least_float32(self.logits), -1)[..., None]
         log_weights = log_weights + F.pad(log_p[..., :-1].cumsum(-1), (1, 0))
-        weights, fixed = torch.softmax(log_weights.detach(), 2), below.detach()
+        weights, fixed = softmax(log_weights.detach(), 2), below.detach()
         excess = weights * (fixed - (weights * fixed).sum(2, keepdim=True))
         density = (weights * log_p.detach().exp()).sum(2)
         level = (weights * below + excess * log_weights).sum(2)  # of the right slopes

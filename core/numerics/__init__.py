@@ -2,7 +2,14 @@
 of differential equations."""
 
 from jensen.core.numerics.discrete import entropy_of, kl_of_masses
-from jensen.core.numerics.exponentials import log_cumulative_sum_exp, log_sum_exp
+from jensen.core.numerics.exponentials import (
+    drop_negligible,
+    log_cumulative_sum_exp,
+    log_sum_exp,
+    negligible,
+    share,
+    softmax,
+)
 from jensen.core.numerics.gammas import digamma_rest, log_gamma_rest, log_gamma_rest_divergence
 from jensen.core.numerics.precision import at_least_float32, double, narrow
 from jensen.core.numerics.roots import bisect, newton, polished
@@ -17,6 +24,7 @@ __all__ = [
     "bounded",
     "digamma_rest",
     "double",
+    "drop_negligible",
     "entropy_of",
     "exp_less_tangent",
     "kl_of_masses",
@@ -26,7 +34,10 @@ __all__ = [
     "log_ratio",
     "log_sum_exp",
     "narrow",
+    "negligible",
     "newton",
     "polished",
     "rk4_step",
+    "share",
+    "softmax",
 ]

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core.checks import check_floating
-from jensen.core.numerics import at_least_float32, log_sum_exp
+from jensen.core.numerics import at_least_float32, log_sum_exp, share
 from jensen.core.operation import deserves_kernel, differentiable, launch
 
 CHUNK, GPU_CHUNK = 2**22, 2**26  # weights at once
@@ -19,8 +19,9 @@ def importance(
     """(bound, weights, ess) of log_w = log_p - log_q over the s samples of each datum.
 
     bound = log mean_s exp(log_w) in nats, (n,), which is `bounds.iwae`; weights = softmax_s(log_w), (s, n);
-    ess = (sum w)^2 / sum w^2 = 1 / sum weights^2, (n,). Weights of -inf are legal; where all are, the bound is -inf
-    and weights, ess and gradients are 0. Half precision is computed and returned in float32.
+    ess = (sum w)^2 / sum w^2 = 1 / sum weights^2, (n,). Weights of at most `numerics.negligible` are 0. Log weights of
+    -inf are legal; where all are, the bound is -inf and weights, ess and gradients are 0. Half precision is computed
+    and returned in float32.
     """
     check_floating("log_p", log_p, "s n", "one row per sample")
     check_floating("log_q", log_q, "s n", "one row per sample")
@@ -43,7 +44,7 @@ def reference(log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     log_w = at_least_float32(log_p) - at_least_float32(log_q)
     total = log_sum_exp(log_w, -2)
     empty = total == -torch.inf
-    weights = torch.exp(log_w - torch.where(empty, 0.0, total).unsqueeze(-2))
+    weights = share(log_w - torch.where(empty, 0.0, total).unsqueeze(-2))
     squares = weights.square().sum(-2)
     ess = torch.where(empty, 0.0, 1 / torch.where(empty, 1.0, squares))
     return total - math.log(log_w.shape[-2]), weights, ess

@@ -79,7 +79,9 @@ KERNELS = [
         for constants in (REPEATED, LONG)
     ),
     Kernel("importance._forward_sums", "pppiii", {**ACC, **importance.BLOCKS}),
-    Kernel("importance._forward", "ppppppiii", {**ACC, **importance.BLOCKS, "BLOCK_P": importance.PARTS}),
+    Kernel(
+        "importance._forward", "ppppppiii", {**ACC, **importance.BLOCKS, "BLOCK_P": importance.PARTS, "LEAST": 2**-63}
+    ),
     *(Kernel("nearest_code._forward", "pppkiii", {**ACC, **nearest_code.tile(d, FLOAT)}) for d in (16, 64, 256)),
     *(
         Kernel("nearest_code._forward", "pppkiii", {**ACC, **nearest_code.tile(d, FLOAT, True)}, (90,))

@@ -20,6 +20,7 @@ from jensen.experiments.report.curves import training
 from jensen.experiments.report.drawing import png
 from jensen.experiments.run import checkpoints, files, folder, metrics
 from jensen.experiments.run.command import echo
+from jensen.experiments.run.denormals import flushed
 from jensen.experiments.run.errors import InputError, InterruptError, NonFiniteError
 from jensen.experiments.run.folder import FIGURES, RunFolder
 from jensen.experiments.run.loop import Loop, Watch, fit
@@ -64,7 +65,7 @@ class Settings(Protocol):
 
 def start(kind: str, settings: Settings) -> list[Finding]:
     """A new run, in a folder of its own. Of several ranks the first alone makes it, writes and finds something."""
-    with joined(settings.run.device) as ranks:
+    with flushed(), joined(settings.run.device) as ranks:
         prepared = settings.prepare()
         out = settings.run.out
         if ranks.restarts and out is not None and (out / folder.CONFIG).is_file():
@@ -79,7 +80,7 @@ def start(kind: str, settings: Settings) -> list[Finding]:
 
 def go_on(path: Path, settings: Settings) -> list[Finding]:
     """A run that a folder holds, under settings that may differ in what is free to change; on any number of ranks."""
-    with joined(settings.run.device) as ranks:
+    with flushed(), joined(settings.run.device) as ranks:
         return _resumed(path, settings, settings.prepare(), ranks)
 
 

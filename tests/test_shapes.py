@@ -355,7 +355,7 @@ first = meeting.first(stage, x, key)
 meeting.loss(moved, first, x, key), meeting.bound(moved, first, x, key), meeting.sample(moved, first, key, 3)
 shaded = pixel_diffusion.build(fields.mlp(2, (4,)), noise_levels.cosine(3), 3)
 shaded.bound(shaded.init(key), plane.sign(), key), pixel_diffusion.log_mass(plane.sign(), plane, 0.5, 3)
-chosen = choices.build(fields.mlp(2, (4,), outputs=6), noise_levels.cosine(3), 3)
+chosen = choices.build(choices.mlp(2, 3, (4,)), noise_levels.cosine(3), 3)
 of_bound = pixel_diffusion.build(chosen, noise_levels.cosine(3), 3, "small", weightings.BOUND)
 of_bound.loss(of_bound.init(key), plane.sign(), key), weightings.min_snr(4.0), weightings.p2(1.0, 2.0)
 for continuous in (variational_diffusion.build(field), variational_diffusion.build(chosen.logits, 3)):

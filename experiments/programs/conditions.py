@@ -7,6 +7,7 @@ from functools import partial
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
+from torch.nn import functional as F
 
 from jensen.core import keys
 from jensen.core.contracts import Key
@@ -14,6 +15,7 @@ from jensen.core.models.latent.cvae import CVAE
 from jensen.core.trees import Params, Tree
 from jensen.experiments import report
 from jensen.experiments.data.images import Images
+from jensen.experiments.programs.classes import in_turn
 from jensen.experiments.programs.latent import LatentProgram
 from jensen.experiments.report.chunks import ROWS, over_data
 from jensen.experiments.report.conditions import by_condition, completions, means
@@ -36,12 +38,21 @@ class ConditionalProgram(LatentProgram):
     @torch.no_grad()
     def sample(self, params: Params, state: Tree, key: Key, n: int) -> Tensor:
         """(n, D): the means of p(x | z, c), of each class in turn, or given upper halves of training images."""
-        own = params["model"]
-        kept = own["decoder"]["conditions"]
-        known = torch.eye(self.model.condition, device=kept.device, dtype=kept.dtype) if self.labels else kept
-        p = self.model.prior(own, n)
-        c = known[torch.arange(n, device=kept.device) % len(known)]
-        return means(self.model, own, p.sample(p.noise(key, 1)), c[None])[0]
+        kept = params["model"]["decoder"]["conditions"]
+        labels = in_turn(n, self.columns, kept.device)
+        if labels is not None:
+            return self.sample_of(params, state, key, labels)
+        return self._given(params, key, kept[torch.arange(n, device=kept.device) % len(kept)])
+
+    @torch.no_grad()
+    def sample_of(self, params: Params, state: Tree, key: Key, labels: Tensor) -> Tensor:
+        """The same of these labels (n,)."""
+        kept = params["model"]["decoder"]["conditions"]
+        return self._given(params, key, F.one_hot(labels, self.model.condition).to(kept))
+
+    def _given(self, params: Params, key: Key, c: Tensor) -> Tensor:
+        p = self.model.prior(params["model"], len(c))
+        return means(self.model, params["model"], p.sample(p.noise(key, 1)), c[None])[0]
 
     def figures(self, params: Params, state: Tree, data: Images, key: Key, /) -> dict[str, Figure]:
         if self.labels:

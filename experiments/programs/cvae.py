@@ -18,15 +18,13 @@ from jensen.experiments.data.labelled import Labelled
 from jensen.experiments.programs.conditions import ConditionalProgram
 from jensen.experiments.programs.estimation import Estimation
 from jensen.experiments.programs.images import Flat, ImageSettings
-from jensen.experiments.programs.labelled import labelled_images
+from jensen.experiments.programs.labelled import CLASSES, check_labelled, labelled_images
 from jensen.experiments.programs.latent import LatentProgram
 from jensen.experiments.programs.likelihoods import CAUTIONS, check_likelihood, likelihood_of
 from jensen.experiments.run.config import FREE
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.settings import Run
-
-CLASSES = 10
 
 
 @dataclass(frozen=True)
@@ -39,8 +37,7 @@ class ConditionedImages(ImageData):
     def check(self) -> None:
         """Raises an InputError for what cannot work."""
         super().check()
-        if self.data not in ("digits", "mnist"):
-            raise InputError(f"--data {self.data} has no training labels: use digits or mnist")
+        check_labelled(self)
 
     def read(self) -> Images:
         """Rows (n, D + C); the shape is that of an image of D pixels."""

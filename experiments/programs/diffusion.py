@@ -10,7 +10,7 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.contracts import Key
 from jensen.core.models.latent.likelihoods import DiscretisedLogisticLikelihood
-from jensen.core.models.transport import choices, diffusion, dit, fields, noise_levels, pixel_diffusion
+from jensen.core.models.transport import choices, diffusion, dit, noise_levels, pixel_diffusion
 from jensen.core.models.transport.fields import Field
 from jensen.core.models.transport.noise_levels import NoiseLevels
 from jensen.core.models.transport.weightings import WEIGHTINGS
@@ -86,7 +86,7 @@ class Diffusion(PointSettings):
             return perceptron(self.points, data, self.hidden)
         if self.network == "choices":
             shades = SHADES[self.points.data]
-            return choices.build(fields.mlp(data, self.hidden, outputs=data * shades), levels, shades)
+            return choices.build(choices.mlp(data, shades, self.hidden), levels, shades)
         side = math.isqrt(data)
         try:
             return dit.image((1, side, side), self.patch, self.width, self.layers, self.heads)

@@ -11,6 +11,7 @@ from jensen.core import keys
 from jensen.core.contracts import Key
 from jensen.core.models.autoregressive.sampling import Choice
 from jensen.core.trees import Params, Tree
+from jensen.experiments.programs.classes import DrawingClasses
 from jensen.experiments.programs.finished import FinishedRun
 from jensen.experiments.programs.vq import Vq
 from jensen.experiments.run.errors import InputError
@@ -43,11 +44,30 @@ def check_drawing(run: FinishedRun) -> None:
 
 
 @torch.no_grad()
-def drawn(run: FinishedRun, key: Key, n: int) -> Tensor:
-    """(n, D), in the data's own units. InputError as `check_drawing`."""
+def drawn(run: FinishedRun, key: Key, n: int, label: int | None = None) -> Tensor:
+    """(n, D), in the data's own units, all of a label where it is given; without one, of each class in turn where there
+    are classes. InputError as `check_drawing`, and for a label that the run has no class for."""
     check_drawing(run)
-    starts, sample = range(0, n, CHUNK), run.prepared.program.sample
-    return torch.cat([sample(run.params, run.state, keys.fold_in(key, i), min(CHUNK, n - i)) for i in starts])
+    program, starts = run.prepared.program, range(0, n, CHUNK)
+    if label is not None:
+        count = classes(run)
+        if count is None:
+            raise InputError(f"{run.folder} holds a {run.kind} that draws of no class: leave --class out")
+        if label >= count:
+            raise InputError(f"expected --class from 0 to {count - 1}, got {label}: {run.folder} has no such class")
+
+    def part(key: Key, n: int) -> Tensor:
+        if label is None:
+            return program.sample(run.params, run.state, key, n)
+        return program.sample_of(run.params, run.state, key, torch.full((n,), label, device=key.device))
+
+    return torch.cat([part(keys.fold_in(key, i), min(CHUNK, n - i)) for i in starts])
+
+
+def classes(run: FinishedRun) -> int | None:
+    """How many there are to draw from; None for a run that draws of none."""
+    program = run.prepared.program
+    return program.columns if isinstance(program, DrawingClasses) else None
 
 
 def pixels(run: FinishedRun, x: Tensor) -> Tensor:

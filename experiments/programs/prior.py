@@ -14,6 +14,7 @@ from jensen.experiments.data.batches import Epochs
 from jensen.experiments.data.images import drawn_once, split
 from jensen.experiments.programs.code_prior import Coded, CodePriorProgram
 from jensen.experiments.programs.images import Flat
+from jensen.experiments.programs.labelled import CLASSES, labels_of
 from jensen.experiments.programs.likelihoods import CAUTIONS
 from jensen.experiments.programs.sized import Sized
 from jensen.experiments.programs.vq import Vq
@@ -40,6 +41,8 @@ class Prior(Sized):
 
     codes: Path | None = field(default=None, metadata=FREE)
     """Folder of the finished run of vq. A run that goes on may find it elsewhere, but not another in its place."""
+    labels: bool = False
+    """Model codes given the image's label, of which images can then be drawn."""
     width: int = 128
     """Features of a code."""
     layers: int = 4
@@ -67,7 +70,7 @@ class Prior(Sized):
             raise InputError(f"expected --dropout in [0, 1), got {self.dropout}")
 
     def model(self, maps: tuple[CodeMap, ...]) -> CodePrior:
-        return codes.build(maps, self.width, self.layers, self.heads, self.dropout)
+        return codes.build(maps, self.width, self.layers, self.heads, self.dropout, CLASSES if self.labels else 0)
 
     def prepare(self) -> Prepared:
         """Reads the run, codes its images, and builds the program. InputError for what does not go together."""
@@ -77,7 +80,8 @@ class Prior(Sized):
         done = read_codes(self.codes, self.run.device)
         coder, model = Coder(done.model, done.params, done.state), self.model(done.model.maps)
         shown = drawn_once(done.images.train, done.settings.images.treatment), done.images.test
-        train, test = (model.sequences(all_codes(*coder, x)) for x in shown)
+        known = labels_of(done.settings.images, self.run) if self.labels else (None, None)
+        train, test = (model.sequences(all_codes(*coder, x), of) for x, of in zip(shown, known, strict=True))
         data = Coded(train, test, done.images, coder)
         train, held_out = split(train, self.run, "grey")
         batches = Epochs(len(train), self.run.batch, self.run.keep_last)
@@ -91,5 +95,6 @@ class Prior(Sized):
     def title(self, of: Vq, model: CodePrior, n: int, steps: int) -> str:
         """What was trained on what, and what the numbers are not: a line each, where there is one."""
         shapes = " and ".join(" × ".join(map(str, each.shape)) for each in model.maps)
-        what = f"prior of {shapes} codes of {of.quantiser} on {of.images.data}: {n} test images, {steps} steps"
+        given = ", given labels" if self.labels else ""
+        what = f"prior of {shapes} codes of {of.quantiser} on {of.images.data}{given}: {n} test images, {steps} steps"
         return "\n".join(filter(None, (what, CAUTIONS.get(of.likelihood, "")))) + "\n"

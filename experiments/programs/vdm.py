@@ -7,7 +7,7 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.contracts import Key
-from jensen.core.models.transport import fields, variational_diffusion
+from jensen.core.models.transport import choices, variational_diffusion
 from jensen.core.trees import Params
 from jensen.experiments.data.batches import Epochs
 from jensen.experiments.data.points import PointData, Points
@@ -46,9 +46,7 @@ class Vdm(PointSettings):
 
     def program(self, batches: Epochs, data: int, steps: int) -> TransportProgram:
         shades, dtype = SHADES.get(self.points.data), getattr(torch, self.run.dtype)
-        field = perceptron(self.points, data, self.hidden)
-        if shades is not None:
-            field = fields.mlp(data, self.hidden, outputs=data * shades)
+        field = perceptron(self.points, data, self.hidden) if shades is None else choices.mlp(data, shades, self.hidden)
         model = variational_diffusion.build(field, shades)
 
         def draw(params: Params, key: Key, n: int) -> Tensor:

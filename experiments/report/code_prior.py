@@ -101,7 +101,7 @@ def evaluate_prior(
     def terms(rows: Tensor, _: Tensor) -> tuple[Tensor, ...]:
         symbols = test[rows]
         reconstruction = coder.log_prob(images.test[rows], model.codes(symbols))
-        return model.log_prob(params, symbols).double(), reconstruction.double()
+        return model.log_prob_of_codes(params, symbols).double(), reconstruction.double()
 
     log_p, reconstruction = over_data(terms, torch.arange(len(test), device=test.device), keys.key(0), DATA)
     of_train, of_test = (trees.leaves(model.codes(x)) for x in (train, test))
@@ -118,9 +118,10 @@ def evaluate_prior(
 
 
 @torch.no_grad()
-def samples(draw: Callable[[int], Tensor], images: Images) -> Figure:
-    """Images that are drawn, in a grid."""
-    rows = draw(SIDE * SIDE).split(SIDE)
+def samples(draw: Callable[[int], Tensor], images: Images, columns: int | None = None) -> Figure:
+    """Images that are drawn, in a grid of so many columns, SIDE unless given."""
+    columns = columns or SIDE
+    rows = draw(SIDE * columns).split(columns)
     return grid(rows, images, [""] * SIDE, "Images of codes drawn from the prior", limits=shades(images.test))
 
 

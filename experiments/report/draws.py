@@ -51,6 +51,7 @@ class Draws(NamedTuple):
     held_out: Measured
     judge: str
     accuracy: float  # of the classifier on test images
+    asked: float | None = None  # the share of draws that it takes for the class that they were drawn of
 
     def finding(self) -> Finding:
         """A table, and in words whether draws are as near as held-out images are."""
@@ -63,6 +64,9 @@ class Draws(NamedTuple):
         ]
         for name, shown in LINES.items():
             lines.append(f"{name:<34}{shown(self.drawn):>16}{shown(self.held_out):>20}")
+        if self.asked is not None:
+            rows[0]["of_the_class_asked_for"], rows[1]["of_the_class_asked_for"] = self.asked, self.accuracy
+            lines.append(f"{'of the class asked for':<34}{self.asked:>16.3f}{self.accuracy:>20.3f}")
         return Finding("draws", rows, "\n".join([*lines, self.verdict()]) + "\n")
 
     def verdict(self) -> str:
@@ -121,9 +125,12 @@ def measured(judge: Judge, x: Tensor, features: Tensor) -> Measured:
     )  # fmt: skip
 
 
-def judged(judge: Judge, x: Tensor, key: Key) -> Draws:
-    """Images drawn (n, D), in [0, 1], in any order: at most `most` of them."""
+def judged(judge: Judge, x: Tensor, key: Key, labels: Tensor | None = None) -> Draws:
+    """Images drawn (n, D), in [0, 1], in any order, of these labels (n,) where they have any: at most `most`."""
     features, held_out = against(judge, len(x), key)
+    asked = None
+    if labels is not None:
+        asked = (judge.log_p(x.to(held_out)).argmax(-1) == labels.to(held_out.device)).double().mean().item()
     x = x.to(held_out)[keys.permutation(keys.fold_in(key, 2), len(x))]  # classes may be drawn in turn
     drawn, beside = (measured(judge, each, features) for each in (x, held_out))
-    return Draws(drawn, beside, f"the classifier in {judge.folder}", judge.accuracy())
+    return Draws(drawn, beside, f"the classifier in {judge.folder}", judge.accuracy(), asked)

@@ -6,7 +6,8 @@ from pathlib import Path
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.experiments.programs.draws import check_drawing, drawn, pixels, shape, trained_on
+from jensen.experiments.programs.classes import in_turn
+from jensen.experiments.programs.draws import check_drawing, classes, drawn, pixels, shape, trained_on
 from jensen.experiments.programs.finished import FinishedRun, read_run
 from jensen.experiments.programs.judge import Judge, read_judge
 from jensen.experiments.report.draws import LEAST, judged, most
@@ -38,7 +39,8 @@ def judge_draws(folders: Sequence[Path], classifier: Path, draws: int | None, se
         check_replaceable(run.folder / DRAWS)
     for run in runs:
         images = pixels(run, drawn(run, keys.key(seed, trained_on(run).device), n))
-        found = judged(judge, images, keys.key(seed, judge.train.device)).finding()
+        labels = in_turn(n, classes(run), images.device)
+        found = judged(judge, images, keys.key(seed, judge.train.device), labels).finding()
         text = f"{run.kind} in {run.folder}: {n} draws beside {judge.data}\n{found.summary}"
         write(run.folder / DRAWS, [found, picture(run, images)], text, {str(row["of"]): row for row in found.rows})
         echo(f"{text}\nreport, rows and figure in {run.folder / DRAWS}\n")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from jensen.core import keys, trees
 from jensen.core.models.autoregressive.sampling import Choice
-from jensen.experiments.programs.draws import Writing, check_drawing, drawn, shape, trained_on
+from jensen.experiments.programs.draws import Writing, check_drawing, classes, drawn, shape, trained_on
 from jensen.experiments.programs.finished import FinishedRun, read_run
 from jensen.experiments.report.drawing import png
 from jensen.experiments.report.images import shades, tiled
@@ -37,6 +37,8 @@ class Settings:
     """Run folder of experiments.train."""
     n: int | None = None
     """How many; 64 images, 2,000 points or 1 text unless given."""
+    label: Annotated[int | None, tyro.conf.arg(name="class")] = None
+    """The class that all images are of, counted from 0; of a run with classes, each in turn unless given."""
     seed: int = 0
     """Everything random follows from it: the same seed draws the same."""
     out: Path | None = None
@@ -63,6 +65,8 @@ class Settings:
             asked = getattr(self, name)
             if asked is not None and not 1 <= asked <= MOST:
                 raise InputError(f"expected --{name} from 1 to {MOST}, got {asked}: leave it out")
+        if self.label is not None and self.label < 0:
+            raise InputError(f"expected --class from 0 on, got {self.label}")
         if not 0 <= self.seed < 2**63:
             raise InputError(f"expected --seed in [0, 2^63), got {self.seed}")
         if self.prompt == "":
@@ -91,6 +95,8 @@ def run(settings: Settings) -> None:
     with opened(settings.run):
         done = read_run(settings.run, settings.device)
         if isinstance(done.prepared.program, Writing):
+            if settings.label is not None:
+                raise InputError(f"--class is for images, and {settings.run} holds a {done.kind}: leave it out")
             _write_text(done, settings)
             return
         for name in OF_TEXT:
@@ -105,20 +111,21 @@ def _draw(done: FinishedRun, settings: Settings) -> None:
     train = trained_on(done)
     of = shape(done, train.shape[1])
     n = settings.n or (POINTS if of is None else IMAGES)
-    out = settings.out or done.folder / f"samples-{n}-{settings.seed}.png"
+    of_class = "" if settings.label is None else f"-{settings.label}"
+    out = settings.out or done.folder / f"samples{of_class}-{n}-{settings.seed}.png"
     if out.suffix not in (".png", ".npy"):
         raise InputError(f"expected --out of a file .png or .npy, got {out}: a picture, or the numbers (n, D)")
-    x = drawn(done, keys.key(settings.seed, train.device), n)
-    _write(out, png(pictured(done, x, of)) if out.suffix == ".png" else _npy(x), settings)
+    x = drawn(done, keys.key(settings.seed, train.device), n, settings.label)
+    columns = classes(done) if settings.label is None else None
+    _write(out, png(pictured(done, x, of, columns)) if out.suffix == ".png" else _npy(x), settings)
     echo(f"{n} draws of the {done.kind} in {done.folder}: {out}")
 
 
-def pictured(done: FinishedRun, x: Tensor, of: tuple[int, int, int] | None) -> Figure:
+def pictured(done: FinishedRun, x: Tensor, of: tuple[int, int, int] | None, columns: int | None = None) -> Figure:
     """Images in a grid, in the grey scale of their training data; points of the plane beside test data."""
     if of is None:
         return figure(x, done.prepared.data.test)
-    title, columns = f"Draws of the {done.kind}", getattr(done.prepared.program, "columns", None)
-    return tiled(x, of, title, columns, shades(trained_on(done)))
+    return tiled(x, of, f"Draws of the {done.kind}", columns, shades(trained_on(done)))
 
 
 def _write_text(done: FinishedRun, settings: Settings) -> None:

@@ -55,6 +55,18 @@ def test_known_probabilities_leave_nothing_to_learn():
     assert wrong.elbo.mean() < found.elbo.mean() - 0.5
 
 
+def test_logits_are_a_frequency_of_each_shade_and_powers_of_it():
+    """Written out; with degree 2 alone they are those of a normal cut off at the ends."""
+    logits = choices.mlp(2, 5, (4,))
+    params, x, t = logits.init(KEY, DOUBLE), torch.zeros(3, 2, dtype=DOUBLE), torch.full((3,), 0.5, dtype=DOUBLE)
+    assert (logits(params, x, t) == 0).all()
+    loc, precision, free = 0.3, 2.0, keys.normal(KEY, (2, 5), DOUBLE)
+    bias = torch.tensor([loc * precision, -precision / 2] * 2, dtype=DOUBLE) / choices.STEEPNESS
+    params["network"]["1"]["bias"], params["frequencies"] = bias, free / choices.STEEPNESS
+    expected = free - 0.5 * precision * (SHADES - loc).square() + 0.5 * precision * loc**2
+    torch.testing.assert_close(logits(params, x, t).unflatten(-1, (2, 5)), expected.expand(3, -1, -1))
+
+
 def test_extreme_noise_and_logits_are_finite_with_their_gradients():
     logits = torch.tensor([[1e4, -1e4, 0.0, 0.0, 0.0] * 2] * 3)
     x, log_snr = torch.tensor([[1.0, -30.0]] * 3), torch.tensor([-30.0, 0.0, 15.0])
@@ -71,8 +83,10 @@ def test_extreme_noise_and_logits_are_finite_with_their_gradients():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: choices.build(3, LEVELS, 5), "expected logits, such as fields.mlp"),
+        (lambda: choices.build(3, LEVELS, 5), "expected logits, such as choices.mlp"),
         (lambda: choices.build(fields.mlp(2), 5, 5), "expected levels, such as noise_levels.linear"),
+        (lambda: choices.mlp(2, 1), "expected shades, a whole number >= 2, got 1"),
+        (lambda: choices.mlp(2, 5, (4,), 0), "expected degree, a whole number >= 1, got 0"),
         (lambda: choices.build(fields.mlp(2), LEVELS, 1), "expected shades, a whole number >= 2, got 1"),
         (
             lambda: choices.noise(torch.zeros(3, 9), torch.zeros(3, 2), torch.zeros(3), 5),

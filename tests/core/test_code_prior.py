@@ -134,10 +134,63 @@ def test_a_prior_of_a_model_with_two_maps_makes_data():
     assert model.decode_codes(params, state, drawn).shape == (5, 64)
 
 
+LABELLED = codes.build(MAPS, 8, 2, 2, classes=4)
+OF_LABELLED = far(LABELLED)
+LABELS = torch.arange(4).repeat_interleave(48)
+ALL = LABELLED.sequences(tuple(part.repeat(4, *[1] * (part.ndim - 1)) for part in CODES), LABELS)
+
+
+def test_with_labels_probabilities_sum_to_1_over_both_and_over_the_codes_of_each():
+    assert LABELLED.alphabets == [(0, 4), *[(first + 4, size) for first, size in PLACES]]
+    joint = LABELLED.log_prob(OF_LABELLED, ALL)
+    assert joint.exp().sum().item() == pytest.approx(1, abs=1e-12)
+    given = LABELLED.log_prob_of_codes(OF_LABELLED, ALL)
+    torch.testing.assert_close(given.exp().unflatten(0, (4, 48)).sum(1), torch.ones(4, dtype=DOUBLE))
+    marginal = joint.unflatten(0, (4, 48)).logsumexp(1)
+    torch.testing.assert_close(joint, given + marginal[LABELS])
+    assert torch.equal(PRIOR.log_prob_of_codes(PARAMS, EVERY_SYMBOL), PRIOR.log_prob(PARAMS, EVERY_SYMBOL))
+    back = LABELLED.codes(ALL)
+    assert torch.equal(back[1][:48], CODES[1])
+
+
+EVERY_SYMBOL = PRIOR.sequences(CODES)
+
+
+def test_labels_of_codes_are_by_bayes_rule_whatever_label_they_came_with():
+    joint = LABELLED.log_prob(OF_LABELLED, ALL).unflatten(0, (4, 48))
+    expected = (joint - joint.logsumexp(0)).T
+    found = LABELLED.log_prob_of_labels(OF_LABELLED, ALL)
+    torch.testing.assert_close(found, expected.repeat(4, 1))
+    conditional = (
+        LABELLED.log_prob_of_codes(OF_LABELLED, ALL).unflatten(0, (4, 48)).T
+    )  # without p(label), a planted bug
+    assert (conditional.log_softmax(-1) - expected).abs().max() > 1e-3
+
+
+def test_draws_of_a_label_have_the_frequencies_of_their_probabilities_given_it():
+    """Pearson's statistic as above, of class 2 alone; and other classes have others."""
+    top, rest = LABELLED.sample(OF_LABELLED, KEY, 2000, labels=torch.full((2000,), 2))
+    place = top[:, 0] * 16 + (rest.flatten(1) * torch.tensor([8, 4, 2, 1])).sum(1)
+    counts = torch.bincount(place, minlength=48)
+    each = 2000 * LABELLED.log_prob_of_codes(OF_LABELLED, ALL).exp().unflatten(0, (4, 48))
+    statistics = ((counts - each).square() / each).sum(1)
+    assert statistics[2] < 90
+    assert statistics[[0, 1, 3]].min() > 120
+    free = LABELLED.sample(OF_LABELLED, KEY, 5)  # whose labels are drawn
+    assert free[1].shape == (5, 1, 2, 2)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: codes.build(()), "expected maps, one or more"),
+        (lambda: codes.build(MAPS, classes=1), "expected classes of 2 or more, or 0 for no label, got 1"),
+        (lambda: LABELLED.sequences(CODES), "expected labels of 4 classes, got None: pass one for each datum"),
+        (lambda: LABELLED.sequences(CODES, LABELS), r"expected labels \(48,\), got"),
+        (lambda: LABELLED.sequences(CODES, LABELS[:48] + 4), "expected labels from 0 to 3, got from 4 to 4"),
+        (lambda: PRIOR.sequences(CODES, LABELS[:48]), "expected labels None of a prior without classes"),
+        (lambda: PRIOR.log_prob_of_labels(PARAMS, EVERY_SYMBOL), "expected a prior with classes, got one without"),
+        (lambda: LABELLED.sample(OF_LABELLED, KEY, 3, labels=LABELS[:2]), r"expected labels \(3,\), got"),
         (lambda: codes.build((3,)), "expected maps, a CodeMap, got"),
         (lambda: codes.build(MAPS, 8, 1, 3), "expected heads that divide the 8 features, got 3"),
         (lambda: codes.build((CodeMap((2,), 1),)), "expected symbols of the maps, a whole number >= 2, got 1"),

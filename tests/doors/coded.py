@@ -19,6 +19,8 @@ TWO = two_maps.conv(IMAGE, (2,), (3,), 2, Vq(4), Fsq((3, 4)))
 TWO_PARAMS, TWO_STATE = TWO.init(KEY, X)
 TWO_CODES = TWO.codes(TWO_PARAMS, TWO_STATE, X)
 PRIOR = codes.build(TWO.maps, 8, 1, 2)
+LABELLED = codes.build(TWO.maps, 8, 1, 2, classes=3)
+LABELLED_PARAMS, LABELS = LABELLED.init(KEY), only(X[:, 0].long(), X[:, 0].long() + 3, X[:, :2].long(), X[:, 0], "x")
 PRIOR_PARAMS, SYMBOLS = PRIOR.init(KEY), PRIOR.sequences(TWO_CODES)
 SMALL = autoencoder.conv(IMAGE, (2,), 3, Vq(4))
 GAN = VqGan(SMALL, Patches(IMAGE, (2,)))
@@ -93,10 +95,14 @@ ROWS = {
     "patches.Patches.call": door(GAN.critic, params=only(GAN_PARAMS["critic"], {}, 3), x=also(X, X[:, :60])),
     "codes.build": door(
         codes.build, maps=only(TWO.maps, (), MAP, (4,), 3, None), features=also(8, 7), layers=1, heads=also(2, 3),
-        rate=also(0.5, 1.0, -0.1),
+        rate=also(0.5, 1.0, -0.1), classes=also(4, 1, -1),
     ),
     "codes.CodePrior.sequences": door(
         PRIOR.sequences, codes=only(TWO_CODES, TWO_CODES.top, TWO_CODES[::-1], *WRONG_CODES),
+    ),
+    "codes.CodePrior.sequences with labels": door(LABELLED.sequences, codes=only(TWO_CODES), labels=LABELS),
+    "codes.CodePrior.sample with labels": door(
+        LABELLED.sample, params=only(LABELLED_PARAMS, {}, 3), key=KEY, n=len(X), choice=only(Choice()), labels=LABELS,
     ),
     "codes.CodePrior.codes": door(
         PRIOR.codes, x=only(SYMBOLS, SYMBOLS + 90, SYMBOLS[:, 1:], SYMBOLS[0], SYMBOLS.float(), SYMBOLS.numpy(), None),

@@ -89,6 +89,7 @@ ROWS = {
     "choices.build": door(
         choices.build, logits=only(FIELD, 3, fields.Mlp), levels=only(LEVELS, 5, noise_levels.Linear), shades=also(3, 1)
     ),
+    "choices.mlp": door(choices.mlp, data=D, shades=also(3, 1), hidden=only((4,), 4, (0,), ("4",)), degree=1),
     "choices.noise": door(
         choices.noise,
         logits=Free(torch.zeros(N, 3 * D)),

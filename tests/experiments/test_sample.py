@@ -121,6 +121,18 @@ def test_classes_are_drawn_in_turn():
     assert torch.equal(x, program.model.given(params, z, torch.eye(10).repeat(2, 1)[None]).mean()[0])
     assert program.columns == 10
     assert untrained(KINDS["upper"]).prepared.program.columns is None
+    every = torch.full((20,), 3)
+    of_three = program.model.given(params, z, torch.eye(10)[every][None]).mean()[0]
+    assert torch.equal(program.sample_of(done.params, done.state, keys.key(0), every), of_three)
+    assert drawn(done, keys.key(0), 5, label=3).shape == (5, 64)
+
+
+def test_a_class_that_a_run_has_not_is_refused():
+    with pytest.raises(InputError, match=r"expected --class from 0 to 9, got 10: run has no such class"):
+        drawn(untrained(KINDS["cvae"]), keys.key(0), 5, label=10)
+    for name in ("upper", "vamp"):
+        with pytest.raises(InputError, match=r"that draws of no class: leave --class out"):
+            drawn(untrained(KINDS[name]), keys.key(0), 5, label=0)
 
 
 def texts(capsys, *args):
@@ -168,6 +180,9 @@ def test_text_is_shown_as_it_is_drawn(runs, monkeypatch):
         ("gan", ("--top-k", 3), "--top-k is for text, and"),
         ("gan", ("--out", "x.jpg"), "expected --out of a file .png or .npy, got x.jpg"),
         ("gan", ("--n", 0), "expected --n from 1 to"),
+        ("gan", ("--class", 3), "that draws of no class: leave --class out"),
+        ("gan", ("--class", -1), "expected --class from 0 on, got -1"),
+        ("lm", ("--class", 3), "--class is for images, and"),
         ("gan", ("--seed", -1), "expected --seed in [0, 2^63), got -1"),
         ("gan", ("--device", "abacus"), "--device abacus cannot be used"),
         ("lm", ("--prompt", ""), "expected a --prompt of one character or more"),

@@ -8,6 +8,7 @@ independent uniform shades at every level, and a network's have to say what the 
 to find out which shades there are, at the levels of least noise, where most of the bits are.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,9 +17,12 @@ from torch import Tensor
 
 from jensen.core.checks import check_count, check_floating, described
 from jensen.core.contracts import Key
+from jensen.core.models.transport import fields
 from jensen.core.models.transport.fields import Field
 from jensen.core.models.transport.noise_levels import NoiseLevels
-from jensen.core.trees import Params
+from jensen.core.trees import Params, check_keys
+
+STEEPNESS = 4.0  # of logits, whose parameters then move at the pace of other weights
 
 
 @dataclass(frozen=True)
@@ -46,9 +50,9 @@ class Choices:
 
 
 def build(logits: Field, levels: NoiseLevels, shades: int) -> Choices:
-    """The field for `pixel_diffusion.build` at the same levels, by logits such as fields.mlp(d, outputs=d * shades)."""
+    """The field for `pixel_diffusion.build` at the same levels, by logits such as choices.mlp(d, shades)."""
     for name, value, kind, example in (
-        ("logits", logits, Field, "fields.mlp(64, outputs=64 * 17)"),
+        ("logits", logits, Field, "choices.mlp(64, 17)"),
         ("levels", levels, NoiseLevels, "noise_levels.linear(1000)"),
     ):
         if isinstance(value, type) or not isinstance(value, kind):
@@ -78,3 +82,36 @@ def log_likelihood(x: Float[Tensor, "... d"], log_snr: Float[Tensor, "..."], sha
 def _places(shades: int, like: Tensor) -> Float[Tensor, " v"]:
     """So many equally spaced shades from -1 to 1."""
     return torch.linspace(-1, 1, shades, dtype=like.dtype, device=like.device)
+
+
+@dataclass(frozen=True)
+class Powers:
+    """Logits of each pixel's shades v: one of its own for each, whatever x, and a polynomial in v whose coefficients
+    are a network's. It has `degree` outputs a pixel in place of one a shade."""
+
+    network: Field
+    shades: int
+    degree: int
+
+    @property
+    def data(self) -> int:
+        """How many pixels."""
+        return self.network.data
+
+    def init(self, key: Key, dtype: torch.dtype = torch.float32, /) -> Params:
+        """{"network", "frequencies": (d, shades)}, of which the latter start at 0."""
+        zeros = torch.zeros(self.data, self.shades, dtype=dtype, device=key.device)
+        return {"network": self.network.init(key, dtype), "frequencies": zeros}
+
+    def __call__(self, params: Params, x: Float[Tensor, "... d"], t: Float[Tensor, "..."], /) -> Float[Tensor, "... k"]:
+        """Logits, k = d * shades of them, one pixel after another."""
+        check_keys(params, ("network", "frequencies"))
+        given = self.network(params["network"], x, t).unflatten(-1, (self.data, self.degree))
+        powers = torch.stack([_places(self.shades, x) ** (i + 1) for i in range(self.degree)])
+        return (STEEPNESS * (given @ powers + params["frequencies"])).flatten(-2)
+
+
+def mlp(data: int, shades: int, hidden: Sequence[int] = (128, 128, 128), degree: int = 2) -> Powers:
+    """Logits by a perceptron of pixels and time; of degree 2 a pixel's shades are as of a normal that is cut off."""
+    shades, degree = check_count("shades", shades, 2), check_count("degree", degree)
+    return Powers(fields.mlp(data, hidden, outputs=check_count("data", data) * degree), shades, degree)

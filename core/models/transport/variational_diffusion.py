@@ -145,7 +145,7 @@ class VariationalDiffusion:
 
 def build(field: Field, shades: int | None = None) -> VariationalDiffusion:
     """A diffusion of real x by a field of noise, or of so many shades by one of logits, such as
-    fields.mlp(d, outputs=d * shades)."""
+    choices.mlp(d, shades)."""
     if isinstance(field, type) or not isinstance(field, Field):
         raise TypeError(f"expected field, such as fields.mlp(2), got {described(field)}: pass a value")
     return VariationalDiffusion(field, None if shades is None else check_count("shades", shades, 2))

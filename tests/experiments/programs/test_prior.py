@@ -5,6 +5,7 @@ import math
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,11 +13,12 @@ from jensen import laws
 from jensen.core import keys, trees
 from jensen.core.models.autoregressive import codes
 from jensen.core.models.quantised import Fsq, Vq, autoencoder, two_maps
-from jensen.experiments import train
+from jensen.experiments import sample, train
+from jensen.experiments.data import labelled
 from jensen.experiments.data.batches import Epochs
 from jensen.experiments.data.images import digits
 from jensen.experiments.programs.code_prior import Coded, CodePriorProgram
-from jensen.experiments.programs.finished import read_codes
+from jensen.experiments.programs.finished import read_codes, read_run
 from jensen.experiments.programs.prior import Prepared
 from jensen.experiments.report.code_prior import Coder
 from jensen.experiments.report.codes import all_codes, frequency_bits
@@ -32,12 +34,15 @@ MODELS = {
 }
 
 
-def coded(name):
+def coded(name, classes=0):
     """An untrained model's codes of digits, and a program of a small prior of them."""
     model = MODELS[name]
     coder = Coder(model, *model.init(KEY, DIGITS.train))
-    prior = codes.build(model.maps, 8, 1, 2, rate=0.1)
-    data = Coded(*(prior.sequences(all_codes(*coder, x)) for x in (DIGITS.train, DIGITS.test)), DIGITS, coder)
+    prior = codes.build(model.maps, 8, 1, 2, rate=0.1, classes=classes)
+    known = labelled.digits()
+    parts = {"train": DIGITS.train, "test": DIGITS.test}
+    labels = {name: getattr(known, name)["labels"] if classes else None for name in parts}
+    data = Coded(*(prior.sequences(all_codes(*coder, x), labels[name]) for name, x in parts.items()), DIGITS, coder)
     return CodePriorProgram(prior, coder, Epochs(30, 10), title="of a title\n"), data
 
 
@@ -89,6 +94,24 @@ def test_images_are_those_of_drawn_codes():
     assert torch.equal(program.sample(params, state, keys.at(KEY, datum=3), 2), drawn[3:])
 
 
+def test_labels_stand_before_the_codes_of_their_own_images():
+    """The order of both sources is one; bits and scores are given the label, and draws of classes in turn."""
+    program, data = coded("one map", classes=10)
+    laws.check(program, example=data.train[:30])
+    assert torch.equal(data.test[:, 0], DIGITS.test_labels)
+    params, state = program.init(KEY, data.train)
+    _, found, labels = program.report(params, state, data, KEY)
+    log_p = program.model.log_prob_of_codes(params["model"], data.test).double()
+    assert found.rows[0]["bits"] == pytest.approx(-log_p.mean().item() / math.log(2), rel=1e-5)
+    torch.testing.assert_close(program.score(params, state, data.test, KEY).double(), log_p)
+    likeliest = program.model.log_prob_of_labels(params["model"], data.test).argmax(-1)
+    assert labels.rows[0]["mean"] == pytest.approx((likeliest == DIGITS.test_labels).double().mean().item())
+    in_turn = torch.arange(12) % 10
+    assert torch.equal(program.sample(params, state, KEY, 12), program.sample_of(params, state, KEY, in_turn))
+    loss = program.loss(params, state, {"data": data.test}, KEY, {}).loss
+    assert loss.item() == pytest.approx(-log_p.mean().item() + math.log(10), rel=0.1)  # the label is learned too
+
+
 CODES = ["vq", "--no-compile", "--steps", 4, "--batch", 20, "--hidden", 4, "--positions", 2, "--quantiser", "vq(8)"]
 FAST = [
     "prior", "--no-compile", "--steps", 6, "--batch", 20, "--width", 8, "--layers", 1, "--heads", 2, "--dropout", 0.1,
@@ -125,6 +148,19 @@ def test_a_run_of_codes_and_its_prior_end_to_end(of_codes, tmp_path, monkeypatch
     run(*go_on, tmp_path / "moved")
     same = {name: (tmp_path / name / "config.json").unlink() for name in ("whole", "halves")}  # which name the place
     same_files(*(tmp_path / name for name in same))
+
+
+def test_a_prior_with_labels_draws_a_class_that_is_asked_for(of_codes, tmp_path, capsys, refused):
+    printed = run(*FAST, "--codes", of_codes, "--labels", "--out", tmp_path / "run")
+    assert "prior of 2 codes of vq(8) on digits, given labels: 360 test images" in printed
+    assert "labels by p(label | codes)" in printed
+    sample.main([str(tmp_path / "run"), "--class", "3", "--n", "4", "--out", str(tmp_path / "x.npy")])
+    done = read_run(tmp_path / "run")
+    of_three = done.prepared.program.sample_of(done.params, done.state, keys.fold_in(KEY, 0), torch.full((4,), 3))
+    np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), of_three)
+    sample.main([str(tmp_path / "run"), "--class", "3"])
+    assert (tmp_path / "run/samples-3-64-0.png").exists()
+    assert "expected --class from 0 to 9, got 10" in refused(sample.main, tmp_path / "run", "--class", 10)
 
 
 def test_codes_of_the_same_images_by_another_decoder_are_other_data():

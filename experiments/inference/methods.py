@@ -22,11 +22,13 @@ from jensen.core.models.latent.posteriors.flows import Flows
 from jensen.estimators.evidence import smc
 from jensen.estimators.inference import advi, ep, grid, hmc, judge, laplace, metropolis, pathfinder, svgd
 from jensen.estimators.inference.approximation import Approximation
-from jensen.estimators.inference.coordinates import around_a_mode, in_coordinates
+from jensen.estimators.inference.coordinates import at_modes, best_of, in_coordinates
 from jensen.experiments.inference.found import Found, Known, of_approximation, of_chains, of_particles
 from jensen.experiments.run.errors import InputError
 
 STARTS = 4  # of a climb to a mode
+RESOLVED = 0.01  # nats, the most that half the points of a grid may be off
+MODES = 16  # starts from which chains' modes are climbed to
 FLOW_ADAM = advi.Adam(steps=300, step_size=0.01)  # flows need more and smaller steps than normals
 FLOW = "iaf"  # of the flows, the one with the best bound on eight schools, and the fastest
 ROUND_A_NORMAL = (posteriors.Splines, posteriors.MixtureOfNormals)  # which do not find the scales by themselves
@@ -125,19 +127,26 @@ def by_ep(posterior: Posterior, key: Key, budget: Budget) -> Found:
 def by_svgd(posterior: Posterior, key: Key, budget: Budget) -> Found:
     """Particles that move along their kernelised gradient."""
     start_key, fit_key, evidence_key = keys.split(key, 3)
-    particles, _ = svgd.fit(fit_key, posterior, posterior.starts(start_key, budget.particles // 10), steps=budget.steps)
-    return of_particles(posterior, particles.draws, particles.verdict(), evidence_key, budget.samples)
+    start = posterior.starts(start_key, budget.particles // 10)
+    particles, trace = svgd.fit(fit_key, posterior, start, steps=budget.steps)
+    reliable = bool(trace.converged & (particles.variance_ratio >= svgd.COLLAPSED).all())
+    return of_particles(posterior, particles.draws, particles.verdict(), reliable, evidence_key, budget.samples)
 
 
 def by_hmc(posterior: Posterior, key: Key, budget: Budget) -> Found:
-    """Many chains with trajectories of adapted length, in Laplace's coordinates where there is a mode."""
+    """Many chains with trajectories of adapted length, in the best mode's coordinates, from around every mode found."""
     start_key, fit_key, evidence_key = keys.split(key, 3)
     start = posterior.starts(start_key, budget.chains)
-    where, at_mode = around_a_mode(posterior, start[:STARTS], "full")
-    if where is None or not at_mode:
+    normals = at_modes(posterior, start[:MODES])
+    known = ~normals.log_p.isnan()
+    if not known.any():
         chains, _ = hmc.fit(fit_key, posterior, start, budget.steps, budget.steps)
         return of_chains(posterior, chains, evidence_key, budget.samples)
-    chains, _ = hmc.fit(fit_key, in_coordinates(posterior, where), start, budget.steps, budget.steps)
+    where = best_of(normals, "full")
+    each = torch.arange(len(start)) % int(known.sum())  # a mode for each chain
+    around = normals.mode[known][each] + torch.einsum("mij,mj->mi", normals.factor[known][each], start)
+    at, _ = where.inverse(around)
+    chains, _ = hmc.fit(fit_key, in_coordinates(posterior, where), at, budget.steps, budget.steps)
     z, log_det = where.forward(chains.z)
     return of_chains(posterior, chains._replace(z=z, log_p=chains.log_p - log_det), evidence_key, budget.samples)
 
@@ -155,7 +164,8 @@ def by_smc(posterior: Posterior, key: Key, budget: Budget) -> Found:
     start_key, run_key, evidence_key = keys.split(key, 3)
     q = posterior.prior() if posterior.model.value.draw is not None else at_mode(posterior, start_key)
     found = smc(posterior, q, run_key, budget.particles)
-    return of_particles(posterior, found.z, found.verdict(), evidence_key, budget.samples, {"SMC": found})
+    reliable = bool(found.standard_error.isfinite().all())
+    return of_particles(posterior, found.z, found.verdict(), reliable, evidence_key, budget.samples, {"SMC": found})
 
 
 def by_grid(posterior: Posterior, key: Key, budget: Budget) -> Found:
@@ -164,7 +174,8 @@ def by_grid(posterior: Posterior, key: Key, budget: Budget) -> Found:
     found, _ = grid.fit(fit_key, posterior, posterior.starts(start_key, STARTS))
     other = {"grid": Known(found.log_p[None], found.error[None])}
     z = found.draws(draws_key, budget.samples)
-    return of_particles(posterior, z, found.verdict(), evidence_key, budget.samples, other)
+    reliable = bool((found.error <= RESOLVED) & (found.edge.max() <= grid.EDGE))
+    return of_particles(posterior, z, found.verdict(), reliable, evidence_key, budget.samples, other)
 
 
 METHODS: dict[str, Method] = {

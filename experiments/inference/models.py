@@ -66,6 +66,14 @@ def _groups(centred: bool) -> Ready:
     return Ready(build, {"x": "x", "y": "y", "group": "group"}, "groups")
 
 
+def _mixture(k: int = 3) -> Ready:
+    def build(data: Mapping[str, Tensor]) -> bayes.Model:
+        return bayes.gaussian_mixture(k, data["y"].shape[1])
+
+    bayes.gaussian_mixture(k)  # for its check of k
+    return Ready(build, {"y": "y"}, "iris", "y", False)
+
+
 def _responses() -> Ready:
     return Ready(lambda data: bayes.item_response(*data["y"].shape), {"y": "y"}, "answers", "y", False)
 
@@ -81,7 +89,7 @@ ROWS: dict[str, Callable[..., Ready]] = {
     "logistic": lambda: _regression(bayes.logistic_regression, "breast-cancer"),
     "hierarchical": lambda: _groups(False),
     "hierarchical-centred": lambda: _groups(True),
-    "mixture": lambda k=3: _series(lambda _: bayes.gaussian_mixture(k), "iris"),
+    "mixture": _mixture,
     "ar": lambda lags=2: _series(lambda _: bayes.autoregression(lags)),
     "arma": lambda: _series(lambda _: bayes.arma()),
     "garch": lambda: Ready(lambda _: bayes.garch(), {"y": "y", SPREAD: SPREAD}, "returns"),

@@ -90,7 +90,9 @@ ROWS = {
     "bayes.horseshoe_regression": door(bayes.horseshoe_regression, p=COUNT, scale=SCALE),
     "bayes.hierarchical_regression": door(bayes.hierarchical_regression, groups=COUNT, centred=True),
     "bayes.eight_schools": door(bayes.eight_schools, schools=COUNT, centred=True),
-    "bayes.gaussian_mixture": door(bayes.gaussian_mixture, k=also(3, 1), spread=SCALE, concentration=SCALE),
+    "bayes.gaussian_mixture": door(
+        bayes.gaussian_mixture, k=also(3, 1), d=also(2, 0), spread=SCALE, concentration=SCALE
+    ),
     "bayes.autoregression": door(bayes.autoregression, lags=COUNT),
     "bayes.stochastic_volatility": door(bayes.stochastic_volatility, length=COUNT),
     "bayes.gaussian_process": door(bayes.gaussian_process, p=COUNT),

@@ -1,4 +1,4 @@
-"""Log densities of single numbers, which broadcast: what priors and likelihoods are sums of."""
+"""Log densities of single numbers, which broadcast: what priors and likelihoods are sums of; and of correlations."""
 
 import math
 
@@ -55,6 +55,25 @@ def beta(x: Tensor, a: float, b: float) -> Tensor:
     """Of 0 < x < 1."""
     norm = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
     return norm + (a - 1) * torch.log(x) + (b - 1) * torch.log1p(-x)
+
+
+def lkj_cholesky(factor: Tensor, concentration: float) -> Tensor:
+    """Of Cholesky factors (..., d, d) of correlation matrices of density det^(concentration - 1), over the last two axes.
+
+    It is of the entries below the diagonal (Lewandowski et al., 2009); the normaliser is that of d - 1 columns of
+    partial correlations, whose squares' remainders are betas.
+    """
+    d = factor.shape[-1]
+    rows = torch.arange(1, d, device=factor.device, dtype=factor.dtype)
+    powers = d - 1 - rows + 2 * concentration - 2
+    halves = [concentration + (d - 1 - j) / 2 for j in range(1, d)]
+    norm = sum((d - j) * _log_centred_beta(half) for j, half in enumerate(halves, 1))
+    return (powers * factor.diagonal(dim1=-2, dim2=-1)[..., 1:].log()).sum(-1) - norm
+
+
+def _log_centred_beta(half: float) -> float:
+    """log of the integral of (1 - t^2)^(half - 1) over (-1, 1)."""
+    return (2 * half - 1) * math.log(2) + 2 * math.lgamma(half) - math.lgamma(2 * half)
 
 
 def bernoulli(x: Tensor, logits: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from jensen.core import keys
+from jensen.core.bijections import CorrelationCholesky
 from jensen.core.contracts import Key
 from jensen.core.distributions.standard_gamma import log_standard_gamma
 
@@ -46,6 +47,20 @@ def beta(key: Key, shape: Shape, a: float, b: float) -> Tensor:
 def dirichlet(key: Key, shape: Shape, concentration: float) -> Tensor:
     """Shares of the last axis, with one concentration for all."""
     return torch.softmax(_log_gamma(key, shape, concentration), -1)
+
+
+def lkj_cholesky(key: Key, shape: Shape, concentration: float) -> Tensor:
+    """Cholesky factors (*cells, d, d) of correlation matrices of density det^(concentration - 1), by their vine."""
+    *cells, d, _ = shape
+    columns = []
+    for j, own in enumerate(keys.split(key, d - 1), 1):
+        half = concentration + (d - 1 - j) / 2
+        columns.append(2 * beta(own, (*cells, d - j), half, half) - 1)
+    partial = torch.zeros(*cells, d, d, dtype=torch.float64, device=key.device)
+    for j, column in enumerate(columns):
+        partial[..., j + 1 :, j] = column
+    rows, below = torch.tril_indices(d, d, -1, device=key.device)
+    return CorrelationCholesky().forward(torch.atanh(partial[..., rows, below]))[0]
 
 
 def student_t(key: Key, shape: Shape, df: Tensor | float) -> Tensor:

@@ -1,5 +1,6 @@
 """Posteriors against exact ones, minibatches, Jacobians, names, and every kind of evidence."""
 
+import itertools
 import math
 
 import pytest
@@ -190,6 +191,23 @@ def test_a_batch_of_global_data_is_scaled_by_num_data():
     whole = bayes.condition(model, {"x": X, "y": Y})
     z = keys.normal(KEY, (4, 1, 3), torch.float64)
     torch.testing.assert_close(batch(z), whole.minibatch(torch.arange(5))(z))
+
+
+def test_the_mean_over_every_minibatch_is_the_whole():
+    """Of global parameters, and of local ones whose Jacobians are a datum's too."""
+    local = bayes.Model(
+        {"a": bayes.real(), "b": bayes.positive(5)},
+        lambda theta: -theta["a"].square(),
+        lambda theta, data: -(data["y"] - theta["a"][..., None] * theta["b"]).square(),
+        local=("b",),
+        log_local=lambda theta: -theta["b"],
+    )
+    for model, data in ((bayes.linear_regression(3), {"x": X[:5], "y": Y[:5]}), (local, {"y": Y[:5]})):
+        whole = bayes.condition(model, data)
+        z = keys.normal(KEY, (4, 1, whole.d), torch.float64)
+        parts = [whole.minibatch(torch.tensor(each)) for each in itertools.combinations(range(5), 2)]
+        torch.testing.assert_close(sum(part(z) for part in parts) / len(parts), whole(z))
+        torch.testing.assert_close(sum(part.log_prior(z) for part in parts) / len(parts), whole.log_prior(z))
 
 
 def of(support, **parts):

@@ -70,14 +70,31 @@ def schools(t, data):
 
 
 def mixture(t, data):
-    k = len(t["loc"])
+    k = len(t["first"])
     prior = stats.dirichlet.logpdf(t["weights"] / t["weights"].sum(), [5.0] * k) + math.log(math.factorial(k))
-    prior += normal(t["loc"], 0, 2).sum() + half_normal(t["scale"], 0, 2).sum()
+    loc = np.concatenate([t["first"][:, None], t.get("rest", np.zeros((k, 0)))], 1)
+    factor = t.get("correlation", np.ones((k, 1, 1)))
+    prior += normal(loc, 0, 2).sum() + half_normal(t["scale"], 0, 2).sum()
+    prior += sum(lkj(each, 2.0) for each in factor)
+    covariance = [s[:, None] * f @ f.T * s for s, f in zip(t["scale"], factor, strict=True)]
     each = [
-        sum(w * stats.norm.pdf(y, m, s) for w, m, s in zip(t["weights"], t["loc"], t["scale"], strict=True))
+        sum(w * stats.multivariate_normal.pdf(y, m, c) for w, m, c in zip(t["weights"], loc, covariance, strict=True))
         for y in data["y"]
     ]
     return prior + np.log(each).sum()
+
+
+def lkj(factor, shape):
+    """Of the entries of a factor, by the density of the correlations and the Jacobian."""
+    d = len(factor)
+    if d == 1:
+        return 0.0
+    norm = 1.0
+    for j in range(1, d):  # of betas for each column of partial correlations
+        half = shape + (d - 1 - j) / 2
+        norm *= (2 ** (2 * half - 1) * special.beta(half, half)) ** (d - j)
+    jacobian = np.prod([factor[i, i] ** (d - 1 - i) for i in range(1, d)])
+    return (shape - 1) * np.log(np.linalg.det(factor @ factor.T)) + np.log(jacobian) - np.log(norm)
 
 
 def autoregression(t, data):
@@ -152,6 +169,7 @@ ORACLES = {
     "eight schools": schools,
     "eight schools, centred": schools,
     "Gaussian mixture": mixture,
+    "Gaussian mixture, d = 3": mixture,
     "autoregression": autoregression,
     "arma": arma,
     "garch": garch,
@@ -194,10 +212,20 @@ def test_a_sound_model_passes_its_check(name):
         (bayes.densities.student_t(torch.tensor(0.3), 0.01), stats.t.logpdf(0.3, 0.01)),
         (bayes.densities.half_cauchy(torch.tensor(1e30), 2.0), stats.halfcauchy.logpdf(1e30, scale=2)),
         (bayes.densities.inverse_gamma(torch.tensor(0.3), 3.0, 2.0), stats.invgamma.logpdf(0.3, 3, scale=2)),
+        (bayes.densities.lkj_cholesky(torch.eye(3), 1.0), -math.log(math.pi**2 / 2)),  # the elliptope's volume
+        (bayes.densities.lkj_cholesky(torch.tensor([[1.0, 0.0], [0.6, 0.8]]), 2.0), math.log(0.75 * 0.64)),
     ],
 )
 def test_densities_are_those_of_scipy_in_float32(density, expected):
     assert density.item() == pytest.approx(expected, abs=2e-6, rel=2e-6)
+
+
+def test_draws_of_correlations_have_betas_for_marginals():
+    """Each correlation of LKJ(2) in d = 3 is 2 Beta(2.5, 2.5) - 1."""
+    factor = bayes.draws.lkj_cholesky(KEY, (20_000, 3, 3), 2.0)
+    correlations = factor @ factor.mT
+    for i, j in ((1, 0), (2, 0), (2, 1)):
+        assert stats.kstest((correlations[:, i, j].numpy() + 1) / 2, stats.beta(2.5, 2.5).cdf).pvalue > 1e-4
 
 
 @pytest.mark.parametrize("length", [1, 2, 7, 64, 100])

@@ -18,7 +18,7 @@ from nats.js.errors import NoStreamResponseError, ServiceUnavailableError
 
 from jensen.experiments.jobs.contract import Counts, Job, Letter, Taken, Work, check_id
 from jensen.experiments.jobs.link import Link
-from jensen.experiments.jobs.streams import CHUNK, POLL, Streams, job_of, opened, together, values
+from jensen.experiments.jobs.streams import CHUNK, POLL, Streams, opened, together, values
 from jensen.experiments.run.errors import InputError, reason, shown
 
 T = TypeVar("T")
@@ -58,11 +58,10 @@ class JetStream:
         return []
 
     def take(self, most: int) -> list[Taken]:
-        found = self._run(lambda: self._streams.fetched(most))
-        return [Taken(job_of(each), each.metadata.num_delivered > 1, each) for each in found]
+        return self._run(lambda: self._streams.fetched(most))
 
     def prolong(self, taken: Sequence[Taken]) -> None:
-        self._run(lambda: together(each.receipt.in_progress() for each in taken))
+        self._run(lambda: self._streams.prolonged(taken))
 
     def begin(self, taken: Taken) -> bool:
         return self._run(lambda: self._streams.begun(taken))
@@ -75,7 +74,7 @@ class JetStream:
         self._run(lambda: self._streams.failed(taken, reason))
 
     def give_back(self, taken: Sequence[Taken]) -> None:
-        self._run(lambda: together(each.receipt.nak() for each in taken))
+        self._run(lambda: self._streams.given_back(taken))
 
     def counts(self) -> Counts:
         return self._run(lambda: self._streams.counted())

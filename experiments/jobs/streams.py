@@ -7,6 +7,7 @@ which says nothing of a job in a batch, and drops a message after the last: trie
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -37,6 +38,18 @@ CHUNK = 64  # requests under way at once
 BUCKETS = "state", "dead", "results"
 
 
+@dataclass
+class Lease:
+    """A delivery of a job, and when others may have it: the server would take a late word of it for one of theirs."""
+
+    message: Msg
+    end: float
+
+    @property
+    def runs(self) -> bool:
+        return time.monotonic() < self.end
+
+
 @dataclass(frozen=True)
 class Streams:
     """Of one queue, which `opened` finds."""
@@ -57,10 +70,20 @@ class Streams:
     def subject(self) -> str:
         return _subject(self.name)
 
-    async def fetched(self, most: int) -> list[Msg]:
+    async def fetched(self, most: int) -> list[Taken]:
         with suppress(TimeoutError):
-            return await self.jobs.fetch(most, POLL)
+            found, end = await self.jobs.fetch(most, POLL), time.monotonic() + self.work.lease
+            return [Taken(job_of(each), each.metadata.num_delivered > 1, Lease(each, end)) for each in found]
         return []
+
+    async def prolonged(self, taken: Sequence[Taken]) -> None:
+        running = [each.receipt for each in taken if each.receipt.runs]
+        await together(lease.message.in_progress() for lease in running)
+        for lease in running:
+            lease.end = time.monotonic() + self.work.lease
+
+    async def given_back(self, taken: Sequence[Taken]) -> None:
+        await together(each.receipt.message.nak() for each in taken if each.receipt.runs)
 
     async def placed(self, job: Job, once: str) -> bool:
         """False where there is no room."""
@@ -74,6 +97,8 @@ class Streams:
         return True
 
     async def begun(self, taken: Taken) -> bool:
+        if not taken.receipt.runs:
+            return False
         tries, why = await self._tries(taken.job.id)
         if tries >= self.work.tries:
             await self._buried(taken, tries, why)
@@ -84,15 +109,17 @@ class Streams:
     async def stored(self, taken: Taken, result: bytes, patience: float) -> None:
         with suppress(KeyWrongLastSequenceError):
             await self.results.create(taken.job.id, result)
-        await taken.receipt.ack_sync(timeout=patience)
+        await taken.receipt.message.ack_sync(timeout=patience)
 
     async def failed(self, taken: Taken, why: str) -> None:
+        if not taken.receipt.runs:
+            return
         tries, _ = await self._tries(taken.job.id)
         if tries >= self.work.tries:
             await self._buried(taken, tries, why)
         else:
             await self._tried(taken.job.id, tries, why)
-            await taken.receipt.nak(delay=self.work.pause(tries))
+            await taken.receipt.message.nak(delay=self.work.pause(tries))
 
     async def counted(self) -> Counts:
         """By the consumer: a server that was killed may still have messages that it has had acknowledgements of."""
@@ -141,7 +168,7 @@ class Streams:
     async def _buried(self, taken: Taken, tries: int, why: str) -> None:
         head = json.dumps([tries, why]).encode()
         await self.dead.put(taken.job.id, head + b"\n" + taken.job.content)
-        await taken.receipt.term()
+        await taken.receipt.message.term()
 
     async def _tries(self, id_: str) -> tuple[int, str]:
         try:

@@ -51,6 +51,26 @@ def test_a_second_result_changes_nothing(made):
     assert queue.counts() == Counts(0, 0, 1, 0)
 
 
+def test_a_worker_without_its_lease_changes_nothing_of_anothers(made):
+    queue = made(lease=0.6)
+    queue.put(rows(1))
+    (late,) = queue.take(1)
+    (again,) = until_taken(queue, 1)
+    queue.give_back([late])
+    assert queue.take(1) == []
+    assert not queue.begin(late)
+    assert queue.begin(again)
+
+
+def test_dead_letters_are_in_the_order_of_their_ids(made):
+    queue, jobs = made(tries=1), rows(3)
+    queue.put(jobs)
+    for each in reversed(until_taken(queue, 3)):
+        assert queue.begin(each)
+        queue.fail(each, "bad")
+    assert [letter.id for letter in queue.dead()] == sorted(job.id for job in jobs)
+
+
 def test_leases(made):
     """One that is prolonged is kept, one that is given back is free at once."""
     queue = made(lease=0.4)

@@ -39,7 +39,7 @@ with install_import_hook([*modules(jensen.core), *modules(jensen.estimators)], "
     from jensen.core.models.transport import diffusion, energies, fields, flow_matching, langevin, noise_levels
     from jensen.core.models.transport import diffusion_posterior, normalising, probability_flow, score_matching
     from jensen.core.models.transport import variational_flow_matching as variational
-    from jensen.core.models.transport import choices, dit, latent_diffusion, mixed, pixel_diffusion
+    from jensen.core.models.transport import choices, dit, guidance, latent_diffusion, mixed, pixel_diffusion
     from jensen.core.models.transport import variational_diffusion, weightings
     from jensen.core.nn import batch_norm, conv, convnet, dropout, group_norm, layer_norm, pooling, residual, rms_norm
     from jensen.core.nn import windows
@@ -361,6 +361,9 @@ of_bound.loss(of_bound.init(key), plane.sign(), key), weightings.min_snr(4.0), w
 for continuous in (variational_diffusion.build(field), variational_diffusion.build(chosen.logits, 3)):
     params, signs = continuous.init(key), plane.sign()
     continuous.loss(params, signs, key), continuous.bound(params, signs, key, 3), continuous.sample(params, key, 2, 3)
+guided, labels = guidance.build(fields.mlp(5, (4,), outputs=2), 3), torch.tensor([0, 2, -1, 1, 0])
+pushed = diffusion.build(guided.of(guidance.dropped(labels, key, 0.5), 2.0), noise_levels.cosine(3))
+pushed.loss(pushed.init(key), plane, key), pushed.bound(pushed.init(key), plane, key)
 posterior = diffusion_posterior.build(fields.mlp(2, (4,), outputs=1), noise_levels.cosine(3), context=1)
 posterior.draw(posterior.init(key), key, 4, plane[:, :1]), variational.build(field).loss(params, plane, key)
 hot, choosing = torch.eye(4)[:, [0, 1, 2, 3]], variational.build(fields.mlp(4, (4,)), variational.Choices(2))

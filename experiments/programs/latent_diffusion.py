@@ -66,11 +66,16 @@ class LatentDiffusionProgram(OneTurn):
         first = state["first"]
         return expected(self.model.model, first.params, self.model.sample(params["model"], first, key, n)[None])[0]
 
+    @property
+    def columns(self) -> int | None:
+        """Of a picture of draws: one for each class, where there are any."""
+        return None
+
     def figures(self, params: Params, state: Tree, data: Encoded, key: Key, /) -> dict[str, Figure]:
         def draw(n: int) -> Tensor:
             return self.sample(params, state, key, n)
 
-        return {"samples": samples(self.model, state["first"], draw, data.images)}
+        return {"samples": samples(self.model, state["first"], draw, data.images, self.columns)}
 
     def report(self, params: Params, state: Tree, data: Encoded, key: Key, /) -> list[Finding]:
         found = evaluate_latents(self.model, params["model"], state["first"], data.images.test, key)

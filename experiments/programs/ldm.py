@@ -1,20 +1,26 @@
 """The diffusion in a trained model's latents, as the command line has it."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from jensen.core import keys, trees
 from jensen.core.contracts import LatentModel
-from jensen.core.models.transport import diffusion, dit, latent_diffusion, mixed
+from jensen.core.models.transport import diffusion, dit, guidance, latent_diffusion, mixed
+from jensen.core.models.transport.dit import Dit
+from jensen.core.models.transport.fields import Field
 from jensen.core.models.transport.latent_diffusion import LatentDiffusion
+from jensen.core.trees import Tree
 from jensen.experiments.data.batches import Epochs
 from jensen.experiments.data.images import placed, split
 from jensen.experiments.programs.diffusion import LEVELS
 from jensen.experiments.programs.images import Flat
+from jensen.experiments.programs.labelled import CLASSES, labels_of
+from jensen.experiments.programs.labelled_latent_diffusion import LabelledLatentDiffusionProgram
 from jensen.experiments.programs.latent_diffusion import Encoded, LatentDiffusionProgram
 from jensen.experiments.programs.sized import Sized
 from jensen.experiments.run import checkpoints
@@ -27,12 +33,15 @@ if TYPE_CHECKING:
     from jensen.experiments.programs.finished import Finished
 
 
+Program = TypeVar("Program", bound=LatentDiffusionProgram)
+
+
 class Prepared(NamedTuple):
     """A program with its images: what it trains on, what it is scored on at each epoch, and what it is judged by."""
 
     program: LatentDiffusionProgram
-    train: Tensor
-    held_out: Tensor
+    train: Tree
+    held_out: Tree
     data: Encoded
 
 
@@ -44,6 +53,12 @@ class Ldm(Sized):
     vae: Path | None = field(default=None, metadata=FREE)
     """Folder of the finished run of vae, or of another kind with real latents. A run that goes on may find it
     elsewhere, but not another in its place."""
+    labels: bool = False
+    """Give the diffusion each image's label, of which images can then be drawn."""
+    drop: float = 0.1
+    """The share of labels that each step leaves out, so that the diffusion is learned without them too."""
+    guidance: float = field(default=0.0, metadata=FREE)
+    """How far draws are pushed beyond those of a label, away from those of none; a run that goes on may change it."""
     levels: Literal["linear", "cosine"] = "linear"
     """How the noise grows."""
     noise_steps: int = 200
@@ -70,16 +85,25 @@ class Ldm(Sized):
             )
         if self.run.dtype == "bfloat16":
             raise InputError("bounds of latents need more digits than --dtype bfloat16 has: use float32 or float64")
+        if not 0 <= self.drop < 1:
+            raise InputError(f"expected --drop in [0, 1), got {self.drop}")
+        if not 0 <= self.guidance < math.inf:
+            raise InputError(f"expected --guidance of at least 0, got {self.guidance}")
+        for name in ("drop", "guidance"):
+            if not self.labels and getattr(self, name) != getattr(Ldm, name):
+                raise InputError(f"--{name} is for diffusions given --labels: add that, or leave it out")
         if self.noise_steps < 2:
             raise InputError(f"expected --noise-steps of at least 2, got {self.noise_steps}")
         self.check_positive(*((f"--{name}", getattr(self, name)) for name in ("tokens", "width", "layers", "heads")))
         if self.width % self.heads:
             raise InputError(f"--heads {self.heads} does not divide --width {self.width}: choose another")
 
-    def model(self, of: LatentModel, latents: int) -> LatentDiffusion:
+    def network(self, coordinates: int) -> Dit:
+        return dit.vector(coordinates, self.tokens, self.width, self.layers, self.heads)
+
+    def model(self, of: LatentModel, network: Field) -> LatentDiffusion:
         levels = LEVELS[self.levels](self.noise_steps)
-        noise = mixed.build(dit.vector(latents, self.tokens, self.width, self.layers, self.heads), levels)
-        return latent_diffusion.build(of, diffusion.build(noise, levels))
+        return latent_diffusion.build(of, diffusion.build(mixed.build(network, levels), levels))
 
     def prepare(self) -> Prepared:
         """Reads the run and builds the program. InputError for what does not go together."""
@@ -90,18 +114,33 @@ class Ldm(Sized):
         images = placed(done.images, self.run)
         params = trees.map(lambda t: t.to(getattr(torch, self.run.dtype)), done.params)
         train, held_out = split(images.train, self.run, done.settings.images.treatment)
-        batches = Epochs(len(train), self.run.batch, self.run.keep_last)
-        model = self.model(done.model, _latents(done))
-        program = LatentDiffusionProgram(
-            model=model, params=params, dynamic=done.settings.images.treatment == "dynamic", batches=batches,
-            optimiser=self.optimiser, title=self.title(done, model, self.run.total(batches.steps)),
-            source=({"run": str(done.folder.absolute()), "digest": checkpoints.digest(params)},),
+        held_out, data = images.test if held_out is None else held_out, Encoded(images, params)
+        batches, latents = Epochs(len(train), self.run.batch, self.run.keep_last), _latents(done)
+        steps = self.run.total(batches.steps)
+
+        def program(kind: type[Program], network: Field, **own: Any) -> Program:
+            model = self.model(done.model, network)
+            return kind(
+                model=model, params=params, dynamic=done.settings.images.treatment == "dynamic", batches=batches,
+                optimiser=self.optimiser, title=self.title(done, model, steps),
+                source=({"run": str(done.folder.absolute()), "digest": checkpoints.digest(params)},), **own,
+            )  # fmt: skip
+
+        if not self.labels:
+            return Prepared(program(LatentDiffusionProgram, self.network(latents)), train, held_out, data)
+        known, of_test = labels_of(done.settings.images, self.run)
+        guided = guidance.build(self.network(latents + CLASSES), CLASSES)
+        given = program(
+            LabelledLatentDiffusionProgram, guided.of(), guided=guided, drop=self.drop, scale=self.guidance,
+            levels=LEVELS[self.levels](self.noise_steps),
         )  # fmt: skip
-        return Prepared(program, train, images.test if held_out is None else held_out, Encoded(images, params))
+        apart = of_test if held_out is images.test else known[len(train) :]
+        return Prepared(given, {"x": train, "labels": known[: len(train)]}, {"x": held_out, "labels": apart}, data)
 
     def title(self, done: "Finished", model: LatentDiffusion, steps: int) -> str:
         """What was trained on what, and what the numbers are not: a line each, where there is one."""
         kind, data = type(done.settings).__name__.lower(), done.settings.images.data
+        data += f" given labels, drawn with guidance {self.guidance:g}" if self.labels else ""
         of = f"diffusion of {self.noise_steps} {self.levels} levels in the {model.prior.field.data} latents of a {kind}"
         return "\n".join(filter(None, (f"{of} on {data}, {steps} steps", done.settings.caution()))) + "\n"
 

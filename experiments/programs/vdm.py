@@ -22,7 +22,7 @@ from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.program import Finding
 from jensen.experiments.run.settings import Run
 
-TIMES = 200  # of each test datum whose bound is evaluated
+TIMES = 50  # of each test datum whose bound is evaluated
 
 
 @dataclass(frozen=True)

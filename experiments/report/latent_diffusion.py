@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from matplotlib.figure import Figure
@@ -16,6 +16,7 @@ from jensen.experiments.report.chunks import ROWS, Rows, over_data
 from jensen.experiments.report.images import Images, grid, prior_means, shades, spread
 from jensen.experiments.run.program import Finding
 
+Given: TypeAlias = Callable[[Tensor], LatentDiffusion]
 BOUNDED = 1000  # test data at most, from first to last
 COLUMNS, LINES = 12, 3  # of the figure
 
@@ -55,34 +56,41 @@ class LatentEvaluation(NamedTuple):
 
 
 @torch.no_grad()
-def evaluate_latents(model: LatentDiffusion, params: Params, first: First, x: Tensor, key: Key) -> LatentEvaluation:
-    """Evaluates on x (n, D), of which it takes BOUNDED at most."""
-    x = spread(x, min(BOUNDED, len(x)))
+def evaluate_latents(
+    model: LatentDiffusion, params: Params, first: First, x: Tensor, key: Key, given: Given | None = None
+) -> LatentEvaluation:
+    """Evaluates on x (n, D), of which it takes BOUNDED at most; `given` is the model of some of these rows, where it is
+    not one for all."""
+    rows = spread(torch.arange(len(x), device=x.device), min(BOUNDED, len(x)))
 
-    def terms(x: Tensor, key: Key) -> Rows:
-        bound = model.bound(params, first, x, key)
+    def terms(rows: Tensor, key: Key) -> Rows:
+        of_rows = model if given is None else given(rows)
+        bound = of_rows.bound(params, first, x[rows], key)
         return tuple(t.double() for t in (bound.reconstruction, bound.elbo, bound.own_elbo))
 
     chunk = max(1, ROWS // model.prior.levels.steps)
-    reconstruction, elbo, own = over_data(terms, x, key, chunk)
+    reconstruction, elbo, own = over_data(terms, rows, key, chunk)
     return LatentEvaluation(
         reconstruction=reconstruction.mean().item(),
         elbo=elbo.mean().item(),
         own_elbo=own.mean().item(),
-        gain_error=((elbo - own).std() / len(x) ** 0.5).item(),
+        gain_error=((elbo - own).std() / len(rows) ** 0.5).item(),
         pixels=x.shape[1],
-        data=len(x),
+        data=len(rows),
     )
 
 
 @torch.no_grad()
-def samples(model: LatentDiffusion, first: First, draw: Callable[[int], Tensor], images: Images) -> Figure:
+def samples(
+    model: LatentDiffusion, first: First, draw: Callable[[int], Tensor], images: Images, columns: int | None = None
+) -> Figure:
     """Test data, means of p(x | z) at draws of the model's own prior, and at draws of the diffusion, a block each."""
-    count = COLUMNS * LINES
+    columns = columns or COLUMNS
+    count = columns * LINES
     own = prior_means(model.model, first.params, keys.key(0, images.test.device), count)
     blocks = {"data": spread(images.test, count), "own prior": own, "diffusion": draw(count)}
     rows, labels = [], []
     for name, block in blocks.items():
-        parts = block.split(COLUMNS)
+        parts = block.split(columns)
         rows, labels = [*rows, *parts], [*labels, name, *[""] * (len(parts) - 1)]
     return grid(rows, images, labels, "Test data, and draws by either prior", limits=shades(images.test))

@@ -12,6 +12,7 @@ from jensen.core.models.transport import (
     energies,
     fields,
     flow_matching,
+    guidance,
     langevin,
     latent_diffusion,
     mixed,
@@ -39,6 +40,7 @@ OF_VDM = VDM.init(KEY)
 ODE = probability_flow.build(DIFFUSION)
 PARAMS = FIELD.init(KEY)
 X = torch.zeros(N, D)
+LABELS = torch.tensor([0, 2, -1])
 ROWS_OF_X = only(X, X[:, :1], X[0], X.long(), X.numpy(), "x", None)
 ROWS_OF_ANY_X = only(X, X[0], X.long(), X.numpy(), "x", None)
 PIXELS_OF_X = only(X, X + 0.1, X + 2, X[:, :1], X[0], X.long(), X.numpy(), "x", None)
@@ -121,6 +123,20 @@ ROWS = {
     "latent_diffusion.loss": door(LATENT.loss, params=only(PARAMS, {}, 3), first=only(FIRST), x=ROWS_OF_X, key=KEY),
     "latent_diffusion.bound": door(LATENT.bound, params=only(PARAMS, {}, 3), first=only(FIRST), x=ROWS_OF_X, key=KEY),
     "latent_diffusion.sample": door(LATENT.sample, params=only(PARAMS, {}, 3), first=only(FIRST), key=KEY, n=N),
+    "guidance.build": door(
+        guidance.build, field=only(fields.mlp(D + 3, (4,), outputs=D), 3, fields.Mlp, fields.mlp(3)), classes=also(3, 1)
+    ),
+    "guidance.of": door(
+        guidance.build(fields.mlp(D + 3, (4,), outputs=D), 3).of,
+        labels=only(LABELS, LABELS + 3, LABELS - 2, LABELS[:, None], LABELS.float(), LABELS.numpy(), "x"),
+        scale=only(1.0, -1.0, "1", None),
+    ),
+    "guidance.dropped": door(
+        guidance.dropped,
+        labels=only(LABELS, LABELS[:, None], LABELS.numpy(), "x", None),
+        key=KEY,
+        share=only(0.5, 1.0, "1", None),
+    ),
     "flow_matching.build": door(flow_matching.build, field=only(FIELD, 3, fields.Mlp)),
     "flow_matching.loss": door(FLOW.loss, params=only(PARAMS, {}, 3), x=ROWS_OF_X, key=KEY),
     "flow_matching.transported": door(

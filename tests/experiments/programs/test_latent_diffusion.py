@@ -8,14 +8,15 @@ import pytest
 import torch
 
 from jensen import laws
-from jensen.core import keys
+from jensen.core import keys, trees
 from jensen.core.models.latent import vae
-from jensen.core.models.transport import diffusion, dit, latent_diffusion, noise_levels
+from jensen.core.models.transport import diffusion, dit, guidance, latent_diffusion, mixed, noise_levels
 from jensen.experiments import sample, train
 from jensen.experiments.data.batches import Epochs
 from jensen.experiments.data.images import Images
 from jensen.experiments.programs.finished import read_run
-from jensen.experiments.programs.latent_diffusion import LatentDiffusionProgram
+from jensen.experiments.programs.labelled_latent_diffusion import LabelledLatentDiffusionProgram
+from jensen.experiments.programs.latent_diffusion import Encoded, LatentDiffusionProgram
 from jensen.experiments.report.latent_diffusion import evaluate_latents, samples
 from tests.experiments.process import last, run
 
@@ -57,6 +58,45 @@ def test_the_report_compares_both_priors_at_the_same_draws():
     figure = samples(MODEL, first, lambda n: torch.rand(n, 16), images)
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert labels == ["data", "own prior", "", "", "diffusion", "", ""]
+
+
+GUIDED = guidance.build(dit.vector(4 + 3, 2, 8, 1, 2), 3)
+LABELLED = latent_diffusion.build(VAE, diffusion.build(mixed.build(GUIDED.of(), LEVELS), LEVELS))
+DATA = {"x": X, "labels": torch.arange(12) % 3}
+
+
+def labelled(**own):
+    settings = {"guided": GUIDED, "levels": LEVELS, "drop": 0.0, "scale": 0.0, **own}
+    return LabelledLatentDiffusionProgram(LABELLED, STAGE, False, Epochs(12, 4), **settings)
+
+
+def test_with_labels_it_keeps_the_laws_and_each_datum_has_its_own():
+    program = labelled(drop=0.3)
+    laws.check(program, example=DATA)
+    program = labelled()
+    params, state = program.init(KEY, DATA)
+    params = trees.map(lambda t: t + 0.1 * keys.normal(KEY, tuple(t.shape)), params)  # away from a field of 0
+    key = keys.split(KEY, 3)[2]
+    expected = program.given(DATA["labels"]).loss(params["model"], state["first"], X, key).mean()
+    assert program.loss(params, state, {"data": DATA}, KEY, {}).loss == expected
+    other = {**DATA, "labels": (DATA["labels"] + 1) % 3}
+    assert program.loss(params, state, {"data": other}, KEY, {}).loss != expected
+    images = Images(X, X, DATA["labels"], (1, 4, 4))
+    what, found = program.report(params, state, Encoded(images, STAGE), KEY)
+    bound = program.given(DATA["labels"]).bound(params["model"], state["first"], X, KEY)
+    assert found.rows[0]["elbo"] == pytest.approx(bound.elbo.mean().item(), rel=1e-5)
+
+
+def test_draws_are_of_classes_in_turn_with_the_guidance_that_is_asked_for():
+    program, pushed = labelled(), labelled(scale=2.0)
+    params, state = program.init(KEY, DATA)
+    params = trees.map(lambda t: t + 0.1 * keys.normal(KEY, tuple(t.shape)), params)
+    x = program.sample(params, state, KEY, 6)
+    labels = torch.arange(6) % 3
+    assert torch.equal(x, program.sample_of(params, state, KEY, labels))
+    assert not torch.equal(x, pushed.sample(params, state, KEY, 6))
+    z = program.given(labels).sample(params["model"], state["first"], KEY, 6)
+    assert torch.equal(x, VAE.likelihood(STAGE, z[None]).mean()[0])
 
 
 SMALL = ["vae", "--no-compile", "--steps", 4, "--hidden", 6, "--latent", 4, "--evidence-k", 2]
@@ -107,6 +147,18 @@ def test_grey_pixels_in_float64(of_vae, tmp_path):
     assert "bits/dim are those of a density of grey pixels" in said
 
 
+def test_a_run_given_labels_draws_a_class_and_goes_on_with_another_guidance(of_vae, tmp_path):
+    said = run(*FAST, "--labels", "--vae", of_vae[0], "--out", tmp_path / "run")
+    assert "in the 4 latents of a vae on digits given labels, drawn with guidance 0, 6 steps" in said
+    sample.main([str(tmp_path / "run"), "--class", "3", "--n", "4", "--out", str(tmp_path / "x.npy")])
+    done = read_run(tmp_path / "run")
+    of_three = done.prepared.program.sample_of(done.params, done.state, keys.fold_in(KEY, 0), torch.full((4,), 3))
+    np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), of_three)
+    again = run("--resume", tmp_path / "run", "--guidance", 2)
+    assert "drawn with guidance 2" in again
+    assert read_run(tmp_path / "run").prepared.program.scale == 2
+
+
 def test_refusals(of_vae, tmp_path, refused):
     def said(*options, vae=of_vae[0]):
         return refused(train.main, *FAST, "--vae", vae, *options, "--out", tmp_path / "run")
@@ -116,6 +168,10 @@ def test_refusals(of_vae, tmp_path, refused):
     assert "expected --tokens of at least 1, got 0" in said("--tokens", 0)
     assert "--heads 3 does not divide --width 4" in said("--heads", 3)
     assert "expected --noise-steps of at least 2, got 1" in said("--noise-steps", 1)
+    assert "--guidance is for diffusions given --labels: add that" in said("--guidance", 1)
+    assert "--drop is for diffusions given --labels: add that" in said("--drop", 0.2)
+    assert "expected --drop in [0, 1), got 1" in said("--labels", "--drop", 1)
+    assert "expected --guidance of at least 0, got -1" in said("--labels", "--guidance", -1)
     assert "need more digits than --dtype bfloat16 has" in said("--dtype", "bfloat16")
     assert "--batch 9000 exceeds the 1437 training data" in said("--batch", 9000)
     run("sbn", "--no-compile", "--steps", 2, "--units", 4, "--evidence-k", 2, "--out", tmp_path / "sbn")

@@ -42,6 +42,7 @@ from jensen.estimators.inference.normal_mixture import NormalMixture
 from jensen.estimators.wording import listed
 
 ITERATIONS = 10  # of k-means, from which EM starts
+RESEEDED = (0.0, 0.1, 0.2, 0.3, 0.5)  # the shares of data explained worse than those that components are moved to
 ROUNDING = 32  # of the data's last digit of a variance of 1, below which a floor would be rounding's
 
 
@@ -110,7 +111,13 @@ def init(key: Key, data: Data, components: int) -> State:
             f"expected components of {n} data or fewer, got {components}: pass more data, or fewer of them"
         )
     x = data.features[:, 1 : 1 + len(data.centre)]
-    centres = kmeans.fit(x, kmeans.start(key, x, components), ITERATIONS)
+    try:
+        centres = kmeans.start(key, x, components)
+    except ValueError as error:
+        raise ValueError(
+            f"expected components of no more than the distinct data, got {components}: pass fewer, or more data"
+        ) from error
+    centres = kmeans.fit(x, centres, ITERATIONS)
     codes, _ = nearest_code(x, centres)
     chosen = torch.nn.functional.one_hot(codes, components).mT.to(x)
     return _likeliest((chosen @ data.features).double(), data)
@@ -153,17 +160,39 @@ def fit(
     tolerance: float = 1e-3,
     floor: float = 1e-6,
 ) -> tuple[NormalMixture, Trace]:
-    """The likeliest mixture of `restarts` starts, each raised until an update gains no more than `tolerance` nats."""
+    """The likeliest mixture of `restarts` starts, each raised until an update gains no more than `tolerance` nats.
+
+    Components that have lost their data, or whose covariance is at its floor, are moved to data that are explained
+    badly, and all is raised anew, five times at most. Of all these that with the fewest such components is taken, for
+    at the floor the likelihood is the floor's alone, and of equal ones the likeliest. The trace is of its own raise.
+    """
     check_key(key)
     data = prepare(x, covariance, floor)
     restarts, steps = check_count("restarts", restarts), check_count("steps", steps)
     tolerance = check_number("tolerance", tolerance, "[0, inf)")
-    fits = [
-        climb(lambda state: update(state, data), init(each, data, components), steps, tolerance)
-        for each in keys.split(key, restarts)
-    ]
-    state, trace = max(fits, key=lambda fit: fit[1].objective[-1].item())
-    return posterior(state, data), trace
+    x, runs = at_least_float32(x), []
+    for each in keys.split(key, restarts):
+        run = _run(init(each, data, components), data, steps, tolerance)
+        for share in RESEEDED:
+            if (reseeded := run.mixture.reseeded(x, share)) is not run.mixture:
+                run = max(run, _run(init_at(reseeded, data), data, steps, tolerance), key=lambda run: run.worth)
+        runs.append(run)
+    best = max(runs, key=lambda run: run.worth)
+    return best.mixture, best.trace
+
+
+class _Run(NamedTuple):
+    mixture: NormalMixture
+    trace: Trace
+
+    @property
+    def worth(self) -> tuple[int, float]:
+        return -int(self.mixture.degenerate().sum()), self.trace.objective[-1].item()
+
+
+def _run(state: State, data: Data, steps: int, tolerance: float) -> _Run:
+    state, trace = climb(lambda state: update(state, data), state, steps, tolerance)
+    return _Run(posterior(state, data), trace)
 
 
 def posterior(state: State, data: Data) -> NormalMixture:

@@ -32,6 +32,41 @@ class NormalMixture(NamedTuple):
         log_p = self._normals().log_prob(x[:, None].expand(-1, *self.loc.shape))
         return torch.softmax(torch.log(self.weights) + log_p, -1)
 
+    def log_prob(self, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+        """log p(x) in nats."""
+        check_floating("x", x, f"n {self.loc.shape[1]}", "one row per datum")
+        return self.distribution().log_prob(x[:, None])[:, 0]
+
+    def degenerate(self) -> Bool[Tensor, " k"]:
+        """Which components have less than one datum, or a covariance at its floor."""
+        return (self.counts < 1) | self.floored
+
+    def reseeded(self, x: Float[Tensor, "n d"], share: float = 0.0) -> "NormalMixture":
+        """Degenerate components moved to data that the mixture explains badly, one after another.
+
+        share: of the data that are explained worse still, 0 for the worst. Each component gets an even share of the
+        weight and the others' mean covariance. Where all are degenerate, and where none is, the mixture is this one.
+        """
+        bad = self.degenerate()
+        if not bad.any() or bad.all():
+            return self
+        mixture, count = self, len(self.weights)
+        kept = self.weights * ~bad
+        pooled = torch.tensordot(kept / kept.sum(), self.covariance, 1)
+        for k in bad.nonzero()[:, 0]:
+            here = torch.arange(count, device=bad.device) == k
+            worst = x[mixture.log_prob(x).argsort()[int(share * len(x))]].to(self.loc)
+            others = mixture.weights * ~here
+            weights = torch.where(here, 1 / count, others * (1 - 1 / count) / others.sum())
+            mixture = NormalMixture(
+                weights,
+                torch.where(here[:, None], worst, mixture.loc),
+                torch.where(here[:, None, None], pooled, mixture.covariance),
+                mixture.floored & ~here,
+                weights * len(x),
+            )
+        return mixture
+
     def verdict(self) -> str:
         """Which components are not to be read as clusters."""
         reasons = []

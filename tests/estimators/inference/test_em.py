@@ -85,15 +85,49 @@ def test_more_starts_are_no_worse_and_one_component_is_one_normal():
     assert trace.terms["gain"][-1].abs() < 1e-9
 
 
-def test_a_component_on_equal_data_stays_at_the_floor_and_is_named():
+def raised(key, x, k):
+    """One start's mixture and log likelihoods, with nothing moved."""
+    data = em.prepare(x)
+    state, objectives = em.init(keys.split(key, 1)[0], data, k), []
+    for _ in range(200):
+        state, info = em.update(state, data)
+        objectives.append(info.objective)
+    return em.posterior(state, data), torch.stack(objectives)
+
+
+def test_a_component_on_equal_data_is_at_the_floor_and_is_named():
     """Its likelihood has no bound; the log likelihood does not fall while the floor is met."""
     x = torch.cat([X, X[:1].expand(30, -1) + 20])
-    mixture, trace = em.fit(KEY, x, 4, restarts=2)
+    mixture, objective = raised(KEY, x, 4)
     assert mixture.floored.sum() == 1
-    assert trace.fall() < 8
+    assert objective.diff().min() > -1e-10  # rounding, of covariances of 1e-6
     lone = mixture.covariance[mixture.floored][0]
     torch.testing.assert_close(lone, torch.diag(1e-6 * x.var(0, correction=0)), rtol=1e-3, atol=1e-12)
     assert "at their floor" in mixture.verdict()
+
+
+@pytest.mark.parametrize(
+    ("key", "x"),
+    [
+        (KEY, torch.cat([X, torch.tensor([[30.0, -20.0]], dtype=X.dtype)])),  # one datum far from all others
+        (keys.key(1), (2 * keys.normal(keys.key(1), (300, D), X.dtype)).round()),  # many rows alike
+    ],
+)
+def test_components_that_collapse_on_equal_data_are_moved(key, x):
+    before, _ = raised(key, x, 5)
+    assert before.degenerate().any()
+    mixture, trace = em.fit(key, x, 5)
+    assert not mixture.degenerate().any()
+    assert "every component has data" in mixture.verdict()
+    assert trace.fall() < 8
+    assert trace.objective[-1] > em.fit(key, x, 1)[1].objective[-1] + 5
+
+
+def test_no_more_components_than_distinct_data_and_as_many_are_at_the_floor():
+    x = X[:4].repeat(5, 1)
+    assert em.fit(KEY, x, 4)[0].degenerate().all()
+    with pytest.raises(ValueError, match="no more than the distinct data, got 5"):
+        em.fit(KEY, x, 5)
 
 
 def test_a_component_without_data_is_named_and_harms_nothing():
@@ -107,6 +141,15 @@ def test_a_component_without_data_is_named_and_harms_nothing():
     assert info.objective.isfinite()
     assert info.counts[-1] < 1e-300
     assert "less than one datum" in em.posterior(state, data).verdict()
+    moved = em.posterior(state, data).reseeded(X)
+    worst = X[fitted.log_prob(X).argmin()]
+    torch.testing.assert_close(moved.loc[-1], worst)
+    torch.testing.assert_close(moved.weights, torch.cat([fitted.weights * K / (K + 1), torch.ones(1) / (K + 1)]))
+    state = em.init_at(moved, data)
+    for _ in range(200):
+        state, after = em.update(state, data)
+    assert after.objective > info.objective + 1
+    assert not em.posterior(state, data).degenerate().any()
 
 
 def test_one_dimension_and_half_precision():

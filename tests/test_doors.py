@@ -26,6 +26,7 @@ from tests.doors import (
     flows,
     foundations,
     gradients,
+    laplace,
     latent,
     objectives,
     posteriors,
@@ -41,8 +42,8 @@ from tests.doors.faults import faults
 
 TABLES = (
     approximations, bayesian, chains, coded, conjugate, densities, posteriors, foundations, flows, distributions,
-    exponential, objectives, gradients, evidence, latent, supervised, adversarial, sequences, series, simulators,
-    transport)  # fmt: skip
+    exponential, objectives, gradients, evidence, laplace, latent, supervised, adversarial, sequences, series,
+    simulators, transport)  # fmt: skip
 ROWS = {name: row for table in TABLES for name, row in table.ROWS.items()}
 
 

@@ -53,6 +53,8 @@ def fit(
     """
     check_key(key)
     check_floating("start", start, "m d", "a row for each start, such as posterior.starts(key, 4)")
+    if not start.numel():
+        raise ValueError(f"expected start (m, d) with m >= 1, got {tuple(start.shape)}: give each start a row")
     check_choice("covariance", covariance, COVARIANCES)
     samples = check_count("samples", samples, 2)
     judge_key, look_key = keys.split(key)

@@ -73,7 +73,9 @@ def init(
     check_data(x)
     if isinstance(likelihood, type) or not hasattr(likelihood, "root"):
         raise TypeError(f"expected likelihood, such as Gaussian(0.1), got {described(likelihood)}: pass a value")
-    linearised, none = BY_NAME[curvature].start(Linearised.of(network, parameters, only), x[:1])
+    linearised = Linearised.of(network, parameters, only)
+    linearised.outputs({}, x[:1])
+    linearised, none = BY_NAME[curvature].start(linearised, x[:1])
     vector = linearised.vector()
     zero = torch.zeros((), dtype=torch.float64, device=vector.device)
     return State(linearised, Static(likelihood), none, torch.zeros_like(vector), zero, zero)

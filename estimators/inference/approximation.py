@@ -12,7 +12,7 @@ from jensen.core.contracts import Distribution, Enumerable, Key, LogDensity, can
 from jensen.estimators.diagnostics import Psis, psis
 from jensen.estimators.evidence import Evidence
 from jensen.estimators.evidence._importance import from_log_weights
-from jensen.estimators.evidence.tail import k_hat_threshold
+from jensen.estimators.evidence.tail import k_hat_threshold, tail_size
 from jensen.estimators.gradients.contract import density
 
 CHUNK = 4096  # draws at once
@@ -58,12 +58,20 @@ class Approximation(NamedTuple):
 
     @property
     def reliable(self) -> bool:
-        """Whether k-hat lets means under the posterior be taken; of modes that q has overlooked it knows nothing."""
-        return bool(self.weights.k_hat[0] <= k_hat_threshold(len(self.z)))
+        """Whether k-hat and its error let means under the posterior be taken; a mode without draws changes neither."""
+        return bool(self.weights.k_hat[0] + self.k_hat_error <= k_hat_threshold(len(self.z)))
+
+    @property
+    def k_hat_error(self) -> Float[Tensor, ""]:
+        """The standard error of k-hat, by that of maximum likelihood (Hosking and Wallis, 1987): (1 + k) / sqrt(m)."""
+        return (1 + self.weights.k_hat[0]).clamp_min(0) / tail_size(len(self.z)) ** 0.5
 
     def verdict(self) -> str:
         """Whether means under the posterior may be taken from these draws, and whether the evidence is known."""
         found = f"{self.weights.verdict()}; {self.evidence.verdict()}"
+        k_hat, threshold = self.weights.k_hat[0], k_hat_threshold(len(self.z))
+        if k_hat <= threshold < k_hat + self.k_hat_error:
+            found += f"; k-hat may be {(k_hat + self.k_hat_error).item():.2f}, with its error: draw more samples"
         if self.at_mode:
             return found
         return f"{found}; no start climbed to a mode: the density may have no bound, as in a centred parameterisation"

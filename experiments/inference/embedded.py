@@ -37,7 +37,7 @@ def diabetes() -> Table:
 
 
 def iris() -> Table:
-    """150 flowers of three kinds: y is the standardised length of their petals, and x their four sizes, standardised."""
+    """150 flowers of three kinds, standardised: y is the length of their petals, and x their four sizes."""
     from sklearn.datasets import load_iris
 
     x, _ = map(_wide, load_iris(return_X_y=True))

@@ -15,7 +15,8 @@ from jensen.estimators.inference import overlooked
 from jensen.experiments.inference.found import Found
 
 STARTS, FARTHER = 8, 3.0  # of climbs to modes
-ERRORS, SLACK = 5.0, 0.05  # standard errors, and nats beside them, that two estimates of the evidence may be apart
+ERRORS = 5.0  # standard errors that two estimates of the evidence may be apart
+SLACK, UNKNOWN = 0.05, 0.15  # nats beside them, and where one error is not known
 FITTED = 4000  # draws that a normal is fitted to
 
 
@@ -62,12 +63,13 @@ def disagreement(found: Found) -> str:
     """Of two estimates of the evidence, beyond their errors; "" where there is none, or an error is not known."""
     known = {name: (each.log_p[0].item(), each.standard_error[0].item()) for name, each in found.evidence.items()}
     (one, (a, a_error)), (other, (b, b_error)) = list(known.items())[:2]
-    error = math.hypot(a_error, b_error)
-    if not abs(a - b) > ERRORS * error + SLACK:  # NaN and infinite errors are no disagreement
+    errors = [error for error in (a_error, b_error) if error < math.inf]
+    slack = SLACK if len(errors) == 2 else UNKNOWN
+    if not errors or not abs(a - b) > ERRORS * math.hypot(*errors) + slack:  # NaN is no disagreement
         return ""
     return (
-        f"log p(x) by {one} and by {other} are {abs(a - b):.2g} nats apart, {abs(a - b) / error:.0f} standard errors: "
-        "one of them misses part of the posterior, so compare with other methods, by --method all"
+        f"log p(x) by {one} and by {other} are {abs(a - b):.2g} nats apart, with errors of {a_error:.2g} and "
+        f"{b_error:.2g}: one of them misses part of the posterior, so compare with other methods, by --method all"
     )
 
 

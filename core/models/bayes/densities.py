@@ -58,7 +58,7 @@ def beta(x: Tensor, a: float, b: float) -> Tensor:
 
 
 def lkj_cholesky(factor: Tensor, concentration: float) -> Tensor:
-    """Of Cholesky factors (..., d, d) of correlation matrices of density det^(concentration - 1), over the last two axes.
+    """Of Cholesky factors (..., d, d) of correlation matrices of density det^(concentration - 1), for the whole factor.
 
     It is of the entries below the diagonal (Lewandowski et al., 2009); the normaliser is that of d - 1 columns of
     partial correlations, whose squares' remainders are betas.

@@ -7,7 +7,7 @@ exact for Gaussian noise, and for classes by MacKay's approximation of the logis
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -27,6 +27,7 @@ class Predicted(NamedTuple):
     variance: Float[Tensor, "n c"]
 
 
+@runtime_checkable
 class Likelihood(Protocol):
     """What a network's outputs say of the responses, independent between data given the outputs."""
 

@@ -140,11 +140,11 @@ def test_a_component_without_data_is_named_and_harms_nothing():
     state, info = em.update(em.init_at(idle, data), data)
     assert info.objective.isfinite()
     assert info.counts[-1] < 1e-300
-    assert "less than one datum" in em.posterior(state, data).verdict()
-    moved = em.posterior(state, data).reseeded(X)
-    worst = X[fitted.log_prob(X).argmin()]
-    torch.testing.assert_close(moved.loc[-1], worst)
-    torch.testing.assert_close(moved.weights, torch.cat([fitted.weights * K / (K + 1), torch.ones(1) / (K + 1)]))
+    named = em.posterior(state, data)
+    assert "less than one datum" in named.verdict()
+    moved = named.reseeded(X)
+    torch.testing.assert_close(moved.loc[-1], X[named.log_prob(X).argmin()])
+    torch.testing.assert_close(moved.weights, torch.cat([named.weights[:K] * K / (K + 1), torch.ones(1) / (K + 1)]))
     state = em.init_at(moved, data)
     for _ in range(200):
         state, after = em.update(state, data)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
+import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
@@ -22,6 +23,19 @@ def paths(device: str) -> Race:
     x = (keys.uniform(KEY, (64, 784)) < 0.3).float().to(device)
     estimators = {"pathwise": partial(g.pathwise, bound=bounds.iwae), "DReG": g.dreg}
     return race("step of IWAE, K = 50, batch 64, 784-200-200-50", vae.mlp(784, (200, 200), 50), x, 50, estimators)
+
+
+def apart(device: str) -> Race:
+    """K = 16, batch 64, 784-200-200-50: weights that reach from the largest down beyond the least denormal number."""
+    x = (keys.uniform(KEY, (64, 784)) < 0.3).float().to(device)
+    log_share = torch.linspace(0, -200, 16, device=device)[:, None]
+
+    def moved(estimate: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        return lambda log_p, q, noise: estimate(lambda z: log_p(z) + log_share, q, noise)
+
+    estimators = {"DReG": g.dreg, "pathwise": partial(g.pathwise, bound=bounds.iwae)}
+    estimators |= {f"{name}, 200 nats apart": moved(estimate) for name, estimate in estimators.items()}
+    return race("step of IWAE, K = 16, batch 64, weights apart", vae.mlp(784, (200, 200), 50), x, 16, estimators)
 
 
 def scores(device: str) -> Race:

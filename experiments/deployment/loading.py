@@ -77,7 +77,7 @@ class Function:
             raise ValueError(f"expected {len(self.inputs)} inputs of {self.name}, got {len(inputs)}: pass {names}")
         for argument, value in zip(self.inputs, inputs, strict=True):
             argument.check(value)
-        if len({len(value) for value in inputs}) > 1:
+        if len(inputs) > 1 and len({value.shape[0] for value in inputs}) > 1:
             lengths = ", ".join(f"{a.name} {len(v)}" for a, v in zip(self.inputs, inputs, strict=True))
             raise ValueError(f"expected inputs of as many rows, got {lengths}: pass one row of each for a datum")
 
@@ -208,6 +208,7 @@ def package(path: Path, content: bytes, runners: int) -> Callable[..., Any]:
         copy.write_bytes(content)
         try:
             with errors_alone("torch.export.pt2_archive._package"):  # `Machine` has what must agree
-                return load_package(str(copy), "model", runners == 1, runners)
+                run = load_package(str(copy), "model", runners == 1, runners).loader.boxed_run
         except (OSError, RuntimeError) as error:
             raise InputError(f"{path} cannot be loaded ({reason(error)}): {AGAIN}, on this machine") from error
+    return lambda *inputs: run(list(inputs))  # torch's own call reads its trees of arguments again each time

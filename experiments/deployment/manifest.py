@@ -27,6 +27,7 @@ ROWS = 4096  # of a call, at most
 AGAIN = "export the run again"
 ROW = "n"  # the length of the axis of rows
 Dtype = Literal["float32", "float64", "int64"]
+DTYPES: dict[Dtype, torch.dtype] = {"float32": torch.float32, "float64": torch.float64, "int64": torch.int64}
 
 
 @dataclass(frozen=True)
@@ -50,19 +51,27 @@ class Argument:
         """ValueError, one line, for anything that is no such tensor: its type, dtype, shape or values."""
         if not isinstance(value, Tensor):
             raise ValueError(f"expected {self.name} {self.axes}, a tensor, got {type(value).__name__}: {self.about}")
-        if value.dtype != getattr(torch, self.dtype):
+        if value.dtype != DTYPES[self.dtype]:
             raise self._of_dtype(str(value.dtype).removeprefix("torch."))
-        self.check_array(value.detach().cpu().numpy())  # of a few rows it is several times as fast as torch
+        self._check_shape(value.shape)
+        if self.dtype != "int64" or self.low is not None or self.high is not None:
+            self._check_values(value.numpy(force=True))  # of a few rows it is several times as fast as torch
 
     def check_array(self, value: "np.ndarray[Any, Any]") -> None:
         """The same of an array of numpy."""
         if value.dtype != np.dtype(self.dtype):
             raise self._of_dtype(str(value.dtype))
-        if value.shape[1:] != self.shape or value.ndim != 1 + len(self.shape):
-            raise ValueError(f"expected {self.name} {self.axes}, got {value.shape}: {self.about}")
-        if not 1 <= len(value) <= ROWS:
-            raise ValueError(f"expected {self.name} of 1 to {ROWS} rows, got {len(value)}: split them")
-        if not np.isfinite(value).all():
+        self._check_shape(value.shape)
+        self._check_values(value)
+
+    def _check_shape(self, shape: tuple[int, ...]) -> None:
+        if len(shape) != 1 + len(self.shape) or shape[1:] != self.shape:
+            raise ValueError(f"expected {self.name} {self.axes}, got {tuple(shape)}: {self.about}")
+        if not 1 <= shape[0] <= ROWS:
+            raise ValueError(f"expected {self.name} of 1 to {ROWS} rows, got {shape[0]}: split them")
+
+    def _check_values(self, value: "np.ndarray[Any, Any]") -> None:
+        if self.dtype != "int64" and not np.isfinite(value).all():
             raise ValueError(f"expected finite {self.name}, got NaN or infinity: leave those rows out")
         if self.low is not None and value.min() < self.low:
             raise ValueError(f"expected {self.name} of at least {self.low:g}, got {value.min():g}: {self.about}")

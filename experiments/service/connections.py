@@ -1,8 +1,8 @@
 """Connections of clients that are slow, silent or send what is no HTTP: each is bounded in time and in bytes."""
 
-from asyncio import TimerHandle
+from asyncio import TimerHandle, Transport
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -30,7 +30,7 @@ def bounded(most: int, seconds: float, watch: Callable[[int], object]) -> type[H
         _head: int | None = None  # bytes of a request so far that are no body
 
         def connection_made(self, transport: Any) -> None:
-            super().connection_made(Packets(transport, self.loop))
+            super().connection_made(cast(Transport, Packets(transport, self.loop)))
             self._wait()
             if len(self.connections) > most:
                 self._refuse(Refused(503, "too many connections", fix="connect later", retry_after=1))
@@ -60,7 +60,7 @@ def bounded(most: int, seconds: float, watch: Callable[[int], object]) -> type[H
         def on_message_begin(self) -> None:
             super().on_message_begin()
             self._head = 0
-            self.scope["extensions"] = {LINK: self}  # pyright: ignore[reportArgumentType]
+            self.scope["state"][LINK] = self
 
         def on_headers_complete(self) -> None:
             _cancel(self._patience)

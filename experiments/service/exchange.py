@@ -18,7 +18,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 IDENTITY = re.compile(r"[A-Za-z0-9._-]{1,64}")
-LINK = "jensen.link"  # the extension of a request's scope by which ASGI leads to its connection
+LINK = "jensen.link"  # the state of a request's scope that is its connection
 PROCESS, COUNT = secrets.token_hex(4), itertools.count(1)  # of which a request's own id is made
 
 
@@ -63,7 +63,7 @@ class Exchange:
 
     def __init__(self, scope: Message, receive: Receive, send: Send, seconds: float):
         self._receive, self._send, self._seconds = receive, send, seconds
-        self._link: Link = scope["extensions"][LINK]
+        self._link: Link = scope["state"][LINK]
         self.method, self.path = str(scope["method"]), str(scope["path"])
         self.headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         self.begun = False  # whether a reply is on its way

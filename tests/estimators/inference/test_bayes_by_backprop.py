@@ -5,6 +5,7 @@ from itertools import combinations
 
 import pytest
 import torch
+from scipy import stats
 
 from jensen.core import keys
 from jensen.core.distributions import DiagNormal
@@ -38,6 +39,21 @@ def test_the_kl_is_that_of_samples():
     z = q.sample(q.noise(keys.key(23), 4000))
     terms = (q.log_prob(z) - POSTERIOR.log_prior(z))[:, 0]
     assert abs(elbo(q, POSTERIOR, KEY)[1] - terms.mean()) <= 4 * terms.std() / math.sqrt(4000)
+
+
+def test_the_kl_of_a_wide_log_sigma_is_that_of_quadrature():
+    """E log q - log p, p half-normal of sigma: 2 N(sigma; 0, 1) sigma in log sigma."""
+    place, wide = POSTERIOR.flat_names.index("sigma"), member()
+    wide.loc[0, place], wide.log_scale[0, place] = 0.4, -0.3
+    point = member(-1.5)
+    found = elbo(wide, POSTERIOR, KEY)[1] - elbo(point, POSTERIOR, KEY)[1]
+
+    def kl(q):
+        normal = stats.norm(q.loc[0, place].item(), q.log_scale[0, place].exp().item())
+        log_p = lambda u: math.log(2) + stats.norm.logpdf(math.exp(u)) + u  # noqa: E731
+        return -normal.entropy() - normal.expect(log_p, lb=-8, ub=8)
+
+    assert found.item() == pytest.approx(kl(wide) - kl(point), abs=1e-7)
 
 
 def test_gradients_have_less_noise_than_those_of_sampled_weights():

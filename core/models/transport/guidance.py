@@ -8,8 +8,8 @@ beyond.
     field(x, t) = (1 + scale) field(x, t | label) - scale field(x, t)
 
 A label of -1 is none. What `of` gives is a `Field`, for every model that takes one. With scale 0 draws are of
-p(x | label). Others follow the score of p(x | label) p(label | x)^scale at each level of noise, which are no marginals of
-one diffusion: classes come out clearer, and less varied.
+p(x | label). Others follow the score of p(x | label) p(label | x)^scale at each level of noise, the marginals of no one
+diffusion: classes come out clearer, and less varied.
 """
 
 from dataclasses import dataclass

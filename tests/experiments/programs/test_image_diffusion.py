@@ -6,6 +6,7 @@ import math
 import pytest
 
 from jensen.core import keys
+from jensen.core.models.transport import weightings
 from jensen.core.models.transport.pixel_diffusion import PixelDiffusion
 from jensen.experiments import train
 from jensen.experiments.data.points import PointData
@@ -37,6 +38,31 @@ def test_reports_have_bits_of_a_pixel(network, tmp_path, few):
     assert 2 < independent < math.log2(17)  # whose entropy has no more bits than uniform shades
 
 
+@pytest.mark.parametrize("data", ["digits", "moons"])
+def test_a_variational_diffusion_reports_its_bound_and_its_ends(data, tmp_path, few, monkeypatch):
+    monkeypatch.setattr("jensen.experiments.programs.vdm.TIMES", 3)
+    fast = ["--no-compile", "--steps", 3, "--batch", 8, "--draw-steps", 4, "--hidden", 4]
+    said = run("vdm", "--data", data, *fast, "--out", tmp_path / "run")
+    assert "log snr from start to end" in said
+    findings = json.loads((tmp_path / "run/report.json").read_text())["findings"]
+    nats = {row["name"]: row["mean"] for row in findings["bound"]}
+    assert nats["ELBO"] == pytest.approx(nats["reconstruction"] - nats["transitions"] - nats["prior"], rel=1e-5)
+    ends = findings["ends"][0]
+    assert ends["end"] == pytest.approx(ends["start"] - math.exp(ends["length"]), rel=1e-4)
+    assert ("bits" in findings) == (data == "digits")
+    if data == "digits":
+        assert findings["bits"][0]["mean"] == pytest.approx(-nats["ELBO"] / 64 / math.log(2), rel=1e-6)
+        assert findings["bits"][0]["mean"] < math.log2(17) + 0.3  # uniform shades, before anything is learned
+
+
+def test_weightings_and_shades_are_options(tmp_path, few):
+    said = run(*FAST, "--network", "choices", "--hidden", 4, "--weighting", "bound", "--out", tmp_path / "run")
+    assert "bits/dim are at most" in said
+    model = Diffusion(points=PointData(data="digits"), network="choices", weighting="bound", run=Run(steps=1))
+    model = model.prepare().program.model
+    assert (model.field.shades, model.weighting) == (17, weightings.BOUND)
+
+
 def test_shades_of_the_data_are_those_of_the_model():
     settings = Diffusion(points=PointData(data="digits"), run=Run(steps=1))
     prepared = settings.prepare()
@@ -54,6 +80,8 @@ def test_shades_of_the_data_are_those_of_the_model():
     [
         (["--network", "dit", "--hidden", 4], "--network dit has no --hidden: leave it out"),
         (["--width", 8], "--network mlp has no --width: leave it out"),
+        (["--network", "choices", "--width", 8], "--network choices has no --width: leave it out"),
+        (["--network", "choices", "--data", "moons"], "--network choices is for images, and moons are points"),
         (["--network", "dit", "--patch", 3], "expected patch that divides the sides 8 and 8, got 3"),
         (["--network", "dit", "--heads", 3], "expected heads that divide the width 64, got 3"),
         (["--network", "dit", "--layers", 0], "expected --layers of at least 1, got 0"),

@@ -82,7 +82,7 @@ def test_with_labels_it_keeps_the_laws_and_each_datum_has_its_own():
     other = {**DATA, "labels": (DATA["labels"] + 1) % 3}
     assert program.loss(params, state, {"data": other}, KEY, {}).loss != expected
     images = Images(X, X, DATA["labels"], (1, 4, 4))
-    what, found = program.report(params, state, Encoded(images, STAGE), KEY)
+    _, found = program.report(params, state, Encoded(images, STAGE), KEY)
     bound = program.given(DATA["labels"]).bound(params["model"], state["first"], X, KEY)
     assert found.rows[0]["elbo"] == pytest.approx(bound.elbo.mean().item(), rel=1e-5)
 

@@ -5,9 +5,10 @@
 
 Approximates  the probability of a region about each mode, of which k-hat, R-hat and an ELBO know nothing where q or the
               chains never were, and the share of the draws in it
-With          importance sampling from Laplace's normal at a mode, within the region that holds nearly all of it
+With          importance sampling from Laplace's normal at a mode, within the region that holds nearly all of it; what
+              is in no region has the share of the draws there
 Requires      two derivatives of log p; a mode that no start climbs to is seen by nothing
-Unbiased when never: the odds of a region to the rest are, where the evidence is that of the draws' own part
+Unbiased when never: a region is underestimated where log p is not near Laplace's normal, or where regions overlap
 Cost          a climb from each start, and for each mode a Hessian and `samples` evaluations of log p
 Reference     Yao et al., 2022, on posteriors of which each run finds another mode
 """
@@ -27,7 +28,7 @@ from jensen.estimators.inference.coordinates import at_modes
 
 DIFFERENT = 0.1  # squared distance of two modes, in standard deviations of one
 MOST = 8  # modes that are looked at, those with most evidence
-LEAST = 0.01  # of the probability: less is not worth a word
+LEAST, MISPLACED = 0.01, 0.1  # of the probability: less is not worth a word
 ERRORS = 3.0  # standard errors, beyond which a share is too small
 
 
@@ -42,18 +43,24 @@ class Overlooked(NamedTuple):
 
     @property
     def flags(self) -> Bool[Tensor, " k"]:
-        """Whether a hundredth of the probability or more is there, and less than half as many of the draws."""
-        least = self.probability - ERRORS * self.standard_error
-        return (least > LEAST) & (self.share < 0.5 * least) & (self.share + ERRORS * self.share_error < least)
+        """Whether a hundredth of the probability or more has less than half as many draws, or the draws lack a tenth.
+
+        Too many draws are seen at the other modes, which lack them: the probability of a region may be underestimated.
+        """
+        error = ERRORS * torch.hypot(self.standard_error, self.share_error)
+        lacking = self.probability - self.share - error
+        few = (self.probability - error > LEAST) & (self.share < 0.5 * self.probability)
+        return (lacking > 0) & (few | (lacking > MISPLACED))
 
     def verdict(self) -> str:
         """What is missing in the draws; "" where nothing was found."""
         if not self.flags.any():
             return ""
-        worst = int(torch.where(self.flags, self.probability, -torch.inf).argmax())
+        worst = int(torch.where(self.flags, self.probability - self.share, -torch.inf).argmax())
         return (
-            f"a mode is overlooked: about it is {self.probability[worst].item():.2g} of the probability, and "
-            f"{self.share[worst].item():.2g} of the draws: take SMC, a mixture, or chains from starts at every mode"
+            f"modes do not have their shares of the draws: about one is {self.probability[worst].item():.2g} of the "
+            f"probability, and {self.share[worst].item():.2g} of the draws: take SMC, a mixture, or chains from starts "
+            "at every mode"
         )
 
 
@@ -84,17 +91,19 @@ def overlooked(
     mode, factor = _different(log_p, starts)
     s, d = samples, draws.shape[1]
     radius = d + 4 * math.sqrt(2 * d) + 4  # squared; beyond it is less than a thousandth of a normal
-    share = (weights * (_distances(mode, factor, draws) < radius)).sum(1).clamp_max(1)
+    near = _distances(mode, factor, draws) < radius
+    share, elsewhere = (near * weights).sum(1), weights[~near.any(0)].sum()
     eps = keys.normal(key, (1, s, d), draws.dtype)[0]
     z = mode[:, None] + torch.einsum("kij,sj->ksi", factor, eps)
     log_q = -0.5 * eps.square().sum(-1) - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1, keepdim=True)
     log_w = density(log_p, z.reshape(-1, 1, d)).reshape(len(mode), s) - log_q + 0.5 * d * math.log(2 * math.pi)
     mass = torch.where(eps.square().sum(-1) < radius, torch.exp(log_w - log_evidence), 0.0)
-    mean, rest = mass.mean(1), 1 - share
+    mean = mass.mean(1)
     error = torch.sqrt((mass - mean[:, None]).square().sum(1) / (s * (s - 1)))  # of no modes too
     known = mean.isfinite() & (mean > 0)
-    probability = torch.where(known, mean / (mean + rest), 0.0)
-    standard_error = torch.where(known, error * rest / (mean + rest).square(), 0.0)
+    mean, error = (torch.where(known, t, 0.0) for t in (mean, error))
+    total = (mean.sum() + elsewhere).clamp_min(torch.finfo(mean.dtype).tiny)
+    probability, standard_error = mean / total, error * (total - mean) / total.square()
     share_error = torch.sqrt(probability * (1 - probability) * weights.square().sum())
     return Overlooked(mode, probability, standard_error, share, share_error)
 

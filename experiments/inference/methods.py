@@ -27,6 +27,7 @@ from jensen.experiments.inference.found import Found, Known, of_approximation, o
 from jensen.experiments.run.errors import InputError
 
 STARTS = 4  # of a climb to a mode
+SPREAD = 0.7  # of the posterior's variance, below which standard deviations of particles are a fifth too small
 RESOLVED = 0.01  # nats, the most that half the points of a grid may be off
 MODES = 16  # starts from which chains' modes are climbed to
 FLOW_ADAM = advi.Adam(steps=300, step_size=0.01)  # flows need more and smaller steps than normals
@@ -129,7 +130,7 @@ def by_svgd(posterior: Posterior, key: Key, budget: Budget) -> Found:
     start_key, fit_key, evidence_key = keys.split(key, 3)
     start = posterior.starts(start_key, budget.particles // 10)
     particles, trace = svgd.fit(fit_key, posterior, start, steps=budget.steps)
-    reliable = bool(trace.converged & (particles.variance_ratio >= svgd.COLLAPSED).all())
+    reliable = bool(trace.converged & (particles.variance_ratio >= SPREAD).all())
     return of_particles(posterior, particles.draws, particles.verdict(), reliable, evidence_key, budget.samples)
 
 

@@ -12,6 +12,7 @@ from jensen.core.distributions import FullNormal
 from jensen.core.models.bayes import Posterior
 from jensen.estimators.evidence import smc
 from jensen.estimators.inference import overlooked
+from jensen.experiments.inference.comparison import best_evidence
 from jensen.experiments.inference.found import Found
 
 STARTS, FARTHER = 8, 3.0  # of climbs to modes
@@ -39,10 +40,10 @@ def twice(posterior: Posterior, found: Found, key: Key, particles: int) -> Found
 def with_modes(posterior: Posterior, found: Found, key: Key) -> Found:
     """With a doubt where climbs from dispersed starts end at a mode that has too few draws."""
     start_key, look_key = keys.split(key)
-    known = [each.log_p[0] for each in found.evidence.values() if each.log_p[0].isfinite()]
-    if not known:
+    known = best_evidence([found]) or next(iter(found.evidence.values()))
+    if not known.log_p[0].isfinite():
         return found
-    missing = overlooked(look_key, posterior, found.z, starts(posterior, start_key), known[0], found.weights)
+    missing = overlooked(look_key, posterior, found.z, starts(posterior, start_key), known.log_p[0], found.weights)
     return doubted(found, missing.verdict())
 
 

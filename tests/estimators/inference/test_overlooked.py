@@ -44,7 +44,14 @@ def test_draws_and_weights_at_every_mode_have_overlooked_none():
     assert not overlooked(KEY, log_p, draws, STARTS, whole).verdict()
     weights = torch.where(side[:, 0] > 0, 1.0, 1e-4)
     found = overlooked(KEY, log_p, draws, STARTS, whole + math.log(SHARE), weights / weights.sum())
-    assert found.verdict().startswith("a mode is overlooked: about it is 0.2 of the probability, and 2.5e-05")
+    assert "about one is 0.2 of the probability, and 2.5e-05 of the draws" in found.verdict()
+
+
+def test_modes_with_the_wrong_shares_of_the_draws_are_found():
+    side = torch.where(torch.arange(4000) % 2 > 0, 1.0, -1.0)[:, None].double()
+    draws = side * SIDE + torch.where(side > 0, 1.0, 0.5) * NOISE
+    found = overlooked(KEY, log_p, draws, STARTS, torch.tensor(3.0, dtype=torch.float64))
+    assert "of the probability, and 0.5 of the draws" in found.verdict()
 
 
 def test_an_approximation_that_k_hat_calls_reliable_is_caught():

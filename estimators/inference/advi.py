@@ -11,8 +11,7 @@ With          z = mode + factor u, in which the posterior is near N(0, I), of th
               (`coordinates`); for normals natural gradients (`natural`), for others steps of Adam on the estimator's
               gradient, in rounds whose steps halve; the average of a round's q, kept where its ELBO rises on draws that
               all rounds share
-Requires      a log density with the derivatives that the estimator needs; two of them for Laplace's coordinates, the
-              first without jumps for natural gradients
+Requires      a log density with the derivatives that the estimator needs; two of them for Laplace's coordinates
 Unbiased when never; the ELBO that is reported is an unbiased estimate of q's own, on draws that chose nothing
 Cost          the climb, a Hessian, s evaluations of log p with their gradients a step, and `samples` at the end
 Reference     Ranganath et al., 2014; Kucukelbir et al., 2017; Agrawal et al., 2020, for rounds and averages
@@ -50,7 +49,7 @@ from jensen.estimators.inference.fitting import Trace
 from jensen.estimators.inference.rounds import best_of_rounds, is_wild
 from jensen.estimators.inference.starting import check_log_p
 
-LARGEST = 256  # dimensions of normals whose Hessians are taken at every draw
+LARGEST = 256  # dimensions of a covariance of which a hundred draws a step tell enough
 ESTIMATORS = "stl, or partial(dreg, bound=bounds.iwae)"
 
 
@@ -161,8 +160,8 @@ def fit(
     q       the family, by its member near N(0, I) in the coordinates: (1, d), full-rank normals unless given
     coordinates  "full" of Laplace's covariance, "diagonal" for a mean field, "own" for z itself without a climb, as
             for a q that does not begin near N(0, I)
-    adam    steps such as Adam(steps=300, step_size=0.01), Adam() unless given; without it normals of up to 256
-            dimensions, mean fields in diagonal coordinates, are what `natural.fit` finds, from Laplace's
+    adam    steps such as Adam(steps=300, step_size=0.01), Adam() unless given; but without it full-rank normals of up
+            to 256 dimensions, and mean fields in diagonal coordinates, are those of `natural.fit`
     batch   key -> the log density of a step's minibatch, in place of log_p in the steps
 
     A round of either is the last where its ELBO is within `tolerance` nats of gaining nothing, on shared draws, and
@@ -204,11 +203,9 @@ def fit(
 
 def _natural(q: Distribution, coordinates: Coordinates, d: int) -> natural.Covariance | None:
     """The covariance of normals that natural gradients find in z as well as in the coordinates, or None."""
-    if d > LARGEST or coordinates == "own":
-        return None
-    if isinstance(q, DiagNormal):
-        return "diagonal" if coordinates == "diagonal" else None
-    return "full" if isinstance(q, FullNormal) else None
+    if isinstance(q, DiagNormal) and coordinates == "diagonal":
+        return "diagonal"
+    return "full" if isinstance(q, FullNormal) and coordinates != "own" and d <= LARGEST else None
 
 
 def _round(

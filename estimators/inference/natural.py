@@ -10,10 +10,10 @@ Approximates  p(z | x) by the normal with the highest ELBO, of a full or a diago
 With          precision + rho (-E[Hessian] - precision) and loc + rho precision^-1 E[gradient], expectations under q by
               pairs of draws loc +- off; where the new precision is less than half of what a flat density leaves, the
               mean of the old one and new old^-1 new, as in Lin et al., is taken, which is definite whatever the draws
-Requires      a log density with two derivatives, the first without jumps; or with one derivative: see `Curvature`
+Requires      a log density with a derivative; for "hessian" two, the first without jumps; see `Curvature`
 Unbiased when expectations of the gradient, and the Hessian but for "squares", always; the ELBO that is reported is an
               unbiased estimate of q's own, on draws that chose nothing
-Cost          the climb and a Hessian; 2 s gradients a step, each with d products for "hessian", or b of them for
+Cost          the climb and a Hessian; 2 s gradients a step, with d products each for "hessian", or b of them for
               "squares" of b data; factors (d, d) where the covariance is full
 Reference     Khan and Rue, 2023; Lin, Schmidt and Khan, 2020; Khan et al., 2018 (VOGN), for "squares"
 """
@@ -98,15 +98,16 @@ def update(
     log_p: LogDensity,
     key: Key,
     step_size: float | Tensor = 0.1,
-    s: int = 5,
-    curvature: Curvature = "hessian",
+    s: int = 50,
+    curvature: Curvature = "products",
 ) -> tuple[State, Info]:
-    """One step of s pairs of draws; one of size 1 is exact for a normal log density's Hessian.
+    """One step of s pairs of draws; one of size 1 is exact for a normal log density by "hessian".
 
     log_p      z (s, 1, d) -> (s, 1), in nats, such as a `bayes.Posterior`
-    curvature  "hessian", by d products with it; "products" of draws and gradients, (z - loc) gradient', by Stein's
-               lemma; "squares" of the gradients of a `bayes.Posterior`'s data, in place of their Hessian: that of their
-               log likelihood's expectation where the model is right, and never indefinite
+    curvature  "products" of draws and gradients, (z - loc) gradient', by Stein's lemma, which has no noise where q is
+               the posterior; "hessian", for which a tenth of the draws is enough, by d products with it; "squares" of
+               the gradients of a `bayes.Posterior`'s data, in place of their Hessian: that of their log likelihood's
+               expectation where the model is right, and never indefinite
     """
     if not isinstance(state, State):
         raise TypeError(f"expected state, a State, got {described(state)}: begin with natural.init(q)")
@@ -143,11 +144,11 @@ def fit(
     log_p: LogDensity,
     start: Float[Tensor, "m d"],
     covariance: Covariance = "full",
-    curvature: Curvature = "hessian",
+    curvature: Curvature = "products",
     rounds: int = 8,
     steps: int = 20,
     step_size: float = 0.5,
-    s: int = 5,
+    s: int = 50,
     tolerance: float = 0.03,
     samples: int = 4000,
     batch: Callable[[Key], LogDensity] | None = None,

@@ -40,13 +40,14 @@ def unbounded(z):  # y = 0 ~ N(theta, 1), theta_j ~ N(0, tau) for 8 j, z = (log 
     return prior + log_tau - torch.log1p(torch.exp(2 * log_tau) / 25) - 0.5 * (theta - 1).square().sum(-1)
 
 
-@pytest.mark.parametrize("adam", [None, Adam(steps=4)])
-def test_a_normal_posterior_is_found_at_once_however_ill_conditioned(adam):
+@pytest.mark.parametrize(("adam", "off"), [(None, 1e-6), (Adam(steps=4), 0.02)])
+def test_a_normal_posterior_is_found_at_once_however_ill_conditioned(adam, off):
+    """From Laplace's normal, which is the posterior; Adam's steps are as long where a gradient is of rounding alone."""
     found, trace = advi.fit(keys.key(0), log_p, STARTS, adam=adam, rounds=2)
-    torch.testing.assert_close(found.elbo.item(), LOG_Z, rtol=0, atol=1e-6)
-    assert found.standard_error < 1e-6
-    torch.testing.assert_close(found.evidence.log_p.item(), LOG_Z, rtol=0, atol=1e-6)
-    assert found.gap.abs() < 1e-6
+    torch.testing.assert_close(found.elbo.item(), LOG_Z, rtol=0, atol=off)
+    assert found.standard_error < off
+    torch.testing.assert_close(found.evidence.log_p.item(), LOG_Z, rtol=0, atol=off)
+    assert found.gap.abs() < off
     assert trace.converged
     z = found.draws(keys.key(1), 4000)[:, 0]
     torch.testing.assert_close(z.mean(0), EXACT.loc[0], rtol=0, atol=0.2)
@@ -56,7 +57,7 @@ def test_a_normal_posterior_is_found_at_once_however_ill_conditioned(adam):
     )
 
 
-@pytest.mark.parametrize("adam", [None, Adam(steps=150)])
+@pytest.mark.parametrize("adam", [None, Adam(steps=80)])
 def test_a_mean_field_is_the_best_one(adam):
     """Of a normal: its mean, and variances 1 / precision; the gap is half of log det (precision's diagonal x cov)."""
     start = DiagNormal(torch.zeros(1, D, dtype=torch.float64), torch.full((1, D), 0.3, dtype=torch.float64))
@@ -110,14 +111,12 @@ def test_normals_are_those_of_natural_gradients(q, coordinates, found_in_z):
         assert torch.equal(same.q.loc, found.q.loc)
 
 
-def test_many_dimensions_are_adams():
-    """Whose Hessians at every draw would be too many; of their mean fields too."""
-    d = advi.LARGEST + 1
-    q = DiagNormal(torch.zeros(1, d), torch.zeros(1, d))
-    found, _ = advi.fit(
-        keys.key(0), lambda z: -z.square().sum(-1), torch.zeros(1, d), q, "diagonal", rounds=1, samples=100
-    )
-    assert isinstance(found.q, Pushforward)
+def test_covariances_of_many_dimensions_are_adams(monkeypatch):
+    """Of which few draws tell little; a mean field has none."""
+    monkeypatch.setattr(advi, "LARGEST", 1)
+    for q, coordinates, found_in_z in ((None, "full", Pushforward), (NORMAL, "diagonal", DiagNormal)):
+        found, _ = advi.fit(keys.key(0), skewed, torch.zeros(1, 2), q, coordinates, rounds=1, samples=100)
+        assert isinstance(found.q, found_in_z)
 
 
 def test_discrete_latents_by_another_estimator():
@@ -146,10 +145,14 @@ def test_minibatches_are_for_the_steps_alone(adam):
     def given(z, x=x):
         return -0.5 * z.square().sum(-1) - 0.5 * 40 / len(x) * (z - x).square().sum(-1)
 
-    found, _ = advi.fit(
-        keys.key(0), given, torch.zeros(1, 1, dtype=torch.float64), adam=adam,
-        batch=lambda key: lambda z: given(z, x[keys.permutation(key, 40)[:10]]),
-    )  # fmt: skip
+    asked = set()
+
+    def batch(key):
+        asked.add(tuple(keys.bits(key, (2,)).tolist()))
+        return lambda z: given(z, x[keys.permutation(key, 40)[:10]])
+
+    found, trace = advi.fit(keys.key(0), given, torch.zeros(1, 1, dtype=torch.float64), adam=adam, batch=batch)
+    assert len(asked) >= 2 * (len(trace.objective) - 1)  # of each round some, no two alike
     torch.testing.assert_close(found.z.mean(), x.sum() / 41, rtol=0, atol=0.08)  # 0.2 where not scaled
     assert found.gap < 0.1
 

@@ -46,7 +46,7 @@ def identities(state, log_p, key, curvature="hessian", s=4, size=1e-3):
 
 
 def test_a_normal_posterior_is_exact_after_one_whole_step():
-    state, info = natural.update(natural.init(UNIT), normal, keys.key(0), 1.0, 1)
+    state, info = natural.update(natural.init(UNIT), normal, keys.key(0), 1.0, 1, "hessian")
     q = state.q()
     torch.testing.assert_close(q.loc, EXACT.loc, rtol=0, atol=1e-8)
     torch.testing.assert_close(covariance(q), covariance(EXACT), rtol=0, atol=1e-8)
@@ -58,7 +58,7 @@ def test_a_normal_posterior_is_exact_after_one_whole_step():
 
 def test_a_diagonal_has_the_precision_given_the_others():
     start = natural.init(DiagNormal(UNIT.loc, UNIT.log_scale))
-    state, _ = natural.update(start, normal, keys.key(0), 1.0, 1)
+    state, _ = natural.update(start, normal, keys.key(0), 1.0, 1, "hessian")
     q = state.q()
     assert isinstance(q, DiagNormal)
     expected = torch.linalg.inv(covariance(EXACT)[0]).diagonal()
@@ -153,7 +153,7 @@ def test_precisions_stay_definite_between_two_modes(size, curvature):
 
 def test_where_a_density_bends_up_the_precision_is_the_mean_of_two():
     """Of precision 1 and a Hessian of 1/2: a whole step to -1/2, and (1 + (-1/2) 1 (-1/2)) / 2 = 5/8 in its place."""
-    state, _ = natural.update(natural.init(UNIT), lambda z: 0.25 * z.square().sum(-1), keys.key(0), 1.0, 1)
+    state, _ = natural.update(natural.init(UNIT), lambda z: 0.25 * z.square().sum(-1), keys.key(0), 1.0, 1, "hessian")
     torch.testing.assert_close(state.precision[0], 0.625 * torch.eye(D, dtype=F))
 
 

@@ -29,7 +29,7 @@ ROWS = {
         samples=also(9, 1),
     ),
     "grid.init": door(grid.init, log_p=LOG_P.value, start=START, bounds=BOUNDS),
-    "grid.update": door(grid.update, state=only(STATE, STATE.low, None), log_p=LOG_P, points=also(9, 4)),
+    "grid.update": door(grid.update, state=only(STATE, STATE.box, None), log_p=LOG_P, points=also(9, 4)),
     "grid.fit": door(
         grid.fit, key=KEY, log_p=LOG_P, start=START, points=also(9, 4), bounds=BOUNDS, rounds=also(1, 0)
     ),

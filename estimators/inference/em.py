@@ -32,7 +32,7 @@ from jensen.core.checks import check_choice, check_count, check_floating, check_
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
 from jensen.core.models.quantised import kmeans
-from jensen.core.numerics import at_least_float32
+from jensen.core.numerics import at_least_float32, drop_negligible
 from jensen.core.numerics.quadratics import coefficients, features, moments
 from jensen.core.ops import nearest_code
 from jensen.core.trees import Static
@@ -142,7 +142,7 @@ def update(state: State, data: Data) -> tuple[State, Info]:
     _check_data(data)
     phi = data.features
     log_joint = _coefficients(state).to(phi.dtype) @ phi.mT
-    shares = torch.softmax(log_joint, 0)
+    shares = drop_negligible(torch.softmax(log_joint, 0))
     log_p = log_joint.amax(0) - torch.log(shares.amax(0))  # of the largest share, log_joint = log_p + log share
     objective = (log_p.double().sum() - len(phi) * torch.log(data.scale).sum()).to(phi.dtype)
     moved = _likeliest((shares @ phi).double(), data)

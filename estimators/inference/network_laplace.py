@@ -68,13 +68,13 @@ def init(
     curvature: Structure = "kfac",
     only: Sequence[str] = (),
 ) -> State:
-    """Sums over no data. Of x the shape is looked at, and of one datum the outputs; only: see `fit`."""
+    """Sums over no data. Of x the shape is looked at, and of two data the outputs; only: see `fit`."""
     check_choice("curvature", curvature, STRUCTURES)
     check_data(x)
     if isinstance(likelihood, type) or not hasattr(likelihood, "root"):
         raise TypeError(f"expected likelihood, such as Gaussian(0.1), got {described(likelihood)}: pass a value")
     linearised = Linearised.of(network, parameters, only)
-    linearised.outputs({}, x[:1])
+    linearised.check_alone(x)
     linearised, none = BY_NAME[curvature].start(linearised, x[:1])
     vector = linearised.vector()
     zero = torch.zeros((), dtype=torch.float64, device=vector.device)

@@ -11,11 +11,12 @@ from torch import Tensor
 from torch.func import jacrev, vmap
 
 from jensen.core import trees
-from jensen.core.checks import check_floating, check_function, check_tensor, described
+from jensen.core.checks import check_dtype, check_floating, check_function, check_tensor, described
 from jensen.core.trees import Params, Static, Tree
 
 Network: TypeAlias = Callable[[Tree, Tensor], Tensor]  # (parameters, x (n, ...)) -> (n, c), each datum by itself
 ELEMENTS = 2**24  # of Jacobians in memory at a time
+SAME = 1e-3  # how far an output may be off, as a share of the largest
 TOGETHER = 256  # data, where each takes little
 
 
@@ -77,6 +78,11 @@ class Linearised(NamedTuple):
     def of(cls, network: Network, parameters: Params, only: Sequence[str] = ()) -> "Linearised":
         """All parameters, or only those whose path is one of these or begins with it, such as ("2",) for a layer."""
         check_function("network", network, "mlp.apply")
+        if isinstance(network, torch.nn.Module):
+            raise TypeError(
+                "expected network, a function of (parameters, x), got a torch.nn.Module: pass "
+                "lambda p, x: torch.func.functional_call(module, p, (x,)) and dict(module.named_parameters())"
+            )
         if not isinstance(parameters, dict) or not parameters:
             raise TypeError(
                 f"expected parameters, a dict of tensors, got {described(parameters)}: pass what init gave, trained"
@@ -84,6 +90,9 @@ class Linearised(NamedTuple):
         every = trees.paths(parameters)
         for path, leaf in every.items():
             check_floating(f"parameters {path}", leaf)
+            if leaf.dtype not in (torch.float32, torch.float64):
+                raise TypeError(f"expected parameters {path} in float32 or float64, got {leaf.dtype}: convert them")
+            check_dtype(f"parameters {path}", leaf, next(iter(every.values())), "the first of them")
             if not leaf.isfinite().all():
                 raise ValueError(f"expected parameters finite, got NaN or inf in {path}: train again")
         groups = tuple((Part(path, tuple(every[path].shape)),) for path in _chosen(every, only))
@@ -108,6 +117,15 @@ class Linearised(NamedTuple):
                 f"expected network(parameters, x) ({len(x)}, c), got {tuple(found.shape)}: one row per datum"
             )
         return found
+
+    def check_alone(self, x: Tensor) -> None:
+        """ValueError where a datum's outputs change with another beside it, as in batch normalisation by the batch."""
+        alone, beside = self.outputs({}, x[:1])[0], self.outputs({}, x[:2])[0]
+        if (alone - beside).abs().amax() > SAME * (alone.abs().amax() + SAME):
+            raise ValueError(
+                "expected a network of each datum by itself, got outputs of the first that change with the second, or "
+                "from call to call: normalise by running averages, and leave out dropout"
+            )
 
     def jacobian(self, x: Tensor) -> Float[Tensor, "n c p"]:
         """df / d parameters of each datum, in the layout's order."""

@@ -226,6 +226,9 @@ def test_refusals():
         "one datum or more": lambda: fit(linear.apply, EXACT.parameters(), X[:0], Y[:0], Gaussian()),
         "log likelihood, got nan": lambda: fit(linear.apply, EXACT.parameters(), X * torch.nan, Y, Gaussian()),
         "sigma in": lambda: Gaussian(0.0),
+        "change with the second": lambda: fit(
+            lambda p, x: linear.apply(p, x - x.mean(0)), EXACT.parameters(), X, Y, Gaussian()
+        ),
         "state with data": lambda: network_laplace.finish(
             network_laplace.init(linear.apply, EXACT.parameters(), X, Gaussian())
         ),
@@ -236,6 +239,8 @@ def test_refusals():
     for said, call in {
         "whole numbers": lambda: fit(mlp.apply, DEEP, X, LABELS.double(), Categorical()),
         "likelihood, such as": lambda: fit(mlp.apply, DEEP, X, LABELS, Categorical),
+        "float32 or float64": lambda: fit(mlp.apply, trees.map(torch.Tensor.half, DEEP), X, LABELS, Categorical()),
+        "functional_call": lambda: fit(torch.nn.Linear(3, 2), EXACT.parameters(), X, Y, Gaussian()),
         "dict of tensors": lambda: fit(mlp.apply, X, X, LABELS, Categorical()),
     }.items():
         with pytest.raises(TypeError, match=said):

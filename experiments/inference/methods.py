@@ -14,7 +14,7 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.contracts import Distribution, Key
-from jensen.core.distributions import DiagNormal, Pushforward
+from jensen.core.distributions import DiagNormal, FullNormal, Pushforward
 from jensen.core.flows import Triangular
 from jensen.core.models.bayes import Posterior
 from jensen.core.models.latent import posteriors
@@ -103,8 +103,7 @@ def by_advi(posterior: Posterior, key: Key, budget: Budget) -> Found:
 def _round(posterior: Posterior, normal: Approximation, q: Distribution, key: Key, budget: Budget) -> Approximation:
     """By q in coordinates in which a normal approximation is N(0, I)."""
     fit_key, judge_key = keys.split(key)
-    z = normal.z[:, 0]
-    where = Triangular.of(z.mean(0), torch.linalg.cholesky(z.T.cov()))
+    where = Triangular(*(field[0] for field in FullNormal.from_draws(normal.z)))
     of_u, start = in_coordinates(posterior, where), torch.zeros_like(posterior.start)
     found, _ = advi.fit(fit_key, of_u, start, q, "own", FLOW_ADAM, budget.rounds)
     return judge(posterior, Pushforward(found.q, (where,)), judge_key, budget.samples, normal.at_mode)

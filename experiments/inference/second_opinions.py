@@ -8,24 +8,27 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.contracts import Distribution, Key
-from jensen.core.distributions import FullNormal
+from jensen.core.distributions import FullNormal, Mixture
 from jensen.core.models.bayes import Posterior
 from jensen.estimators.evidence import smc
-from jensen.estimators.inference import overlooked
+from jensen.estimators.inference import judge, overlooked
 from jensen.experiments.inference.comparison import best_evidence
-from jensen.experiments.inference.found import Found
+from jensen.experiments.inference.found import Found, of_approximation
 
 STARTS, FARTHER = 8, 3.0  # of climbs to modes
 ERRORS = 5.0  # standard errors that two estimates of the evidence may be apart
 SLACK, UNKNOWN = 0.05, 0.15  # nats beside them, and where one error is not known
+WIDER = (1.0, 1.5, 3.0)  # times the scale of the draws
+TOO_WIDE = 0.1  # more of a range from 5 % to 95 %, beside errors
 FITTED = 4000  # draws that a normal is fitted to
 
 
 def examined(posterior: Posterior, found: Found, key: Key, particles: int) -> Found:
     """With the evidence twice, and a verdict that takes back what the two opinions contradict."""
-    evidence_key, modes_key = keys.split(key)
+    evidence_key, modes_key, tails_key = keys.split(key, 3)
     found = twice(posterior, found, evidence_key, particles)
-    return with_modes(posterior, doubted(found, disagreement(found)), modes_key)
+    found = with_modes(posterior, doubted(found, disagreement(found)), modes_key)
+    return with_tails(posterior, found, tails_key)
 
 
 def twice(posterior: Posterior, found: Found, key: Key, particles: int) -> Found:
@@ -45,6 +48,33 @@ def with_modes(posterior: Posterior, found: Found, key: Key) -> Found:
         return found
     missing = overlooked(look_key, posterior, found.z, starts(posterior, start_key), known.log_p[0], found.weights)
     return doubted(found, missing.verdict())
+
+
+def with_tails(posterior: Posterior, found: Found, key: Key) -> Found:
+    """With a doubt where draws of normals as wide as these draws and wider tell of another range of a quantity.
+
+    Light tails hide heavier ones of the posterior from k-hat: none of q's draws is there. Nothing is said where the
+    wider draws are not reliable themselves, as in many dimensions.
+    """
+    if not found.reliable:
+        return found
+    draw_key, judge_key = keys.split(key)
+    try:
+        normal = FullNormal.from_draws(found.resampled(draw_key, FITTED)[:, None])
+    except ValueError:  # draws that do not span all dimensions
+        return found
+    grown = [normal._replace(log_scale=normal.log_scale + math.log(c), lower=c * normal.lower) for c in WIDER]
+    components = FullNormal(*(torch.cat(fields)[None] for fields in zip(*grown, strict=True)))
+    q = Mixture(normal.loc.new_zeros(1, len(WIDER)), components)
+    wide = of_approximation(judge(posterior, q, judge_key, len(WIDER) * FITTED))
+    if not wide.reliable:
+        return found
+    each = zip(found.rows(posterior), wide.rows(posterior), strict=True)
+    ratio, name = max(((theirs.high - theirs.low) / (ours.high - ours.low), ours.name) for ours, theirs in each)
+    ess = min(1 / each.weights.square().sum().item() for each in (found, wide))
+    if not ratio > 1 + TOO_WIDE + ERRORS * 1.5 / math.sqrt(ess):  # a range's relative error is below 1.5 / sqrt(ess)
+        return found
+    return doubted(found, f"wider draws find the range of {name} {ratio:.2f} times as wide: take wider tails, or hmc")
 
 
 def starts(posterior: Posterior, key: Key) -> Float[Tensor, "m d"]:

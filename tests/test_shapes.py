@@ -42,7 +42,7 @@ with install_import_hook([*modules(jensen.core), *modules(jensen.estimators)], "
     from jensen.core.models.transport import choices, dit, guidance, latent_diffusion, mixed, pixel_diffusion
     from jensen.core.models.transport import variational_diffusion, weightings
     from jensen.core.nn import batch_norm, conv, convnet, dropout, group_norm, layer_norm, pooling, residual, rms_norm
-    from jensen.core.nn import windows
+    from jensen.core.nn import mlp, windows
     from jensen.estimators import diagnostics, evidence, inference
     from jensen.estimators.evidence import importance
     from jensen.estimators import gradients as g
@@ -250,6 +250,16 @@ found, _ = inference.advi.fit(key, one.log_prob, torch.zeros(1, 3), adam=two, ro
 found.draws(key, 9), found.verdict(), found.gap
 inference.natural.fit(key, one.log_prob, torch.zeros(1, 3), rounds=1, steps=2, samples=30)[0].verdict()
 inference.pathfinder.fit(key, one.log_prob, torch.ones(2, 3), steps=2, samples=9)[0].verdict()
+inference.laplace.fit(key, one.log_prob, torch.zeros(1, 3), samples=30)[0].verdict()
+perceptron, network = mlp.init(key, (3, 4, 2)), inference.network_laplace
+for structure in network.STRUCTURES:
+    for likelihood, y in (
+        (inference.curvature.Gaussian(), torch.zeros(5, 2)), (inference.curvature.Bernoulli(), torch.ones(5, 2)),
+        (inference.curvature.Categorical(), torch.zeros(5, dtype=torch.int64)),
+    ):
+        found, _ = network.fit(mlp.apply, perceptron, torch.ones(5, 3), y, likelihood, structure)
+        found.log_prob(found.draws(key, 4)), found.predict(torch.ones(5, 3)), found.predict(torch.ones(5, 3), key, 9)
+        found.verdict()
 inference.ep.fit(key, torch.ones(3, 2), torch.ones(3), steps=2, samples=9)[0].verdict()
 plane = DiagNormal(torch.zeros(1, 2), torch.zeros(1, 2))
 on_grid, _ = inference.grid.fit(key, plane.log_prob, torch.zeros(1, 2), points=21)

@@ -8,7 +8,8 @@
 
 Approximates  expectations under p(z | x), by draws of chains that leave it invariant
 With          normal proposals around each chain, of 2.38 / sqrt(d) roots of the chains' covariance, times a size that
-              the warm-up finds by dual averaging towards an acceptance; the covariance is that of the warm-up's draws
+              the warm-up finds by dual averaging towards an acceptance, by the harmonic mean of the chains' over ten
+              proposals; the covariance is that of the warm-up's draws
 Requires      log p, finite at the starts of two chains or more
 Unbiased when never for finite chains from a start; the settings are constants once the warm-up ends
 Cost          one evaluation of log p for all chains at once an update; the draws needed grow with d
@@ -31,9 +32,10 @@ from jensen.estimators.gradients.contract import density
 from jensen.estimators.inference.chains import Chains, acceptance, along, run
 from jensen.estimators.inference.fitting import Trace
 from jensen.estimators.inference.starting import check_finite, check_log_p, check_start
-from jensen.estimators.inference.warm_up import METRICS, DualAverage, factor_of, windows
+from jensen.estimators.inference.warm_up import METRICS, DualAverage, factor_of, harmonic_mean, windows
 
 OPTIMAL = 2.38  # over sqrt(d), of a normal posterior's scales
+BLOCK = 10  # proposals of one size: the acceptance of a single one is often near 0 for chains that are not stuck
 
 
 class State(NamedTuple):
@@ -98,6 +100,7 @@ def fit(
 ) -> tuple[Chains, Trace]:
     """`steps` draws of each of m chains, after a warm-up that tunes them; the trace is of mean log densities in nats.
 
+    target: of the harmonic mean of the chains' acceptances; their mean is above it.
     log_p: z (m, 1, d) -> (m, 1), such as a `bayes.Posterior`. Take 16 chains or more, from dispersed starts: what is
     adapted is averaged over them.
     """
@@ -119,10 +122,13 @@ def _warmed(
     tuning = Tuning(0.1 * optimal, torch.ones_like(state.z[0]))
     for window in windows(steps):
         dual, past = DualAverage.start(tuning.size), []
-        for i in window:
-            state, info = update(state, log_p, Tuning(dual.size, tuning.factor), keys.fold_in(key, i))
-            dual = dual.seen(info.accept.mean(), target)
-            past.append(state.z)
+        for low in range(0, len(window), BLOCK):
+            accept = []
+            for i in window[low : low + BLOCK]:
+                state, info = update(state, log_p, Tuning(dual.size, tuning.factor), keys.fold_in(key, i))
+                accept.append(info.accept)
+                past.append(state.z)
+            dual = dual.seen(harmonic_mean(torch.stack(accept).mean(0)), target)
         tuning = Tuning(dual.average, tuning.factor)
         if window.stop < steps and metric != "unit":
             tuning = Tuning(optimal, factor_of(torch.stack(past[len(past) // 2 :]), metric))

@@ -1,5 +1,7 @@
 """Random-walk Metropolis: moments of a normal, invariance under proposals of any size, and refusals."""
 
+import math
+
 import pytest
 import torch
 
@@ -43,6 +45,24 @@ def test_an_update_leaves_the_posterior_invariant_and_another_acceptance_does_no
     uniform = keys.uniform
     monkeypatch.setattr(metropolis.keys, "uniform", lambda *args: 0.9 * uniform(*args))  # accepts too often
     assert error() > 4.5
+
+
+def test_the_size_suits_the_chain_that_is_stuck(monkeypatch):
+    """At a narrow peak far from the others; by the mean over chains it never moves again."""
+
+    def of_peaks(z):
+        wide, narrow = -0.5 * z.square().sum(-1), -0.5 * ((z - 100) / 0.05).square().sum(-1) - 2 * math.log(0.05)
+        return torch.logaddexp(wide, narrow)
+
+    start = torch.cat([keys.normal(keys.key(1), (7, 2), torch.float64), torch.full((1, 2), 100.0).double()])
+
+    def least():
+        chains, _ = metropolis.fit(keys.key(3), of_peaks, start, steps=150, warm_up=500, metric="unit")
+        return chains.accept.min()
+
+    assert least() > 0.01
+    monkeypatch.setattr(metropolis, "harmonic_mean", torch.mean)
+    assert least() < 0.005
 
 
 def _exponential(z):

@@ -17,7 +17,13 @@ def listed(flags: Bool[Tensor, " n"]) -> str:
 
 def no_verdict(bad: Bool[Tensor, " n"], what: str, look: str) -> str:
     """In place of a verdict, where numbers are NaN or infinite: which ones, and what to check."""
-    return f"no verdict: {what} {listed(bad)} of {len(bad)} give NaN or infinite numbers: look at {look} there first"
+    which = f"{what} {listed(bad)} of {len(bad)} give" if len(bad) > 1 else f"{what.removesuffix(' of data')} give"
+    return f"no verdict: {which} NaN or infinite numbers: look at {look} there first"
+
+
+def of_data(flags: Bool[Tensor, " n"]) -> str:
+    """Which of several data: " (data 0, 4)", and nothing of a single one."""
+    return f" (data {listed(flags)})" if len(flags) > 1 else ""
 
 
 def counted(number: int, noun: str) -> str:

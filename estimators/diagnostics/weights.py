@@ -56,11 +56,11 @@ def reliability(k_hat: Float[Tensor, " n"], s: int, discrete: bool = False) -> s
     threshold, worst = k_hat_threshold(s), k_hat.max().item()
     bad, limit = k_hat > threshold, f"the threshold {threshold:.2f} for {s} draws"
     if not bad.any():
-        return f"weights are reliable: k-hat is at most {worst:.2f} over {len(bad)} data, within {limit}"
-    return (
-        f"weights are unreliable for {int(bad.sum())} of {len(bad)} data ({listed(bad)}): k-hat is up to {worst:.2f}, "
-        f"above {limit}: {_cure(worst, s, discrete)}"
-    )
+        of = f"at most {worst:.2f} over {len(bad)} data" if len(bad) > 1 else f"{worst:.2f}"
+        return f"weights are reliable: k-hat is {of}, within {limit}"
+    which = f" for {int(bad.sum())} of {len(bad)} data ({listed(bad)})" if len(bad) > 1 else ""
+    most = f"up to {worst:.2f}" if len(bad) > 1 else f"{worst:.2f}"
+    return f"weights are unreliable{which}: k-hat is {most}, above {limit}: {_cure(worst, s, discrete)}"
 
 
 @torch.no_grad()

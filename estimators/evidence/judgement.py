@@ -12,7 +12,7 @@ from torch import Tensor
 
 from jensen.estimators.evidence.pareto import LEAST
 from jensen.estimators.evidence.tail import k_hat_threshold, tail_size
-from jensen.estimators.wording import listed
+from jensen.estimators.wording import of_data
 
 Doubts: TypeAlias = dict[str, Bool[Tensor, " n"]]
 
@@ -51,12 +51,14 @@ def verdict(method: str, log_p: Float[Tensor, " n"], standard_error: Float[Tenso
     finite = ~(empty | broken)
     reasons = {EMPTY: empty, BROKEN: broken, **{reason: holds & finite for reason, holds in doubts.items()}}
     known = standard_error.isfinite() & finite
-    parts = [f"{reason} (data {listed(holds)})" for reason, holds in reasons.items() if holds.any()]
+    parts = [f"{reason}{of_data(holds)}" for reason, holds in reasons.items() if holds.any()]
     parts = parts or ["its error is not estimated"]
     if not known.any():
         return f"the error of log p(x) by {method} is not known: {'; '.join(parts)}"
     worst = standard_error[known].max().item()
+    if len(known) == 1:
+        return f"log p(x) by {method} has a standard error of {worst:.2g} nats"
     text = f"log p(x) by {method} has a standard error of {worst:.2g} nats at most"
     if known.all():
-        return f"{text}, for {len(known)} data" if len(known) > 1 else text
+        return f"{text}, for {len(known)} data"
     return f"{text} for {int(known.sum())} of {len(known)} data; for the others it is not known: {'; '.join(parts)}"

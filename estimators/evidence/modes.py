@@ -23,7 +23,7 @@ from jensen.core.contracts import Bijection, LogDensity
 from jensen.estimators.evidence.local import Local, check_some, in_real_coordinates
 from jensen.estimators.evidence.progress import Progress
 from jensen.estimators.evidence.trust_region import Move, best_move
-from jensen.estimators.wording import listed
+from jensen.estimators.wording import of_data
 
 ENOUGH = 0.2  # of the gain, to end a step's inner iterations
 LEAST = 1e-4  # of the predicted gain, below which a step is not taken
@@ -58,7 +58,7 @@ def missing(climb: Float[Tensor, " n"], tolerance: float) -> list[str]:
     far = climb.isfinite() & (climb > tolerance)
     gain = climb[far].max().item() if far.any() else 0.0
     reasons = {OUTSIDE: climb.isnan(), CONVEX: climb == torch.inf, CLIMBING.format(gain=gain): far}
-    return [f"not at a mode (data {listed(holds)}), {reason}" for reason, holds in reasons.items() if holds.any()]
+    return [f"not at a mode{of_data(holds)}, {reason}" for reason, holds in reasons.items() if holds.any()]
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ from jensen.core.contracts import Bijection, LogDensity
 from jensen.estimators.evidence import find_mode, laplace
 from jensen.estimators.evidence.local import in_real_coordinates
 from jensen.estimators.evidence.modes import missing
-from jensen.estimators.wording import listed
+from jensen.estimators.wording import of_data
 
 TOLERANCE = 1e-3  # nats that a step may still gain at a maximum
 UNIDENTIFIED = (
@@ -52,7 +52,7 @@ class MaximumLikelihood(NamedTuple):
         flat = self.climb == torch.inf
         reasons = missing(torch.where(flat, 0.0, self.climb), TOLERANCE)
         if flat.any():
-            reasons.append(f"no errors (data {listed(flat)}), {UNIDENTIFIED}")
+            reasons.append(f"no errors{of_data(flat)}, {UNIDENTIFIED}")
         return "; ".join(["standard errors are those of many observations, by the observed information", *reasons])
 
 

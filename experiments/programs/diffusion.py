@@ -11,6 +11,7 @@ from jensen.core import keys
 from jensen.core.contracts import Key
 from jensen.core.models.latent.likelihoods import DiscretisedLogisticLikelihood
 from jensen.core.models.transport import choices, diffusion, dit, noise_levels, pixel_diffusion
+from jensen.core.models.transport.energies import Gradient
 from jensen.core.models.transport.fields import Field
 from jensen.core.models.transport.noise_levels import NoiseLevels
 from jensen.core.models.transport.weightings import WEIGHTINGS
@@ -21,6 +22,7 @@ from jensen.experiments.programs.generation import TransportProgram
 from jensen.experiments.programs.generators import PointSettings, perceptron
 from jensen.experiments.programs.images import Flat
 from jensen.experiments.report.chunks import ROWS, Rows, over_data
+from jensen.experiments.report.energies import log_density
 from jensen.experiments.report.series import means
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
@@ -48,9 +50,9 @@ class Diffusion(PointSettings):
     """How much the error at each level of noise counts; bound maximises the ELBO."""
     draw_steps: int | None = None
     """Steps of an implicit (DDIM) sampler; every step, ancestrally, unless given."""
-    network: Literal["mlp", "choices", "dit"] = "mlp"
-    """The field of noise: of a perceptron, or of one that chooses each pixel's shade; dit is a transformer of an
-    image's patches."""
+    network: Literal["mlp", "energy", "choices", "dit"] = "mlp"
+    """The field of noise: a perceptron; the gradient of one, an energy; by a perceptron that chooses each pixel's
+    shade; or a transformer of an image's patches."""
     hidden: tuple[int, ...] = (128, 128, 128)
     """Widths of the mlp's hidden layers."""
     patch: int = 2
@@ -75,7 +77,7 @@ class Diffusion(PointSettings):
             if getattr(self, name) != getattr(Diffusion, name):
                 raise InputError(f"--network {self.network} has no --{name}: leave it out")
         self.check_positive(*((f"--{name}", getattr(self, name)) for name in ("patch", "width", "layers", "heads")))
-        if self.network != "mlp" and not self.points.images:
+        if self.network in ("choices", "dit") and not self.points.images:
             raise InputError(
                 f"--network {self.network} is for images, and {self.points.data} are points: use --network mlp"
             )
@@ -84,6 +86,8 @@ class Diffusion(PointSettings):
         """InputError for images that the patches do not fit."""
         if self.network == "mlp":
             return perceptron(self.points, data, self.hidden)
+        if self.network == "energy":
+            return Gradient(perceptron(self.points, data, self.hidden, outputs=1))
         if self.network == "choices":
             shades = SHADES[self.points.data]
             return choices.build(choices.mlp(data, shades, self.hidden), levels, shades)
@@ -117,12 +121,24 @@ class Diffusion(PointSettings):
             each = over_data(of, x, keys.fold_in(key, 1), max(1, ROWS // self.noise_steps))
             found = dict(zip(TERMS, each, strict=True))
             in_nats = means("bound", found, "nats")
+            if shades is None and isinstance(field, Gradient):
+                return [in_nats, means("energy", {"log p by the energy": of_energy(field, params, levels, x)}, "nats")]
             return [in_nats] if shades is None else [in_nats, bits(found["ELBO"], points.train, x, shades)]
 
         title = f"diffusion of {self.noise_steps} {self.levels} levels on {self.points.data}, {steps} steps"
         return TransportProgram(
             model=model, batches=batches, optimiser=self.optimiser, title=title, draw=draw, findings=terms
         )
+
+
+def of_energy(field: Gradient, params: Params, levels: NoiseLevels, x: Tensor) -> Tensor:
+    """log p (n,) of points of the plane at the first level of noise, which is next to none, with the normaliser."""
+    kept = levels.kept()[0].item()
+
+    def energy(x: Tensor) -> Tensor:
+        return field.energy(params, x, x.new_full((len(x),), 1 / levels.steps)) / math.sqrt(1 - kept)
+
+    return log_density(energy, math.sqrt(kept) * x) + 0.5 * x.shape[1] * math.log(kept)
 
 
 def bits(elbo: Tensor, train: Tensor, x: Tensor, shades: int) -> Finding:

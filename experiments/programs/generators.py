@@ -26,9 +26,11 @@ class Prepared(NamedTuple):
     data: Points
 
 
-def perceptron(points: PointData, data: int, hidden: tuple[int, ...]) -> Mlp:
+def perceptron(points: PointData, data: int, hidden: tuple[int, ...], outputs: int | None = None) -> Mlp:
     """A field over data: in the plane of slow times and fine weights, without which two moons run into each other."""
-    return fields.mlp(data, hidden) if points.images else fields.mlp(data, hidden, frequencies=3, fineness=4.0)
+    if points.images:
+        return fields.mlp(data, hidden, outputs=outputs)
+    return fields.mlp(data, hidden, outputs=outputs, frequencies=3, fineness=4.0)
 
 
 @dataclass(frozen=True)

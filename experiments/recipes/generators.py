@@ -1,15 +1,18 @@
 """Recipes of adversaries, flows and diffusions."""
 
 from jensen.experiments.data.points import PointData
-from jensen.experiments.programs import Diffusion, Flow, Gan, Normalising
+from jensen.experiments.programs import Diffusion, Flow, Gan, Normalising, Vdm
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.settings import Run
 
 
 def ring_wgan_gp() -> Gan:
-    """WGAN-GP on eight normals (Gulrajani et al., 2017), in a minute: all of them, 94 % of the points within 4
-    deviations of one, W1 0.09 over three seeds, where points without error have 0.06."""
-    return Gan(game="wasserstein", smooth="gradient-penalty", strength=0.1, latent=8)
+    """WGAN-GP on eight normals with the paper's Adam (Gulrajani et al., 2017), in a minute: all of them, 94 % of the
+    points within 4 deviations of one, W1 from 0.08 to 0.09 over three seeds, where points without error have 0.06."""
+    return Gan(
+        game="wasserstein", smooth="gradient-penalty", strength=0.1, latent=8,
+        optimiser=Optimiser(lr=3e-3, beta1=0.0, beta2=0.9),
+    )  # fmt: skip
 
 
 def ring_r3gan() -> Gan:
@@ -47,6 +50,12 @@ def moons_diffusion() -> Diffusion:
     return Diffusion(levels="cosine", optimiser=Optimiser(lr=5e-3))
 
 
+def digits_vdm() -> Vdm:
+    """A variational diffusion of digits by its bound, some minutes: 1.85 bits a pixel, where independent pixels have
+    2.97; W1 as of other data."""
+    return Vdm(hidden=(256, 256, 256), run=Run(steps=2500, batch=128, average=0.995, lr_final=0.01))
+
+
 def moons_flow() -> Flow:
     """Flow matching on two moons, about half a minute, by the same test."""
     return Flow()
@@ -65,6 +74,7 @@ GENERATORS = {
     "digits-r3gan": digits_r3gan,
     "mnist-wgan-gp": mnist_wgan_gp,
     "moons-diffusion": moons_diffusion,
+    "digits-vdm": digits_vdm,
     "moons-flow": moons_flow,
     "moons-splines": moons_splines,
 }

@@ -95,9 +95,9 @@ ROWS = {
     "choices.noise": door(
         choices.noise,
         logits=Free(torch.zeros(N, 3 * D)),
-        x=ROWS_OF_ANY_X,
+        x=only(X, X.long(), X.numpy(), "x", None),
         log_snr=Free(torch.zeros(N)),
-        shades=also(3, 1, 4),
+        shades=also(3, 1),
     ),
     "weightings.min_snr": door(weightings.min_snr, limit=only(5.0, 0.0, "1", None)),
     "weightings.p2": door(weightings.p2, exponent=only(1.0, -1.0, "1", None), offset=only(1.0, 0.0, "1", None)),

@@ -93,7 +93,8 @@ class CodePrior(Transformer):
         """n draws, as a model's `decode_codes` takes them: of these labels, or of labels drawn where there are any."""
         if labels is None:
             return self.codes(sampling.draw(self, params, key, n, self.context, choice=choice))
-        self._check_labels(labels, n)
+        self.check_params(params)
+        self._check_labels(labels, check_count("n", n))
         prompt = labels[:, None].to(params["start"].device)
         drawn = sampling.draw(self, params, key, n, self.context - 1, prompt=prompt, choice=choice)
         return self.codes(torch.cat([prompt.to(drawn), drawn], 1))

@@ -53,8 +53,10 @@ class Put(Place):
     def check(self) -> None:
         """Raises an InputError for what cannot work."""
         super().check()
-        if self.n is not None and (self.rows is not None or not 1 <= self.n < 2**31):
-            raise InputError(f"expected --n of at least 1 and no --from beside it, got {self.n}: leave one out")
+        if self.n is not None and self.rows is not None:
+            raise InputError(f"got --n {self.n} and --from {self.rows}, whose rows are counted: leave one out")
+        if self.n is not None and not 1 <= self.n < 2**31:
+            raise InputError(f"expected --n from 1 to {2**31 - 1}, got {self.n}: pass how many jobs there are to be")
         if not 0 <= self.seed < 2**63:
             raise InputError(f"expected --seed from 0 to 2^63 - 1, got {self.seed}: leave it out for 0")
 

@@ -48,6 +48,8 @@ class Embedded:
     def __init__(self, path: Path, work: Work | None = None):
         """Makes the file where work is given and it is not there. InputError for a file that is no such queue."""
         self.path, self._lock = path, threading.RLock()
+        if path.is_dir():
+            raise InputError(f"{path} is a folder, and a queue is a file: name one, as {path / 'jobs.queue'}")
         if work is None and not path.is_file():
             raise InputError(f"{path} holds no queue: put jobs into it first")
         with self._sound():

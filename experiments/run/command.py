@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import NoReturn, TextIO
 
-from jensen.experiments.run.errors import InputError, InterruptError, LostRankError
+from jensen.experiments.run.errors import InputError, InterruptError, LostRankError, reason
 from jensen.experiments.run.machine import bounded_memory, lacking
 from jensen.experiments.run.signals import raised
 
@@ -27,11 +27,16 @@ def command(onwards: str, sizes: str) -> Iterator[None]:
     """Exit code 2 for bad input and for what the machine lacks, 130 after Ctrl-C, 143 SIGTERM, 129 SIGHUP.
 
     `onwards` says what to do after an interrupt, `sizes` names the options that memory is spent on. Within, standard
-    output and error are `Steady`.
+    output and error are `Steady`; where output was lost, to a full disk, the exit code is 1.
     """
-    with steady(), raised() as stopped, bounded_memory(), quiet():
+    with steady() as out, raised() as stopped, bounded_memory(), quiet():
         try:
             yield
+            out.flush()
+            if out.lost is not None:
+                leave(
+                    1, f"error: standard output cannot be written ({reason(out.lost)}): make room, or send it elsewhere"
+                )
         except InputError as error:
             leave(2, f"error: {error}")
         except InterruptError as stop:
@@ -61,13 +66,13 @@ def echo(text: str) -> None:
 
 
 @contextmanager
-def steady() -> Iterator[None]:
-    """Standard output and error that never fail; at the end what they hold is written, or dropped."""
+def steady() -> Iterator["Steady"]:
+    """Standard output, which is given, and error that never fail; at the end what they hold is written, or dropped."""
     _fill_descriptors()
     out, err = Steady(sys.stdout), Steady(sys.stderr)
     with redirect_stdout(out), redirect_stderr(err):
         try:
-            yield
+            yield out
         finally:
             out.flush()
             err.flush()
@@ -90,6 +95,7 @@ class Steady(io.TextIOBase):
 
     def __init__(self, stream: TextIO | None):
         self._stream = stream
+        self.lost: OSError | None = None  # why text was dropped, but for a reader that left
 
     @property
     def encoding(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -116,7 +122,9 @@ class Steady(io.TextIOBase):
             return
         try:
             use(self._stream)
-        except (OSError, ValueError):  # ValueError: a closed one
+        except (OSError, ValueError) as error:  # ValueError: a closed one
+            if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+                self.lost = error
             broken, self._stream = self._stream, None
             _drop(broken)
 

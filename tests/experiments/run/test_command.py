@@ -183,15 +183,16 @@ with command("go on", "--k"):
 BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 
 
-def finishes(command, path, **streams):
+def finishes(command, path, code=0, said="", **streams):
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60, env=BUFFERED, **streams)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (code, said)
     assert path.read_text() == "finished, torch False"
 
 
-def test_a_full_disk_under_standard_output_ends_nothing(tmp_path):
+def test_a_full_disk_under_standard_output_ends_nothing_and_is_said(tmp_path):
+    line = "error: standard output cannot be written (No space left on device): make room, or send it elsewhere\n"
     with open("/dev/full", "w") as full:
-        finishes([sys.executable, "-c", BODY, str(tmp_path / "done")], tmp_path / "done", stdout=full)
+        finishes([sys.executable, "-c", BODY, str(tmp_path / "done")], tmp_path / "done", 1, line, stdout=full)
 
 
 def test_a_closed_standard_output_ends_nothing_and_no_file_takes_its_place(tmp_path):

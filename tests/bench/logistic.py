@@ -42,7 +42,7 @@ def race(runs: int = RUNS) -> None:
     for _ in range(runs):
         for name in names:
             call = [sys.executable, "-m", "tests.bench.logistic", "--only", name]
-            rows[name].append(json.loads(subprocess.run(call, capture_output=True, text=True, check=True).stdout))
+            rows[name].append(json.loads(subprocess.run(call, stdout=subprocess.PIPE, text=True, check=True).stdout))
     ours = column(rows["jensen"], "seconds")
     print(f"{'':12} {'imports':>9} {'seconds':>9} {'ours / it':>9} {'nats from the best: median, most':>33}")
     for name in names:

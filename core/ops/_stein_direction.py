@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core.checks import check_choice, check_floating
-from jensen.core.numerics import at_least_float32
+from jensen.core.numerics import at_least_float32, negligible, share
 from jensen.core.operation import differentiable, launch, over_batch, uses_kernel
 
 CHUNK, GPU_CHUNK = 2**20, 2**26  # kernel values at once
@@ -81,7 +81,7 @@ def _rows(some: Tensor, particles: Tensor, scores: Tensor, bandwidth: Tensor, im
         weight = k**3 / h
         drift = k @ scores - weight @ particles + weight.sum(-1, keepdim=True) * some
     else:
-        k = torch.exp(-ratio)  # whose gradient is a multiple of it, so that both products are one
+        k = share(-ratio)  # whose gradient is a multiple of it, so that both products are one
         drift = k @ (scores - 2 * particles / h) + 2 * k.sum(-1, keepdim=True) / h * some
     return drift / particles.shape[-2]
 
@@ -101,13 +101,16 @@ def _forward(particles: Tensor, scores: Tensor, bandwidth: Tensor, imq: bool) ->
 
 
 def _rbf(particles: Tensor, scores: Tensor, h: Tensor, size: int) -> Tensor:
-    """`_rows` of every particle: a product gives the exponents, another the sums, and a chunk is written once."""
+    """`_rows` of every particle: a product gives the exponents, another the sums, and a chunk is written once.
+
+    Values of k are at least `negligible` beside a particle's own of 1: of particles far apart they would be denormal.
+    """
     squares, one = particles.square().sum(1, keepdim=True), torch.ones_like(particles[:, :1])
     left, right = torch.cat([2 * particles, -one], 1) / h, torch.cat([particles, squares], 1)
     summed = torch.cat([scores - 2 * particles / h, one], 1)
-    found = torch.empty_like(summed)
+    found, least = torch.empty_like(summed), math.log(negligible(summed.dtype))
     for rows, part, own in zip(found.split(size), left.split(size), (-squares / h).split(size), strict=True):
-        k = torch.addmm(own, part, right.T).clamp_(max=0).exp_()  # exp(-|x_i - x_j|^2 / h)
+        k = torch.addmm(own, part, right.T).clamp_(least, 0).exp_()  # exp(-|x_i - x_j|^2 / h)
         torch.mm(k, summed, out=rows)
     return (found[:, :-1] + 2 * found[:, -1:] / h * particles) / len(particles)
 

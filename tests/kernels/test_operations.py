@@ -10,6 +10,7 @@ from torch.func import grad
 from jensen.core import keys, ops
 from jensen.core.distributions import DiagNormal
 from tests.core.test_transforms import DEVICE, module, one_hot
+from tests.denormals import counted, denormals
 from tests.kernels.support import TOLERANCE, TYPES, noise
 
 
@@ -38,6 +39,19 @@ def test_importance(s, n, dtype):
         got = ops.importance(log_p, log_q)
     for a, b in zip(got, expected, strict=True):
         torch.testing.assert_close(a.double(), b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("path", ["triton", "reference"])
+def test_importance_weights_are_normal_numbers_or_0(path):
+    log_p = torch.linspace(0, -120, 50, device=DEVICE)[:, None].expand(50, 3).clone()
+    log_p[7, 1] = math.nan
+    with ops.use(path):
+        _, weights, _ = ops.importance(log_p, torch.zeros_like(log_p))
+    expected = torch.softmax(log_p.double(), 0)
+    kept = expected > 2.0**-63
+    torch.testing.assert_close(weights[kept].double(), expected[kept], rtol=1e-4, atol=0)
+    assert (weights[:, [0, 2]][~kept[:, [0, 2]]] == 0).all()
+    assert weights[:, 1].isnan().all()
 
 
 @pytest.mark.parametrize("place", [0, 17, 39])
@@ -112,6 +126,18 @@ def test_stein_directions_do_not_depend_on_the_origin(kernel, m, d, path):
     expected = module("stein_direction").reference(exact, score.double(), ops.median_bandwidth(exact), kernel == "imq")
     torch.testing.assert_close(far.double(), expected, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(near, far, rtol=1e-2, atol=1e-3)
+
+
+def test_particles_far_apart_make_no_denormal_numbers():
+    x, score = noise(1, 60, 3).float(), noise(2, 60, 3).float()
+    x = torch.cat([x, 1.1 * x + torch.linspace(0, 30, 60).to(x)[:, None]])
+    score, h = torch.cat([score, -score]), score.new_tensor(5.0)
+    operation = module("stein_direction")
+    assert denormals(torch.exp(-torch.cdist(x, x).square() / h)) > 0
+    for f in (lambda x: operation._rbf(x, score, h, 50), lambda x: operation._rows(x, x, score, h, False)):
+        assert not counted(lambda f=f: f(x))
+        expected = operation._rows(x.double(), x.double(), score.double(), h.double(), False)
+        torch.testing.assert_close(f(x).double(), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_the_median_bandwidth_is_the_median():

@@ -34,7 +34,8 @@ from jensen.core.models.bayes.network import prior_scales
 from jensen.core.numerics import bounded
 from jensen.estimators.gradients.local import local_reparameterisation
 from jensen.estimators.inference._adam import ascent
-from jensen.estimators.inference.fitting import Trace, traced
+from jensen.estimators.inference.fitting import EVERY, Trace, traced
+from jensen.estimators.inference.starting import check_log_p
 
 NAMES = ("hidden", "bias", "out", "offset", "sigma")
 START = -3.0  # log scale of the weights' normals, so that units are not drowned in noise
@@ -130,6 +131,7 @@ def fit(
     step_size: float = 1e-2,
     s: int = 1,
     batch: Callable[[Key], Posterior] | None = None,
+    progress: Callable[[str], object] | None = None,
 ) -> tuple[DiagNormal, Trace]:
     """q after `steps` updates whose size falls to 0 along a cosine; the last objective is on fresh noise.
 
@@ -141,12 +143,15 @@ def fit(
     if batch is not None:
         check_function("batch", batch, "lambda key: posterior.minibatch(keys.permutation(key, n)[:b])")
     start_key, step_key, batch_key, fresh_key = keys.split(key, 4)
+    check_log_p(posterior, keys.fold_in(fresh_key, FRESH))
     state, infos = init(posterior, start_key), []
     for i in range(steps):
         now = posterior if batch is None else batch(keys.fold_in(batch_key, i))
         size = step_size * (1 + math.cos(math.pi * i / steps)) / 2
         state, info = update(state, now, keys.fold_in(step_key, i), size, s)
         infos.append(info)
+        if progress is not None and (i + 1) % EVERY == 0:
+            progress(f"step {i + 1} of {steps}: ELBO {info.objective.item():.3f}")
     fresh = [elbo(state.q, posterior, keys.fold_in(fresh_key, i), CHUNK) for i in range(FRESH)]
     infos.append(_info(torch.cat([log_likelihood for log_likelihood, _ in fresh]), fresh[0][1]))
     return state.q, traced(infos, False, [info.standard_error for info in infos])

@@ -20,6 +20,7 @@ what is left of them, as of a regression on columns that are not centred. Global
 data's type.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -101,7 +102,13 @@ def update(state: State, model: ConjugateModel, data: Data) -> tuple[State, Info
 
 
 def fit(
-    key: Key, model: ConjugateModel, x: Tree, restarts: int = 1, steps: int = 500, tolerance: float = 1e-3
+    key: Key,
+    model: ConjugateModel,
+    x: Tree,
+    restarts: int = 1,
+    steps: int = 500,
+    tolerance: float = 1e-3,
+    progress: Callable[[str], object] | None = None,
 ) -> tuple[Posterior, Trace]:
     """The q of the highest ELBO of `restarts` starts, each raised until a sweep gains no more than `tolerance` nats."""
     check_key(key)
@@ -110,7 +117,7 @@ def fit(
     tolerance = check_number("tolerance", tolerance, "[0, inf)")
     data = prepare(model, x)
     fits = [
-        climb(lambda state: update(state, model, data), init(each, model, data), steps, tolerance)
+        climb(lambda state: update(state, model, data), init(each, model, data), steps, tolerance, progress)
         for each in keys.split(key, restarts)
     ]
     state, trace = max(fits, key=lambda fit: fit[1].objective[-1].item())

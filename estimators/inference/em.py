@@ -21,6 +21,7 @@ a thousand times narrower than their distances call for float64.
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -159,6 +160,7 @@ def fit(
     steps: int = 500,
     tolerance: float = 1e-3,
     floor: float = 1e-6,
+    progress: Callable[[str], object] | None = None,
 ) -> tuple[NormalMixture, Trace]:
     """The likeliest mixture of `restarts` starts, each raised until an update gains no more than `tolerance` nats.
 
@@ -172,10 +174,11 @@ def fit(
     tolerance = check_number("tolerance", tolerance, "[0, inf)")
     x, runs = at_least_float32(x), []
     for each in keys.split(key, restarts):
-        run = _run(init(each, data, components), data, steps, tolerance)
+        run = _run(init(each, data, components), data, steps, tolerance, progress)
         for share in RESEEDED:
             if (reseeded := run.mixture.reseeded(x, share)) is not run.mixture:
-                run = max(run, _run(init_at(reseeded, data), data, steps, tolerance), key=lambda run: run.worth)
+                again = _run(init_at(reseeded, data), data, steps, tolerance, progress)
+                run = max(run, again, key=lambda run: run.worth)
         runs.append(run)
     best = max(runs, key=lambda run: run.worth)
     return best.mixture, best.trace
@@ -190,8 +193,8 @@ class _Run(NamedTuple):
         return -int(self.mixture.degenerate().sum()), self.trace.objective[-1].item()
 
 
-def _run(state: State, data: Data, steps: int, tolerance: float) -> _Run:
-    state, trace = climb(lambda state: update(state, data), state, steps, tolerance)
+def _run(state: State, data: Data, steps: int, tolerance: float, progress: Callable[[str], object] | None) -> _Run:
+    state, trace = climb(lambda state: update(state, data), state, steps, tolerance, progress)
     return _Run(posterior(state, data), trace)
 
 

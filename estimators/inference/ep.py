@@ -46,11 +46,10 @@ from jensen.core.distributions import FullNormal
 from jensen.estimators.inference._second_order import changed, second_order
 from jensen.estimators.inference._tilted import Tilted, log_integral, logistic, probit
 from jensen.estimators.inference.approximation import Approximation, judge
-from jensen.estimators.inference.fitting import Trace, traced
+from jensen.estimators.inference.fitting import EVERY, Trace, traced
 
 Link = Literal["logistic", "probit"]
 LINKS = get_args(Link)
-EVERY = 20  # updates between lines of progress
 PATIENCE = 10  # updates that come no nearer, after which sites cycle
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from jensen.core import trees
 
+EVERY = 20  # updates between lines of progress
 ROUNDING = 8.0  # of the objective's last digit: gains and falls below so many are rounding's
 S = TypeVar("S")
 
@@ -64,20 +65,28 @@ def traced(
     return Trace(objective, errors, terms, torch.as_tensor(converged, device=objective.device))
 
 
-def climb(update: Callable[[S], tuple[S, Progress]], state: S, steps: int, tolerance: float) -> tuple[S, Trace]:
+def climb(
+    update: Callable[[S], tuple[S, Progress]],
+    state: S,
+    steps: int,
+    tolerance: float,
+    progress: Callable[[str], object] | None = None,
+) -> tuple[S, Trace]:
     """Updates until one gains no more than `tolerance` nats, or rounding's share of the objective; at most `steps`.
 
     The state that is returned is the one of the trace's last objective. ValueError where that is NaN.
     """
     moved, info = update(state)
     infos, converged = [info], False
-    for _ in range(steps):
+    for i in range(steps):
         state, before = moved, info.objective
         moved, info = update(state)
         infos.append(info)
         if info.objective.isnan():
             look = "look for NaN in the model's terms"
             raise ValueError(f"expected an objective in nats, got NaN after {len(infos) - 1} updates: {look}")
+        if progress is not None and (i + 1) % EVERY == 0:
+            progress(f"update {i + 1} of {steps} at most: {info.objective.item():.3f} nats")
         rounding = ROUNDING * torch.finfo(before.dtype).eps * before.abs()
         if converged := bool(info.objective - before <= torch.clamp_min(rounding, tolerance)):
             break

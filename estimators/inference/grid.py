@@ -16,7 +16,7 @@ Cost          points^d evaluations of log p for each box
 Reference     Trefethen and Weideman, 2014, for the rule; Gelman et al., 2013, section 3.7
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -95,6 +95,7 @@ def fit(
     points: int = 201,
     bounds: Sequence[tuple[float, float]] | None = None,
     rounds: int = 12,
+    progress: Callable[[str], object] | None = None,
 ) -> tuple[Grid, Trace]:
     """The grid of the box that holds the mass; the trace is of each box's log p(x) in nats, and half the points' error.
 
@@ -117,6 +118,8 @@ def fit(
         state = after
         after, info = update(state, log_p, points)
         infos.append(info)
+        if progress is not None:
+            progress(f"box {len(infos)} of {rounds} at most: log p(x) {info.objective.item():.3f}")
     grid = Grid(state.box, info.log_weights, info.objective, info.error, info.edge)
     return grid, traced(infos, bool(info.settled) or bounds is not None, [each.error for each in infos])
 

@@ -30,7 +30,7 @@ from jensen.core.checks import check_count, check_floating, check_function, chec
 from jensen.core.contracts import Key, LogDensity
 from jensen.core.ops import stein_direction
 from jensen.estimators.gradients.contract import density
-from jensen.estimators.inference.fitting import Trace, traced
+from jensen.estimators.inference.fitting import EVERY, Trace, traced
 from jensen.estimators.inference.starting import check_begins, check_log_p
 
 DECAY, EPSILON = 0.9, 1e-6  # of the average square of each coordinate's direction
@@ -142,6 +142,7 @@ def fit(
     kernel: Literal["rbf", "imq"] = "rbf",
     cycles: int = 0,
     batch: Callable[[Key], LogDensity] | None = None,
+    progress: Callable[[str], object] | None = None,
 ) -> tuple[Particles, Trace]:
     """`steps` updates whose size falls to 0 along a cosine; the trace is of the particles' mean log density, in nats.
 
@@ -164,6 +165,8 @@ def fit(
         now = log_p if batch is None else batch(keys.fold_in(key, i))
         state, info = update(state, now, size, kernel, temperature)
         infos.append(info)
+        if progress is not None and (i + 1) % EVERY == 0:
+            progress(f"step {i + 1} of {steps}: mean log p {info.objective.item():.3f}")
     _, info = update(state, log_p, 0.0, kernel)
     particles = Particles(state.particles, info.variance_ratio, info.direction, infos[0].direction)
     errors = [each.standard_error for each in (*infos, info)]

@@ -18,7 +18,8 @@ Reference     Hoffman et al., 2013; Robbins and Monro, 1951
 Local factors are fitted to each batch from the model's own start.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -32,7 +33,7 @@ from jensen.core.models.conjugate.contract import ConjugateModel, Factors
 from jensen.core.trees import Tree
 from jensen.estimators.inference._blocks import best, check_model, means_of, size
 from jensen.estimators.inference.cavi import Data, Posterior, check_data, posterior, prepare
-from jensen.estimators.inference.fitting import Trace, traced
+from jensen.estimators.inference.fitting import EVERY, Trace, traced
 
 
 class State(NamedTuple):
@@ -93,6 +94,7 @@ def fit(
     epochs: int = 10,
     delay: float = 1.0,
     forgetting: float = 0.7,
+    progress: Callable[[str], object] | None = None,
 ) -> tuple[Posterior, Trace]:
     """Steps (t + delay)^-forgetting over batches of each epoch's own order.
 
@@ -111,6 +113,8 @@ def fit(
         part = trees.map(lambda leaf, batch=batch: leaf[batch], data)
         state, info = update(state, model, part, num_data, min(1.0, (t + delay) ** -forgetting))
         infos.append(info)
+        if progress is not None and t % EVERY == 0:
+            progress(f"step {t} of {epochs * math.ceil(num_data / batch_size)}: ELBO {info.objective.item():.3f}")
     infos.append(update(state, model, data, num_data, 1.0)[1])
     return posterior(model, state.natural), traced(infos, False, [info.standard_error for info in infos])
 

@@ -104,10 +104,12 @@ class NetworkPosterior(NamedTuple):
         """f(x) at the parameters, and its covariance J (H + prior_precision I)^-1 J'."""
         check_data(x)
         mean = self.linearised.outputs({}, x)
-        parts = []
-        for at in chunks(len(x), mean.shape[1] * len(self.eigenvalues)):
-            rows = self.basis.jacobian(self.linearised, x[at]) * self._scale()
-            parts.append(rows @ rows.mT)
+        variances, c = 1 / (self.eigenvalues + self.prior_precision), mean.shape[1]
+        unit = torch.eye(c, dtype=mean.dtype, device=mean.device).expand(len(x), -1, -1)
+        parts = [
+            self.basis.covariance(self.linearised, x[at], unit[at], variances)
+            for at in chunks(len(x), self.basis.elements(c, len(variances)))
+        ]
         return Outputs(mean, torch.cat(parts))
 
     def predict(self, x: Tensor, key: Key | None = None, s: int = 1000) -> Predicted:

@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core.trees import Static
-from jensen.estimators.inference.curvature.linearised import ELEMENTS, TOGETHER, Linearised
-from jensen.estimators.inference.curvature.taps import Called, called, fault, layers, layout
+from jensen.estimators.inference.curvature.linearised import Linearised
+from jensen.estimators.inference.curvature.taps import Called, called, covariance, fault, layers, layout, together
 
 MOST = 10_000  # parameters of a whole matrix, 0.8 GB in float64
 
@@ -21,14 +21,29 @@ MOST = 10_000  # parameters of a whole matrix, 0.8 GB in float64
 class Axes(NamedTuple):
     """The parameters' own axes."""
 
+    calls: Static[tuple[Called, ...] | None]
+
     def into(self, vector: Float[Tensor, "... p"]) -> Float[Tensor, "... p"]:
         return vector
 
     def out_of(self, vector: Float[Tensor, "... p"]) -> Float[Tensor, "... p"]:
         return vector
 
-    def jacobian(self, linearised: Linearised, x: Tensor) -> Float[Tensor, "n c p"]:
-        return linearised.jacobian(x)
+    def elements(self, outputs: int, parameters: int) -> int:
+        """In memory for a datum."""
+        return together(self.calls.value, outputs, parameters)
+
+    def covariance(
+        self, linearised: Linearised, x: Tensor, root: Float[Tensor, "n c r"], variances: Float[Tensor, " p"]
+    ) -> Float[Tensor, "n r r"]:
+        """Of S' f."""
+        if self.calls.value is None:
+            rows = weighed(linearised.jacobian(x), root)
+            return (rows * variances) @ rows.mT
+        each = zip(
+            layers(linearised, self.calls.value, x, root), linearised.layout.value.matrices(variances), strict=True
+        )
+        return torch.stack([covariance(layer, v) for layer, v in each]).sum(0)
 
 
 class Eigenvectors(NamedTuple):
@@ -42,8 +57,16 @@ class Eigenvectors(NamedTuple):
     def out_of(self, vector: Float[Tensor, "... p"]) -> Float[Tensor, "... p"]:
         return vector @ self.vectors.T
 
-    def jacobian(self, linearised: Linearised, x: Tensor) -> Float[Tensor, "n c p"]:
-        return self.into(linearised.jacobian(x))
+    def elements(self, outputs: int, parameters: int) -> int:
+        """In memory for a datum."""
+        return outputs * parameters
+
+    def covariance(
+        self, linearised: Linearised, x: Tensor, root: Float[Tensor, "n c r"], variances: Float[Tensor, " p"]
+    ) -> Float[Tensor, "n r r"]:
+        """Of S' f."""
+        rows = self.into(weighed(linearised.jacobian(x), root))
+        return (rows * variances) @ rows.mT
 
 
 class Diagonal(NamedTuple):
@@ -65,7 +88,7 @@ class Diagonal(NamedTuple):
 
     def elements(self, outputs: int) -> int:
         """In memory for a datum."""
-        return outputs * len(self.values) if self.calls.value is None else ELEMENTS // TOGETHER
+        return together(self.calls.value, outputs, len(self.values))
 
     def added(self, linearised: Linearised, x: Tensor, root: Float[Tensor, "n c r"]) -> "Diagonal":
         """With these data's."""
@@ -79,7 +102,7 @@ class Diagonal(NamedTuple):
 
     def spectrum(self) -> tuple[Float[Tensor, " p"], Axes]:
         """Eigenvalues and in which basis."""
-        return self.values, Axes()
+        return self.values, Axes(self.calls)
 
 
 class Full(NamedTuple):

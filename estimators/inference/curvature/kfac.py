@@ -18,7 +18,16 @@ from torch import Tensor
 
 from jensen.core.trees import Static
 from jensen.estimators.inference.curvature.linearised import ELEMENTS, TOGETHER, Layout, Linearised
-from jensen.estimators.inference.curvature.taps import Called, called, fault, layers, layout
+from jensen.estimators.inference.curvature.taps import (
+    Called,
+    Layer,
+    called,
+    covariance,
+    fault,
+    layers,
+    layout,
+    together,
+)
 
 
 class Factors(NamedTuple):
@@ -45,13 +54,18 @@ class Rotations(NamedTuple):
         each = zip(self.gradients, self.layout.value.matrices(vector), self.inputs, strict=True)
         return torch.cat([(g @ matrix @ a.T).flatten(-2) for g, matrix, a in each], -1)
 
-    def jacobian(self, linearised: Linearised, x: Tensor) -> Float[Tensor, "n c p"]:
-        """By the layers' inputs and gradients, which are smaller than it."""
-        outputs = linearised.outputs({}, x)
-        unit = torch.eye(outputs.shape[1], dtype=outputs.dtype, device=outputs.device).expand(len(x), -1, -1)
-        each = zip(self.gradients, layers(linearised, self.calls.value, x, unit), self.inputs, strict=True)
-        parts = [torch.einsum("cnto,nti->ncoi", layer.gradients @ g, layer.inputs @ a) for g, layer, a in each]
-        return torch.cat([part.flatten(-2) for part in parts], -1)
+    def elements(self, outputs: int, parameters: int) -> int:
+        """In memory for a datum."""
+        return together(self.calls.value, outputs, parameters)
+
+    def covariance(
+        self, linearised: Linearised, x: Tensor, root: Float[Tensor, "n c r"], variances: Float[Tensor, " p"]
+    ) -> Float[Tensor, "n r r"]:
+        """Of S' f, by what the layers read and their gradients."""
+        each = zip(layers(linearised, self.calls.value, x, root), self.layout.value.matrices(variances), strict=True)
+        turned = zip(self.gradients, each, self.inputs, strict=True)
+        parts = [covariance(Layer(layer.inputs @ a, layer.gradients @ g), v) for g, (layer, v), a in turned]
+        return torch.stack(parts).sum(0)
 
 
 class Kronecker(NamedTuple):

@@ -15,7 +15,7 @@ from torch.func import vjp, vmap
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from jensen.estimators.inference.curvature.linearised import Layout, Linearised, Part
+from jensen.estimators.inference.curvature.linearised import ELEMENTS, TOGETHER, Layout, Linearised, Part
 
 
 class Called(NamedTuple):
@@ -80,6 +80,22 @@ def layers(linearised: Linearised, calls: tuple[Called, ...], x: Tensor, root: F
     _, pull, read = vjp(outputs, zeros, has_aux=True)  # pyright: ignore[reportAssignmentType]
     (gradients,) = vmap(pull)(root.movedim(-1, 0))
     return [Layer(read[call.weight], _at_places(call, gradients[call.weight])) for call in calls]
+
+
+def together(calls: tuple[Called, ...] | None, outputs: int, parameters: int) -> int:
+    """How much of a datum is in memory: little where every layer has one place, else a Jacobian."""
+    one = calls is not None and all(call.one_place for call in calls)
+    return ELEMENTS // TOGETHER if one else outputs * parameters
+
+
+def covariance(layer: Layer, variances: Float[Tensor, "o i"]) -> Float[Tensor, "n c c"]:
+    """Of the outputs, for independent entries of the layer's matrix; at one place without a Jacobian."""
+    if layer.inputs.shape[1] == 1:
+        spread = layer.inputs[:, 0].square() @ variances.T
+        g = layer.gradients[:, :, 0].movedim(0, 1)
+        return (g * spread[:, None]) @ g.mT
+    rows = torch.einsum("cnto,nti->ncoi", layer.gradients, layer.inputs)
+    return (rows * variances).flatten(2) @ rows.flatten(2).mT
 
 
 def _at_places(call: Called, gradients: Tensor) -> Float[Tensor, "c n t o"]:

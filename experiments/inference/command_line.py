@@ -16,7 +16,7 @@ from jensen.experiments.inference import comparison, figures, methods, models, t
 from jensen.experiments.inference.comparison import Compared, Fitted
 from jensen.experiments.inference.found import Found
 from jensen.experiments.inference.methods import METHODS, Budget
-from jensen.experiments.inference.second_opinions import examined
+from jensen.experiments.inference.second_opinions import examined, reconsidered
 from jensen.experiments.report.drawing import png
 from jensen.experiments.run import checkpoints, files
 from jensen.experiments.run.command import echo
@@ -131,7 +131,11 @@ def _compare(settings: Settings, problem: Problem, key: Key) -> None:
         for family in families:
             budget = replace(settings, method=name, posterior=family)
             own = partial(fit, problem.posterior, keys.fold_in(key, i), budget)
-            fitted.append(comparison.timed(_label(budget), own, problem.posterior))
+            done = comparison.timed(_label(budget), own, problem.posterior)
+            if done.found is not None:
+                look_key = keys.fold_in(keys.fold_in(key, i), 1)
+                done = done._replace(found=reconsidered(problem.posterior, done.found, look_key))
+            fitted.append(done)
     known = {name: text.moments(draws) for name, draws in problem.reference.items()}
     beside = "reference draws"
     if not known:

@@ -36,6 +36,7 @@ class Compared(NamedTuple):
     r_hat: float | None = None
     ess: float | None = None
     evidence: str = ""
+    reliable: bool | None = None
     error: str | None = None
 
 
@@ -79,4 +80,5 @@ def _compared(fitted: Fitted, reference: Mapping[str, tuple[float, float]], log_
         r_hat=max((row.r_hat for row in fitted.rows if row.r_hat is not None), default=None),
         ess=min(row.ess for row in fitted.rows),
         evidence="not known" if own is None else f"{own.log_p[0].item():.3f} ± {own.standard_error[0].item():.3f}",
+        reliable=found.reliable,
     )

@@ -24,9 +24,14 @@ FITTED = 4000  # draws that a normal is fitted to
 
 
 def examined(posterior: Posterior, found: Found, key: Key, particles: int) -> Found:
-    """With the evidence twice, and a verdict that takes back what the two opinions contradict."""
-    evidence_key, modes_key, tails_key = keys.split(key, 3)
-    found = twice(posterior, found, evidence_key, particles)
+    """With the evidence twice, and a verdict that takes back what other opinions contradict."""
+    evidence_key, look_key = keys.split(key)
+    return reconsidered(posterior, twice(posterior, found, evidence_key, particles), look_key)
+
+
+def reconsidered(posterior: Posterior, found: Found, key: Key) -> Found:
+    """With a doubt for what the estimates of the evidence, climbs to modes and wider draws contradict."""
+    modes_key, tails_key = keys.split(key)
     found = with_modes(posterior, doubted(found, disagreement(found)), modes_key)
     return with_tails(posterior, found, tails_key)
 
@@ -91,7 +96,9 @@ def doubted(found: Found, doubt: str) -> Found:
 
 
 def disagreement(found: Found) -> str:
-    """Of two estimates of the evidence, beyond their errors; "" where there is none, or an error is not known."""
+    """Of two estimates of the evidence, beyond their errors; "" where there is none, or no error is known."""
+    if len(found.evidence) < 2:
+        return ""
     known = {name: (each.log_p[0].item(), each.standard_error[0].item()) for name, each in found.evidence.items()}
     (one, (a, a_error)), (other, (b, b_error)) = list(known.items())[:2]
     errors = [error for error in (a_error, b_error) if error < math.inf]

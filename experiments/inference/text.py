@@ -44,7 +44,7 @@ def table(compared: Sequence[Compared]) -> str:
     """A line for each method."""
     width = max(len(each.method) for each in compared) + 2
     head = f"{'method':<{width}}{'seconds':>9}{'gap, nats':>11}{'mean off':>10}{'sd off':>9}{'k-hat':>8}{'R-hat':>8}"
-    lines = [f"{head}{'ESS':>8}   log p(x)"]
+    lines = [f"{head}{'ESS':>8}{'log p(x)':>20}   verdict"]
     for each in compared:
         if each.error is not None:
             lines.append(f"{each.method:<{width}}{each.seconds:>9.1f}   {each.error}")
@@ -52,7 +52,8 @@ def table(compared: Sequence[Compared]) -> str:
         cells = [(each.gap, 11, ".3f"), (each.mean_off, 10, ".3f"), (each.sd_off, 9, ".3f"), (each.k_hat, 8, ".2f"),
                  (each.r_hat, 8, ".3f"), (each.ess, 8, ".0f")]  # fmt: skip
         numbers = "".join(f"{'' if x is None else format(x, form):>{size}}" for x, size, form in cells)
-        lines.append(f"{each.method:<{width}}{each.seconds:>9.1f}{numbers}   {each.evidence}")
+        word = "reliable" if each.reliable else "in doubt"
+        lines.append(f"{each.method:<{width}}{each.seconds:>9.1f}{numbers}{each.evidence:>20}   {word}")
     return "\n".join(lines)
 
 

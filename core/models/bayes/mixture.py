@@ -22,6 +22,7 @@ from jensen.core.contracts import Key
 from jensen.core.models.bayes import columns, densities, draws
 from jensen.core.models.bayes.model import Data, Model, Theta
 from jensen.core.models.bayes.supports import Support, ordered, positive, real, simplex
+from jensen.core.numerics import log_sum_exp
 
 LKJ = 2.0  # of the correlations' prior, whose density is det^(LKJ - 1)
 
@@ -75,7 +76,7 @@ def _log_likelihood(theta: Theta, data: Data) -> Tensor:
         eps = torch.linalg.solve_triangular(factor, eps.movedim(-3, -1), upper=False).movedim(-1, -3)
         log_det = log_det + factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)[..., None, :]
     each = densities.normal(eps).sum(-1) - log_det
-    return torch.logsumexp(each + theta["weights"].log()[..., None, :], -1)
+    return log_sum_exp(each + theta["weights"].log()[..., None, :], -1)
 
 
 def _loc(theta: Theta) -> Tensor:

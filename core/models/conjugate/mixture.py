@@ -16,6 +16,7 @@ from jensen.core.models.conjugate.contract import Factors, expected_log_prob
 from jensen.core.models.conjugate.observations import Observations, check_observations
 from jensen.core.models.conjugate.weights import Weights, check_weights
 from jensen.core.models.quantised import kmeans
+from jensen.core.numerics import log_sum_exp
 from jensen.core.ops import nearest_code
 from jensen.core.trees import Tree
 
@@ -71,7 +72,7 @@ class Mixture(NamedTuple):
 
     def log_likelihood(self, means: Factors, rows: Tensor, local: Tree, /) -> tuple[Float[Tensor, " n"], Tree]:
         """log sum_k exp(E log weight_k + E log p(x | k)), whose slopes are the responsibilities."""
-        return torch.logsumexp(self._log_joint(means, rows), 0), {}
+        return log_sum_exp(self._log_joint(means, rows), 0), {}
 
     def responsibilities(self, means: Factors, rows: Tensor) -> Float[Tensor, "n k"]:
         """q(component of each datum)."""

@@ -14,12 +14,10 @@ from jensen.experiments.data.batches import Epochs
 from jensen.experiments.data.images import ImageData, split
 from jensen.experiments.programs.compression import BottleneckProgram
 from jensen.experiments.programs.images import Flat
-from jensen.experiments.programs.labelled import LabelledSettings
+from jensen.experiments.programs.labelled import CLASSES, LabelledSettings
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.settings import HUGE, Run
-
-CLASSES = 10
 
 
 class Prepared(NamedTuple):

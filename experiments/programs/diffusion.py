@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
@@ -10,9 +10,10 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.contracts import Key
 from jensen.core.models.latent.likelihoods import DiscretisedLogisticLikelihood
-from jensen.core.models.transport import choices, diffusion, dit, noise_levels, pixel_diffusion
+from jensen.core.models.transport import choices, diffusion, dit, mixed, noise_levels, pixel_diffusion
 from jensen.core.models.transport.energies import Gradient
 from jensen.core.models.transport.fields import Field
+from jensen.core.models.transport.mixed import Mixed
 from jensen.core.models.transport.noise_levels import NoiseLevels
 from jensen.core.models.transport.weightings import WEIGHTINGS
 from jensen.core.trees import Params
@@ -51,8 +52,8 @@ class Diffusion(PointSettings):
     draw_steps: int | None = None
     """Steps of an implicit (DDIM) sampler; every step, ancestrally, unless given."""
     network: Literal["mlp", "energy", "choices", "dit"] = "mlp"
-    """The field of noise: a perceptron; the gradient of one, an energy; by a perceptron that chooses each pixel's
-    shade; or a transformer of an image's patches."""
+    """The field of noise: a perceptron; that of N(0, I) and the gradient of one, together an energy's; by a perceptron
+    that chooses each pixel's shade; or a transformer of an image's patches."""
     hidden: tuple[int, ...] = (128, 128, 128)
     """Widths of the mlp's hidden layers."""
     patch: int = 2
@@ -87,7 +88,7 @@ class Diffusion(PointSettings):
         if self.network == "mlp":
             return perceptron(self.points, data, self.hidden)
         if self.network == "energy":
-            return Gradient(perceptron(self.points, data, self.hidden, outputs=1))
+            return mixed.build(Gradient(perceptron(self.points, data, self.hidden, outputs=1)), levels)
         if self.network == "choices":
             shades = SHADES[self.points.data]
             return choices.build(choices.mlp(data, shades, self.hidden), levels, shades)
@@ -121,8 +122,8 @@ class Diffusion(PointSettings):
             each = over_data(of, x, keys.fold_in(key, 1), max(1, ROWS // self.noise_steps))
             found = dict(zip(TERMS, each, strict=True))
             in_nats = means("bound", found, "nats")
-            if shades is None and isinstance(field, Gradient):
-                return [in_nats, means("energy", {"log p by the energy": of_energy(field, params, levels, x)}, "nats")]
+            if shades is None and isinstance(field, Mixed):
+                return [in_nats, means("energy", {"log p by the energy": of_energy(field, params, x)}, "nats")]
             return [in_nats] if shades is None else [in_nats, bits(found["ELBO"], points.train, x, shades)]
 
         title = f"diffusion of {self.noise_steps} {self.levels} levels on {self.points.data}, {steps} steps"
@@ -131,12 +132,13 @@ class Diffusion(PointSettings):
         )
 
 
-def of_energy(field: Gradient, params: Params, levels: NoiseLevels, x: Tensor) -> Tensor:
+def of_energy(field: Mixed, params: Params, x: Tensor) -> Tensor:
     """log p (n,) of points of the plane at the first level of noise, which is next to none, with the normaliser."""
-    kept = levels.kept()[0].item()
+    kept, gradient = field.levels.kept()[0].item(), cast(Gradient, field.field)
 
     def energy(x: Tensor) -> Tensor:
-        return field.energy(params, x, x.new_full((len(x),), 1 / levels.steps)) / math.sqrt(1 - kept)
+        learned = gradient.energy(params, x, x.new_full((len(x),), 1 / field.levels.steps))
+        return 0.5 * x.square().sum(-1) + learned / math.sqrt(1 - kept)
 
     return log_density(energy, math.sqrt(kept) * x) + 0.5 * x.shape[1] * math.log(kept)
 

@@ -21,15 +21,13 @@ from jensen.experiments.data.batches import Epochs
 from jensen.experiments.data.images import ImageData, Images, split
 from jensen.experiments.programs import semi_terms
 from jensen.experiments.programs.images import Flat
-from jensen.experiments.programs.labelled import LabelledSettings
+from jensen.experiments.programs.labelled import CLASSES, LabelledSettings
 from jensen.experiments.programs.likelihoods import CAUTIONS, check_likelihood, likelihood_of
 from jensen.experiments.programs.semi_supervised import SemiProgram
 from jensen.experiments.programs.semi_terms import How
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.settings import Run
-
-CLASSES = 10
 
 
 class Prepared(NamedTuple):

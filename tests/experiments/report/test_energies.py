@@ -30,18 +30,20 @@ def test_the_density_is_the_normals_and_not_that_of_another_scale():
 
 
 def test_a_diffusions_energy_is_a_density_of_its_first_level(monkeypatch):
-    """An energy whose gradient is the noise of normal data, by hand."""
+    """An energy whose gradient, beside the noise of N(0, I), is that of normal data, by hand."""
     program = Diffusion(network="energy", hidden=(4,), noise_steps=50, run=Run(steps=1)).prepare().program
-    field, levels = program.model.field, program.model.levels
-    kept = levels.kept()[0]
+    field = program.model.field
+    kept = field.levels.kept()[0]
     spread = kept * torch.exp(2 * LOG_SCALE) + 1 - kept
     monkeypatch.setattr(
-        type(field),
+        type(field.field),
         "energy",
-        lambda self, params, x, t: 0.5 * (1 - kept).sqrt() * ((x - kept.sqrt() * LOC).square() / spread).sum(-1),
+        lambda self, params, x, t: (
+            0.5 * (1 - kept).sqrt() * ((x - kept.sqrt() * LOC).square() / spread - x.square()).sum(-1)
+        ),
     )
     noised = DiagNormal(LOC, 0.5 * (spread / kept).log())
-    found = of_energy(field, {}, levels, X)
+    found = of_energy(field, {}, X)
     torch.testing.assert_close(found, noised.log_prob(X[:, None])[:, 0], rtol=0, atol=1e-4)
 
 

@@ -26,7 +26,7 @@ ROWS = {
     "ep.update": door(ep.update, state=only(ep.init(X, Y), X, None), step_size=also(0.5, 2.0)),
     "ep.fit": door(
         ep.fit, key=KEY, **REGRESSION, steps=also(2, 0), step_size=also(0.5, 2.0), tolerance=also(0.1, -1.0),
-        samples=also(9, 1),
+        corrected=True, samples=also(9, 1),
     ),
     "grid.init": door(grid.init, log_p=LOG_P.value, start=START, bounds=BOUNDS),
     "grid.update": door(grid.update, state=only(STATE, STATE.box, None), log_p=LOG_P, points=also(9, 4)),

@@ -7,7 +7,7 @@ import torch
 
 from jensen.core import keys
 from jensen.core.distributions import DiagNormal
-from jensen.estimators.inference import judge, overlooked
+from jensen.estimators.inference import _overlooked, judge, overlooked
 
 KEY = keys.key(3)
 D, SIDE, SHARE = 3, 4.0, 0.8
@@ -93,3 +93,22 @@ def test_refusals(change, message):
     given = {"draws": NOISE, "starts": STARTS, "log_evidence": torch.zeros(()), **change}
     with pytest.raises(ValueError, match=message):
         overlooked(KEY, log_p, **given)
+
+
+def test_standard_errors_are_the_spread_over_keys(monkeypatch):
+    """Of two skewed modes, log Gamma(1) about -8 and 8, half of the draws' own at each."""
+
+    def skewed(z):
+        sides = [(z - side - (z - side).exp()).sum(-1) for side in (-8.0, 8.0)]
+        return torch.logaddexp(*sides) + math.log(0.5)
+
+    uniform = keys.uniform(KEY, (1, 4000, 1), torch.float64)[0].clamp_min(1e-12)
+    draws = (-uniform.log()).log() + 8
+    evidence = torch.tensor(math.log(0.5), dtype=torch.float64)
+    starts = torch.tensor([[-8.0], [8.0]], dtype=torch.float64)
+    modes = _overlooked._different(skewed, starts)
+    monkeypatch.setattr(_overlooked, "_different", lambda log_p, starts: modes)  # which no key changes
+    runs = [overlooked(keys.key(i), skewed, draws, starts, evidence, samples=100) for i in range(40)]
+    spread = torch.stack([found.probability for found in runs]).std(0)
+    error = torch.stack([found.standard_error for found in runs]).mean(0)
+    assert (error / spread - 1).abs().max() < 4.5 / (2 * 39) ** 0.5  # errors of a deviation of 40

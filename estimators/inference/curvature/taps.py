@@ -114,26 +114,33 @@ class _Tapped(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        out = func(*args, **(kwargs or {}))
-        read = READ.get(func)
-        if read is None:
+        given = kwargs or {}
+        out = func(*args, **given)
+        path = self.paths.get(id(args[1] if len(args) > 1 else given.get("weight")))
+        if path is None or func not in READ:
             return out
-        weight, bias, inputs = read(*args, **(kwargs or {}))
-        path = self.paths.get(id(weight))
-        if path is None or inputs is None:
+        bias, inputs = READ[func](*args, **given)
+        if inputs is None:
             return out
         bias_path = self.paths.get(id(bias))
         if bias_path is not None:
             inputs = torch.cat([inputs, torch.ones_like(inputs[..., :1])], -1)
         self.calls.append((Called(path, bias_path, tuple(out.shape[1:]), len(out), func is not F.linear), inputs))
-        return out if self.zeros is None else out + self.zeros[path]
+        if self.zeros is None:
+            return out
+        if out.shape != self.zeros[path].shape:
+            raise ValueError(
+                f"expected the layer of {path} to write {tuple(self.zeros[path].shape)}, a row per datum, got "
+                f"{tuple(out.shape)}: keep the data's axis first, or take diagonal or full"
+            )
+        return out + self.zeros[path]
 
 
-Reading = tuple[Tensor, Tensor | None, Float[Tensor, "n t i"] | None]  # weight, bias, and inputs at each place
+Reading = tuple[Tensor | None, Float[Tensor, "n t i"] | None]  # bias, and inputs at each place
 
 
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Reading:
-    return weight, bias, rearrange(input, "n ... i -> n (...) i")
+    return bias, rearrange(input, "n ... i -> n (...) i")
 
 
 def _conv2d(
@@ -141,8 +148,8 @@ def _conv2d(
     groups: int = 1,
 ) -> Reading:  # fmt: skip
     if groups > 1 or isinstance(padding, str):
-        return weight, bias, None
-    return weight, bias, F.unfold(input, weight.shape[2:], dilation, padding, stride).mT
+        return bias, None
+    return bias, F.unfold(input, weight.shape[2:], dilation, padding, stride).mT
 
 
 def _conv1d(
@@ -150,10 +157,10 @@ def _conv1d(
     groups: int = 1,
 ) -> Reading:  # fmt: skip
     if groups > 1 or isinstance(padding, str):
-        return weight, bias, None
+        return bias, None
     sides = [(other, *(side if isinstance(side, list | tuple) else (side,)))
              for other, side in ((1, dilation), (0, padding), (1, stride))]  # fmt: skip
-    return weight, bias, F.unfold(input[:, :, None], (1, weight.shape[2]), *sides).mT
+    return bias, F.unfold(input[:, :, None], (1, weight.shape[2]), *sides).mT
 
 
 READ = {F.linear: _linear, F.conv1d: _conv1d, F.conv2d: _conv2d}

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from jensen.core.checks import check_floating
+from jensen.core.checks import check_floating, check_number
 from jensen.core.distributions import FullNormal, Mixture
 from jensen.core.distributions.definite import cholesky_factor
 from jensen.estimators.wording import listed
@@ -47,6 +47,8 @@ class NormalMixture(NamedTuple):
         share: of the data that are explained worse still, 0 for the worst. Each component gets an even share of the
         weight and the others' mean covariance. Where all are degenerate, and where none is, the mixture is this one.
         """
+        check_floating("x", x, f"n {self.loc.shape[1]}", "one row per datum")
+        share = check_number("share", share, "[0, 1)", "0 for the datum explained worst")
         bad = self.degenerate()
         if not bad.any() or bad.all():
             return self

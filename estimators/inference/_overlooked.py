@@ -98,12 +98,12 @@ def overlooked(
     log_q = -0.5 * eps.square().sum(-1) - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1, keepdim=True)
     log_w = density(log_p, z.reshape(-1, 1, d)).reshape(len(mode), s) - log_q + 0.5 * d * math.log(2 * math.pi)
     mass = torch.where(eps.square().sum(-1) < radius, torch.exp(log_w - log_evidence), 0.0)
+    mass = torch.where(mass.mean(1, keepdim=True).isfinite(), mass, 0.0)
     mean = mass.mean(1)
-    error = torch.sqrt((mass - mean[:, None]).square().sum(1) / (s * (s - 1)))  # of no modes too
-    known = mean.isfinite() & (mean > 0)
-    mean, error = (torch.where(known, t, 0.0) for t in (mean, error))
     total = (mean.sum() + elsewhere).clamp_min(torch.finfo(mean.dtype).tiny)
-    probability, standard_error = mean / total, error * (total - mean) / total.square()
+    probability, off = mean / total, (mass - mean[:, None]) / total
+    off = off - probability[:, None] * off.sum(0)  # of a ratio to a sum, by noise that all modes share
+    standard_error = torch.sqrt(off.square().sum(1) / (s * (s - 1)))
     share_error = torch.sqrt(probability * (1 - probability) * weights.square().sum())
     return Overlooked(mode, probability, standard_error, share, share_error)
 

@@ -60,7 +60,7 @@ def bounded(most: int, seconds: float, watch: Callable[[int], object]) -> type[H
         def on_message_begin(self) -> None:
             super().on_message_begin()
             self._head = 0
-            self.scope["state"][LINK] = self
+            self.scope["state"] = {LINK: self}
 
         def on_headers_complete(self) -> None:
             _cancel(self._patience)

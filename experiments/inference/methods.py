@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.func import grad
 
 from jensen.core import keys
 from jensen.core.contracts import Distribution, Key
@@ -145,10 +146,17 @@ def by_hmc(posterior: Posterior, key: Key, budget: Budget) -> Found:
     where = best_of(normals, "full")
     each = torch.arange(len(start)) % int(known.sum())  # a mode for each chain
     around = normals.mode[known][each] + torch.einsum("mij,mj->mi", normals.factor[known][each], start)
+    around = torch.where(_usable(posterior, around)[:, None], around, start)  # not where log p overflows
     at, _ = where.inverse(around)
     chains, _ = hmc.fit(fit_key, in_coordinates(posterior, where), at, budget.steps, budget.steps)
     z, log_det = where.forward(chains.z)
     return of_chains(posterior, chains._replace(z=z, log_p=chains.log_p - log_det), evidence_key, budget.samples)
+
+
+def _usable(posterior: Posterior, z: Float[Tensor, "m d"]) -> Bool[Tensor, " m"]:
+    """Whether log p and its gradient are finite."""
+    slope = grad(lambda z: posterior(z[:, None]).sum())(z)
+    return posterior(z[:, None])[:, 0].isfinite() & slope.isfinite().all(1)
 
 
 def by_metropolis(posterior: Posterior, key: Key, budget: Budget) -> Found:

@@ -39,7 +39,8 @@ ROWS = {
         inference.judge, log_p=LOG_P.value, q=OF_Q, key=KEY, samples=also(30, 1), at_mode=True
     ),
     "inference.overlooked": door(
-        inference.overlooked, key=KEY, log_p=LOG_P.value, draws=START, starts=START, log_evidence=torch.zeros(()),
-        weights=only(None, START.value), samples=also(30, 1),
+        inference.overlooked, key=KEY, log_p=LOG_P.value, draws=START.value, starts=START.value,
+        log_evidence=only(torch.zeros(()), torch.zeros(1), "x", None), weights=only(None, torch.ones(2), "x"),
+        samples=also(30, 1),
     ),
 }  # fmt: skip

@@ -13,7 +13,7 @@ that is too small for all of them is good at. Only `Bound` maximises a bound on 
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -23,6 +23,7 @@ from jensen.core.checks import check_number
 from jensen.core.models.transport.noise_levels import Levels
 
 
+@runtime_checkable
 class Weighting(Protocol):
     """Weights (T,) of the squared error of the noise, by step."""
 

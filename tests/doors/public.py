@@ -184,7 +184,7 @@ WITHOUT = {  # public names without a door
         ),
         "a module, with its own rows",
     ),
-    "inference.NetworkPosterior": "what `network_laplace.fit` makes: tests/estimators/inference/test_network_laplace.py",
+    "inference.NetworkPosterior": "what `network_laplace.fit` makes: tests/estimators/inference/test_network_laplace",
     "inference.curvature": "a package, with rows of its own",
     **{f"curvature.{name}": "takes nothing" for name in ("Bernoulli", "Categorical")},
     **{f"curvature.{name}": "what `network_laplace.init` starts" for name in ("Diagonal", "Full", "Kronecker")},

@@ -96,8 +96,9 @@ def measure(settings: Settings) -> list[Row]:
 
 
 def contenders(settings: Settings) -> Mapping[str, Gan]:
-    """By name, of one budget, the networks, batch and optimiser of the recipes."""
-    wasserstein, relativistic = ring_wgan_gp(), grid_r3gan() if settings.data == "grid" else ring_r3gan()
+    """By name, of one budget and optimiser, with the networks and batch of the recipes."""
+    relativistic = grid_r3gan() if settings.data == "grid" else ring_r3gan()
+    wasserstein = dataclasses.replace(ring_wgan_gp(), optimiser=relativistic.optimiser)
     plain = dataclasses.replace(wasserstein, strength=None)
     return {
         "minimax GAN": dataclasses.replace(plain, game="minimax", smooth="free", critics=1),

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP: put off to the end of a step, or raised at once.
+"""SIGINT, SIGTERM and SIGHUP: put off to the end of a step, raised at once, or noted.
 
 A signal that is ignored at the start stays so: nohup asks for it, and a shell that starts jobs in the background.
 """
@@ -27,7 +27,7 @@ def interrupts() -> Iterator[list[int]]:
         caught.append(signum)
         restore()
 
-    with _handled(STOPS, catch) as restore:
+    with handled(STOPS, catch) as restore:
         yield caught
 
 
@@ -40,20 +40,38 @@ def raised() -> Iterator[list[InterruptError]]:
     stopped: list[InterruptError] = []
 
     def stop(signum: int, frame: FrameType | None) -> None:
-        stopped.append(InterruptError(signum, SAID[signal.Signals(signum).name]))
+        stopped.append(_of(signum))
         raise stopped[-1]
 
-    with _handled(STOPS, stop):
+    with handled(STOPS, stop):
         yield stopped
 
 
 @contextmanager
-def _handled(signums: tuple[signal.Signals, ...], handler: Handler) -> Iterator[Callable[[], None]]:
+def noted(note: Callable[[InterruptError], None]) -> Iterator[None]:
+    """Every signal is given to `note` in place of being raised, for code that nothing may be raised in."""
+
+    def catch(signum: int, frame: FrameType | None) -> None:
+        note(_of(signum))
+
+    with handled(STOPS, catch):
+        yield
+
+
+def _of(signum: int) -> InterruptError:
+    return InterruptError(signum, SAID[signal.Signals(signum).name])
+
+
+@contextmanager
+def handled(
+    signums: tuple[signal.Signals, ...], handler: Handler, ignored_too: bool = False
+) -> Iterator[Callable[[], None]]:
     """The handler for signals that are not ignored, and what restores theirs; threads but the main one may set none."""
     before = {}
     if threading.current_thread() is threading.main_thread():
         usual = {signum: signal.getsignal(signum) for signum in signums}
-        before = {signum: old for signum, old in usual.items() if old not in (signal.SIG_IGN, None)}
+        left = (None,) if ignored_too else (None, signal.SIG_IGN)
+        before = {signum: old for signum, old in usual.items() if old not in left}
 
     def restore() -> None:
         for signum, old in before.items():

@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -129,22 +130,23 @@ def run(settings: Settings) -> None:
 async def _serve(exports: Mapping[Version, Path], tokens: tuple[str, ...], settings: Settings) -> None:
     limits, metrics, log = settings.limits, Metrics(), Log()
     logging.basicConfig(handlers=[Records(log)])
-    engine = _engine(settings, log)
-    await engine.start()
-    try:
-        models = Models(engine, limits, metrics)
-        await models.load(exports)
-        service = Service(models, limits, metrics, log, tokens)
-        listening = _listening(settings.host, settings.port)
-        server = Server(service, settings.host, settings.port, settings.drain)
-        server.listen_to_signals()
+    with ExitStack() as answered:
+        engine = _engine(settings, log)
+        await engine.start()
         try:
-            await server.serve([listening])
+            models = Models(engine, limits, metrics)
+            await models.load(exports)
+            service = Service(models, limits, metrics, log, tokens)
+            listening = _listening(settings.host, settings.port)
+            server = Server(service, settings.host, settings.port, settings.drain)
+            answered.enter_context(server.answering_signals())
+            try:
+                await server.serve([listening])
+            finally:
+                models.close()
+                service.close()
         finally:
-            models.close()
-            service.close()
-    finally:
-        await engine.close()
+            await engine.close()
 
 
 def _engine(settings: Settings, log: Log) -> Engine:

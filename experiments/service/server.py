@@ -4,10 +4,12 @@ import asyncio
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import uvicorn
 
+from jensen.experiments.run.signals import handled
 from jensen.experiments.service.application import Service
 from jensen.experiments.service.connections import bounded
 
@@ -51,12 +53,17 @@ class Server(uvicorn.Server):
                 host, port, *_ = socket.getsockname()
                 self._service.log.write("serving", host=host, port=port)
 
-    def listen_to_signals(self) -> None:
-        """Of the main thread."""
+    @contextmanager
+    def answering_signals(self) -> Iterator[None]:
+        """Of the main thread, those too that it ignored."""
         loop = asyncio.get_running_loop()
-        for each in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(each, self.drain)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        answers = {signal.SIGTERM: self.drain, signal.SIGINT: self.drain, signal.SIGHUP: self._reload}
+
+        def answer(signum: int, frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(answers[signal.Signals(signum)])
+
+        with handled(tuple(answers), answer, ignored_too=True):
+            yield
 
     def _reload(self) -> None:
         if self._reloading is None or self._reloading.done():

@@ -1,47 +1,43 @@
-"""SIGTERM, Ctrl-C and SIGHUP while a service starts, serves and ends: the event loop's from its first step to its last.
+"""SIGTERM, Ctrl-C and SIGHUP from before the event loop starts until after it has ended: none raises amid its code.
 
-Before and after, they are blocked: what Python's own handlers raised amid the loop's code would come out as tracebacks.
+Python's own handlers would, and what they raise comes out as a traceback; nor may signals be blocked meanwhile, for the
+threads that torch has started take them.
 """
 
 import asyncio
-import signal
 from collections.abc import Awaitable, Callable
-from functools import partial
 
 import uvloop
 
 from jensen.experiments.run.errors import InterruptError
-from jensen.experiments.run.signals import SAID, STOPS
+from jensen.experiments.run.signals import noted
 
 
 def run(serve: Callable[[], Awaitable[None]]) -> None:
-    """`serve` on a loop. InterruptError for a signal that comes before it has handlers of its own."""
-    handlers = {signum: signal.getsignal(signum) for signum in STOPS}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    """`serve` on a loop, cancelled by every signal. InterruptError for the first, whenever it comes."""
     stopped: list[InterruptError] = []
+    cancels: list[Callable[[], None]] = []
 
-    def stop(task: asyncio.Task[None], signum: signal.Signals) -> None:
-        stopped.append(InterruptError(signum, SAID[signum.name]))
-        task.cancel()
+    def stop(interrupt: InterruptError) -> None:
+        stopped.append(interrupt)
+        for cancel in cancels:
+            cancel()
 
     async def handled() -> None:
-        task = asyncio.current_task()
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
-        for signum in STOPS:
-            asyncio.get_running_loop().add_signal_handler(signum, partial(stop, task, signum))
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        cancels.append(lambda: loop.call_soon_threadsafe(task.cancel) and None)
         try:
-            await serve()
+            if not stopped:
+                await serve()
         finally:
-            signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+            cancels.clear()
 
-    try:
-        uvloop.run(handled())
-    except asyncio.CancelledError:
-        if not stopped:
-            raise
-        raise stopped[0] from None
-    finally:
-        for signum, handler in handlers.items():
-            signal.signal(signum, handler)  # the loop leaves the system's
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with noted(stop):
+        try:
+            uvloop.run(handled())
+        except asyncio.CancelledError:
+            if not stopped:
+                raise
+        if stopped:
+            raise stopped[0] from None

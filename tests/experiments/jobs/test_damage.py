@@ -36,7 +36,7 @@ def test_files_that_are_no_queue(tmp_path):
     for given in (None, work()):
         assert "file is not a database" in fault(text, given)
         assert "another program" in fault(other, given)
-        assert "cannot be used" in fault(tmp_path, given) or "holds no queue" in fault(tmp_path, given)
+        assert "is a folder, and a queue is a file" in fault(tmp_path, given)
     with closing(sqlite3.connect(other)) as link:
         assert link.execute("SELECT name FROM sqlite_master").fetchall() == [("theirs",)]
     assert "cannot be used" in fault(tmp_path / "none" / "queue", work())

@@ -1,6 +1,7 @@
 import asyncio
 import os
 import signal
+import threading
 
 import pytest
 import uvloop
@@ -62,13 +63,50 @@ def test_a_signal_while_it_starts_ends_it():
     assert not stopped
 
 
-def test_a_signal_after_the_loop_is_pythons(monkeypatch):
-    """As before it: handlers and blocked signals are what they were."""
+def test_a_signal_after_the_loop_ends_it_too(monkeypatch):
     monkeypatch.setattr(uvloop, "run", after)
     with raised() as stopped, pytest.raises(InterruptError) as caught:
         stopping.run(at_once)
-    assert stopped == [caught.value]
-    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
+    assert caught.value.exit_code == 128 + signal.SIGTERM
+    assert not stopped
+
+
+@pytest.mark.parametrize("when", [before(signal.SIGTERM), plain, after])
+def test_threads_that_block_no_signal_change_nothing(when, monkeypatch):
+    """Such as torch's, which take a signal that the main thread blocks."""
+    monkeypatch.setattr(uvloop, "run", when)
+    done = threading.Event()
+    others = [threading.Thread(target=done.wait) for _ in range(4)]
+    for thread in others:
+        thread.start()
+    try:
+        with raised() as stopped, pytest.raises(InterruptError):
+            stopping.run(in_a_thread if when is plain else at_once)
+    finally:
+        done.set()
+        for thread in others:
+            thread.join()
+    assert not stopped
+
+
+def test_signals_that_are_ignored_stay_so(monkeypatch):
+    """As nohup asks for."""
+
+    async def hung_up():
+        kill(signal.SIGHUP)
+
+    usual = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with raised():
+            stopping.run(hung_up)
+    finally:
+        signal.signal(signal.SIGHUP, usual)
+
+
+def test_handlers_are_what_they_were():
+    usual = [signal.getsignal(signum) for signum in STOPS]
+    stopping.run(at_once)
+    assert [signal.getsignal(signum) for signum in STOPS] == usual
 
 
 def test_what_is_cancelled_by_itself_is_no_signal():

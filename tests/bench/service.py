@@ -90,8 +90,11 @@ def apart(decoder: Timed, batch: int, workers: int) -> uvicorn.Server:
     models = Models(engine := Processes(limits.width, workers), limits, metrics)
 
     class Apart(Server):
+        async def serve(self, sockets: Any = None) -> None:
+            with self.answering_signals():
+                await super().serve(sockets)
+
         async def startup(self, sockets: Any = None) -> None:
-            self.listen_to_signals()
             with tempfile.TemporaryDirectory() as place:
                 await models.load({Version("model"): exported(decoder.params, Path(place))})
             await super().startup(sockets)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.contracts import Distribution, Estimate, Key
-from jensen.core.distributions import FullNormal
+from jensen.core.distributions import DiagNormal, FullNormal
 from jensen.core.models.bayes import Posterior
 from jensen.estimators.diagnostics import Mixing
 from jensen.estimators.evidence import bridge, importance
@@ -87,7 +87,7 @@ def of_chains(posterior: Posterior, found: Chains, key: Key, samples: int) -> Fo
     """All draws; the evidence by a bridge from later draws to a normal fitted to earlier ones, and by that normal."""
     half = len(found.z) // 2
     first, second = (found._replace(z=part).draws for part in (found.z[:half], found.z[half:]))
-    q = FullNormal.from_draws(first)
+    q = _normal_of(first)
     bridge_key, importance_key = keys.split(key)
     evidence = {
         "bridge": bridge(posterior, q, second, bridge_key, samples),
@@ -101,9 +101,17 @@ def of_particles(
     evidence: Mapping[str, Estimate] | None = None,
 ) -> Found:  # fmt: skip
     """Equally weighted draws; the evidence by the normal of their moments, and by whatever else is given."""
-    q = FullNormal.from_draws(z)
+    q = _normal_of(z)
     known = {**(evidence or {}), "importance": importance(posterior, q, key, samples)}
     return Found(*_equal(z), q, known, verdict, reliable)
+
+
+def _normal_of(z: Float[Tensor, "s 1 d"]) -> FullNormal | DiagNormal:
+    """Of the draws' moments; of their variances alone where the covariance is singular to rounding."""
+    try:
+        return FullNormal.from_draws(z)
+    except ValueError:
+        return DiagNormal.from_scale(z.mean(0), z.std(0))
 
 
 def _equal(z: Float[Tensor, "s 1 d"]) -> tuple[Tensor, Tensor]:

@@ -29,6 +29,7 @@ from jensen.experiments.inference.comparison import timed
 from jensen.experiments.inference.found import TAILS, Row
 from jensen.experiments.inference.methods import METHODS, Budget, named
 from jensen.experiments.inference.second_opinions import examined
+from jensen.experiments.inference.text import brief
 from jensen.experiments.run import files
 from jensen.experiments.run.command import command, echo
 from jensen.experiments.run.errors import InputError
@@ -100,7 +101,7 @@ class Judged(NamedTuple):
 
     @property
     def mark(self) -> str:
-        return f"  ← untrue: {self.mean_off:.2f}, {self.sd_off:.2f}" if self.untrue else ""
+        return f"  ← untrue: {brief(self.mean_off, 2)}, {brief(self.sd_off, 2)}" if self.untrue else ""
 
     @property
     def cell(self) -> str:
@@ -201,7 +202,7 @@ def table(rows: Sequence[Judged]) -> str:
         for row in (row for row in rows if row.posterior == name):
             line = f"  {row.method:<22}{row.cell:<18}"
             if row.error is None:
-                line += f"{row.mean_off:>10.2f}{row.sd_off:>10.2f}{row.seconds:>10.1f}"
+                line += f"{brief(row.mean_off, 2):>10}{brief(row.sd_off, 2):>10}{row.seconds:>10.1f}"
             lines.append(line + row.mark)
     return "\n".join(lines)
 

@@ -49,12 +49,17 @@ def table(compared: Sequence[Compared]) -> str:
         if each.error is not None:
             lines.append(f"{each.method:<{width}}{each.seconds:>9.1f}   {each.error}")
             continue
-        cells = [(each.gap, 11, ".3f"), (each.mean_off, 10, ".3f"), (each.sd_off, 9, ".3f"), (each.k_hat, 8, ".2f"),
-                 (each.r_hat, 8, ".3f"), (each.ess, 8, ".0f")]  # fmt: skip
-        numbers = "".join(f"{'' if x is None else format(x, form):>{size}}" for x, size, form in cells)
+        cells = [(each.gap, 11, 3), (each.mean_off, 10, 3), (each.sd_off, 9, 3), (each.k_hat, 8, 2),
+                 (each.r_hat, 8, 3), (each.ess, 8, 0)]  # fmt: skip
+        numbers = "".join(f"{'' if x is None else brief(x, places):>{size}}" for x, size, places in cells)
         word = "reliable" if each.reliable else "in doubt"
         lines.append(f"{each.method:<{width}}{each.seconds:>9.1f}{numbers}{each.evidence:>20}   {word}")
     return "\n".join(lines)
+
+
+def brief(x: float, places: int) -> str:
+    """With so many places, or by its power of ten where that would be more than seven digits."""
+    return f"{x:.{places}f}" if abs(x) < 10 ** (7 - places) else f"{x:.1e}"
 
 
 def estimated(estimate: Estimate) -> str:

@@ -1,11 +1,13 @@
 """What a method has found, where its draws are in no normal position."""
 
+import pytest
 import torch
 
 from jensen.core import keys
 from jensen.core.distributions import DiagNormal
 from jensen.experiments.inference import models
 from jensen.experiments.inference.found import of_particles
+from jensen.experiments.inference.text import brief
 
 
 def test_draws_of_a_singular_covariance_have_an_evidence_that_is_not_relied_on():
@@ -19,3 +21,11 @@ def test_draws_of_a_singular_covariance_have_an_evidence_that_is_not_relied_on()
     torch.testing.assert_close(found.q.log_scale[0].exp(), z.std(0)[0])
     assert found.evidence["importance"].log_p.isfinite().all()
     assert not found.evidence["importance"].standard_error.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("x", "places", "text"),
+    [(0.1236, 3, "0.124"), (-2e70, 2, "-2.0e+70"), (1e5, 0, "100000"), (float("nan"), 2, "nan")],
+)
+def test_numbers_fit_their_columns(x, places, text):
+    assert brief(x, places) == text

@@ -34,7 +34,7 @@ from jensen.core.trees import Params, Static
 from jensen.estimators.inference.curvature import Diagonal, Full, Kronecker, Likelihood, Linearised
 from jensen.estimators.inference.curvature.linearised import Network, check_data, chunks
 from jensen.estimators.inference.fitting import Trace, climb, traced
-from jensen.estimators.inference.network_posterior import NetworkPosterior, Weighed
+from jensen.estimators.inference.network_posterior import LogEvidence, NetworkPosterior
 
 Structure = Literal["kfac", "full", "diagonal"]
 STRUCTURES = get_args(Structure)
@@ -157,7 +157,7 @@ def fit(
     return finish(update(init(network, parameters, x, likelihood, curvature, only), x, y)[0], prior_precision)
 
 
-def _tuned(posterior: NetworkPosterior) -> tuple[NetworkPosterior, Weighed]:
+def _tuned(posterior: NetworkPosterior) -> tuple[NetworkPosterior, LogEvidence]:
     square = posterior.linearised.vector().double().square().sum()
     precision = torch.sqrt(posterior.prior_precision * posterior.effective / square)
     return posterior._replace(prior_precision=precision), posterior.evidence()

@@ -19,7 +19,7 @@ from jensen.estimators.inference.curvature.linearised import check_data, chunks
 AT_MODE = 0.05  # nats for each effective parameter that a step may gain
 
 
-class Weighed(NamedTuple):
+class LogEvidence(NamedTuple):
     """log p(data) in nats, and its terms, which sum to it."""
 
     objective: Float[Tensor, ""]
@@ -50,7 +50,7 @@ class NetworkPosterior(NamedTuple):
         """log p(data | prior_precision) by Laplace, in nats per data set."""
         return self.evidence().objective
 
-    def evidence(self) -> Weighed:
+    def evidence(self) -> LogEvidence:
         """It and its terms, in float64: "volume" is the log of the posterior's over the prior's."""
         h, precision = self.eigenvalues.double(), self.prior_precision
         square = self.linearised.vector().double().square().sum()
@@ -59,7 +59,7 @@ class NetworkPosterior(NamedTuple):
             "prior": -0.5 * precision * square,
             "volume": -0.5 * torch.log1p(h / precision).sum(),
         }
-        return Weighed(torch.stack([*terms.values()]).sum(), terms)
+        return LogEvidence(torch.stack([*terms.values()]).sum(), terms)
 
     @property
     def effective(self) -> Float[Tensor, ""]:

@@ -143,13 +143,13 @@ def _row(
     seed: int, name: str, probabilities: Callable[[Tensor], Tensor], test: Tensor, labels: Tensor,
     others: Mapping[str, Tensor], start: float,
 ) -> Row:  # fmt: skip
-    """Digits are told from others by their largest probability."""
+    """AUROC is of the largest probability, of test digits against others."""
     p = probabilities(test)
     seconds = time.perf_counter() - start
     nll = -p[torch.arange(len(p)), labels].log().mean().item()
     right = (p.argmax(-1) == labels).double().mean().item()
-    told = {other: auroc(p.amax(-1), probabilities(x).amax(-1))[0] for other, x in others.items()}
-    return Row(seed, name, right, p.amax(-1).mean().item(), nll, calibration_error(p, labels), **told, seconds=seconds)
+    apart = {other: auroc(p.amax(-1), probabilities(x).amax(-1))[0] for other, x in others.items()}
+    return Row(seed, name, right, p.amax(-1).mean().item(), nll, calibration_error(p, labels), **apart, seconds=seconds)
 
 
 def calibration_error(probabilities: Tensor, labels: Tensor) -> float:

@@ -38,7 +38,7 @@ class Axes(NamedTuple):
     ) -> Float[Tensor, "n r r"]:
         """Of S' f."""
         if self.calls.value is None:
-            rows = weighed(linearised.jacobian(x), root)
+            rows = root_products(linearised.jacobian(x), root)
             return (rows * variances) @ rows.mT
         each = zip(
             layers(linearised, self.calls.value, x, root), linearised.layout.value.matrices(variances), strict=True
@@ -65,7 +65,7 @@ class Eigenvectors(NamedTuple):
         self, linearised: Linearised, x: Tensor, root: Float[Tensor, "n c r"], variances: Float[Tensor, " p"]
     ) -> Float[Tensor, "n r r"]:
         """Of S' f."""
-        rows = self.into(weighed(linearised.jacobian(x), root))
+        rows = self.into(root_products(linearised.jacobian(x), root))
         return (rows * variances) @ rows.mT
 
 
@@ -93,7 +93,7 @@ class Diagonal(NamedTuple):
     def added(self, linearised: Linearised, x: Tensor, root: Float[Tensor, "n c r"]) -> "Diagonal":
         """With these data's."""
         if self.calls.value is None:
-            return self._replace(values=self.values + weighed(linearised.jacobian(x), root).square().sum((0, 1)))
+            return self._replace(values=self.values + root_products(linearised.jacobian(x), root).square().sum((0, 1)))
         squares = [
             torch.einsum("rnto,nti->oi", layer.gradients.square(), layer.inputs.square()).flatten()
             for layer in layers(linearised, self.calls.value, x, root)
@@ -127,7 +127,7 @@ class Full(NamedTuple):
 
     def added(self, linearised: Linearised, x: Tensor, root: Float[Tensor, "n c r"]) -> "Full":
         """With these data's."""
-        rows = weighed(linearised.jacobian(x), root).flatten(0, 1)
+        rows = root_products(linearised.jacobian(x), root).flatten(0, 1)
         return Full(self.matrix + rows.T @ rows)
 
     def spectrum(self) -> tuple[Float[Tensor, " p"], Eigenvectors]:
@@ -136,6 +136,6 @@ class Full(NamedTuple):
         return values.clamp_min(0), Eigenvectors(vectors)
 
 
-def weighed(jacobian: Float[Tensor, "n c p"], root: Float[Tensor, "n c r"]) -> Float[Tensor, "n r p"]:
+def root_products(jacobian: Float[Tensor, "n c p"], root: Float[Tensor, "n c r"]) -> Float[Tensor, "n r p"]:
     """S' J of each datum."""
     return root.mT @ jacobian

@@ -89,18 +89,23 @@ def test_threads_that_block_no_signal_change_nothing(when, monkeypatch):
     assert not stopped
 
 
-def test_signals_that_are_ignored_stay_so(monkeypatch):
+def test_signals_that_are_ignored_stay_so():
     """As nohup asks for."""
+    served = []
 
     async def hung_up():
         kill(signal.SIGHUP)
+        await asyncio.sleep(0.01)
+        served.append(True)
 
     usual = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with raised():
+        with raised() as stopped:
             stopping.run(hung_up)
     finally:
         signal.signal(signal.SIGHUP, usual)
+    assert served
+    assert not stopped
 
 
 def test_handlers_are_what_they_were():

@@ -6,6 +6,7 @@ import pytest
 
 from jensen.core.models.quantised import parse
 from jensen.experiments.claims import codes, compared
+from jensen.experiments.claims.codebooks import patches
 from jensen.experiments.claims.codes import (
     BITS,
     QUANTISERS,

@@ -25,6 +25,7 @@ from jensen.core.distributions import DiagNormal
 from jensen.core.models.classifier import Classifier
 from jensen.core.models.labels import check_labels
 from jensen.core.models.latent.data import check_data
+from jensen.core.models.latent.priors.standard import standard_normal
 from jensen.core.models.latent.vae import Activation, initialiser
 from jensen.core.nn import mlp
 from jensen.core.trees import Params, check_keys
@@ -69,8 +70,7 @@ class Bottleneck:
     def prior(self, params: Params, n: int, /) -> DiagNormal:
         """r(z) = N(0, I) with fields (n, d), in the parameters' dtype."""
         bias = mlp.last(_part(params, "encoder"))["bias"]
-        zeros = bias.new_zeros(()).expand(check_count("n", n, 0), self.latent)
-        return DiagNormal(zeros, zeros)
+        return standard_normal(bias, n, self.latent)
 
     def log_likelihood(
         self, params: Params, z: Float[Tensor, "s n d"], labels: Int[Tensor, " n"], /

@@ -26,6 +26,7 @@ from jensen.core.models.latent.conditioned import Conditioned, Leading
 from jensen.core.models.latent.data import check_data, check_rows, check_training_data
 from jensen.core.models.latent.likelihoods import BERNOULLI, Likelihood, Linear
 from jensen.core.models.latent.likelihoods.likelihood import check_likelihood
+from jensen.core.models.latent.priors.standard import standard_normal
 from jensen.core.models.latent.vae import Activation, initialiser
 from jensen.core.nn import conditional, mlp
 from jensen.core.trees import Params, check_keys
@@ -76,8 +77,7 @@ class CVAE:
 
     def prior(self, params: Params, n: int, /) -> DiagNormal:
         """N(0, I) with fields (n, d), in the parameters' dtype."""
-        zeros = self._bias(params).new_zeros(()).expand(check_count("n", n, 0), self.latent)
-        return DiagNormal(zeros, zeros)
+        return standard_normal(self._bias(params), n, self.latent)
 
     def likelihood(self, params: Params, z: Float[Tensor, "s n d"], /) -> Conditioned:
         """p(x | z, c) for the c of its argument: log_prob takes rows of x and c."""

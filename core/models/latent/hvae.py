@@ -22,6 +22,7 @@ from jensen.core.models.latent.data import check_data, check_training_data
 from jensen.core.models.latent.directed import Directed
 from jensen.core.models.latent.likelihoods import BERNOULLI, Likelihood, Linear
 from jensen.core.models.latent.likelihoods.likelihood import check_likelihood
+from jensen.core.models.latent.priors.standard import standard_normal
 from jensen.core.models.latent.top_down import TopDown
 from jensen.core.models.latent.vae import Activation, initialiser
 from jensen.core.nn import mlp
@@ -74,9 +75,9 @@ class HVAE(Directed):
     def prior(self, params: Params, n: int, /) -> TopDown:
         """p(z) with rows for n data, in the parameters' dtype, from the top layer down."""
         networks = self._networks(params, "decoder")
-        zeros = mlp.last(networks["0"])["bias"].new_zeros(()).expand(check_count("n", n, 0), self.latents[-1])
+        top = standard_normal(mlp.last(networks["0"])["bias"], n, self.latents[-1])
         below = [self._layer(networks[str(i)], self.latents[i - 1]) for i in range(len(self.latents) - 1, 0, -1)]
-        return TopDown(Hierarchical.of((DiagNormal(zeros, zeros), self.latents[-1]), *below))
+        return TopDown(Hierarchical.of((top, self.latents[-1]), *below))
 
     def likelihood(self, params: Params, z: Float[Tensor, "s n d"], /) -> Distribution:
         """p(x | z1): fields (s, n, D)."""

@@ -29,6 +29,7 @@ from jensen.core.contracts import Key
 from jensen.core.distributions import DiagNormal, Given, Hierarchical, Pushforward
 from jensen.core.distributions.joint import Part, at
 from jensen.core.models.latent.likelihoods import GAUSSIAN
+from jensen.core.models.latent.priors.standard import standard_normal
 from jensen.core.models.latent.series import Inferred, Series, check_series, moments, observed_log_prob
 from jensen.core.nn import deep_set, mlp
 from jensen.core.trees import Params, check_keys
@@ -73,9 +74,9 @@ class Longitudinal:
         """p(z1) p(z2 | z1) ... of visits at these times, with rows for n subjects."""
         _check(params)
         _check_times(times)
-        zeros = params["likelihood"]["log_scale"].new_zeros(()).expand(len(times), self.latent)
+        first = standard_normal(params["likelihood"]["log_scale"], len(times), self.latent)
         step = {"transition": params["transition"], "flows": params["flows"]}
-        return self._chain(DiagNormal(zeros, zeros), [{**step, "elapsed": e} for e in _elapsed(times)])
+        return self._chain(first, [{**step, "elapsed": e} for e in _elapsed(times)])
 
     def posterior(self, params: Params, x: Series, /) -> Hierarchical:
         """q(z1 | x) q(z2 | z1, x) ..., of the observations in x."""

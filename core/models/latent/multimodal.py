@@ -33,6 +33,7 @@ from jensen.core.models.latent.data import check_data, check_training_data
 from jensen.core.models.latent.directed import Directed
 from jensen.core.models.latent.likelihoods import BERNOULLI, Likelihood, Linear
 from jensen.core.models.latent.likelihoods.likelihood import check_likelihood
+from jensen.core.models.latent.priors.standard import standard_normal
 from jensen.core.models.latent.side_by_side import LikelihoodsSideBySide, SideBySide
 from jensen.core.models.latent.vae import Activation, initialiser
 from jensen.core.nn import mlp
@@ -100,8 +101,7 @@ class Multimodal(Directed):
 
     def prior(self, params: Params, n: int, /) -> DiagNormal:
         """N(0, I) with fields (n, d), in the parameters' dtype."""
-        zeros = self._bias(params).new_zeros(()).expand(check_count("n", n, 0), self.latent)
-        return DiagNormal(zeros, zeros)
+        return standard_normal(self._bias(params), n, self.latent)
 
     def likelihood(self, params: Params, z: Float[Tensor, "s n d"], /) -> SideBySide:
         """p(x | z) of all modalities, rows (s, n, D)."""

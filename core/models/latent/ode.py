@@ -26,6 +26,7 @@ from jensen.core.distributions import DiagNormal
 from jensen.core.divergences import kl_per_dimension
 from jensen.core.models.latent.likelihoods import GAUSSIAN
 from jensen.core.models.latent.posteriors import DIAG, Posterior, check_posterior
+from jensen.core.models.latent.priors.standard import standard_normal
 from jensen.core.models.latent.series import Inferred, Series, check_series, moments, observed_log_prob
 from jensen.core.nn import deep_set, mlp
 from jensen.core.numerics import between_steps, rk4_step
@@ -78,8 +79,7 @@ class LatentODE:
         """N(0, I) with rows for n series."""
         _check(params)
         self._check_times(times)
-        zeros = params["likelihood"]["log_scale"].new_zeros(()).expand(len(times), self.latent)
-        return self.family.prior(DiagNormal(zeros, zeros))
+        return self.family.prior(standard_normal(params["likelihood"]["log_scale"], len(times), self.latent))
 
     def states(
         self, params: Params, z: Float[Tensor, "s n d"], times: Float[Tensor, "n m"], /

@@ -35,6 +35,7 @@ from jensen.core.models.latent.likelihoods.likelihood import check_likelihood
 from jensen.core.models.latent.posteriors import DIAG, Posterior, check_posterior
 from jensen.core.models.latent.priors import NORMAL, Prior
 from jensen.core.models.latent.priors.prior import check_prior
+from jensen.core.models.latent.priors.standard import standard_normal
 from jensen.core.nn import convnet
 from jensen.core.nn import mlp as mlps
 from jensen.core.nn.initial import Initialiser, he, xavier
@@ -119,8 +120,7 @@ class VAE(Directed):
 
     def _standard(self, params: Params, n: int) -> DiagNormal:
         _check(params)
-        zeros = _first(params["decoder"]).new_zeros(()).expand(check_count("n", n, 0), self.latent)
-        return DiagNormal(zeros, zeros)
+        return standard_normal(_first(params["decoder"]), n, self.latent)
 
     def _check_latents(self, z: Tensor) -> None:
         check_floating("z", z, f"... n {self.latent}", "samples lead, then data, then latent dimensions")

@@ -28,6 +28,7 @@ from jensen.core.models.labels import check_labels
 from jensen.core.models.latent.data import check_data, check_rows, check_training_data
 from jensen.core.models.latent.likelihoods import BERNOULLI, Likelihood, Linear
 from jensen.core.models.latent.likelihoods.likelihood import check_likelihood
+from jensen.core.models.latent.priors.standard import standard_normal
 from jensen.core.models.latent.vae import Activation, initialiser
 from jensen.core.nn import conditional
 from jensen.core.trees import Params, check_keys
@@ -99,8 +100,8 @@ class M2:
 
     def prior(self, params: Params, n: int, /) -> Joint:
         """p(y) p(z), with rows for n data, in the parameters' dtype."""
-        zeros = self._bias(params).new_zeros(()).expand(check_count("n", n, 0), self.latent)
-        return Joint(y=Categorical(zeros[:, :1, None].expand(-1, 1, self.classes)), z=DiagNormal(zeros, zeros))
+        z = standard_normal(self._bias(params), n, self.latent)
+        return Joint(y=Categorical(z.loc[:, :1, None].expand(-1, 1, self.classes)), z=z)
 
     def likelihood(self, params: Params, z: Latents, /) -> Distribution:
         """p(x | y, z): fields (s, n, D)."""

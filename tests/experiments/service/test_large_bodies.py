@@ -61,11 +61,11 @@ def wide(serve):
 
 
 def test_others_are_answered_while_a_large_body_is_read(wide):
-    """The slowest of health's replies beside a body of 600,000 brackets."""
+    """None of health's replies takes half of the time that a body of 600,000 brackets does, under any load."""
     found = []
     asking = threading.Thread(target=lambda: found.append(wide.send("POST", "/v1/toy/decode", WIDE)))
     asking.start()
-    seconds, begun = [], time.monotonic()
+    seconds = []
     while asking.is_alive():
         started = time.monotonic()
         assert wide.get("/healthz")[0] == 200
@@ -73,8 +73,7 @@ def test_others_are_answered_while_a_large_body_is_read(wide):
     asking.join()
     status, _, content = found[0]
     assert (status, json.loads(content)["field"]) == (400, "z")
-    assert len(seconds) > 3, f"the body was read in {time.monotonic() - begun:.3f} s"
-    assert np.median(seconds) < 0.05
+    assert max(seconds) < sum(seconds) / 2
 
 
 def test_a_process_that_is_killed_costs_its_body_alone(wide):

@@ -27,7 +27,7 @@ from jensen.core.nn import conv as convs
 from jensen.core.nn import linear, pooling
 from jensen.core.nn import mlp as mlps
 from jensen.core.nn.convnet import Image
-from jensen.core.nn.initial import he
+from jensen.core.nn.initial import Activation, he
 from jensen.core.nn.windows import Window, output_size
 from jensen.core.numerics import at_least_float32
 from jensen.core.trees import Params, check_keys
@@ -84,7 +84,7 @@ class Classifier:
         check_floating("x", x, f"n {self.data}", "flatten the pixels of each datum, and add a batch axis with x[None]")
 
 
-def mlp(data: int, hidden: Sequence[int], classes: int, activation: Callable[[Tensor], Tensor] = F.relu) -> Classifier:
+def mlp(data: int, hidden: Sequence[int], classes: int, activation: Activation = F.relu) -> Classifier:
     """A multilayer perceptron: data -> *hidden -> classes."""
     data, hidden, classes = check_count("data", data), check_sizes("hidden", hidden), check_count("classes", classes, 2)
     check_function("activation", activation, "torch.relu")
@@ -100,7 +100,7 @@ def conv(
     channels: Sequence[int],
     hidden: Sequence[int],
     classes: int,
-    activation: Callable[[Tensor], Tensor] = F.relu,
+    activation: Activation = F.relu,
 ) -> Classifier:
     """Levels of so many channels, and a multilayer perceptron over what they leave; data are flat images.
 

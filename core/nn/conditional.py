@@ -4,7 +4,7 @@ x and c may have different leading axes, which broadcast: for x (n, i) and c (s,
 datum is tried, W x is computed for n rows alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -15,7 +15,7 @@ from jensen.core import keys
 from jensen.core.checks import check_count, check_dtype, check_function, check_key, check_sizes, check_tensor, described
 from jensen.core.contracts import Key
 from jensen.core.nn import linear, mlp
-from jensen.core.nn.initial import Initialiser, xavier
+from jensen.core.nn.initial import Activation, Initialiser, xavier
 from jensen.core.trees import Params, check_keys
 
 
@@ -40,7 +40,7 @@ def apply(
     params: Params,
     x: Float[Tensor, "... i"],
     c: Float[Tensor, "... k"],
-    activation: Callable[[Tensor], Tensor] = torch.tanh,
+    activation: Activation = torch.tanh,
 ) -> Float[Tensor, "... o"]:
     """x (..., inputs) and c (..., condition), whose leading axes broadcast -> (..., outputs)."""
     return linear.apply(last(params), features(params, x, c, activation))
@@ -50,7 +50,7 @@ def features(
     params: Params,
     x: Float[Tensor, "... i"],
     c: Float[Tensor, "... k"],
-    activation: Callable[[Tensor], Tensor] = torch.tanh,
+    activation: Activation = torch.tanh,
 ) -> Float[Tensor, "... h"]:
     """The inputs of the last layer: (..., last hidden width)."""
     check_keys(params, ("input", "condition", "network"))

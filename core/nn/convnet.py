@@ -4,7 +4,7 @@ Images enter and leave flat, (..., channels * height * width), so that they fit 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import torch
@@ -17,7 +17,7 @@ from jensen.core import keys
 from jensen.core.checks import check_dtype, check_function, check_key, check_sizes, check_tensor
 from jensen.core.contracts import Key
 from jensen.core.nn import conv, linear
-from jensen.core.nn.initial import Initialiser, he
+from jensen.core.nn.initial import Activation, Initialiser, he
 from jensen.core.trees import Params, check_keys
 
 Image: TypeAlias = tuple[int, int, int]  # channels, height, width
@@ -44,7 +44,7 @@ def init_encoder(
 
 
 def encode(
-    params: Params, x: Float[Tensor, "... chw"], image: Image, activation: Callable[[Tensor], Tensor] = F.relu
+    params: Params, x: Float[Tensor, "... chw"], image: Image, activation: Activation = F.relu
 ) -> Float[Tensor, "... o"]:
     """x (..., c * h * w) -> (..., outputs)."""
     check_keys(params, ("levels", "head"))
@@ -84,7 +84,7 @@ def init_decoder(
 
 
 def decode(
-    params: Params, z: Float[Tensor, "... i"], image: Image, activation: Callable[[Tensor], Tensor] = F.relu
+    params: Params, z: Float[Tensor, "... i"], image: Image, activation: Activation = F.relu
 ) -> Float[Tensor, "... chw"]:
     """z (..., inputs) -> (..., c * h * w), plus a bias per pixel."""
     check_keys(params, ("stem", "levels", "bias"))

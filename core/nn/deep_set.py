@@ -1,6 +1,6 @@
 """The network of a set (Zaheer et al., 2017): what it gives does not depend on the elements' order."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float
@@ -10,7 +10,7 @@ from jensen.core import keys
 from jensen.core.checks import check_count, check_floating, check_function, check_key, check_sizes, check_tensor
 from jensen.core.contracts import Key
 from jensen.core.nn import mlp
-from jensen.core.nn.initial import Initialiser, xavier
+from jensen.core.nn.initial import Activation, Initialiser, xavier
 from jensen.core.trees import Params, check_keys
 
 
@@ -42,7 +42,7 @@ def apply(
     params: Params,
     x: Float[Tensor, "*n m i"],
     mask: Bool[Tensor, "*s m"],
-    activation: Callable[[Tensor], Tensor] = torch.tanh,
+    activation: Activation = torch.tanh,
 ) -> Float[Tensor, "*s o"]:
     """all(mean over the elements in the set of each(x_j), log(1 + their number)), 0 for the mean of none.
 

@@ -8,12 +8,15 @@ from typing import TypeAlias
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from jensen.core import keys
-from jensen.core.checks import check_number, check_sizes, described
+from jensen.core.checks import check_function, check_number, check_sizes, described
 from jensen.core.contracts import Key
 
+Activation: TypeAlias = Callable[[Tensor], Tensor]
 Initialiser: TypeAlias = Callable[[Key, tuple[int, ...], torch.dtype], Tensor]
+RECTIFIERS = (F.relu, F.leaky_relu, F.gelu, torch.relu)
 
 
 def xavier(key: Key, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Float[Tensor, "out in *kernel"]:
@@ -42,6 +45,12 @@ class Normal:
     ) -> Float[Tensor, "out in *kernel"]:
         fans(shape)
         return self.scale * keys.normal(key, (math.prod(shape),), dtype).reshape(shape)
+
+
+def initialiser(activation: Activation) -> Initialiser:
+    """`he` for rectifiers, `xavier` for other activations. TypeError for what is no function."""
+    check_function("activation", activation, "torch.tanh")
+    return he if activation in RECTIFIERS else xavier
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:

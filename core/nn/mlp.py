@@ -1,6 +1,6 @@
 """The multilayer perceptron: linear layers with an activation between them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -10,7 +10,7 @@ from jensen.core import keys
 from jensen.core.checks import check_function, check_key, check_sizes, check_tensor, described
 from jensen.core.contracts import Key
 from jensen.core.nn import linear
-from jensen.core.nn.initial import Initialiser, xavier
+from jensen.core.nn.initial import Activation, Initialiser, xavier
 from jensen.core.trees import Params, check_keys
 
 
@@ -26,16 +26,12 @@ def init(key: Key, sizes: Sequence[int], weight: Initialiser = xavier, dtype: to
     }
 
 
-def apply(
-    params: Params, x: Float[Tensor, "... i"], activation: Callable[[Tensor], Tensor] = torch.tanh
-) -> Float[Tensor, "... o"]:
+def apply(params: Params, x: Float[Tensor, "... i"], activation: Activation = torch.tanh) -> Float[Tensor, "... o"]:
     """x (..., inputs) -> (..., outputs); the last layer has no activation."""
     return linear.apply(last(params), features(params, x, activation))
 
 
-def features(
-    params: Params, x: Float[Tensor, "... i"], activation: Callable[[Tensor], Tensor] = torch.tanh
-) -> Float[Tensor, "... h"]:
+def features(params: Params, x: Float[Tensor, "... i"], activation: Activation = torch.tanh) -> Float[Tensor, "... h"]:
     """The inputs of the last layer: x (..., inputs) -> (..., last hidden width)."""
     check_tensor("x", x)
     check_function("activation", activation, "torch.tanh")

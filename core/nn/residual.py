@@ -4,8 +4,6 @@ Of vectors, f is two linear layers with layer normalisation; of series and image
 with group normalisation. No block has a state, and all of them treat each datum by itself.
 """
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -15,7 +13,7 @@ from jensen.core import keys
 from jensen.core.checks import check_count, check_function, check_key
 from jensen.core.contracts import Key
 from jensen.core.nn import conv, group_norm, layer_norm, linear
-from jensen.core.nn.initial import Initialiser, he
+from jensen.core.nn.initial import Activation, Initialiser, he
 from jensen.core.nn.windows import Extent, along, axes_of
 from jensen.core.trees import Params, check_keys
 
@@ -33,9 +31,7 @@ def init(key: Key, features: int, hidden: int, weight: Initialiser = he, dtype: 
     return {"norms": norms, "layers": layers}
 
 
-def apply(
-    params: Params, x: Float[Tensor, "... d"], activation: Callable[[Tensor], Tensor] = F.relu
-) -> Float[Tensor, "... d"]:
+def apply(params: Params, x: Float[Tensor, "... d"], activation: Activation = F.relu) -> Float[Tensor, "... d"]:
     """x (..., features) -> x + f(x)."""
     check_keys(params, ("norms", "layers"))
     check_function("activation", activation, "torch.relu")
@@ -71,7 +67,7 @@ def init_conv(
 
 
 def apply_conv(
-    params: Params, x: Float[Tensor, "..."], groups: int = 1, activation: Callable[[Tensor], Tensor] = F.relu
+    params: Params, x: Float[Tensor, "..."], groups: int = 1, activation: Activation = F.relu
 ) -> Float[Tensor, "..."]:
     """x (..., inputs, *sides) -> skip(x) + f(x), (..., outputs, *sides); so many groups in each normalisation."""
     check_keys(params, ("norms", "layers", "skip"))

@@ -4,7 +4,6 @@
 "post"  norm(x + f(x)), the original's (Vaswani et al., 2017)
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -28,7 +27,7 @@ from jensen.core.checks import (
 from jensen.core.contracts import Key
 from jensen.core.nn import attention, dropout, layer_norm, linear, rms_norm
 from jensen.core.nn.attention import Past, Room
-from jensen.core.nn.initial import Initialiser, xavier
+from jensen.core.nn.initial import Activation, Initialiser, xavier
 from jensen.core.nn.positions import Rotation, rotation
 from jensen.core.trees import Params, check_keys
 
@@ -48,7 +47,7 @@ class Block:
     hidden: int  # width of the perceptron
     order: Literal["pre", "post"] = "pre"
     norm: Literal["layer", "rms"] = "layer"
-    activation: Callable[[Tensor], Tensor] = F.gelu
+    activation: Activation = F.gelu
     rotary: bool = False
     rate: float = 0.0  # of dropout, of what is added to the input
 

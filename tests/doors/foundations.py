@@ -121,6 +121,7 @@ ROWS = {
     "initial.xavier": door(initial.xavier, key=KEY, shape=only((2, 3), (2,), 3), dtype=DTYPE),
     "initial.he": door(initial.he, key=KEY, shape=only((2, 3), (2,), 3), dtype=DTYPE),
     "initial.Normal": door(initial.Normal(0.1), key=KEY, shape=only((2, 3), (2,), 3), dtype=DTYPE),
+    "initial.initialiser": door(initial.initialiser, activation=F.relu),
     "initial.fans": door(initial.fans, shape=only((2, 3), (2,), 3)),
     "linear.init": door(linear.init, key=KEY, inputs=8, outputs=2, weight=initial.xavier, dtype=DTYPE),
     "linear.apply": door(linear.apply, params=only(DENSE, {}, 3, {"wieght": 3}), x=Free(X[:, :8])),
@@ -268,7 +269,6 @@ ROWS = {
         VAE.log_joint, params=only(VAE_PARAMS, {}, 3), x=also(X, 0.5 * X, X[:4]), z=LATENTS
     ),
     "vae.VAE.independent": door(VAE.independent, x=X),
-    "vae.initialiser": door(vae.initialiser, activation=F.relu),
     "hvae.build": door(
         hvae.build, data=64, latents=only((3, 2), (), 3, (0,)), hidden=only((6,), 6, (0,), ("6",)),
         activation=torch.tanh, likelihood=only(likelihoods.BERNOULLI, "bernoulli", type(likelihoods.BERNOULLI), None),

@@ -32,7 +32,7 @@ from jensen.core.contracts import Key
 from jensen.core.models.adversarial.games import GAMES
 from jensen.core.models.adversarial.smoothness import GradientPenalty, Smoothness
 from jensen.core.nn import mlp as mlps
-from jensen.core.nn.initial import he
+from jensen.core.nn.initial import Activation, he
 from jensen.core.trees import Params, Tree, check_keys
 
 
@@ -103,9 +103,9 @@ def mlp(
     hidden: Sequence[int] = (128, 128, 128),
     game: str = "wasserstein",
     smooth: Smoothness = GradientPenalty(),
-    activation: Callable[[Tensor], Tensor] = F.leaky_relu,
+    activation: Activation = F.leaky_relu,
     critic: Sequence[int] | None = None,
-    critic_activation: Callable[[Tensor], Tensor] | None = None,
+    critic_activation: Activation | None = None,
     bounded: bool = False,
 ) -> Gan:
     """latent -> *hidden -> data, and by tanh to [-1, 1] where that is bounded; data -> *critic -> 1.

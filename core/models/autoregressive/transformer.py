@@ -9,7 +9,6 @@ ones, "norm": after the last block, "output": logits that are not tied to the em
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,7 +23,7 @@ from jensen.core.contracts import Key
 from jensen.core.models.autoregressive.sequences import Autoregressive
 from jensen.core.nn import dropout, linear
 from jensen.core.nn.attention import Cache, Past
-from jensen.core.nn.initial import Normal
+from jensen.core.nn.initial import Activation, Normal
 from jensen.core.nn.positions import First, placed
 from jensen.core.nn.transformer import Block
 from jensen.core.trees import Params, check_keys
@@ -150,7 +149,7 @@ def build(
     positions: Literal["rotary", "learned", "sinusoidal"] = "rotary",
     order: Literal["pre", "post"] = "pre",
     norm: Literal["layer", "rms"] = "layer",
-    activation: Callable[[Tensor], Tensor] = F.gelu,
+    activation: Activation = F.gelu,
     rate: float = 0.0,
     tied: bool = True,
 ) -> Transformer:

@@ -162,7 +162,9 @@ class Posterior(NamedTuple):
         """Parameters, of local ones the minibatch's, and their Jacobians: once (s, n), and of each datum (s, n, b)."""
         check_floating("z", z, f"s n {self.d}", "samples lead, then n = 1, then coordinates")
         local = self.model.value.local
-        once = torch.zeros_like(at_least_float32(z[..., 0]))
+        real = z.isfinite().all(-1)  # elsewhere NaN, and not asked of the model: torch.distributions raise for NaN
+        z = torch.where(real[..., None], z, 0.0)
+        once = torch.where(real, torch.zeros_like(at_least_float32(z[..., 0])), torch.nan)
         each = once[..., None].expand(*once.shape, len(self.rows))
         theta = {}
         for name, support, part in coordinates.parts(self.support, z):

@@ -26,8 +26,8 @@ from jensen.core.models.classifier import Classifier
 from jensen.core.models.labels import check_labels
 from jensen.core.models.latent.data import check_data
 from jensen.core.models.latent.priors.standard import standard_normal
-from jensen.core.models.latent.vae import Activation, initialiser
 from jensen.core.nn import mlp
+from jensen.core.nn.initial import Activation, initialiser
 from jensen.core.trees import Params, check_keys
 
 

@@ -22,8 +22,8 @@ from jensen.core.models.latent.data import check_data, check_rows
 from jensen.core.models.latent.hvae import HVAE
 from jensen.core.models.latent.likelihoods import BERNOULLI, Likelihood
 from jensen.core.models.latent.top_down import TopDown
-from jensen.core.models.latent.vae import Activation
 from jensen.core.nn import linear, mlp
+from jensen.core.nn.initial import Activation
 from jensen.core.numerics import bounded
 from jensen.core.trees import Params
 

@@ -35,8 +35,8 @@ from jensen.core.models.latent.likelihoods import BERNOULLI, Likelihood, Linear
 from jensen.core.models.latent.likelihoods.likelihood import check_likelihood
 from jensen.core.models.latent.priors.standard import standard_normal
 from jensen.core.models.latent.side_by_side import LikelihoodsSideBySide, SideBySide
-from jensen.core.models.latent.vae import Activation, initialiser
 from jensen.core.nn import mlp
+from jensen.core.nn.initial import Activation, initialiser
 from jensen.core.numerics import bounded
 from jensen.core.trees import Params, check_keys
 

@@ -29,8 +29,8 @@ from jensen.core.models.latent.data import check_data, check_training_data
 from jensen.core.models.latent.directed import Directed
 from jensen.core.models.latent.likelihoods import GAUSSIAN, Likelihood, Linear
 from jensen.core.models.latent.likelihoods.likelihood import check_likelihood
-from jensen.core.models.latent.vae import Activation, initialiser
 from jensen.core.nn import mlp
+from jensen.core.nn.initial import Activation, initialiser
 from jensen.core.numerics import bounded
 from jensen.core.trees import Params, check_keys
 

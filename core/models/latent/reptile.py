@@ -23,8 +23,8 @@ from jensen.core.checks import check_count, check_function, check_key, check_num
 from jensen.core.contracts import Key
 from jensen.core.distributions import DiagNormal
 from jensen.core.models.latent.data import check_data
-from jensen.core.models.latent.vae import Activation, initialiser
 from jensen.core.nn import mlp
+from jensen.core.nn.initial import Activation, initialiser
 from jensen.core.trees import Params
 
 

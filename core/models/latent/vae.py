@@ -22,7 +22,6 @@ from jensen.core.checks import (
     check_count,
     check_dtype,
     check_floating,
-    check_function,
     check_key,
     check_sizes,
 )
@@ -38,11 +37,9 @@ from jensen.core.models.latent.priors.prior import check_prior
 from jensen.core.models.latent.priors.standard import standard_normal
 from jensen.core.nn import convnet
 from jensen.core.nn import mlp as mlps
-from jensen.core.nn.initial import Initialiser, he, xavier
+from jensen.core.nn.initial import Activation, initialiser
 from jensen.core.numerics import bounded
 from jensen.core.trees import Params, Tree, check_keys
-
-Activation = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -196,12 +193,6 @@ def conv(
 def _outputs(posterior: Posterior, latent: int) -> int:
     """How many outputs an encoder has for this family."""
     return 2 * latent + posterior.extra(latent)
-
-
-def initialiser(activation: Activation) -> Initialiser:
-    """He's weights for rectifiers, Xavier's for the rest."""
-    check_function("activation", activation, "torch.tanh")
-    return he if activation in (F.relu, F.leaky_relu, F.gelu, torch.relu) else xavier
 
 
 def _first(params: Tree) -> Tensor:

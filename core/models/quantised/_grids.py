@@ -3,7 +3,7 @@
 A level halves the sides, or doubles them; at the smallest there is a residual block.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -13,10 +13,8 @@ from jensen.core import keys
 from jensen.core.contracts import Key
 from jensen.core.nn import conv, residual
 from jensen.core.nn.convnet import KERNEL, PADDING, STRIDE
-from jensen.core.nn.initial import Initialiser
+from jensen.core.nn.initial import Activation, Initialiser
 from jensen.core.trees import Params, check_keys
-
-Activation = Callable[[Tensor], Tensor]
 
 
 def init_down(

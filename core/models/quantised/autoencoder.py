@@ -22,15 +22,14 @@ from jensen.core.contracts import Distribution, Key
 from jensen.core.models.latent.data import check_data, check_training_data
 from jensen.core.models.latent.likelihoods import SQUARED_ERROR, Likelihood, Linear, Outputs
 from jensen.core.models.latent.likelihoods.likelihood import check_likelihood
-from jensen.core.models.latent.vae import initialiser
 from jensen.core.models.quantised import _grids
 from jensen.core.models.quantised.coded import CodeMap, Step, check_map, check_quantiser, map_of, mean_of, step_of
 from jensen.core.models.quantised.quantiser import Quantised, Quantiser, follow
 from jensen.core.nn import convnet
 from jensen.core.nn import mlp as mlps
+from jensen.core.nn.initial import Activation, initialiser
 from jensen.core.trees import Params, Tree, check_keys, leaves
 
-Activation = Callable[[Tensor], Tensor]
 FIRST = 2000  # training data that a quantiser starts from
 
 

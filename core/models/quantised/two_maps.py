@@ -26,13 +26,13 @@ from jensen.core.contracts import Distribution, Key
 from jensen.core.models.latent.data import check_data, check_training_data
 from jensen.core.models.latent.likelihoods import SQUARED_ERROR, Likelihood
 from jensen.core.models.latent.likelihoods.likelihood import check_likelihood
-from jensen.core.models.latent.vae import initialiser
 from jensen.core.models.quantised import _grids
 from jensen.core.models.quantised.autoencoder import FIRST, Activation
 from jensen.core.models.quantised.coded import CodeMap, Step, check_map, check_quantiser, map_of, mean_of
 from jensen.core.models.quantised.quantiser import Quantiser, follow
 from jensen.core.nn import conv as convs
 from jensen.core.nn import convnet
+from jensen.core.nn.initial import initialiser
 from jensen.core.trees import Params, Tree, check_keys
 
 NETWORKS = ("bottom_encoder", "top_encoder", "top_decoder", "join", "decoder")

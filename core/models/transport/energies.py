@@ -19,6 +19,7 @@ from jensen.core.checks import check_floating, check_function
 from jensen.core.contracts import Key
 from jensen.core.models.transport import fields
 from jensen.core.models.transport.traces import VectorField
+from jensen.core.nn.initial import Activation
 from jensen.core.trees import Params
 
 Energy: TypeAlias = Callable[[Float[Tensor, "n d"]], Float[Tensor, " n"]]  # no row's energy sees another's x
@@ -58,8 +59,6 @@ class Gradient:
         return torch.func.grad(lambda x: self.energy(params, x, t).sum())(x)
 
 
-def mlp(
-    data: int, hidden: Sequence[int] = (128, 128, 128), activation: Callable[[Tensor], Tensor] = F.silu
-) -> Gradient:
+def mlp(data: int, hidden: Sequence[int] = (128, 128, 128), activation: Activation = F.silu) -> Gradient:
     """data + time -> *hidden -> 1, and its gradient. The activation must be smooth: what is learned is its slope."""
     return Gradient(fields.mlp(data, hidden, activation, outputs=1))

@@ -4,7 +4,7 @@ A `Field` is anything with init(key, dtype) -> params and field(params, x (..., 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from jensen.core.checks import check_count, check_floating, check_function, check_key, check_number, check_sizes
 from jensen.core.contracts import Key
 from jensen.core.nn import mlp as mlps
-from jensen.core.nn.initial import he
+from jensen.core.nn.initial import Activation, he
 from jensen.core.trees import Params
 
 FREQUENCIES = 8  # of time, from half a turn in [0, 1] to 64 turns
@@ -38,7 +38,7 @@ class Mlp:
 
     data: int
     hidden: tuple[int, ...]
-    activation: Callable[[Tensor], Tensor]
+    activation: Activation
     outputs: int
     frequencies: int
     fineness: float
@@ -62,7 +62,7 @@ class Mlp:
 def mlp(
     data: int,
     hidden: Sequence[int] = (128, 128, 128),
-    activation: Callable[[Tensor], Tensor] = F.silu,
+    activation: Activation = F.silu,
     outputs: int | None = None,
     frequencies: int = FREQUENCIES,
     fineness: float = 1.0,

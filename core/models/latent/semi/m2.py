@@ -29,8 +29,8 @@ from jensen.core.models.latent.data import check_data, check_rows, check_trainin
 from jensen.core.models.latent.likelihoods import BERNOULLI, Likelihood, Linear
 from jensen.core.models.latent.likelihoods.likelihood import check_likelihood
 from jensen.core.models.latent.priors.standard import standard_normal
-from jensen.core.models.latent.vae import Activation, initialiser
 from jensen.core.nn import conditional
+from jensen.core.nn.initial import Activation, initialiser
 from jensen.core.trees import Params, check_keys
 
 PARTS = ("classifier", "encoder", "decoder", "likelihood")

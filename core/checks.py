@@ -43,6 +43,12 @@ def check_dtype(name: str, value: Tensor, like: Tensor, owner: str) -> None:
         )
 
 
+def check_floating_dtype(dtype: object) -> None:
+    """A dtype of floating point, such as torch.float32."""
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise TypeError(f"expected dtype, a floating-point one, got {described(dtype)}: pass torch.float32 or another")
+
+
 def check_rows(name: str, value: Tensor, like: Tensor, owner: str) -> None:
     """As many rows as `like`, a tensor of its owner, such as "x"; a traced program leaves open how many."""
     if value.shape[0] != like.shape[0]:

@@ -26,7 +26,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from jensen.core.checks import check_count, check_key, check_sizes, check_tensor, described
+from jensen.core.checks import check_count, check_floating_dtype, check_key, check_sizes, check_tensor, described
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
 
@@ -183,6 +183,5 @@ def _axes(shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 
 def _compute(dtype: torch.dtype) -> torch.dtype:
-    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-        raise TypeError(f"expected dtype, a floating-point one, got {dtype!r}: pass torch.float32 or another")
+    check_floating_dtype(dtype)
     return torch.float64 if dtype == torch.float64 else torch.float32

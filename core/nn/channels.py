@@ -6,7 +6,7 @@ Vectors are (..., channels), series (..., channels, length), images (..., channe
 import torch
 from torch import Tensor
 
-from jensen.core.checks import check_count, check_tensor, described
+from jensen.core.checks import check_count, check_floating_dtype, check_tensor
 
 SIDES = ("", "length", "height, width")  # by their number
 
@@ -28,6 +28,5 @@ def ones(
     channels, sides = check_count(name, channels), check_count("sides", sides, 0)
     if sides >= len(SIDES):
         raise ValueError(f"expected sides 0, 1 or 2, got {sides}: 0 for vectors, 1 for series, 2 for images")
-    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-        raise TypeError(f"expected dtype, a floating-point one, got {described(dtype)}: pass torch.float32 or another")
+    check_floating_dtype(dtype)
     return torch.ones(channels, *(1,) * sides, dtype=dtype, device=device)

@@ -42,14 +42,18 @@ class Actnorm(NamedTuple):
     def forward(
         self, z: Float[Tensor, "*s n d"], context: Tensor | None = None, /
     ) -> tuple[Float[Tensor, "*s n d"], Float[Tensor, "*s n"]]:
-        check_floating("z", z, f"... {self.shift.shape[-1]}")
+        self._check(z)
         return torch.exp(self.log_scale) * (z + self.shift), self.log_scale.sum(-1) + torch.zeros_like(z[..., 0])
 
     def inverse(
         self, z: Float[Tensor, "*s n d"], context: Tensor | None = None, /
     ) -> tuple[Float[Tensor, "*s n d"], Float[Tensor, "*s n"]]:
-        check_floating("z", z, f"... {self.shift.shape[-1]}")
+        self._check(z)
         return torch.exp(-self.log_scale) * z - self.shift, torch.zeros_like(z[..., 0]) - self.log_scale.sum(-1)
+
+    def _check(self, z: Tensor) -> None:
+        d = self.shift.shape[-1]
+        check_floating("z", z, f"... {d}", f"the flow is of {d} components")
 
 
 def normalised(flows: Sequence[Flow], z: Float[Tensor, "*s n d"], context: Tensor | None = None) -> tuple[Flow, ...]:

@@ -14,7 +14,7 @@ from jensen.core.contracts import Flow, Key
 from jensen.core.flows.affine import Affine
 from jensen.core.flows.conditioner import Conditioner, unmoved
 from jensen.core.flows.inverse import Inverse
-from jensen.core.flows.permutation import reversed_between
+from jensen.core.flows.permutation import with_reversals
 from jensen.core.flows.transform import Transform
 from jensen.core.nn import masking
 from jensen.core.trees import Static
@@ -43,7 +43,7 @@ class Autoregressive(NamedTuple):
         hidden: Sequence[int] = (64,),
         context: int = 0,
         n: int | None = None,
-        transform: Transform = Affine(),  # noqa: B008
+        transform: Transform = Affine(),
         dtype: torch.dtype = torch.float32,
     ) -> "Autoregressive":
         """The identity: the network's last layer is 0. Its hidden layers have these widths, its context this size."""
@@ -98,7 +98,7 @@ def iaf(
     hidden: Sequence[int] = (64,),
     context: int = 0,
     n: int | None = None,
-    transform: Transform = Affine(),  # noqa: B008
+    transform: Transform = Affine(),
     dtype: torch.dtype = torch.float32,
 ) -> tuple[Flow, ...]:
     """Inverse autoregressive layers with a reversal after each (Kingma et al., 2016): the identity at the start.
@@ -107,7 +107,7 @@ def iaf(
     """
     check_key(key)
     each = keys.split(key, check_count("layers", layers))
-    return reversed_between(Autoregressive.identity(k, d, hidden, context, n, transform, dtype) for k in each)
+    return with_reversals(Autoregressive.identity(k, d, hidden, context, n, transform, dtype) for k in each)
 
 
 def maf(
@@ -117,7 +117,7 @@ def maf(
     hidden: Sequence[int] = (64,),
     context: int = 0,
     n: int | None = None,
-    transform: Transform = Affine(),  # noqa: B008
+    transform: Transform = Affine(),
     dtype: torch.dtype = torch.float32,
 ) -> tuple[Flow, ...]:
     """Masked autoregressive layers with a reversal after each (Papamakarios et al., 2017): the identity at the start.

@@ -12,7 +12,7 @@ from jensen.core.checks import check_count, check_floating, check_key
 from jensen.core.contracts import Flow, Key
 from jensen.core.flows.affine import Affine
 from jensen.core.flows.conditioner import Conditioner, unmoved
-from jensen.core.flows.permutation import reversed_between
+from jensen.core.flows.permutation import with_reversals
 from jensen.core.flows.spline import RationalQuadratic
 from jensen.core.flows.transform import Transform
 from jensen.core.trees import Static
@@ -38,7 +38,7 @@ class Coupling(NamedTuple):
         hidden: Sequence[int] = (16,),
         context: int = 0,
         n: int | None = None,
-        transform: Transform = Affine(),  # noqa: B008
+        transform: Transform = Affine(),
         dtype: torch.dtype = torch.float32,
     ) -> "Coupling":
         """The identity: the network's last layer is 0. Its hidden layers have these widths, its context this size."""
@@ -112,6 +112,6 @@ def _alternating(
     check_key(key)
     if check_count("couplings", couplings) % 2:
         raise ValueError(f"expected an even number of couplings, 2 or more, got {couplings}: each changes half of z")
-    return reversed_between(
+    return with_reversals(
         Coupling.identity(k, d, hidden, context, n, transform, dtype) for k in keys.split(key, couplings)
     )

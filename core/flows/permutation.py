@@ -34,11 +34,6 @@ class Reverse(NamedTuple):
         return self.forward(z)
 
 
-def reversed_between(layers: Iterable[Flow]) -> tuple[Flow, ...]:
-    """The layers, with a reversal after each."""
-    return tuple(flow for layer in layers for flow in (layer, Reverse()))
-
-
 class Permutation(NamedTuple):
     """z'_i = z_order(i): a fixed order, part of the tree's structure and not of its tensors.
 
@@ -65,6 +60,11 @@ class Permutation(NamedTuple):
         self, z: Float[Tensor, "*s n d"], context: Tensor | None = None, /
     ) -> tuple[Float[Tensor, "*s n d"], Float[Tensor, "*s n"]]:
         return permuted(z, inverted(self.order.value)), torch.zeros_like(z[..., 0])
+
+
+def with_reversals(layers: Iterable[Flow]) -> tuple[Flow, ...]:
+    """The layers, with a reversal after each."""
+    return tuple(flow for layer in layers for flow in (layer, Reverse()))
 
 
 def permuted(z: Tensor, order: tuple[int, ...]) -> Tensor:

@@ -19,8 +19,8 @@ END = 1 - 5e-4  # of the diagonals, so that 1 + A_ii B_ii >= 1e-3
 class Sylvester(NamedTuple):
     """z' = z + Q A tanh(B Q' z + b), with Q (d, m) orthonormal, and A and B (m, m) upper triangular, A_ii B_ii > -1.
 
-    The diagonals of A and B are those of the fields under END tanh. `inverse` finds the m
-    components of Q' z from the last to the first, each a scalar root by bisection and Newton's steps.
+    The diagonals of A and B are those of the fields under END tanh. `inverse` finds the m components of Q' z from the
+    last to the first, each a scalar root by bisection and Newton's steps.
 
     Log det     sum_m log(1 + (1 - tanh^2) A_ii B_ii)
     Context     ignored; see `Hypernetwork`
@@ -37,9 +37,8 @@ class Sylvester(NamedTuple):
     def orthogonal(cls, key: Key, d: int, m: int, dtype: torch.dtype = torch.float32) -> "Sylvester":
         """The identity: A = 0, in a random subspace of m dimensions, by the QR decomposition."""
         check_key(key)
-        d, m = check_count("d", d), check_count("m", m)
-        if m > d:
-            raise ValueError(f"expected m <= d = {d}, got {m}: columns of d numbers")
+        d = check_count("d", d)
+        m = _columns(m, d)
         basis_key, b_key = keys.split(key)
         return _start(b_key, Orthogonal(keys.normal(basis_key, (d * m,), dtype).reshape(d, m)), m, dtype)
 
@@ -50,9 +49,7 @@ class Sylvester(NamedTuple):
         """The identity: A = 0, in the first m (by default all) of d axes after so many random reflections."""
         check_key(key)
         d, h = check_count("d", d), check_count("reflections", reflections)
-        m = d if m is None else check_count("m", m)
-        if m > d:
-            raise ValueError(f"expected m <= d = {d}, got {m}: columns of d numbers")
+        m = d if m is None else _columns(m, d)
         basis_key, b_key = keys.split(key)
         return _start(b_key, Householder(keys.normal(basis_key, (h * d,), dtype).reshape(h, d)), m, dtype)
 
@@ -102,6 +99,12 @@ class Sylvester(NamedTuple):
         d = q.shape[-2]
         check_floating("z", z, f"... {d}", f"the flow is of {d} components")
         return q, _bounded(self.a), _bounded(self.b)
+
+
+def _columns(m: int, d: int) -> int:
+    if check_count("m", m) > d:
+        raise ValueError(f"expected m <= d = {d}, got {m}: columns of d numbers")
+    return m
 
 
 def _start(key: Key, basis: Basis, m: int, dtype: torch.dtype) -> Sylvester:

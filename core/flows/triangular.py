@@ -40,14 +40,18 @@ class Triangular(NamedTuple):
     def forward(
         self, z: Float[Tensor, "*s n d"], context: Tensor | None = None, /
     ) -> tuple[Float[Tensor, "*s n d"], Float[Tensor, "*s n"]]:
-        check_floating("z", z, f"... {self.loc.shape[-1]}")
+        self._check(z)
         moved = torch.exp(self.log_scale) * z + (torch.tril(self.lower, -1) @ z[..., None])[..., 0]
         return self.loc + moved, self.log_scale.sum(-1) + torch.zeros_like(z[..., 0])
 
     def inverse(
         self, z: Float[Tensor, "*s n d"], context: Tensor | None = None, /
     ) -> tuple[Float[Tensor, "*s n d"], Float[Tensor, "*s n"]]:
-        check_floating("z", z, f"... {self.loc.shape[-1]}")
+        self._check(z)
         factor = torch.tril(self.lower, -1) + torch.diag_embed(torch.exp(self.log_scale))
         found = torch.linalg.solve_triangular(factor, (z - self.loc)[..., None], upper=False)[..., 0]
         return found, torch.zeros_like(z[..., 0]) - self.log_scale.sum(-1)
+
+    def _check(self, z: Tensor) -> None:
+        d = self.loc.shape[-1]
+        check_floating("z", z, f"... {d}", f"the flow is of {d} components")

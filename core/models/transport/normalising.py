@@ -72,7 +72,7 @@ class NormalisingFlow:
 
 def build(
     data: int,
-    transform: Transform = Affine(),  # noqa: B008
+    transform: Transform = Affine(),
     couplings: int = 8,
     hidden: Sequence[int] = (64, 64),
 ) -> NormalisingFlow:

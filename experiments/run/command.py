@@ -32,11 +32,11 @@ def command(onwards: str, sizes: str) -> Iterator[None]:
     with steady() as out, raised() as stopped, bounded_memory(), quiet():
         try:
             yield
-            out.flush()
-            if out.lost is not None:
-                leave(
-                    1, f"error: standard output cannot be written ({reason(out.lost)}): make room, or send it elsewhere"
-                )
+            check_written(out)
+        except SystemExit as end:  # after --help, say
+            if not end.code:
+                check_written(out)
+            raise
         except InputError as error:
             leave(2, f"error: {error}")
         except InterruptError as stop:
@@ -53,6 +53,13 @@ def command(onwards: str, sizes: str) -> Iterator[None]:
             if line is None:
                 raise
             leave(2, f"error: {line}")
+
+
+def check_written(out: "Steady") -> None:
+    """Ends the command with 1 where text was lost."""
+    out.flush()
+    if out.lost is not None:
+        leave(1, f"error: standard output cannot be written ({reason(out.lost)}): make room, or send it elsewhere")
 
 
 def leave(code: int, line: str) -> NoReturn:

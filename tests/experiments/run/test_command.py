@@ -175,11 +175,14 @@ from jensen.experiments.run.command import command, echo
 with command("go on", "--k"):
     with Path(sys.argv[1]).open("w") as file:
         for _ in range(10):
-            if sys.argv[2:]:
+            if sys.argv[2:] == ["past"]:
                 os.write(1, b"written past the stream")
             echo("\u2212ELBO 12.34")
         file.write(f"finished, torch {'torch' in sys.modules}")
+    if sys.argv[2:] == ["help"]:
+        sys.exit()
 """
+FULL = "error: standard output cannot be written (No space left on device): make room, or send it elsewhere\n"
 BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 
 
@@ -189,10 +192,10 @@ def finishes(command, path, code=0, said="", **streams):
     assert path.read_text() == "finished, torch False"
 
 
-def test_a_full_disk_under_standard_output_ends_nothing_and_is_said(tmp_path):
-    line = "error: standard output cannot be written (No space left on device): make room, or send it elsewhere\n"
+@pytest.mark.parametrize("more", [[], ["help"]], ids=["to the end", "sys.exit()"])
+def test_a_full_disk_under_standard_output_ends_nothing_and_is_said(tmp_path, more):
     with open("/dev/full", "w") as full:
-        finishes([sys.executable, "-c", BODY, str(tmp_path / "done")], tmp_path / "done", 1, line, stdout=full)
+        finishes([sys.executable, "-c", BODY, str(tmp_path / "done"), *more], tmp_path / "done", 1, FULL, stdout=full)
 
 
 def test_a_closed_standard_output_ends_nothing_and_no_file_takes_its_place(tmp_path):

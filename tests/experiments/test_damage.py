@@ -187,8 +187,7 @@ def test_damaged_folders_are_refused_or_without_consequence(runs, tmp_path, caps
 @pytest.mark.timeout(1200)
 def test_500_damaged_folders(runs, tmp_path, capsys):
     counts = outcomes(500, 2, runs, tmp_path / "damaged", capsys)
-    with capsys.disabled():
-        print(counts)
+    assert min(counts.values()) > 50
 
 
 def test_what_a_missing_checksum_would_let_through(runs, tmp_path, capsys, monkeypatch):

@@ -120,6 +120,12 @@ def check_distribution(name: str, value: object) -> None:
         raise TypeError(f"expected {name}, a distribution, got {described(value)}: {fix}")
 
 
+def check_value(name: str, value: object, kind: type, example: str) -> None:
+    """A value of a kind, which is a class or a runtime Protocol, such as that of an example; and not its class."""
+    if isinstance(value, type) or not isinstance(value, kind):
+        raise TypeError(f"expected {name}, such as {example}, got {described(value)}: pass a value")
+
+
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     """One of a few words."""
     if not isinstance(value, str) or value not in choices:

@@ -25,7 +25,7 @@ from jensen.core.checks import (
     check_function,
     check_key,
     check_sizes,
-    described,
+    check_value,
 )
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
@@ -118,8 +118,7 @@ def mlp(
     check_function("activation", activation, "torch.relu")
     critic_activation = activation if critic_activation is None else critic_activation
     check_function("critic_activation", critic_activation, "torch.relu")
-    if isinstance(smooth, type) or not isinstance(smooth, Smoothness):
-        raise TypeError(f"expected smooth, such as GradientPenalty(10.0), got {described(smooth)}: pass a value")
+    check_value("smooth", smooth, Smoothness, "GradientPenalty(10.0)")
 
     def init(key: Key, dtype: torch.dtype) -> Params:
         first, second = keys.split(key)

@@ -108,7 +108,7 @@ def check_data(data: object, columns: Mapping[str, Column]) -> None:
     if not isinstance(data, Mapping):
         raise TypeError(f"expected data, a dict of tensors, got {described(data)}: write {{'y': y}}")
     if columns:
-        check_keys(data, columns)
+        check_keys(data, columns, "data")
     for name, value in data.items():
         place = f"data[{name!r}]"
         columns[name].check(place, value) if name in columns else check_tensor(place, value)

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core import bounds, keys
-from jensen.core.checks import check_count, check_floating, check_key, check_sizes, check_tensor, described
+from jensen.core.checks import check_count, check_floating, check_key, check_sizes, check_tensor, check_value
 from jensen.core.contracts import Key
 from jensen.core.distributions import DiagNormal
 from jensen.core.models.classifier import Classifier
@@ -110,10 +110,7 @@ class Bottleneck:
 def build(data: int, hidden: Sequence[int], classifier: Classifier, activation: Activation = torch.tanh) -> Bottleneck:
     """data -> *hidden -> latents, as many as the classifier takes, such as classifier.mlp(2, (), classes)."""
     initialiser(activation)
-    if not isinstance(classifier, Classifier):
-        raise TypeError(
-            f"expected classifier, such as classifier.mlp(2, (), 10), got {described(classifier)}: build one of latents"
-        )
+    check_value("classifier", classifier, Classifier, "classifier.mlp(2, (), 10)")
     return Bottleneck(check_count("data", data), check_sizes("hidden", hidden), classifier, activation)
 
 

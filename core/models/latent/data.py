@@ -29,4 +29,6 @@ def check_training_data(x: Tensor, size: int | str = "D") -> None:
     """Training data x (N, D), N >= 2: their mean or one of them would be taken for the whole set."""
     check_floating("x", x, f"N {size}", "pass the training data, and not their mean")
     if len(x) < 2:
-        raise ValueError(f"expected x (N, {size}) of two data or more, got one: pass the training data, not their mean")
+        raise ValueError(
+            f"expected x (N, {size}) of two data or more, got {tuple(x.shape)}: pass the training data, not their mean"
+        )

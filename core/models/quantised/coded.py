@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core.checks import check_tensor, described
+from jensen.core.checks import check_tensor, check_value, described
 from jensen.core.contracts import Distribution, Key, can
 from jensen.core.models.quantised.quantiser import Quantised, Quantiser
 from jensen.core.objectives import Terms
@@ -112,5 +112,4 @@ def check_map(codes: object, of: CodeMap, name: str = "codes") -> None:
 
 def check_quantiser(name: str, value: object) -> None:
     """A value with the methods of a `Quantiser`, and not its class."""
-    if isinstance(value, type) or not isinstance(value, Quantiser):
-        raise TypeError(f"expected {name}, such as Vq(512), got {described(value)}: pass a value")
+    check_value(name, value, Quantiser, "Vq(512)")

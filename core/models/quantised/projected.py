@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.checks import check_count, check_dtype, check_key, described
+from jensen.core.checks import check_count, check_dtype, check_key, check_value
 from jensen.core.contracts import Key
 from jensen.core.models.quantised.quantiser import Quantised, Quantiser, check_vectors, follow
 from jensen.core.nn import linear
@@ -28,10 +28,7 @@ class Projected:
     width: int
 
     def __post_init__(self) -> None:
-        if isinstance(self.quantiser, type) or not isinstance(self.quantiser, Quantiser):
-            raise TypeError(
-                f"expected quantiser, such as Fsq((8, 5, 5)), got {described(self.quantiser)}: pass a value"
-            )
+        check_value("quantiser", self.quantiser, Quantiser, "Fsq((8, 5, 5))")
         check_count("width", self.width)
 
     @property

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core.checks import check_count, check_floating, described
+from jensen.core.checks import check_count, check_floating, check_value
 from jensen.core.contracts import Key
 from jensen.core.models.transport import fields
 from jensen.core.models.transport.fields import Field
@@ -51,12 +51,8 @@ class Choices:
 
 def build(logits: Field, levels: NoiseLevels, shades: int) -> Choices:
     """The field for `pixel_diffusion.build` at the same levels, by logits such as choices.mlp(d, shades)."""
-    for name, value, kind, example in (
-        ("logits", logits, Field, "choices.mlp(64, 17)"),
-        ("levels", levels, NoiseLevels, "noise_levels.linear(1000)"),
-    ):
-        if isinstance(value, type) or not isinstance(value, kind):
-            raise TypeError(f"expected {name}, such as {example}, got {described(value)}: pass a value")
+    check_value("logits", logits, Field, "choices.mlp(64, 17)")
+    check_value("levels", levels, NoiseLevels, "noise_levels.linear(1000)")
     return Choices(logits, levels, check_count("shades", shades, 2))
 
 

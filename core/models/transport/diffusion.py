@@ -30,7 +30,7 @@ from jensen.core.checks import (
     check_function,
     check_key,
     check_number,
-    described,
+    check_value,
 )
 from jensen.core.contracts import Key
 from jensen.core.models.transport.fields import Field
@@ -169,11 +169,8 @@ def build(
     field: Field, levels: NoiseLevels, variance: Literal["small", "large"] = "large", weighting: Weighting = SIMPLE
 ) -> Diffusion:
     """A diffusion of these levels, whose errors count in the loss as `weightings` has them."""
-    for name, value, kind, example in (
-        ("field", field, Field, "fields.mlp(2)"), ("levels", levels, NoiseLevels, "noise_levels.linear(1000)"),
-    ):  # fmt: skip
-        if isinstance(value, type) or not isinstance(value, kind):
-            raise TypeError(f"expected {name}, such as {example}, got {described(value)}: pass a value")
+    check_value("field", field, Field, "fields.mlp(2)")
+    check_value("levels", levels, NoiseLevels, "noise_levels.linear(1000)")
     check_choice("variance", variance, ("small", "large"))
     check_function("weighting", weighting, "weightings.BOUND")
     return Diffusion(field, levels, variance, weighting)

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.checks import check_count, check_floating, check_key, check_number, described
+from jensen.core.checks import check_count, check_floating, check_key, check_number, check_value
 from jensen.core.contracts import Key
 from jensen.core.distributions import DiagNormal
 from jensen.core.models.transport.fields import Field
@@ -80,11 +80,8 @@ def build(field: Field, levels: NoiseLevels, scale: float = 1.0, context: int = 
 
     scale is that of the start, N(0, scale² I): it must be wide enough to cover the target.
     """
-    for name, value, kind, example in (
-        ("field", field, Field, "fields.mlp(2)"), ("levels", levels, NoiseLevels, "noise_levels.cosine(50)"),
-    ):  # fmt: skip
-        if isinstance(value, type) or not isinstance(value, kind):
-            raise TypeError(f"expected {name}, such as {example}, got {described(value)}: pass a value")
+    check_value("field", field, Field, "fields.mlp(2)")
+    check_value("levels", levels, NoiseLevels, "noise_levels.cosine(50)")
     context = check_count("context", context, 0)
     if context >= field.data:
         raise ValueError(f"expected context below the field's {field.data} inputs, got {context}: the rest are latents")

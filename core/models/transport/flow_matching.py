@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.checks import check_choice, check_count, check_floating, check_key, described
+from jensen.core.checks import check_choice, check_count, check_floating, check_key, check_value
 from jensen.core.contracts import Key
 from jensen.core.distributions import DiagNormal
 from jensen.core.models.transport import traces
@@ -119,6 +119,5 @@ def times_and_starts(x: Float[Tensor, "n d"], key: Key) -> tuple[Float[Tensor, "
 
 def build(field: Field) -> FlowMatching:
     """A flow along this field, once it is trained."""
-    if isinstance(field, type) or not isinstance(field, Field):
-        raise TypeError(f"expected field, such as fields.mlp(2), got {described(field)}: pass a value")
+    check_value("field", field, Field, "fields.mlp(2)")
     return FlowMatching(field)

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.checks import check_count, check_key, check_number, check_tensor, described
+from jensen.core.checks import check_count, check_key, check_number, check_tensor, check_value
 from jensen.core.contracts import Key
 from jensen.core.models.labels import check_labels
 from jensen.core.models.transport.fields import Field
@@ -81,8 +81,7 @@ class OfLabels:
 def build(field: Field, classes: int) -> Guided:
     """A field of `classes` coordinates more than there are, such as fields.mlp(2 + 10, outputs=2) of 10 classes."""
     classes = check_count("classes", classes, 2)
-    if isinstance(field, type) or not isinstance(field, Field):
-        raise TypeError(f"expected field, such as fields.mlp(2 + 10, outputs=2), got {described(field)}: pass a value")
+    check_value("field", field, Field, "fields.mlp(2 + 10, outputs=2)")
     if field.data <= classes:
         raise ValueError(
             f"expected field of more than the {classes} classes, got one of {field.data} coordinates: a label stands "

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.checks import check_floating, check_key, described
+from jensen.core.checks import check_floating, check_key, check_value, described
 from jensen.core.contracts import Key, LatentModel
 from jensen.core.distributions import draw
 from jensen.core.models.transport.diffusion import Diffusion
@@ -106,12 +106,8 @@ class LatentDiffusion:
 
 def build(model: LatentModel, prior: Diffusion) -> LatentDiffusion:
     """A diffusion in a model's latents, of which it has as many coordinates."""
-    for name, value, kind, example in (
-        ("model", model, LatentModel, "vae.mlp(784, (200,), 16)"),
-        ("prior", prior, Diffusion, "diffusion.build(dit.vector(16, 8), noise_levels.linear(200))"),
-    ):
-        if isinstance(value, type) or not isinstance(value, kind):
-            raise TypeError(f"expected {name}, such as {example}, got {described(value)}: pass a value")
+    check_value("model", model, LatentModel, "vae.mlp(784, (200,), 16)")
+    check_value("prior", prior, Diffusion, "diffusion.build(dit.vector(16, 8), noise_levels.linear(200))")
     return LatentDiffusion(model, prior)
 
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core.checks import described
+from jensen.core.checks import check_value
 from jensen.core.contracts import Key
 from jensen.core.models.transport.fields import Field
 from jensen.core.models.transport.noise_levels import NoiseLevels
@@ -42,9 +42,6 @@ class Mixed:
 
 def build(field: Field, levels: NoiseLevels) -> Mixed:
     """The field for `diffusion.build` at the same levels."""
-    for name, value, kind, example in (
-        ("field", field, Field, "fields.mlp(2)"), ("levels", levels, NoiseLevels, "noise_levels.linear(1000)"),
-    ):  # fmt: skip
-        if isinstance(value, type) or not isinstance(value, kind):
-            raise TypeError(f"expected {name}, such as {example}, got {described(value)}: pass a value")
+    check_value("field", field, Field, "fields.mlp(2)")
+    check_value("levels", levels, NoiseLevels, "noise_levels.linear(1000)")
     return Mixed(field, levels)

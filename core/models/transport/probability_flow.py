@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core.checks import check_count, check_floating, described
+from jensen.core.checks import check_count, check_floating, check_value
 from jensen.core.distributions import DiagNormal
 from jensen.core.models.transport import traces
 from jensen.core.models.transport.diffusion import Diffusion
@@ -90,8 +90,5 @@ class ProbabilityFlow:
 
 def build(diffusion: Diffusion) -> ProbabilityFlow:
     """That of a diffusion."""
-    if not isinstance(diffusion, Diffusion):
-        raise TypeError(
-            f"expected diffusion, such as diffusion.build(field, levels), got {described(diffusion)}: pass it"
-        )
+    check_value("diffusion", diffusion, Diffusion, "diffusion.build(field, levels)")
     return ProbabilityFlow(diffusion)

@@ -22,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core import keys
-from jensen.core.checks import check_count, check_floating, check_key, described
+from jensen.core.checks import check_count, check_floating, check_key, check_value
 from jensen.core.contracts import Key
 from jensen.core.models.transport import choices
 from jensen.core.models.transport.fields import Field
@@ -146,8 +146,7 @@ class VariationalDiffusion:
 def build(field: Field, shades: int | None = None) -> VariationalDiffusion:
     """A diffusion of real x by a field of noise, or of so many shades by one of logits, such as
     choices.mlp(d, shades)."""
-    if isinstance(field, type) or not isinstance(field, Field):
-        raise TypeError(f"expected field, such as fields.mlp(2), got {described(field)}: pass a value")
+    check_value("field", field, Field, "fields.mlp(2)")
     return VariationalDiffusion(field, None if shades is None else check_count("shades", shades, 2))
 
 

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core.checks import check_count, check_floating, check_key, check_number, described
+from jensen.core.checks import check_count, check_floating, check_key, check_number, check_value
 from jensen.core.contracts import Key
 from jensen.core.distributions import Categorical, DiagNormal
 from jensen.core.models.transport import flow_matching
@@ -127,9 +127,8 @@ class VariationalFlow:
 
 def build(field: Field, ends: Ends = Normal()) -> VariationalFlow:
     """A flow to these ends, once its field is trained."""
-    for name, value, kind, example in (("field", field, Field, "fields.mlp(2)"), ("ends", ends, Ends, "Choices(3)")):
-        if isinstance(value, type) or not isinstance(value, kind):
-            raise TypeError(f"expected {name}, such as {example}, got {described(value)}: pass a value")
+    check_value("field", field, Field, "fields.mlp(2)")
+    check_value("ends", ends, Ends, "Choices(3)")
     if isinstance(ends, Choices) and field.data % ends.classes:
         raise ValueError(
             f"expected a field of a multiple of {ends.classes} coordinates, got {field.data}: "

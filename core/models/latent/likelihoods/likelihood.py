@@ -34,7 +34,7 @@ def check_likelihood(likelihood: Likelihood) -> None:
     if isinstance(likelihood, type) or not isinstance(likelihood, Likelihood):
         raise TypeError(
             f"expected likelihood, such as likelihoods.BERNOULLI, got {described(likelihood)}: "
-            "pass a value, of LIKELIHOODS by its name"
+            "pass one of likelihoods.LIKELIHOODS, a dict by name"
         )
 
 

@@ -34,5 +34,5 @@ def check_posterior(posterior: Posterior) -> None:
     if isinstance(posterior, type) or not isinstance(posterior, Posterior):
         raise TypeError(
             f"expected posterior, such as posteriors.DIAG, got {described(posterior)}: "
-            "pass a value, of POSTERIORS by its name"
+            "write posteriors.parse('iaf(4)'), or another name"
         )

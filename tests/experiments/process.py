@@ -1,10 +1,11 @@
-"""The command in this process or in one of its own, sabotaged or not, and what it leaves."""
+"""The command in this process or in one of its own, sabotaged or not, waiting for it, and what it leaves."""
 
 import contextlib
 import io
 import json
 import os
 import sys
+import time
 
 from jensen.experiments import train
 from jensen.experiments.programs import KINDS
@@ -49,6 +50,14 @@ def child(args, before=lambda: None):
         finally:
             os._exit(0)
     return pid
+
+
+def until(condition, seconds=20):
+    """Waits for what must come about; the seconds are those after which it never will, under any load."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 def was_killed(pid):

@@ -63,8 +63,10 @@ def stopping(at, step):
 
 
 def swapped(draw, path, where, runs):
-    """The file of that name, or of that kind, of another run; of one of the same settings, no config.json: who has that
-    one has told the run to be longer."""
+    """The file of that name, or of that kind, of another run.
+
+    Of a run of the same settings it is no config.json, which would ask for a longer run.
+    """
     names = ["other"] if path.name == CONFIG else ["other", "longer"]
     whose = runs / draw.choice(names)
     same = whose / path.relative_to(where)

@@ -1,5 +1,7 @@
-"""A run that is killed, at moments that nothing chose and before each change of a file, ends with one's bits that was
-not."""
+"""A run that is killed ends with the bits of one that was not.
+
+It is killed at random moments, and before each change of a file.
+"""
 
 import os
 import random

@@ -15,6 +15,7 @@ import torch
 from jensen.core import keys
 from jensen.experiments.jobs import Place, Work, Worker
 from jensen.experiments.jobs.producer import jobs
+from tests.experiments.process import until
 from tests.experiments.ranks import free_port
 from tests.experiments.service.conftest import LATENT, calls, function, write_export
 
@@ -49,14 +50,6 @@ def rows(n, **first):
 
 def work(**limits):
     return Work(**{"digest": "0" * 64, "function": "decode", "lease": 0.5, "tries": 2, **limits})
-
-
-def until(condition, seconds=20):
-    """Waits for what must come about."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def values(queue):

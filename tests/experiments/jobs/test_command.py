@@ -21,7 +21,8 @@ from jensen.experiments.deployment import load
 from jensen.experiments.deployment.manifest import read_manifest, write_manifest
 from jensen.experiments.jobs import Job, Place, processes
 from jensen.experiments.run.errors import InputError
-from tests.experiments.jobs.conftest import FORK, until
+from tests.experiments.jobs.conftest import FORK
+from tests.experiments.process import until
 from tests.experiments.service.conftest import LATENT
 
 

@@ -9,7 +9,8 @@ import pytest
 from jensen.experiments.jobs import Job, Place
 from jensen.experiments.jobs.embedded import MARK
 from jensen.experiments.run.errors import InputError
-from tests.experiments.jobs.conftest import FORK, computing, rows, serving, until, work
+from tests.experiments.jobs.conftest import FORK, computing, rows, serving, work
+from tests.experiments.process import until
 from tests.experiments.ranks import free_port
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from jensen.experiments.jobs import Counts, Job, put_all
 from jensen.experiments.run.errors import InputError
-from tests.experiments.jobs.conftest import rows, until, work
+from tests.experiments.jobs.conftest import rows, work
+from tests.experiments.process import until
 
 
 def test_from_put_to_result(made):

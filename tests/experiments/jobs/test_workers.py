@@ -12,7 +12,8 @@ import torch
 from jensen.experiments.jobs import Worker, put_all
 from jensen.experiments.jobs.batches import computed
 from jensen.experiments.jobs.contract import LOST
-from tests.experiments.jobs.conftest import DECODE, HANG, KILLER, NAN, POISON, SLOW, computing, rows, until, values
+from tests.experiments.jobs.conftest import DECODE, HANG, KILLER, NAN, POISON, SLOW, computing, rows, values
+from tests.experiments.process import until
 from tests.experiments.service.conftest import calls, function
 
 KILLS = 15

@@ -36,8 +36,10 @@ def test_a_run_that_has_stopped_early_stays_so(tmp_path):
 
 
 def test_the_best_is_that_of_the_run_whose_score_it_was(tmp_path):
-    """A killed run has found a better one after its last checkpoint, which the longer run that follows does not come
-    to, for its rates are others."""
+    """A killed run has found a better one after its last checkpoint.
+
+    The longer run that follows does not come to it, for its rates are others.
+    """
     data, run = points(), replace(RUN, steps=25, patience=3, checkpoint_every=13, lr_final=0.0)
     program = Regression(optimiser=Optimiser("sgd", lr=0.45))
     interrupted(program, run, data, data, folder(tmp_path, run), 20)

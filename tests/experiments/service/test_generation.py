@@ -30,7 +30,7 @@ from jensen.experiments.service.generation import Generator
 from jensen.experiments.service.models import Version
 from jensen.experiments.service.prompts import read
 from jensen.experiments.service.settings import Limits
-from tests.experiments.process import run
+from tests.experiments.process import run, until
 from tests.experiments.service.conftest import JSON, Running
 
 CONTEXT = 512
@@ -177,10 +177,7 @@ def test_a_client_that_leaves_frees_its_place(texts):
     with socket.create_connection(("127.0.0.1", texts.port)) as link:
         link.sendall(head.encode() + body)
         assert b"200 OK" in link.recv(1000)
-    until = time.monotonic() + 5
-    while stuck(texts) and time.monotonic() < until:
-        time.sleep(0.005)
-    assert not stuck(texts)
+    until(lambda: not stuck(texts))
     left = [line for line in texts.lines if line.get("status") == 499]
     assert left or texts.lines[-1]["status"] == 200  # where it was done before it was seen to leave
 

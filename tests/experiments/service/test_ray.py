@@ -17,8 +17,8 @@ from jensen.experiments.run.errors import InputError
 from jensen.experiments.service.engines import LostWorkerError, frames
 from jensen.experiments.service.engines.replica import Replica, packed
 from jensen.experiments.service.engines.replicas import Replicas
+from tests.experiments.process import until
 from tests.experiments.service.conftest import LATENT, calls
-from tests.experiments.service.test_under_fire import until
 
 WIDTH = 16
 Z = keys.normal(keys.key(1), (WIDTH, LATENT))

@@ -8,8 +8,8 @@ import pytest
 
 from jensen.experiments.run.cluster import OWN
 from jensen.experiments.run.errors import InputError
+from tests.experiments.process import until
 from tests.experiments.service.test_ray import Held, Z, right
-from tests.experiments.service.test_under_fire import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 TOKEN = "0" * 64

@@ -19,8 +19,8 @@ import pytest
 import torch
 
 from jensen.core import keys
+from tests.experiments.process import until
 from tests.experiments.service.conftest import LATENT, TOKEN, calls
-from tests.experiments.service.test_under_fire import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 LOOPBACK = {"127.0.0.1", "::ffff:127.0.0.1", "::1"}

@@ -11,18 +11,11 @@ import torch
 
 from jensen.core import keys
 from jensen.experiments.service.breaker import Breaker
+from tests.experiments.process import until
 from tests.experiments.service.conftest import LATENT, PIXELS, TOKEN, calls, read
 
 GOOD = [[0.5] * LATENT]
 POISON = 7.0
-
-
-def until(condition, seconds=5):
-    """Waits for what must come about."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def slow(seconds):

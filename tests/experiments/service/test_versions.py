@@ -8,8 +8,9 @@ import torch
 
 from jensen.core import keys
 from jensen.experiments.service.models import Version
+from tests.experiments.process import until
 from tests.experiments.service.conftest import LATENT, TOKEN, calls, read
-from tests.experiments.service.test_under_fire import GOOD, until
+from tests.experiments.service.test_under_fire import GOOD
 
 AUTH = {"authorization": f"Bearer {TOKEN}"}
 Z = keys.normal(keys.key(1), (3, LATENT)).contiguous()

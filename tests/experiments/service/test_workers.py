@@ -21,8 +21,9 @@ from jensen.experiments.deployment import load
 from jensen.experiments.service.engines import LostWorkerError
 from jensen.experiments.service.engines.processes import Processes
 from jensen.experiments.service.settings import Limits
+from tests.experiments.process import until
 from tests.experiments.service.conftest import LATENT, TOKEN, Running, calls, read
-from tests.experiments.service.test_under_fire import GOOD, until
+from tests.experiments.service.test_under_fire import GOOD
 
 SEEDS = range(40)
 RECOVERED = 5  # seconds, on a machine with much else to do
@@ -51,7 +52,7 @@ def expected(exports):
 
 
 def pids(running):
-    until(lambda: all(seat.worker for seat in running.engine.seats()), RECOVERED)
+    until(lambda: all(seat.worker for seat in running.engine.seats()))
     return [int(seat.worker) for seat in running.engine.seats()]
 
 
@@ -119,7 +120,7 @@ def test_the_fork_server_is_replaced_while_its_workers_answer(two, expected):
     assert [right(two, expected, seed) for seed in range(6)] == [200] * 6
     os.kill(before[0], signal.SIGKILL)
     assert [right(two, expected, seed) for seed in range(6)] == [200] * 6
-    until(lambda: two.engine.server not in (None, server), 20)
+    until(lambda: two.engine.server not in (None, server))
     assert before[0] not in pids(two)
 
 
@@ -218,7 +219,7 @@ def test_workers_end_with_their_front(exports, stopped):
             for pid in workers:
                 os.kill(pid, signal.SIGSTOP)
         process.kill()
-    until(lambda: not group(leader), 3)
+    until(lambda: not group(leader))
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ microseconds and are what vmap, torch.compile and CUDA tensors use.
 import math
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from jensen.core.checks import check_count, check_floating_dtype, check_key, che
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
 
+Word: TypeAlias = Any  # an int, an int64 array or an int64 tensor
 FEW = 8  # new keys at once by Python's integers
 SMALL = 2**15  # calls of the generator by NumPy: torch divides what is larger among cores
 LOW = 0xFFFFFFFF  # the low 32 bits of a 64-bit word
@@ -44,7 +45,13 @@ def key(seed: int, device: torch.device | str | None = None) -> Key:
         raise TypeError(f"expected seed, a whole number, got {described(seed)}: pass an int")
     if not -(2**63) <= seed < 2**63:
         raise ValueError(f"expected seed in [-2^63, 2^63), got {seed}: pass one that fits in 64 bits")
-    return torch.tensor([int(seed), 0, 0], dtype=torch.int64, device=device)
+    try:
+        return torch.tensor([int(seed), 0, 0], dtype=torch.int64, device=device)
+    except (AssertionError, RuntimeError) as error:  # torch's for a device that is not there, or a name of none
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"expected device, one of this machine, got {device!r} ({reason}): leave it out for the CPU"
+        ) from error
 
 
 def fold_in(key: Key, index: int | Tensor) -> Int[Tensor, "*batch 3"]:
@@ -94,8 +101,8 @@ def permutation(key: Key, n: int) -> Int[Tensor, "n"]:
     return torch.argsort((words[:, 0] << 30) ^ (words[:, 1] >> 2), stable=True)
 
 
-def philox(seed: Any, c0: Any, c1: Any, c2: Any, c3: Any) -> tuple[Any, Any, Any, Any]:
-    """Ten rounds on counters that broadcast: four 32-bit words, each an int, an int64 array or an int64 tensor."""
+def philox(seed: Word, c0: Word, c1: Word, c2: Word, c3: Word) -> tuple[Word, Word, Word, Word]:
+    """Ten rounds on counters that broadcast: four 32-bit words."""
     a, b, c, d = c0, c1, c2, c3
     for k0, k1 in _schedule(seed):
         product0, product1 = a * _M0, c * _M1
@@ -104,7 +111,7 @@ def philox(seed: Any, c0: Any, c1: Any, c2: Any, c3: Any) -> tuple[Any, Any, Any
     return a, b & LOW, c, d & LOW
 
 
-def _schedule(seed: int | Tensor) -> list[tuple[Any, Any]]:
+def _schedule(seed: int | Tensor) -> list[tuple[Word, Word]]:
     """The keys of the ten rounds; bits above the 32nd fall to the rounds' masks."""
     low, high = seed & LOW, (seed >> 32) & LOW
     if isinstance(seed, int):
@@ -139,7 +146,7 @@ def _words(key: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor,
     return philox(key[0], *_counters(key[1], key[2], *axes), _NOISE)
 
 
-def _counters(particle: Any, datum: Any, particles: Any, data: Any, blocks: Any) -> tuple[Any, Any, Any]:
+def _counters(particle: Word, datum: Word, particles: Word, data: Word, blocks: Word) -> tuple[Word, Word, Word]:
     """Without their masks a compiler multiplies what it knows to be small in 32 bits."""
     return blocks & LOW, (particle + particles)[:, None, None] & LOW, (datum + data)[:, None] & LOW
 

@@ -1,7 +1,7 @@
 """Arithmetic on trees: nested dicts, tuples and NamedTuples of tensors. Parameters and distributions are trees."""
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -14,6 +14,8 @@ from jensen.core.checks import check_floating, check_function, described
 Tree: TypeAlias = Any
 Params: TypeAlias = dict[str, Tree]  # nested dicts of tensors
 T = TypeVar("T")
+
+SHOWN = 5  # keys in one message
 
 
 @dataclass(frozen=True)
@@ -98,20 +100,22 @@ def from_paths(named: Mapping[str, Tensor], like: Tree) -> Tree:
     return pytree.tree_unflatten([named[path] for path in expected], pytree.tree_structure(like))
 
 
-def check_keys(params: Mapping[str, Any], expected: Mapping[str, Any] | tuple[str, ...]) -> None:
-    """Raises a KeyError that names each missing and unknown key, and for an unknown one the nearest known."""
+def check_keys(params: Mapping[str, Any], expected: Iterable[str], what: str = "parameters") -> None:
+    """Raises a KeyError that names missing and unknown keys, some of many, and for each the nearest of the others."""
     if not isinstance(params, Mapping):
         raise TypeError(
-            f"expected parameters, a dict with the keys {', '.join(expected)}, got {described(params)}: "
-            "pass what init gave"
+            f"expected {what}, a dict with the keys {', '.join(expected)}, got {described(params)}: pass what init gave"
         )
+    expected = list(expected)
     missing = [k for k in expected if k not in params]
     unknown = [k for k in params if k not in expected]
     if not missing and not unknown:
         return
-    parts = [f"missing {k!r}{_nearest(k, unknown, 'did you write')}" for k in missing]
-    parts += [f"unknown {k!r}{_nearest(k, list(expected), 'the nearest is')}" for k in unknown]
-    raise KeyError(f"parameters do not fit: {'; '.join(parts)}")
+    parts = [f"missing {k!r}{_nearest(k, unknown, 'did you write')}" for k in missing[:SHOWN]]
+    parts += [f"{len(missing) - SHOWN} more are missing"] if len(missing) > SHOWN else []
+    parts += [f"unknown {k!r}{_nearest(k, expected, 'the nearest is')}" for k in unknown[:SHOWN]]
+    parts += [f"{len(unknown) - SHOWN} more are unknown"] if len(unknown) > SHOWN else []
+    raise KeyError(f"{what} do not fit: {'; '.join(parts)}")
 
 
 def _tensors(flat: list[Any]) -> list[Tensor]:

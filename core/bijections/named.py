@@ -59,4 +59,4 @@ class Named(NamedTuple):
         if not isinstance(value, Mapping):
             names = ", ".join(self.parts)
             raise TypeError(f"expected value, a dict of {names}, got {described(value)}: see what forward gives")
-        check_keys(value, self.parts)
+        check_keys(value, self.parts, "the parts of value")

@@ -150,7 +150,7 @@ class Joint:
             raise TypeError(
                 f"expected {what}, a dict of the latents {names}, got {described(given)}: see q.noise(key, s)"
             )
-        trees.check_keys(given, self.latents)
+        trees.check_keys(given, self.latents, f"the latents of {what}")
         for name, each in given.items():
             for leaf in trees.leaves(each):
                 check_floating(f"{what}[{name!r}]", leaf, "s n *event")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from jensen.core import trees
 from jensen.core.bijections import Composed, Real
-from jensen.core.checks import check_floating
+from jensen.core.checks import check_floating, described
 from jensen.core.contracts import Bijection, Constrained, Distribution, Flow, Key, Noise, can
 from jensen.core.distributions._draw import draw, sample_and_log_prob, sample_and_score
 from jensen.core.distributions.support import beyond, moved_inside, some_value, zero_density
@@ -107,6 +107,8 @@ class Pushforward(NamedTuple):
     def _check(self) -> None:
         if not self.base.reparameterised:
             raise TypeError(f"expected a continuous base, got {type(self.base).__name__}: flows change volumes")
+        if not all(hasattr(flow, "forward") for flow in self.flows):  # a flow is itself a tuple, of its fields
+            raise TypeError(f"expected flows, a tuple of them, got {described(self.flows)}: write (flow,)")
 
 
 def _inside(z: Tensor, never: Tensor, onto: Bijection) -> tuple[Tensor, Tensor]:

@@ -47,8 +47,10 @@ class Prepared(NamedTuple):
 
 @dataclass(frozen=True)
 class Ldm(Sized):
-    """Train a diffusion transformer in the latents of a finished run of vae, and report the ELBO with it as the prior
-    beside the model's own; draw images."""
+    """Train a diffusion transformer in the latents of a finished vae run, and report the ELBO with it as the prior.
+
+    The ELBO stands beside that with the model's own prior; draws are images.
+    """
 
     vae: Path | None = field(default=None, metadata=FREE)
     """Folder of the finished run of vae, or of another kind with real latents. A run that goes on may find it

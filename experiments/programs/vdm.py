@@ -27,8 +27,10 @@ TIMES = 50  # of each test datum whose bound is evaluated
 
 @dataclass(frozen=True)
 class Vdm(PointSettings):
-    """Train a variational diffusion by its bound on log p, with learned ends of its noise, and report the bound term by
-    term and what it draws; of images in bits/dim too."""
+    """Train a variational diffusion by its bound, with learned ends of its noise, and report it term by term.
+
+    The report has what it draws too, and of images bits/dim.
+    """
 
     points: Flat[PointData] = PointData(data="digits")
     hidden: tuple[int, ...] = (128, 128, 128)

@@ -123,6 +123,8 @@ def parametrize(
 
 def kind_of(value: object) -> str:
     """What a value is, by its methods; for a plain function by the number of its positional parameters."""
+    if isinstance(value, type):
+        raise TypeError(f"expected a value, got the class {value.__name__}: make one, such as {value.__name__}(...)")
     if isinstance(value, Operation):
         return "operation"
     if isinstance(value, Posterior):

@@ -1,6 +1,6 @@
 """The posterior of a model given data, as a log density of real numbers z (s, n, d) with names for their meaning."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -47,9 +47,9 @@ class Posterior(NamedTuple):
         theta, once, each = self._mapped(z)
         prior = self._log_prior(theta, z) + once
         if model.log_local is not None:
-            each = each + self._per_datum("log_local(theta)", model.log_local(theta), z)
+            each = each + self._per_datum("log_local(theta)", z, model.log_local, theta)
         if model.log_likelihood is not None:
-            each = each + self._per_datum("log_likelihood(theta, data)", model.log_likelihood(theta, self.data), z)
+            each = each + self._per_datum("log_likelihood(theta, data)", z, model.log_likelihood, theta, self.data)
         elif model.log_local is None:
             return prior, None
         return prior, each
@@ -61,7 +61,7 @@ class Posterior(NamedTuple):
         prior = self._log_prior(theta, z) + once
         if log_local is None:
             return prior
-        return prior + self._scaled_sum(each + self._per_datum("log_local(theta)", log_local(theta), z))
+        return prior + self._scaled_sum(each + self._per_datum("log_local(theta)", z, log_local, theta))
 
     def log_likelihood(self, z: Float[Tensor, "s n d"], /) -> Float[Tensor, "s n b"]:
         """log p(x_i | theta) of each datum. ValueError for a model without a likelihood."""
@@ -69,7 +69,7 @@ class Posterior(NamedTuple):
         if log_likelihood is None:
             raise ValueError("expected a model with a log_likelihood, got one log density: it has no data")
         theta, *_ = self._mapped(z)
-        return self._per_datum("log_likelihood(theta, data)", log_likelihood(theta, self.data), z)
+        return self._per_datum("log_likelihood(theta, data)", z, log_likelihood, theta, self.data)
 
     def minibatch(self, index: Int[Tensor, " b"]) -> "Posterior":
         """The unbiased estimate from the data at an index, each subset of a size being as likely as the others."""
@@ -179,12 +179,14 @@ class Posterior(NamedTuple):
 
     def _log_prior(self, theta: Theta, z: Tensor) -> Tensor:
         model = self.model.value
-        value = model.log_prior({name: t for name, t in theta.items() if name not in model.local})
+        value = _asked("log_prior(theta)", model.log_prior, {k: t for k, t in theta.items() if k not in model.local})
         return _checked("log_prior(theta)", value, z.shape[:2], "sum over parameters, and over no samples")
 
-    def _per_datum(self, name: str, value: Tensor, z: Tensor) -> Tensor:
+    def _per_datum(
+        self, name: str, z: Tensor, log_density: Callable[..., Tensor], *given: Mapping[str, Tensor]
+    ) -> Tensor:
         shape = torch.Size([*z.shape[:2], len(self.rows)])
-        return _checked(name, value, shape, "one column per datum, so sum over no data")
+        return _checked(name, _asked(name, log_density, *given), shape, "one column per datum, so sum over no data")
 
     def _scaled_sum(self, each: Float[Tensor, "s n b"]) -> Float[Tensor, "s n"]:
         return self.num_data.value / each.shape[-1] * each.sum(-1)
@@ -239,6 +241,19 @@ def condition(model: Model, data: Data | None = None, num_data: int | None = Non
             )
     device = next((t.device for t in data.values()), torch.device("cpu"))
     return Posterior(Static(model), dict(data), torch.arange(b, device=device), Static(size))
+
+
+def _asked(name: str, log_density: Callable[..., Tensor], *given: Mapping[str, Tensor]) -> Tensor:
+    """What a model's function gives. KeyError that lists the names where it asks for one that there is not."""
+    try:
+        return log_density(*given)
+    except KeyError as error:
+        asked, known = error.args[0] if error.args else None, [each for names in given for each in names]
+        if not isinstance(asked, str) or asked in known:
+            raise
+        raise KeyError(
+            f"expected {name} to ask for {', '.join(known)}, got {asked!r}: see the support and data"
+        ) from error
 
 
 def _checked(name: str, value: object, shape: torch.Size, fix: str) -> Tensor:

@@ -33,6 +33,6 @@ def check_prior(prior: object) -> None:
     """TypeError for what is no Prior."""
     if isinstance(prior, type) or not isinstance(prior, Prior):
         raise TypeError(
-            f"expected prior, such as priors.NORMAL, got {described(prior)}: write priors.parse('vamp(50)'), or another "
-            "name"
+            f"expected prior, such as priors.NORMAL, got {described(prior)}: "
+            "write priors.parse('vamp(50)'), or another name"
         )

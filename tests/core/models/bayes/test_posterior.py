@@ -258,6 +258,11 @@ WRONG = {
         "log_prior",
     ),
     "no samples": (lambda: bayes.condition(EIGHT, DATA)(torch.zeros(1, 10)), "z"),
+    "a prior of a name that there is not": (
+        lambda: bayes.condition(bayes.Model({"a": bayes.real()}, lambda theta: theta["b"]))(torch.zeros(1, 1, 1)),
+        "'b'",
+    ),
+    "a likelihood of a name that there is not": (lambda: likelihood_of(lambda theta, data: data["x"]), "'x'"),
     "a sum over data": (lambda: likelihood_of(lambda theta, data: theta["a"] * data["y"].sum()), "log_likelihood"),
     "a prior not summed": (lambda: bayes.condition(of(bayes.real(2)))(torch.zeros(1, 1, 2)), "log_prior"),
 }
@@ -270,3 +275,17 @@ def test_mistakes_are_named_in_one_line(mistake):
         call()
     assert named in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_densities_that_raise_for_nan_are_asked_at_numbers_alone():
+    """As those of torch.distributions are, of which a model may be made: elsewhere log p is NaN."""
+
+    def log_prior(theta):
+        return torch.distributions.Normal(0.0, 1.0).log_prob(theta["a"])
+
+    posterior = bayes.condition(bayes.Model({"a": bayes.real()}, log_prior))
+    z = torch.tensor([0.0, math.nan, math.inf])[:, None, None].requires_grad_()
+    value = posterior(z)
+    assert value.squeeze().isnan().tolist() == [False, True, True]
+    (slope,) = torch.autograd.grad(value[0].sum(), z)
+    assert slope.isfinite().all()

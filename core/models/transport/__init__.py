@@ -1,5 +1,7 @@
-"""Models that carry noise to data: over a time, diffusions and flows along a velocity, or by a bijection, normalising
-flows; what learns a score alone."""
+"""Models that carry noise to data, and what learns a score alone.
+
+Diffusions and flows along a velocity carry it over a time, normalising flows by a bijection.
+"""
 
 from jensen.core.models.transport import (
     choices,

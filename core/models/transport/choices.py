@@ -49,11 +49,46 @@ class Choices:
         return noise(self.logits(params, x, t), x, torch.logit(kept).to(x), self.shades)
 
 
+@dataclass(frozen=True)
+class Powers:
+    """Logits of each pixel's shades v: one of its own for each, whatever x, and a polynomial in v by a network.
+
+    The network gives the polynomial's coefficients: `degree` outputs a pixel in place of one a shade.
+    """
+
+    network: Field
+    shades: int
+    degree: int
+
+    @property
+    def data(self) -> int:
+        """How many pixels."""
+        return self.network.data
+
+    def init(self, key: Key, dtype: torch.dtype = torch.float32, /) -> Params:
+        """{"network", "frequencies": (d, shades)}, of which the latter start at 0."""
+        zeros = torch.zeros(self.data, self.shades, dtype=dtype, device=key.device)
+        return {"network": self.network.init(key, dtype), "frequencies": zeros}
+
+    def __call__(self, params: Params, x: Float[Tensor, "... d"], t: Float[Tensor, "..."], /) -> Float[Tensor, "... k"]:
+        """Logits, k = d * shades of them, one pixel after another."""
+        check_keys(params, ("network", "frequencies"))
+        given = self.network(params["network"], x, t).unflatten(-1, (self.data, self.degree))
+        powers = torch.stack([_places(self.shades, x) ** (i + 1) for i in range(self.degree)])
+        return (STEEPNESS * (given @ powers + params["frequencies"])).flatten(-2)
+
+
 def build(logits: Field, levels: NoiseLevels, shades: int) -> Choices:
     """The field for `pixel_diffusion.build` at the same levels, by logits such as choices.mlp(d, shades)."""
     check_value("logits", logits, Field, "choices.mlp(64, 17)")
     check_value("levels", levels, NoiseLevels, "noise_levels.linear(1000)")
     return Choices(logits, levels, check_count("shades", shades, 2))
+
+
+def mlp(data: int, shades: int, hidden: Sequence[int] = (128, 128, 128), degree: int = 2) -> Powers:
+    """Logits by a perceptron of pixels and time; of degree 2 a pixel's shades are as of a normal that is cut off."""
+    shades, degree = check_count("shades", shades, 2), check_count("degree", degree)
+    return Powers(fields.mlp(data, hidden, outputs=check_count("data", data) * degree), shades, degree)
 
 
 def noise(
@@ -78,36 +113,3 @@ def log_likelihood(x: Float[Tensor, "... d"], log_snr: Float[Tensor, "..."], sha
 def _places(shades: int, like: Tensor) -> Float[Tensor, " v"]:
     """So many equally spaced shades from -1 to 1."""
     return torch.linspace(-1, 1, shades, dtype=like.dtype, device=like.device)
-
-
-@dataclass(frozen=True)
-class Powers:
-    """Logits of each pixel's shades v: one of its own for each, whatever x, and a polynomial in v whose coefficients
-    are a network's. It has `degree` outputs a pixel in place of one a shade."""
-
-    network: Field
-    shades: int
-    degree: int
-
-    @property
-    def data(self) -> int:
-        """How many pixels."""
-        return self.network.data
-
-    def init(self, key: Key, dtype: torch.dtype = torch.float32, /) -> Params:
-        """{"network", "frequencies": (d, shades)}, of which the latter start at 0."""
-        zeros = torch.zeros(self.data, self.shades, dtype=dtype, device=key.device)
-        return {"network": self.network.init(key, dtype), "frequencies": zeros}
-
-    def __call__(self, params: Params, x: Float[Tensor, "... d"], t: Float[Tensor, "..."], /) -> Float[Tensor, "... k"]:
-        """Logits, k = d * shades of them, one pixel after another."""
-        check_keys(params, ("network", "frequencies"))
-        given = self.network(params["network"], x, t).unflatten(-1, (self.data, self.degree))
-        powers = torch.stack([_places(self.shades, x) ** (i + 1) for i in range(self.degree)])
-        return (STEEPNESS * (given @ powers + params["frequencies"])).flatten(-2)
-
-
-def mlp(data: int, shades: int, hidden: Sequence[int] = (128, 128, 128), degree: int = 2) -> Powers:
-    """Logits by a perceptron of pixels and time; of degree 2 a pixel's shades are as of a normal that is cut off."""
-    shades, degree = check_count("shades", shades, 2), check_count("degree", degree)
-    return Powers(fields.mlp(data, hidden, outputs=check_count("data", data) * degree), shades, degree)

@@ -41,7 +41,7 @@ from jensen.core.trees import Params
 LOG_2PI = math.log(2 * math.pi)
 
 
-class Bound(NamedTuple):
+class Terms(NamedTuple):
     """Terms of an ELBO, in nats per datum, (n,) each: elbo = reconstruction - transitions.sum(-1) - prior."""
 
     reconstruction: Tensor  # log p(x_0 | x_1)
@@ -92,7 +92,7 @@ class Diffusion:
         t, noise = self._chosen(x, key)
         return self._weighted(self.predicted(params, self.noised(x, t, noise), t), noise, t)
 
-    def bound(self, params: Params, x: Float[Tensor, "n d"], key: Key) -> Bound:
+    def bound(self, params: Params, x: Float[Tensor, "n d"], key: Key) -> Terms:
         """Every term of the ELBO by one draw of noise each, unbiased; T evaluations of the field for each datum."""
         self._check(x)
         check_key(key)
@@ -108,7 +108,7 @@ class Diffusion:
         reconstruction = -0.5 * (away[0] + x.shape[-1] * (LOG_2PI + variance[0].log()))
         last = table.kept[-1]
         prior = 0.5 * (last * x.square() - last - torch.log1p(-last)).sum(-1)
-        return Bound(reconstruction, (0.5 * (away[1:] + spread)).T, prior.to(x.dtype))
+        return Terms(reconstruction, (0.5 * (away[1:] + spread)).T, prior.to(x.dtype))
 
     def sample(self, params: Params, key: Key, n: int, dtype: torch.dtype = torch.float32) -> Float[Tensor, "n d"]:
         """The mean of p(x_0 | x_1), from x_T ~ N(0, I) through every step (ancestral sampling)."""

@@ -44,6 +44,7 @@ class Gradient:
 
     @property
     def data(self) -> int:
+        """How many coordinates."""
         return self.network.data
 
     def init(self, key: Key, dtype: torch.dtype = torch.float32, /) -> Params:

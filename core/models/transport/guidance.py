@@ -1,5 +1,4 @@
-"""Classifier-free guidance (Ho and Salimans, 2022): one field with labels and without, and draws between the two and
-beyond.
+"""Classifier-free guidance (Ho and Salimans, 2022): one field with labels and without, and draws beyond the two.
 
     guided = guidance.build(fields.mlp(2 + 10, outputs=2), classes=10)     # of coordinates beside a label, one-hot
     field = guided.of(guidance.dropped(labels, key, 0.1))                  # in training: some labels are left out

@@ -34,7 +34,7 @@ class First(NamedTuple):
     log_scale: Float[Tensor, " d"]
 
 
-class Bound(NamedTuple):
+class Terms(NamedTuple):
     """Terms of the ELBO at one draw z of q, in nats per datum, (n,) each."""
 
     reconstruction: Tensor  # log p(x | z)
@@ -76,7 +76,7 @@ class LatentDiffusion:
         draw_key, loss_key = keys.split(key)
         return self.prior.loss(params, self._standardised(first, self._drawn(first.params, x, draw_key)[0]), loss_key)
 
-    def bound(self, params: Params, first: First, x: Float[Tensor, "n D"], key: Key) -> Bound:
+    def bound(self, params: Params, first: First, x: Float[Tensor, "n D"], key: Key) -> Terms:
         """Every term by one draw of q and of each step's noise, unbiased; T evaluations of the field for each datum."""
         _check(first)
         check_key(key)
@@ -84,7 +84,7 @@ class LatentDiffusion:
         z, log_q = self._drawn(first.params, x, draw_key)
         log_prior = self.prior.bound(params, self._standardised(first, z), bound_key).elbo - first.log_scale.sum()
         own_log_prior = self.model.log_prior(first.params, z[None])[0]
-        return Bound(self.model.likelihood(first.params, z[None]).log_prob(x)[0], -log_q, log_prior, own_log_prior)
+        return Terms(self.model.likelihood(first.params, z[None]).log_prob(x)[0], -log_q, log_prior, own_log_prior)
 
     def sample(self, params: Params, first: First, key: Key, n: int) -> Float[Tensor, "n d"]:
         """z by the diffusion's every step; model.likelihood(first.params, z[None]) is what it is decoded to."""

@@ -46,7 +46,7 @@ class PixelDiffusion(Diffusion):
             return found
         return torch.where(t == 1, -self.levels.steps * self._reconstruction(predicted, x, noise), found)
 
-    def bound(self, params: Params, x: Float[Tensor, "n d"], key: Key) -> diffusion.Bound:
+    def bound(self, params: Params, x: Float[Tensor, "n d"], key: Key) -> diffusion.Terms:
         """The terms of `Diffusion.bound`, of which the reconstruction is a log mass of pixels."""
         check_shades(x, self.shades)
         plain = super().bound(params, x, key)

@@ -34,7 +34,7 @@ GOLDEN = (math.sqrt(5) - 1) / 2
 LOG_2PI = math.log(2 * math.pi)
 
 
-class Bound(NamedTuple):
+class Terms(NamedTuple):
     """Terms of an ELBO, in nats per datum, (n,) each: elbo = reconstruction - transitions - prior."""
 
     reconstruction: Tensor  # log p(x | x_0)
@@ -77,7 +77,7 @@ class VariationalDiffusion:
         t = spread(time_key, len(x)).to(x.dtype)[None]
         return -self._bound(params, x, t, noise_key, first_key).elbo
 
-    def bound(self, params: Params, x: Float[Tensor, "n d"], key: Key, draws: int = 100) -> Bound:
+    def bound(self, params: Params, x: Float[Tensor, "n d"], key: Key, draws: int = 100) -> Terms:
         """Every term by so many times for each datum, evenly spread from one at random: unbiased, each datum alone."""
         self._check(params, x)
         check_key(key)
@@ -105,12 +105,12 @@ class VariationalDiffusion:
         x = x / params["start"].sigmoid().sqrt()
         return x if self.shades is None else self._nearest(x)
 
-    def _bound(self, params: Params, x: Tensor, t: Tensor, noise_key: Key, first_key: Key) -> Bound:
+    def _bound(self, params: Params, x: Tensor, t: Tensor, noise_key: Key, first_key: Key) -> Terms:
         """At times t (s, n)."""
         noise = keys.normal(noise_key, (len(t), *x.shape), x.dtype)
         error = (self.predicted(params, self._noised(params, x, t, noise), t) - noise).square().sum(-1)
         transitions = 0.5 * params["length"].exp() * error.mean(0)
-        return Bound(self._reconstruction(params, x, first_key), transitions, self._prior(params, x))
+        return Terms(self._reconstruction(params, x, first_key), transitions, self._prior(params, x))
 
     def _reconstruction(self, params: Params, x: Tensor, key: Key) -> Tensor:
         """By one draw of x_0 of pixels, where there is noise in it; exact of real x."""
@@ -144,8 +144,7 @@ class VariationalDiffusion:
 
 
 def build(field: Field, shades: int | None = None) -> VariationalDiffusion:
-    """A diffusion of real x by a field of noise, or of so many shades by one of logits, such as
-    choices.mlp(d, shades)."""
+    """A diffusion of real x by a field of noise, or of so many shades by one of logits: choices.mlp(d, shades)."""
     check_value("field", field, Field, "fields.mlp(2)")
     return VariationalDiffusion(field, None if shades is None else check_count("shades", shades, 2))
 

@@ -81,6 +81,7 @@ class Velocity:
 
     @property
     def data(self) -> int:
+        """How many coordinates."""
         return self.field.data
 
     def init(self, key: Key, dtype: torch.dtype = torch.float32, /) -> Params:

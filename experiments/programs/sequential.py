@@ -10,7 +10,7 @@ from torch import Tensor
 
 from jensen.core import keys, trees
 from jensen.core.contracts import Key, can
-from jensen.core.models.latent.series import DensityModel, Inferred, Series, SeriesModel, observed_log_prob
+from jensen.core.models.latent.series import Inferred, LatentSeriesModel, Series, SeriesModel, observed_log_prob
 from jensen.core.trees import Params, Tree
 from jensen.estimators.evidence import importance
 from jensen.experiments.data.batches import Epochs
@@ -81,7 +81,7 @@ class SeriesProgram(OneTurn):
 
     def evidence(self, params: Params, x: Series, key: Key) -> list[Finding]:
         """By importance sampling; nothing where no latents have densities."""
-        if not can(self.model, DensityModel):
+        if not can(self.model, LatentSeriesModel):
             return []
         log_p, q = partial(self.model.log_joint, params, x), self.model.posterior(params, x)
         return [report.of_evidence(importance(log_p, q, key, EVIDENCE))]

@@ -26,7 +26,9 @@ class Conditioned(NamedTuple):
     data: Static[int]
 
     @classmethod
-    def of(cls, given: Callable[[Params, Tensor, Tensor], Distribution], params: Params, z: Tensor, data: int) -> Any:
+    def of(
+        cls, given: Callable[[Params, Tensor, Tensor], Distribution], params: Params, z: Tensor, data: int
+    ) -> "Conditioned":
         """Of a function (params, z, c) -> p(x | z, c) and the width of x."""
         return cls(params, z, Static(given), Static(data))
 

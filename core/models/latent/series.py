@@ -54,7 +54,7 @@ class SeriesModel(Protocol):
 
 
 @runtime_checkable
-class DensityModel(SeriesModel, Protocol):
+class LatentSeriesModel(SeriesModel, Protocol):
     """A model of series whose latents z (s, n, d) have densities: p(z) p(x | z) at given times, and q(z | x)."""
 
     def posterior(self, params: Params, x: Series, /) -> Distribution: ...
@@ -70,7 +70,7 @@ class AtTimes:
     With it, what takes latent-variable models takes those of series: x is (n, times * channels).
     """
 
-    model: DensityModel
+    model: LatentSeriesModel
     times: tuple[float, ...]
 
     def init(self, key: Key, x: Float[Tensor, "n D"], /) -> Params:

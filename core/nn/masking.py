@@ -1,5 +1,7 @@
-"""Masks of weights, under which no output sees what comes after it: of perceptrons (Germain et al., 2015), whose inputs
-have an order, and of convolutions along an axis (van den Oord et al., 2016).
+"""Masks of weights, under which no output sees what comes after it.
+
+They are of perceptrons (Germain et al., 2015), whose inputs have an order, and of convolutions along an axis (van den
+Oord et al., 2016).
 
     of_layers = masking.perceptron(inputs=3, hidden=(8,), each=2)
     x = linear.apply(masking.masked(params, of_layers[0]), x)

@@ -45,8 +45,11 @@ def check_drawing(run: FinishedRun) -> None:
 
 @torch.no_grad()
 def drawn(run: FinishedRun, key: Key, n: int, label: int | None = None) -> Tensor:
-    """(n, D), in the data's own units, all of a label where it is given; without one, of each class in turn where there
-    are classes. InputError as `check_drawing`, and for a label that the run has no class for."""
+    """(n, D), in the data's own units, all of a label where it is given.
+
+    Without one they are of each class in turn, where there are classes. InputError as `check_drawing`, and for a label
+    that the run has no class for.
+    """
     check_drawing(run)
     program, starts = run.prepared.program, range(0, n, CHUNK)
     if label is not None:

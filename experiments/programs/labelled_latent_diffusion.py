@@ -1,5 +1,7 @@
-"""Diffusions in a trained model's latents given labels, as programs: some labels are left out of each step, and draws
-are guided."""
+"""Diffusions in a trained model's latents given labels, as programs whose draws are guided.
+
+Some labels are left out of each step, so that the field is learned without them too.
+"""
 
 from dataclasses import dataclass, replace
 

@@ -18,8 +18,10 @@ def fsq_digits() -> Vq:
 
 
 def vqgan_digits() -> VqGan:
-    """64 codes at each of 4 x 4 positions of digits, against a critic of patches (Esser et al., 2021), about half a
-    minute; its floors are those of vq-digits."""
+    """64 codes at each of 4 x 4 positions of digits, against a critic of patches (Esser et al., 2021).
+
+    About half a minute; its floors are those of vq-digits.
+    """
     return VqGan(quantiser="vq(64)", run=Run(steps=1200, compile=False))
 
 

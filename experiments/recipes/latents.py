@@ -26,8 +26,10 @@ def delta_vae() -> Vae:
 
 
 def vamp_digits() -> Vae:
-    """A VAE of digits with the VampPrior of 50 pseudo-inputs (Tomczak and Welling, 2018), about a minute; its floor are
-    independent pixels."""
+    """A VAE of digits with the VampPrior of 50 pseudo-inputs (Tomczak and Welling, 2018), about a minute.
+
+    Its floor is independent pixels.
+    """
     return Vae(prior="vamp(50)", run=Run(steps=2000))
 
 
@@ -39,8 +41,10 @@ def ladder_digits() -> Hvae:
 
 
 def factor_sprites() -> Factor:
-    """FactorVAE of sprites, whose factors are known (Kim and Mnih, 2018), about a minute: MIG above 0.2,
-    where a VAE's is below 0.1."""
+    """FactorVAE of sprites, whose factors are known (Kim and Mnih, 2018), about a minute.
+
+    MIG is above 0.2, where a VAE's is below 0.1.
+    """
     return Factor(
         images=ImageData(data="sprites", pixels="grey"), likelihood="soft-bernoulli", hidden=(128, 128),
         activation="relu", latent=6, beta=4.0, gamma=1.0, optimiser=Optimiser(lr=2e-3),
@@ -65,8 +69,10 @@ def cvae_digits() -> Cvae:
 
 
 def multimodal_digits() -> Multimodal:
-    """Halves of grey digits, a product of experts, about half a minute; its floor is chance at finding one by the
-    other, 5 of 360 among the first five."""
+    """Halves of grey digits, a product of experts, about half a minute.
+
+    Its floor is chance at finding one by the other, 5 of 360 among the first five.
+    """
     return Multimodal(
         images=ImageData(pixels="grey"), likelihood="gaussian", latent=16, estimation=Estimation(kl_warmup=700),
         optimiser=Optimiser(lr=3e-3), run=Run(steps=1500, compile=False),

@@ -59,8 +59,10 @@ class LatentEvaluation(NamedTuple):
 def evaluate_latents(
     model: LatentDiffusion, params: Params, first: First, x: Tensor, key: Key, given: Given | None = None
 ) -> LatentEvaluation:
-    """Evaluates on x (n, D), of which it takes BOUNDED at most; `given` is the model of some of these rows, where it is
-    not one for all."""
+    """Evaluates on x (n, D), of which it takes BOUNDED at most.
+
+    `given` is the model of some of these rows, where it is not one for all.
+    """
     rows = spread(torch.arange(len(x), device=x.device), min(BOUNDED, len(x)))
 
     def terms(rows: Tensor, key: Key) -> Rows:

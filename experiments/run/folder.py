@@ -51,8 +51,10 @@ class RunFolder:
         return f"then go on from the last checkpoint with --resume {self.path}"
 
     def begin(self, keep: int) -> None:
-        """Before the first step, once nothing is left that could refuse the run: its reports will be of other
-        parameters and are removed, as are checkpoints that it does not keep."""
+        """Before the first step, once nothing is left that could refuse the run.
+
+        Its reports will be of other parameters and are removed, as are checkpoints that it does not keep.
+        """
         for path in (self.path, self.path / EVALUATION):
             for name in (REPORT, REPORT_TEXT):
                 try:

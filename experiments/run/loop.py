@@ -36,8 +36,11 @@ class Fitted(NamedTuple):
 
 
 class Watch(NamedTuple):
-    """What the loop calls: `row` about twice a second with the step, their total and the last row of metrics, and
-    `checkpoint` with the parameters and the state after each checkpoint but the last."""
+    """What the loop calls while it runs.
+
+    row         about twice a second, with the step, their total and the last row of metrics
+    checkpoint  after each checkpoint but the last, with the parameters and the state
+    """
 
     row: Callable[[int, int, Row], None] = lambda step, total, row: None
     checkpoint: Callable[[Params, Tree], None] = lambda params, state: None

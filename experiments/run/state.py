@@ -94,8 +94,10 @@ def tensors(stand: TrainState) -> dict[str, Tensor]:
 
 
 def expected(stand: TrainState, settings: Mapping[str, Optimiser], stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What a checkpoint of this run must hold, by name: nothing of optimisers that have not taken a step, and no best
-    before the first score."""
+    """What a checkpoint of this run must hold, by name.
+
+    That is nothing of optimisers that have not taken a step, and no best before the first score.
+    """
     if any(name.startswith("best.") for name in stored):
         stand = stand._replace(best=stand.now)
     named = {name: t for name, t in tensors(stand).items() if not name.startswith("optimiser.")}

@@ -144,8 +144,10 @@ def _joined(turn: Turn) -> Callable[..., tuple[Params, Tree, tuple[str, ...], Te
 
 
 def _summed(total: Found, params: Params, ranks: Ranks) -> tuple[Found, dict[str, Tensor] | None]:
-    """All ranks' added up; where they have parts of the parameters, of the gradients each its own, and what the norms
-    of these are squared."""
+    """All ranks' added up, and the squares of the gradients' norms where ranks have parts of the parameters.
+
+    Of such gradients each rank keeps its own part.
+    """
     if not shards.is_cut(params):
         return ranks.sum(total), None
     slopes, *rest = total

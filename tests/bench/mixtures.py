@@ -1,5 +1,7 @@
-"""What a mixture costs: a pathwise step of eight components by the implicit gradient, beside one component's; and
-sweeps of EM and of coordinate ascent over many data, beside scikit-learn's."""
+"""What a mixture costs: a pathwise step by the implicit gradient, and sweeps of EM and of coordinate ascent.
+
+The step is of eight components, beside one component's; the sweeps are over many data, beside scikit-learn's.
+"""
 
 from functools import partial
 

@@ -43,8 +43,11 @@ def slopes(model, params, state, term):
 
 
 def test_the_routing_table_of_gradients():
-    """The decoder has the reconstruction's gradient alone; the encoder the one at the codes' vectors, straight through,
-    and that of the commitment; vectors that follow a gradient that of the codebook's term alone."""
+    """The decoder has the reconstruction's gradient alone.
+
+    The encoder has the one at the codes' vectors, straight through, and that of the commitment; vectors that follow a
+    gradient have that of the codebook's term alone.
+    """
     model = autoencoder.mlp(6, (), 2, 3, GradientVq(4))
     params, state = model.init(KEY, X)
     vectors = params["quantiser"]["vectors"]

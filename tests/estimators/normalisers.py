@@ -84,8 +84,10 @@ def untouched(z: Tensor) -> Tensor:
 
 
 def shares(resample: Any) -> None:
-    """Of 800 islands with the same weights each particle has its share of offspring on average, each island by its own
-    uniform number: were it shared, all would agree."""
+    """Of 800 islands with the same weights each particle has its share of offspring on average.
+
+    Each island has its own uniform number: were it shared, all would agree.
+    """
     log_w = keys.normal(KEY, (1, 5, 4), F64)
     draws = resample(log_w.expand(800, -1, -1), keys.fold_in(KEY, 1))
     appearances = torch.nn.functional.one_hot(draws, 5).double().sum(1).transpose(1, 2)

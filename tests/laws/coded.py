@@ -145,8 +145,10 @@ def each_datum_is_coded_by_itself(model: CodedModel, x: Tensor) -> None:
     ],
 )
 def steps_are_pure_and_keep_their_state(model: CodedModel, x: Tensor) -> None:
-    """The same bits twice; objective = reconstruction - kl - the sum of penalties; a state of one structure, which
-    follows no gradient."""
+    """The same bits twice, and objective = reconstruction - kl - the sum of penalties.
+
+    The state keeps its structure, and follows no gradient.
+    """
     params, state = model.init(KEY, x)
     one, other = model.step(params, state, x, KEY), model.step(params, state, x, KEY)
     for a, b in zip(trees.leaves(one), trees.leaves(other), strict=True):

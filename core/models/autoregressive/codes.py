@@ -40,8 +40,10 @@ from jensen.core.trees import Params, Tree
 
 @dataclass(frozen=True)
 class CodePrior(Transformer):
-    """A density of the codes of `maps`: a transformer whose context is as many places as they have together, and one
-    for the label where there are classes."""
+    """A density of the codes of `maps`: a transformer over as many places as they have together.
+
+    Where there are classes, the context is longer by one place, for the label.
+    """
 
     maps: tuple[CodeMap, ...]
     classes: int

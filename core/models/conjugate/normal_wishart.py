@@ -13,8 +13,9 @@ from jensen.core.trees import Tree
 
 
 class NormalWishartFamily(NamedTuple):
-    """eta . T = (df - d) / 2 log det P - tr(P (scatter + strength loc loc^T)) / 2 + strength loc . P m
-    - strength m^T P m / 2, of z = {"loc": m, "precision": P}.
+    """The normal-Wishart family of z = {"loc": m, "precision": P}, whose exponent eta . T is
+
+        (df - d) / 2 log det P - tr(P (scatter + strength loc loc^T)) / 2 + strength loc . P m - strength m^T P m / 2
 
     Statistics  log det P; P; P m; m^T P m
     Partition   the Wishart's, and d log(2 pi / strength) / 2

@@ -198,8 +198,10 @@ def build(
     activation: Activation = torch.tanh,
     likelihoods: Likelihood | tuple[Likelihood, ...] | list[Likelihood] = BERNOULLI,
 ) -> Multimodal:
-    """Modalities of sizes `data`, each by perceptrons size -> *hidden -> q's fields and back; a likelihood for all, or
-    one for each."""
+    """Modalities of sizes `data`, each by perceptrons size -> *hidden -> q's fields and back.
+
+    The likelihood is one for all modalities, or there is one for each.
+    """
     data, hidden, latent = check_sizes("data", data), check_sizes("hidden", hidden), check_count("latent", latent)
     if len(data) < 2:
         raise ValueError(f"expected data, the sizes of two modalities or more, got {len(data)}: build a vae for one")

@@ -3,9 +3,9 @@
 Approximates  the bias, variance and signal-to-noise ratio of a gradient estimator
 With          independent gradients, one per key, drawn together by vmap
 Requires      gradient(key) -> a tree of gradients, pure, its groups the keys of a dict at its top; for the bias and the
-              cosine, the exact gradient
+              cosine, the exact gradient, or a reference: another estimator, known to be unbiased
 Unbiased when always for the variance and the bias; ratios of them as the number of keys grows
-Cost          one gradient per key, `chunk` of them at a time
+Cost          one gradient per key, and one of the reference, `chunk` of them at a time
 Reference     Rainforth et al., 2018, for the signal-to-noise ratio
 """
 
@@ -34,9 +34,9 @@ class Quality(NamedTuple):
     norm: Float[Tensor, ""]  # |mean g|
     variance: Float[Tensor, ""]  # sum over elements of var g
     snr: Float[Tensor, ""]  # |mean g| / sqrt(variance)
-    bias: Float[Tensor, ""]  # |mean g - exact|; NaN without an exact gradient, like the next two
+    bias: Float[Tensor, ""]  # |mean g - exact|, of a reference its mean; NaN without either, like the next two
     errors: Float[Tensor, ""]  # the largest element of |mean g - exact|, in its standard errors
-    cosine: Float[Tensor, ""]  # mean cosine between g and exact
+    cosine: Float[Tensor, ""]  # mean cosine between g and exact, or the reference's mean
     limit: Float[Tensor, ""]  # exceeded by an unbiased estimator's errors with probability LEVEL at most
     broken: Int[Tensor, ""]  # the first key whose g is not finite, -1 if none
 
@@ -48,36 +48,46 @@ class Quality(NamedTuple):
             )
         text = f"signal to noise {self.snr.item():.3g}"
         if self.errors.isnan():
-            return f"{text}: whether there is a bias is not known: give the exact gradient"
-        bias, limit = f"{self.errors.item():.1f} standard errors from the exact gradient", f"{self.limit.item():.1f}"
+            return f"{text}: whether there is a bias is not known: give the exact gradient, or a reference"
+        bias, limit = f"{self.errors.item():.1f} standard errors off", f"{self.limit.item():.1f}"
         if self.errors > self.limit:
             return f"biased: {bias} at the worst, above {limit}, by {self.bias.item():.3g} in norm; {text}"
         return f"no bias is seen: {bias} at the worst, not above {limit}; {text}"
 
 
 def quality(
-    gradient: Callable[[Tensor], Tree], keys: Int[Tensor, "reps 3"], exact: Tree = None, chunk: int | None = None
+    gradient: Callable[[Tensor], Tree],
+    keys: Int[Tensor, "reps 3"],
+    exact: Tree = None,
+    chunk: int | None = None,
+    reference: Callable[[Tensor], Tree] | None = None,
 ) -> dict[str, Quality]:
     """The quality of each group, by name; "all" where the tree is no dict.
 
+    exact: the gradient itself, a tree of its groups, known without noise.
+    reference: in its place an unbiased estimator, key -> tree, drawn at the same keys: `errors` are of the mean
+    difference, key by key, so that they have the noise of both, less what the two share.
+
     The `errors` of an unbiased estimator are up to `limit`, Student's t of reps - 1 degrees of freedom at LEVEL / (2
     elements), with probability 1 - LEVEL in each group, where gradients are about normal; a biased one's grow as
-    sqrt(reps). `norm` and `snr` are biased up by noise: |mean g|^2 by variance / reps. ValueError for one key, and for
-    an exact gradient that lacks a group or has another shape.
+    sqrt(reps). `norm` and `snr` are biased up by noise: |mean g|^2 by variance / reps. ValueError for one key, for an
+    exact gradient that lacks a group or has another shape, and for both an exact gradient and a reference.
     """
-    check_function("gradient", gradient, "torch.func.grad(loss)")
     check_keys(keys)
     chunk = None if chunk is None else check_count("chunk", chunk)
-
-    def checked(key: Tensor) -> Tree:
-        tree = gradient(key)
-        for path, leaf in trees.paths(tree).items():
-            check_floating(f"gradient(key){path and '.'}{path}", leaf)
-        return tree
-
-    draws = _groups(vmap(checked, chunk_size=chunk)(keys))
-    truth = dict.fromkeys(draws) if exact is None else _groups(exact)
-    return {name: _quality(tree, _like(tree, truth, name)) for name, tree in draws.items()}
+    draws = _drawn("gradient", gradient, keys, chunk)
+    if reference is None:
+        truth = dict.fromkeys(draws) if exact is None else _groups(exact)
+        return {name: _quality(_flat(tree, tree), _like(tree, truth, name)) for name, tree in draws.items()}
+    if exact is not None:
+        raise ValueError("expected exact or reference, got both: a reference stands in for what is not known")
+    others = _drawn("reference", reference, keys, chunk)
+    means = trees.map(lambda t: t.mean(0), others)
+    found = {}
+    for name, tree in draws.items():
+        mean = _like(tree, means, name)
+        found[name] = _quality(_flat(tree, tree), mean, _flat(others[name], tree))
+    return found
 
 
 def cost(gradient: Callable[[Tensor], Tree], key: Key, calls: int = 20) -> float:
@@ -92,6 +102,19 @@ def cost(gradient: Callable[[Tensor], Tree], key: Key, calls: int = 20) -> float
         _synchronise(key)
         times.append(time.perf_counter() - start)
     return sorted(times[2:])[calls // 2]
+
+
+def _drawn(name: str, gradient: Callable[[Tensor], Tree], keys: Tensor, chunk: int | None) -> dict[str, Tree]:
+    """The groups of gradients at all keys, in floating point, keys first."""
+    check_function(name, gradient, "torch.func.grad(loss)")
+
+    def checked(key: Tensor) -> Tree:
+        tree = gradient(key)
+        for path, leaf in trees.paths(tree).items():
+            check_floating(f"{name}(key){path and '.'}{path}", leaf)
+        return tree
+
+    return _groups(vmap(checked, chunk_size=chunk)(keys))
 
 
 def _groups(tree: Tree) -> dict[str, Tree]:
@@ -119,8 +142,14 @@ def _like(tree: Tree, truth: dict[str, Tree], name: str) -> Tensor | None:
     return torch.cat([exact[path].flatten() for path in drawn])
 
 
-def _quality(tree: Tree, truth: Tensor | None) -> Quality:
-    draws = torch.cat([t.flatten(1) if t.ndim > 1 else t[:, None] for t in trees.leaves(tree)], 1)
+def _flat(tree: Tree, like: Tree) -> Float[Tensor, "reps p"]:
+    """A group's gradients, each as one vector in the order of the leaves of `like`."""
+    leaves = trees.paths(tree)
+    return torch.cat([leaves[path].reshape(len(leaves[path]), -1) for path in trees.paths(like)], 1)
+
+
+def _quality(draws: Tensor, truth: Tensor | None, reference: Tensor | None = None) -> Quality:
+    """Of draws (reps, p), the exact gradient (p,) or the mean of a reference (reps, p)."""
     mean, variance = draws.mean(0), draws.var(0)
     total, norm = variance.sum(), torch.linalg.vector_norm(mean)
     bias = errors = cosine = torch.full_like(norm, torch.nan)
@@ -128,7 +157,8 @@ def _quality(tree: Tree, truth: Tensor | None) -> Quality:
     finite = torch.isfinite(draws).all(1)
     broken = torch.where(finite.all(), -1, finite.int().argmin())
     if truth is not None:
-        gap, error = (mean - truth).abs(), (variance / len(draws)).sqrt()
+        differences = draws if reference is None else draws - reference
+        gap, error = (mean - truth).abs(), (differences.var(0) / len(draws)).sqrt()
         rounding = 1e3 * torch.finfo(mean.dtype).eps * truth.abs().max()
         bias = torch.linalg.vector_norm(mean - truth)
         errors = torch.where(gap <= rounding, 0.0, gap / error).max()

@@ -109,6 +109,50 @@ def test_one_key_is_too_few():
         quality(noisy, KEY)
 
 
+def test_a_reference_has_its_noise_in_the_errors_and_what_is_shared_cancels():
+    each = keys.split(KEY, 2000)
+
+    def reference(key):
+        return noisy(keys.fold_in(key, 1))
+
+    apart = quality(noisy, each, reference=reference)["a"]
+    together = quality(lambda key: noisy(key, 0.01), each, reference=noisy)["a"]
+    as_exact = quality(noisy, each, {name: t.mean(0) for name, t in torch.func.vmap(reference)(each).items()})["a"]
+    assert apart.verdict().startswith("no bias is seen")
+    assert abs(apart.errors / as_exact.errors * math.sqrt(2) - 1) < 0.05  # of twice the variance
+    assert abs(together.bias / (0.01 * math.sqrt(2)) - 1) < 1e-3
+    assert together.verdict().startswith("biased")  # where 2,000 gradients alone have a standard error of 0.011
+
+
+def test_references_that_a_limit_is_right_for():
+    """Of 300 groups 10 or more are called biased with probability 0.1 %."""
+
+    def gradient(key):
+        return dict(enumerate(keys.normal(key, (300, 20)).unbind()))
+
+    def reference(key):
+        return dict(enumerate((0.3 * keys.normal(keys.fold_in(key, 1), (300, 20))).unbind()))
+
+    found = quality(gradient, keys.split(KEY, 10), reference=reference)
+    assert sum(group.verdict().startswith("biased") for group in found.values()) < 10
+
+
+def test_references_are_compared_by_name_and_refused_with_an_exact_gradient():
+    each = keys.split(KEY, 5)
+    swapped = quality(
+        lambda key: {"net": {"w": torch.ones(2), "b": torch.zeros(2)}},
+        each,
+        reference=lambda key: {"net": {"b": torch.zeros(2), "w": torch.ones(2)}},
+    )
+    assert swapped["net"].errors == 0
+    with pytest.raises(ValueError, match="got both"):
+        quality(noisy, each, EXACT, reference=noisy)
+    with pytest.raises(ValueError, match=r"of every group, got \['a'\] without 'b'"):
+        quality(noisy, each, reference=lambda key: {"a": noisy(key)["a"]})
+    with pytest.raises(TypeError, match="expected reference, a function"):
+        quality(noisy, each, reference=EXACT)
+
+
 def test_cost_is_a_median_of_calls():
     calls = []
     assert 0 < cost(lambda key: calls.append(key), KEY, calls=5) < 0.1

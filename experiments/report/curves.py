@@ -12,7 +12,7 @@ COUNTS = ("step", "epoch", "skipped")
 FIRST = ("objective", "score", "loss", "reconstruction", "kl", "penalty")  # then other terms
 NATS = ("objective", "reconstruction", "kl", "penalty")
 LAST = ("norm", "weight", "lr")  # of prefixes, without a unit
-TITLES = {"kl": "KL", "norm": "norm of gradients, and of the state", "lr": "learning rate"}
+TITLES = {"kl": "KL", "norm": "norm of gradients", "lr": "learning rate"}
 COLUMNS = 3
 Series = dict[str, tuple[list[float], list[float]]]  # by name: steps and values
 
@@ -78,13 +78,14 @@ def panel(axis: Axes, title: str, series: Mapping[str, tuple[list[float], list[f
         look = {"marker": MARKERS[i] if few or name == "held-out" else None, "markersize": 3.5, "color": f"C{i}"}
         axis.plot(steps, values, label=name, linewidth=1.2, **look)
     drawn = [value for _, values in series.values() for value in values]
-    if title == "norm" and drawn and min(drawn) > 0:
+    if title == "norm" and drawn and 0 < 10 * min(drawn) < max(drawn):
         axis.set_yscale("log")
     elif title in ("objective", "score", "reconstruction") and drawn:
         axis.set_ylim(bottom=min(low(values) for _, values in series.values()))
     unit = "nats per datum" if title in NATS else ""
     alone = f": {next(iter(series))}" if title in LAST and len(series) == 1 else ""
-    axis.set(title=f"{TITLES.get(title, title)}{alone}", xlabel="step", ylabel=unit)
+    state = ", and of the state" if title == "norm" and "state" in series else ""
+    axis.set(title=f"{TITLES.get(title, title)}{state}{alone}", xlabel="step", ylabel=unit)
     axis.grid(alpha=0.25)
     axis.locator_params(axis="x", nbins=5)
     if not drawn:

@@ -42,13 +42,22 @@ def test_each_term_has_its_own_axis_and_groups_share_one():
         "objective",
         "reconstruction",
         "KL",
-        "norm of gradients, and of the state",
+        "norm of gradients",
         "learning rate: model",
     }
     low, high = drawn["KL"].get_ylim()
     assert (low, high) == pytest.approx((3.0, 4.0), abs=0.1)
-    assert set(lines(drawn["norm of gradients, and of the state"])) == {"model", "baseline"}
-    assert {text.get_text() for text in drawn["norm of gradients, and of the state"].texts} == {"model", "baseline"}
+    assert set(lines(drawn["norm of gradients"])) == {"model", "baseline"}
+    assert {text.get_text() for text in drawn["norm of gradients"].texts} == {"model", "baseline"}
+
+
+def test_a_states_norm_is_named_and_only_norms_that_differ_much_are_on_a_logarithmic_axis():
+    falling = [
+        {"kind": "train", "step": i, "norm/model": 2.0 ** (3 - i), "norm/state": 1.0, "loss": 1.0} for i in range(9)
+    ]
+    found = axes(training(falling))
+    assert found["norm of gradients, and of the state"].get_yscale() == "log"
+    assert axes(training(falling[:3]))["norm of gradients, and of the state"].get_yscale() == "linear"
 
 
 def test_an_objective_with_a_penalty_is_drawn_beside_the_elbo():
@@ -60,7 +69,7 @@ def test_an_objective_with_a_penalty_is_drawn_beside_the_elbo():
         "reconstruction",
         "KL",
         "penalty",
-        "norm of gradients, and of the state",
+        "norm of gradients",
         "learning rate: model",
     ]
     elbo = lines(drawn["objective"])["training ELBO"]

@@ -27,7 +27,13 @@ def fresh_compiler():
 
 
 def pytest_collection_modifyitems(items):
-    """Workers must collect the same names: one with the address of a function differs between processes."""
+    """Slow proofs end by themselves, whatever else the machine does: an hour is for those that hang.
+
+    Workers must collect the same names: one with the address of a function differs between processes.
+    """
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(3600))
     addressed = [item.nodeid for item in items if " at 0x" in item.nodeid]
     if addressed:
         raise pytest.UsageError(f"expected names of tests without addresses, got {addressed[0]}: give it an id")

@@ -186,7 +186,6 @@ def test_damaged_folders_are_refused_or_without_consequence(runs, tmp_path, caps
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
 def test_500_damaged_folders(runs, tmp_path, capsys):
     counts = outcomes(500, 2, runs, tmp_path / "damaged", capsys)
     assert min(counts.values()) > 50

@@ -30,7 +30,6 @@ def again(options, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("kind", KILLS)
 def test_kills_at_random_moments_leave_the_same_bits(tmp_path, kind):
     options = [*OFTEN, *(["--no-compile"] if kind == "eager" else [])]
@@ -68,7 +67,6 @@ def kill_before(change, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
 def test_kills_before_each_change_of_a_file_leave_the_same_bits(tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run(*SHORT, "--out", whole)

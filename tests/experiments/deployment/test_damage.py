@@ -90,13 +90,11 @@ def test_damaged_exports_are_refused(written, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
 def test_1000_damaged_exports(written, tmp_path):
     assert outcomes(1000, 2, written, tmp_path / "damaged", vouch=False)["refused"] > 900
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
 def test_damages_that_a_manifest_vouches_for_are_one_line_too(written, tmp_path):
     """Bits of parameters change what is computed; all else is refused, by whatever reads it, in one line."""
     counts = outcomes(200, 3, written, tmp_path / "damaged", vouch=True)

@@ -99,7 +99,7 @@ def drawn(model, params, length, choice, prompts=None):
     ("name", "form"),
     [
         *((name, plain) for name in AT_ONCE),
-        *(pytest.param(name, programs, marks=[pytest.mark.slow, pytest.mark.timeout(600)]) for name in MODELS),
+        *(pytest.param(name, programs, marks=pytest.mark.slow) for name in MODELS),
     ],
 )
 def test_functions_score_and_draw_what_the_library_does(name, form):
@@ -132,7 +132,6 @@ def test_a_wrong_position_would_be_seen():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", ["rotary", "lstm"])
 def test_packages_onnx_and_the_c_library_carry_the_memory(name, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")

@@ -324,7 +324,6 @@ def trained(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize("engine", ["thread", "process"])
 def test_a_run_is_served_and_its_text_streamed(engine, trained, capsys):
     """What a process streams of a run is what `sample` draws of it."""

@@ -13,11 +13,12 @@ import difflib
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import NoneType, UnionType
+from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from jensen.experiments.run.errors import InputError, option, shown
 from jensen.experiments.run.files import Json
+from jensen.experiments.run.json_words import described, written
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance as Settings
@@ -41,12 +42,12 @@ def decisive(value: "Settings") -> dict[str, Json]:
 def from_json(classes: type[S] | tuple[type[S], ...], values: Json) -> S:
     """The settings that were written, of one of the classes. InputError, one line, for anything that they cannot be."""
     if not isinstance(values, Mapping):
-        raise InputError(f"expected an object of settings, got {shown(repr(values))}")
+        raise InputError(f"expected an object of settings, got {written(values)}")
     schema = values.get("schema")
     if schema is None:
         raise InputError("it was written by an older version, which named no schema: start a new run")
     if type(schema) is not int or schema != SCHEMA:
-        raise InputError(f"expected settings of schema {SCHEMA}, got {shown(repr(schema))}: use the version it is of")
+        raise InputError(f"expected settings of schema {SCHEMA}, got {written(schema)}: use the version it is of")
     tagged = {name: value for name, value in values.items() if name != "schema"}
     return _chosen(classes if isinstance(classes, tuple) else (classes,), tagged, "")
 
@@ -99,8 +100,8 @@ def _chosen(classes: tuple[type[S], ...], values: Mapping[str, Json], prefix: st
     for cls in classes:
         if tag == _tag(cls):
             return build(cls, {name: value for name, value in values.items() if name != "type"}, prefix)
-    names = " or ".join(repr(_tag(cls)) for cls in classes)
-    raise InputError(f"expected {prefix}type of {names}, got {shown(repr(tag))}")
+    names = " or ".join(written(_tag(cls)) for cls in classes)
+    raise InputError(f"expected {prefix}type, {names}, got {written(tag)}")
 
 
 def _decoded(kind: Any, value: Json, name: str) -> Any:
@@ -133,7 +134,7 @@ def _decoded(kind: Any, value: Json, name: str) -> Any:
         return Path(value)
     elif type(value) is kind:
         return value
-    raise InputError(f"expected {name} of {_described(kind)}, got {shown(repr(value))}")
+    raise InputError(f"expected {name}, {described(kind)}, got {written(value)}")
 
 
 def _differing(theirs: Any, ours: Any, prefix: str) -> Iterator[tuple[str, str]]:
@@ -173,13 +174,3 @@ def _classes(kind: Any) -> "tuple[type[Settings], ...]":
 
 def _tag(cls: type) -> str:
     return cls.__name__.lower()
-
-
-def _described(kind: Any) -> str:
-    if get_origin(kind) is Literal:
-        return " or ".join(map(repr, get_args(kind)))
-    if get_origin(kind) in (Union, UnionType):
-        return " | ".join(map(_described, get_args(kind)))
-    if get_origin(kind) is tuple:
-        return str(kind)
-    return "None" if kind is NoneType else kind.__name__

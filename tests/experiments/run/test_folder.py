@@ -135,7 +135,7 @@ def config(path, **values):
     ("content", "message"),
     [
         ({"latent": 0}, "config.json: expected --latent of at least 1, got 0"),
-        ({"latent": 1.5}, "config.json: expected latent of int, got 1.5"),
+        ({"latent": 1.5}, "config.json: expected latent, a whole number, got 1.5"),
         ({"latant": 1}, "config.json: unknown latant: the nearest is latent"),
         ("{}", "config.json: it was written by an older version, which named no schema: start a new run"),
         ('{"latent": 2}', "config.json: it was written by an older version"),

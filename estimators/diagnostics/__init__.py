@@ -3,12 +3,11 @@
 from jensen.estimators.diagnostics._amortisation import Amortisation, amortisation
 from jensen.estimators.diagnostics._calibration import (
     Calibration,
-    Coverage,
     calibration,
-    coverage,
     ranks,
     simulation_based_calibration,
 )
+from jensen.estimators.diagnostics._coverage import Coverage, coverage
 from jensen.estimators.diagnostics._dci import Dci, dci
 from jensen.estimators.diagnostics._frechet import Frechet, frechet
 from jensen.estimators.diagnostics._inception_score import InceptionScore, inception_score

@@ -1,4 +1,4 @@
-"""Simulation-based calibration (Talts et al., 2018), its variational form, and coverage of intervals.
+"""Simulation-based calibration (Talts et al., 2018), and its variational form.
 
 Approximates  the distribution of the true parameter's rank among posterior draws, uniform where posteriors are exact
 With          parameters from the prior, data given them, and s posterior draws given the data, for each key
@@ -19,20 +19,12 @@ from jaxtyping import Float, Int, Integer
 from torch import Tensor
 from torch.func import vmap
 
-from jensen.core.checks import (
-    check_count,
-    check_floating,
-    check_function,
-    check_key,
-    check_number,
-    check_tensor,
-    described,
-)
+from jensen.core.checks import check_count, check_floating, check_function, check_key, described
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
 from jensen.core.keys import split, uniform
 from jensen.core.trees import Tree
-from jensen.estimators.diagnostics._checks import check_filled, check_keys
+from jensen.estimators.diagnostics._checks import check_filled, check_keys, check_ranks
 from jensen.estimators.wording import listed
 
 LEVEL = 0.01  # of a verdict, over all parameters together
@@ -79,38 +71,6 @@ class Calibration(NamedTuple):
         elif abs(shift) > z * math.sqrt((self.s + 2) / (12 * self.s * n)):
             return f"{'too low' if shift > 0 else 'too high'} (shift {shift:+.2f})"
         return f"of the wrong shape (spread of ranks {spread:.2f}, shift {shift:+.2f})"
-
-
-class Coverage(NamedTuple):
-    """Central intervals: nominal (l,) and covered shares (l, d) with the standard errors (l, 1) of exact ones."""
-
-    nominal: Float[Tensor, " l"]
-    covered: Float[Tensor, "l d"]
-    error: Float[Tensor, "l 1"]
-    n: int  # simulations
-
-    def verdict(self) -> str:
-        p = self._p_values()
-        limit = LEVEL / p.numel()
-        row, column = divmod(int(p.argmin()), p.shape[1])
-        nominal, covered = self.nominal[row].item(), self.covered[row, column].item()
-        text = (
-            f"{100 * nominal:.3g} % intervals cover the truth in {100 * covered:.3g} % of {self.n} simulations in "
-            f"parameter {column}, p-value {p[row, column].item():.2g} against a limit of {limit:.2g}"
-        )
-        if p[row, column] >= limit:
-            return f"coverage is right as far as it shows: at worst, {text}"
-        return f"intervals are too {'narrow' if covered < nominal else 'wide'}: {text}: do not report them"
-
-    def _p_values(self) -> Tensor:
-        """Two-sided, (l, d): twice the smaller binomial tail, the count itself included."""
-        k = torch.arange(self.n + 1, dtype=torch.float64, device=self.nominal.device)
-        ways = math.lgamma(self.n + 1) - torch.lgamma(k + 1) - torch.lgamma(self.n - k + 1)
-        p = self.nominal[:, None]
-        mass = torch.exp(ways + torch.xlogy(k, p) + torch.xlogy(self.n - k, 1 - p))
-        count = (self.covered * self.n).round().long()
-        below, above = mass.cumsum(1), mass.flip(1).cumsum(1).flip(1)
-        return 2 * torch.minimum(below.gather(1, count), above.gather(1, count)).clamp_max(0.5)
 
 
 def simulation_based_calibration(
@@ -180,7 +140,7 @@ def calibration(ranks: Integer[Tensor, "n d"], s: int, bins: int | None = None) 
     chi^2 = sum_b (count_b - n p_b)^2 / (n p_b), p_b the share of the s + 1 ranks in bin b, so that bins need not be
     equal; symmetry by sqrt(n) sup_u |F(u) + F(1 - u) - 1|.
     """
-    ranks, s = _check(ranks, s)
+    ranks, s = check_ranks(ranks, s)
     n = len(ranks)
     bins = min(20, s + 1, max(2, n // 25)) if bins is None else check_count("bins", bins, 2)
     if bins > s + 1:
@@ -193,27 +153,6 @@ def calibration(ranks: Integer[Tensor, "n d"], s: int, bins: int | None = None) 
     p_uniform = torch.special.gammaincc(torch.full_like(chi_square, (bins - 1) / 2), chi_square / 2)
     spread = ranks.double().var(0) * 12 / ((s + 1) ** 2 - 1)
     return Calibration(ranks, p_uniform, _symmetry(2 * ranks - s), spread, ranks.double().mean(0) / s - 0.5, s)
-
-
-def coverage(ranks: Integer[Tensor, "n d"], s: int, levels: tuple[float, ...] = (0.5, 0.8, 0.9, 0.95)) -> Coverage:
-    """The share of simulations whose truth lies in the central posterior interval of each level.
-
-    The interval runs from the c-th smallest to the c-th largest draw, c = round((1 - level) (s + 1) / 2) >= 1, which
-    exact posteriors fill with probability 1 - 2 c / (s + 1): the nominal level. ValueError for too few draws.
-    """
-    ranks, s = _check(ranks, s)
-    if not isinstance(levels, tuple | list) or not levels:
-        raise TypeError(f"expected levels, a tuple of numbers within 0 and 1, got {described(levels)}: pass (0.5, 0.9)")
-    levels = tuple(check_number("each of levels", level, "(0, 1)", "0.9 is an interval of 90 %") for level in levels)
-    cuts = [round((1 - level) * (s + 1) / 2) for level in levels]
-    for cut, level in zip(cuts, levels, strict=True):
-        if not 1 <= cut <= s / 2:
-            raise ValueError(f"expected levels within 0 and 1 - 2 / (s + 1), got {level} with s = {s}: take more draws")
-    cut = torch.tensor(cuts, device=ranks.device)
-    nominal = 1 - 2 * cut.double() / (s + 1)
-    inside = (ranks >= cut[:, None, None]) & (ranks <= s - cut[:, None, None])
-    error = torch.sqrt(nominal * (1 - nominal) / len(ranks))
-    return Coverage(nominal, inside.double().mean(1), error[:, None], len(ranks))
 
 
 def _symmetry(v: Tensor) -> Tensor:
@@ -229,22 +168,3 @@ def _symmetry(v: Tensor) -> Tensor:
     odd = 2 * torch.arange(20, dtype=x.dtype, device=x.device)[:, None] + 1
     sign = torch.where(odd % 4 == 1, 1.0, -1.0)
     return 4 * (sign * torch.special.ndtr(-odd * x.clamp_min(0.3))).sum(0)  # below 0.3 it is 1 to six digits
-
-
-def _check(ranks: Tensor, s: int) -> tuple[Tensor, int]:
-    """The ranks in int64, and the number of draws."""
-    check_tensor("ranks", ranks, "n d", "a row for each simulation, a column for each parameter")
-    if ranks.is_floating_point() or ranks.is_complex() or ranks.dtype == torch.bool:
-        raise TypeError(
-            f"expected ranks as integers 0 … s, got {ranks.dtype}: count the draws below the truth by ranks()"
-        )
-    if len(ranks) < 2 or ranks.shape[1] < 1:
-        raise ValueError(
-            f"expected ranks (n, d) with n >= 2 and d >= 1, got {tuple(ranks.shape)}: simulate more than once"
-        )
-    ranks, s = ranks.long(), check_count("s", s)
-    if is_concrete(ranks) and (ranks.min() < 0 or ranks.max() > s):
-        raise ValueError(
-            f"expected ranks in 0 … s = {s}, got {int(ranks.min())} … {int(ranks.max())}: s counts the posterior draws"
-        )
-    return ranks, s

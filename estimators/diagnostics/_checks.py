@@ -1,10 +1,10 @@
-"""Checks that diagnostics share, beside those of `core.checks`: of several keys, and of values that are finite."""
+"""Checks that diagnostics share, beside those of `core.checks`: of keys, samples, ranks and priors."""
 
 import torch
 from torch import Tensor
 
 from jensen.core import trees
-from jensen.core.checks import check_distribution, check_tensor
+from jensen.core.checks import check_count, check_distribution, check_tensor
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Distribution
 from jensen.estimators.wording import listed
@@ -49,6 +49,25 @@ def check_samples(name: str, x: Tensor, other: str, y: Tensor, least: int = 2) -
         )
     check_finite(name, x)
     check_finite(other, y)
+
+
+def check_ranks(ranks: Tensor, s: int) -> tuple[Tensor, int]:
+    """Ranks (n, d) among s draws, in int64, and s: whole numbers from 0 to s, of two simulations or more."""
+    check_tensor("ranks", ranks, "n d", "a row for each simulation, a column for each parameter")
+    if ranks.is_floating_point() or ranks.is_complex() or ranks.dtype == torch.bool:
+        raise TypeError(
+            f"expected ranks as integers 0 … s, got {ranks.dtype}: count the draws below the truth by ranks()"
+        )
+    if len(ranks) < 2 or ranks.shape[1] < 1:
+        raise ValueError(
+            f"expected ranks (n, d) with n >= 2 and d >= 1, got {tuple(ranks.shape)}: simulate more than once"
+        )
+    ranks, s = ranks.long(), check_count("s", s)
+    if is_concrete(ranks) and (ranks.min() < 0 or ranks.max() > s):
+        raise ValueError(
+            f"expected ranks in 0 … s = {s}, got {int(ranks.min())} … {int(ranks.max())}: s counts the posterior draws"
+        )
+    return ranks, s
 
 
 def check_prior(q: Distribution, p: Distribution) -> None:

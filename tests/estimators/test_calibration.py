@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from scipy import stats
@@ -11,7 +10,6 @@ from torch.func import vmap
 from jensen.core import keys
 from jensen.estimators.diagnostics import (
     Calibration,
-    Coverage,
     calibration,
     coverage,
     ranks,
@@ -117,27 +115,6 @@ def test_the_level_is_shared_by_both_tests_of_all_parameters():
             assert verdict(**{name: p}, d=d).startswith("not calibrated") == flagged
 
 
-@pytest.mark.parametrize("n", [20, 100, 2000])
-def test_coverage_is_judged_at_one_percent_by_exact_tails(n):
-    """The probability of a false positive, summed over counts and levels, is at most 1 %; p-values are scipy's."""
-    false_positive, count = 0.0, torch.arange(n + 1, dtype=torch.float64)[None] / n
-    for level in (0.5, 0.9, 0.99):
-        nominal = torch.tensor([level], dtype=torch.float64)
-        found = Coverage(nominal, count, nominal[:, None], n)._p_values()[0]
-        both = stats.binom.cdf(range(n + 1), n, level), stats.binom.sf(range(-1, n), n, level)
-        expected = 2 * torch.as_tensor(np.minimum(*both)).clamp_max(0.5)
-        torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-300)
-        false_positive += stats.binom.pmf(range(n + 1), n, level)[(found < 0.01 / 3).numpy()].sum()
-    assert false_positive <= 0.01
-
-
-def test_coverage_of_few_simulations_has_its_rate_of_false_positives():
-    """Of 1,000 sets of 20 exact simulations 19 or more with probability 0.7 %; by standard errors there were 34."""
-    each = uniform_ranks(199, n=20, reps=1000).split(1, 1)
-    rejected = [coverage(r, 199, (0.5, 0.9, 0.99)).verdict().startswith("intervals are too") for r in each]
-    assert sum(rejected) < 19
-
-
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])
 def test_ranks_of_any_integers_are_ranks(dtype):
     whole = uniform_ranks(200, n=100, reps=3)
@@ -189,23 +166,6 @@ def test_ranks_count_the_draws_below():
     assert ranks(torch.tensor([[0.0], [1.5], [2.5], [9.0]]), draws, KEY)[:, 0].tolist() == [0, 1, 2, 3]
 
 
-def test_each_place_among_ties_is_as_probable():
-    """Of 3 draws one is below and one equals the truth: places 1 and 2, each 1/2 to 4 standard errors; no others."""
-    draws = torch.tensor([1.0, 2.0, 3.0])[:, None, None].expand(3, 2000, 2)
-    found = ranks(torch.full((2000, 2), 2.0), draws, KEY)
-    assert set(found.flatten().tolist()) == {1, 2}
-    assert ((found == 1).double().mean(0) - 0.5).abs().max() < 4 * math.sqrt(0.25 / 2000)
-    both = (found[:, 0] == found[:, 1]).double().mean()  # parameters are placed independently
-    assert abs(both - 0.5) < 4 * math.sqrt(0.25 / 2000)
-
-
-def test_places_among_ties_do_not_depend_on_the_other_data():
-    theta, draws = torch.zeros(7, 2), torch.zeros(9, 7, 2)
-    whole = ranks(theta, draws, KEY)
-    assert torch.equal(ranks(theta[4:], draws[:, 4:], keys.at(KEY, datum=4)), whole[4:])
-    assert not torch.equal(ranks(theta, draws, keys.fold_in(KEY, 1)), whole)
-
-
 def test_mapped_and_compiled_ranks_are_the_same():
     each, draws = keys.split(KEY, 3), keys.normal(KEY, (9, 40, 2)).round()
     expected = torch.stack([ranks(draws[0], draws, key) for key in each])
@@ -214,50 +174,6 @@ def test_mapped_and_compiled_ranks_are_the_same():
     torch.testing.assert_close(p_uniform, torch.stack([calibration(r, 9).p_uniform for r in expected]))
     compiled = torch.compile(ranks, fullgraph=True, backend="aot_eager")
     assert torch.equal(compiled(draws[0], draws, each[1]), expected[1])
-
-
-def least_of_the_type(u):
-    """Beta(0.01, 1) by its quantile u^100, which 42 % of float32 draws tie at."""
-    return (u.float() ** 100).clamp_min(torch.finfo(torch.float32).tiny)
-
-
-TIED = {  # quantiles of distributions with ties
-    "Beta(0.01, 1)": least_of_the_type,
-    "Bernoulli(1/2)": lambda u: (u < 0.5).float(),
-    "Bernoulli(0.03)": lambda u: (u < 0.03).float(),
-    "uniform on 0 … 9": lambda u: (10 * u).floor(),
-    "half normal at 0": lambda u: torch.special.ndtri(u).clamp_min(0),
-    "one value": torch.zeros_like,
-}
-
-
-@pytest.mark.parametrize("quantile", TIED.values(), ids=TIED)
-def test_p_values_with_ties_are_uniform(quantile):
-    """Prior = posterior: of 300 p-values the shares below levels are within 4 standard errors (6e-5 by chance each)."""
-    n, d, s = 200, 300, 39
-    truth, draw, ties = keys.split(keys.fold_in(KEY, 2), 3)
-    theta = quantile(keys.uniform(truth, (n, d), torch.float64))
-    draws = quantile(keys.uniform(draw, (s, n, d), torch.float64))
-    found = calibration(ranks(theta, draws, ties), s)
-    for p in (found.p_uniform, found.p_symmetric):
-        for level in (0.01, 0.05, 0.2):
-            share, error = (p < level).double().mean(), math.sqrt(level * (1 - level) / d)
-            assert share < level + 4 * error
-            assert share > level - 4 * error
-    cover = coverage(found.ranks, s, (0.5, 0.9))
-    assert ((cover.covered.mean(1) - cover.nominal).abs() < 4 * cover.error[:, 0] / math.sqrt(d)).all()
-
-
-@pytest.mark.parametrize(("prior", "posterior"), [(0.5, 0.7), (0.5, 0.35), (0.1, 0.2)])
-def test_wrong_posteriors_of_discrete_parameters_are_found(prior, posterior):
-    def simulate(key):
-        return (keys.uniform(key, (1,)) < prior).float(), torch.zeros(())
-
-    def draws(key, x):
-        return (keys.uniform(key, (S, 1, 1)) < posterior).float()[:, 0]
-
-    found = simulation_based_calibration(simulate, draws, keys.split(KEY, 1000))
-    assert found.verdict().startswith("not calibrated: ranks are not uniform in parameters 0 of 1")
 
 
 def test_chunks_change_nothing():

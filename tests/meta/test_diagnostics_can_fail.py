@@ -13,6 +13,7 @@ from jensen.estimators.diagnostics import Stop, calibration, stopping
 from jensen.estimators.evidence import fit_pareto, pareto_quantile, tail_size
 from tests.core import test_full_normal as normal
 from tests.estimators import test_calibration as calibrated
+from tests.estimators import test_calibration_with_ties as tied
 from tests.estimators import test_disentanglement as disentangled
 from tests.estimators import test_gaps as gapped
 from tests.estimators import test_neighbours as near
@@ -245,7 +246,7 @@ def independent_code_has_no_information(name):
 
 
 def p_values_with_ties_are_uniform(name):
-    calibrated.test_p_values_with_ties_are_uniform(calibrated.TIED[name])
+    tied.test_p_values_with_ties_are_uniform(tied.TIED[name])
 
 
 def stopped_less_than_one_time_in_twenty(phi, window, shape):

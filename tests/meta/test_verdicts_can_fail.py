@@ -17,6 +17,7 @@ from jensen.estimators.diagnostics import (
     two_sample,
 )
 from tests.estimators import test_calibration as calibrated
+from tests.estimators import test_coverage as covered
 from tests.estimators import test_diagnostics as measured
 from tests.estimators import test_disentanglement as disentangled
 from tests.estimators import test_gaps as gapped
@@ -140,12 +141,7 @@ PLANTS = [
     (Calibration, "verdict", never_too_high, calibrated.test_verdicts_name_what_is_significant_alone),
     (calibrated, "calibration", spread_about_one_half, calibrated.test_the_spread_and_the_shift_are_their_formulas),
     (calibrated, "calibration", shift_of_middles, calibrated.test_the_spread_and_the_shift_are_their_formulas),
-    (
-        Coverage,
-        "_p_values",
-        normal_tails,
-        calibrated.test_coverage_of_few_simulations_has_its_rate_of_false_positives,
-    ),
+    (Coverage, "_p_values", normal_tails, covered.test_coverage_of_few_simulations_has_its_rate_of_false_positives),
     (
         sampled,
         "two_sample",

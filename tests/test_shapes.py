@@ -270,6 +270,8 @@ toss = inference.Simulator(
 for summary in (inference.summaries.Perceptron(3), inference.summaries.Exchangeable(3)):
     found, _ = inference.npe.fit(key, toss, 40, 0.5, summary=summary, epochs=1)
     found.draws(key, torch.ones(2, 4), 3), found.verdict(torch.ones(2, 4)), found.constrained(torch.ones(3, 2, 2))
+found, _ = inference.tsnpe.fit(key, toss, torch.zeros(1, 4), 40, 2, 0.1, inference.Learning(0.5, epochs=1), 0.0)
+found.draws(key, 3), found.given(), found.verdict(), found.constrained(torch.ones(3, 1, 2))
 codes, factors = keys.normal(key, (60, 4)), torch.randint(0, 3, (60, 2))
 for score in (diagnostics.mig, diagnostics.sap, diagnostics.dci):
     score(codes, factors).verdict()

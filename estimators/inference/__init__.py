@@ -25,20 +25,25 @@ from jensen.estimators.inference import (
     summaries,
     svgd,
     svi,
+    tsnpe,
 )
 from jensen.estimators.inference._maximum_likelihood import MaximumLikelihood, maximum_likelihood
 from jensen.estimators.inference._overlooked import Overlooked, overlooked
 from jensen.estimators.inference.amortised import Amortised
 from jensen.estimators.inference.approximation import Approximation, judge
+from jensen.estimators.inference.learning import Learning
 from jensen.estimators.inference.network_posterior import NetworkPosterior
+from jensen.estimators.inference.sequential import Sequential
 from jensen.estimators.inference.simulator import Simulations, Simulator
 
 __all__ = [
     "Amortised",
     "Approximation",
+    "Learning",
     "MaximumLikelihood",
     "NetworkPosterior",
     "Overlooked",
+    "Sequential",
     "Simulations",
     "Simulator",
     "advi",
@@ -64,4 +69,5 @@ __all__ = [
     "summaries",
     "svgd",
     "svi",
+    "tsnpe",
 ]

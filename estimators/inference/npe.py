@@ -18,7 +18,7 @@ Reference     Papamakarios and Murray, 2016; Greenberg et al., 2019; Cranmer et 
               calibration of the verdict
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -27,21 +27,21 @@ from torch import Tensor
 from torch.func import grad_and_value
 
 from jensen.core import keys, trees
-from jensen.core.checks import check_count, check_function, check_key, check_number, described
+from jensen.core.checks import check_count, check_key, check_number, described
 from jensen.core.contracts import Flow, Key
-from jensen.core.flows import RationalQuadratic, maf
+from jensen.core.models.bayes import Support
 from jensen.core.trees import Params, Static
-from jensen.estimators.diagnostics import calibration, ranks
+from jensen.estimators.diagnostics import Calibration, calibration, ranks
 from jensen.estimators.inference._adam import ascent
 from jensen.estimators.inference._mahalanobis import Mahalanobis
 from jensen.estimators.inference.amortised import Amortised, ConditionalDensity, Scaling
 from jensen.estimators.inference.fitting import Trace
+from jensen.estimators.inference.learning import Learning, check_learning, check_networks, shaped_then_placed
 from jensen.estimators.inference.simulator import Simulations, Simulator
 from jensen.estimators.inference.summaries import Summary, flattened
 
 HALVINGS = 3
 DRAWS = 99  # for the rank of each held-out simulation
-BINS, BOUND, HIDDEN = 8, 5.0, (50,)
 
 
 class State(NamedTuple):
@@ -70,13 +70,6 @@ class Info(NamedTuple):
     terms: dict[str, Float[Tensor, ""]]
 
 
-def shaped_then_placed(key: Key, d: int, context: int = 0) -> tuple[Flow, ...]:
-    """Two autoregressive layers of splines, then two affine ones: what the posterior's shape is, then where it lies."""
-    shape_key, place_key = keys.split(key)
-    splines = maf(shape_key, d, 2, HIDDEN, context, transform=RationalQuadratic(BINS, BOUND))
-    return (*splines, *maf(place_key, d, 2, HIDDEN, context))
-
-
 def init(
     key: Key,
     simulations: Simulations,
@@ -89,9 +82,7 @@ def init(
     """
     check_key(key)
     _check_simulations("simulations", simulations)
-    check_function("flow", flow, "partial(maf, hidden=(64,))")
-    if isinstance(summary, type) or not isinstance(summary, Summary):
-        raise TypeError(f"expected summary, a Summary, got {described(summary)}: pass Perceptron(16), or flattened")
+    check_networks(flow, summary)
     z, x = simulations
     flow_key, summary_key = keys.split(key)
     event = tuple(x.shape[1:])
@@ -123,6 +114,62 @@ def update(state: State, simulations: Simulations, step_size: float | Tensor = 0
     return after, Info(found.detach(), {})
 
 
+class Learnt(NamedTuple):
+    """q, the simulations that it learnt from and those held out, and log q of these, in nats, after each epoch.
+
+    settled is False where the epochs ended first.
+    """
+
+    q: ConditionalDensity
+    seen: Simulations
+    unseen: Simulations
+    scores: Float[Tensor, "t m"]
+    settled: bool
+
+    def amortised(self, support: Mapping[str, Support], calibration: Calibration) -> Amortised:
+        """The posterior of a simulator's parameters."""
+        last, near = self.scores[-1], Mahalanobis.of(self.q.features(self.seen.x), self.q.features(self.unseen.x))
+        error = last.std() / len(last) ** 0.5
+        return Amortised(self.q, Static(support), last.mean(), error, calibration, near, self.settled)
+
+
+def learn(
+    key: Key,
+    simulations: Simulations,
+    learning: Learning = Learning(),
+    progress: Callable[[str], object] | None = None,
+) -> Learnt:
+    """q(z | x) of simulations that there are, of which the first are held out. ValueError for too few."""
+    check_key(key)
+    _check_simulations("simulations", simulations)
+    check_learning(learning)
+    n = len(simulations.z)
+    m = learning.unseen(n)
+    init_key, run_key = keys.split(key)
+    unseen, seen = simulations.rows(slice(m)), simulations.rows(slice(m, n))
+    state = init(init_key, seen, learning.flow, learning.summary)
+    best, scores, waited, halved, settled = state.q, [_score(state.q, unseen)], 0, 0, False
+    for epoch in range(learning.epochs):
+        state = state.restarted()
+        for index in keys.permutation(keys.fold_in(run_key, epoch), n - m).split(int(learning.batch_size)):
+            state, _ = update(state, seen.rows(index), learning.step_size / 2**halved)
+        now = _score(state.average(), unseen)
+        if now.mean() > scores[-1].mean():
+            best, waited = state.average(), 0
+            scores.append(now)
+        else:
+            waited += 1
+            scores.append(scores[-1])
+        if progress is not None:
+            progress(f"epoch {epoch + 1} of {learning.epochs} at most: held-out log q {now.mean().item():.3f}")
+        if waited == learning.patience:
+            settled = halved == HALVINGS
+            waited, halved = 0, halved + 1
+        if settled:
+            break
+    return Learnt(best, seen, unseen, torch.stack(scores), settled)
+
+
 def fit(
     key: Key,
     simulator: Simulator,
@@ -138,63 +185,25 @@ def fit(
 ) -> tuple[Amortised, Trace]:
     """q(z | x) from n simulations; the trace is of the held-out mean of log q(z | x) after each epoch, in nats.
 
-    held_out  the share of simulations that q does not learn from: they say when to stop, and what the verdict says
-    flow      key, d, context=c -> layers on d numbers given c, such as partial(maf, hidden=(64,))
-    summary   of x: flattened, or a network that is learnt with q, Perceptron(16) or Exchangeable(16)
-    patience  epochs without a gain after which steps halve, three times, before the last
-
-    ValueError for simulations that are not finite, or too few to be held out.
+    `Learning` has what the others are. ValueError for simulations that are not finite, or too few to be held out.
     """
     check_key(key)
-    if not isinstance(simulator, Simulator):
-        raise TypeError(f"expected simulator, a Simulator, got {described(simulator)}: write Simulator.of(model, 'y')")
-    n, batch_size = check_count("n", n, 4), check_count("batch_size", batch_size)
-    epochs, patience = check_count("epochs", epochs), check_count("patience", patience)
-    held_out = check_number("held_out", held_out, "(0, 1)")
-    step_size = check_number("step_size", step_size, "(0, inf)")
-    m = round(held_out * n)
-    if not 2 <= m <= n - 2:
-        raise ValueError(f"expected held_out * n of 2 to n - 2, got {m} of {n}: simulate more, or hold others out")
-    simulate_key, init_key, run_key, judge_key = keys.split(key, 4)
-    every = simulator.simulations(simulate_key, n)
-    unseen, seen = every.rows(slice(m)), every.rows(slice(m, n))
-    state = init(init_key, seen, flow, summary)
-    best, scores, waited, halved, settled = state.q, [_score(state.q, unseen)], 0, 0, False
-    for epoch in range(epochs):
-        state = state.restarted()
-        for index in keys.permutation(keys.fold_in(run_key, epoch), n - m).split(batch_size):
-            state, _ = update(state, seen.rows(index), step_size / 2**halved)
-        now = _score(state.average(), unseen)
-        if now.mean() > scores[-1].mean():
-            best, waited = state.average(), 0
-            scores.append(now)
-        else:
-            waited += 1
-            scores.append(scores[-1])
-        if progress is not None:
-            progress(f"epoch {epoch + 1} of {epochs} at most: held-out log q {now.mean().item():.3f}")
-        if waited == patience:
-            settled = halved == HALVINGS
-            waited, halved = 0, halved + 1
-        if settled:
-            break
-    objective = torch.stack([each.mean() for each in scores])
-    errors = torch.stack([each.std() / m**0.5 for each in scores])
-    found = _judged(judge_key, best, simulator, seen, unseen, scores[-1], settled)
-    return found, Trace(objective, errors, {}, torch.tensor(settled))
+    check_simulator(simulator)
+    n = check_count("n", n, 4)
+    learning = Learning(held_out, flow, summary, batch_size, epochs, step_size, patience)
+    m = learning.unseen(n)
+    simulate_key, learn_key, judge_key = keys.split(key, 3)
+    learnt = learn(learn_key, simulator.simulations(simulate_key, n), learning, progress)
+    errors = learnt.scores.std(1) / m**0.5
+    trace = Trace(learnt.scores.mean(1), errors, {}, torch.tensor(learnt.settled))
+    return learnt.amortised(simulator.support, _calibrated(judge_key, learnt)), trace
 
 
 @torch.no_grad()
-def _judged(
-    key: Key, q: ConditionalDensity, simulator: Simulator, seen: Simulations, unseen: Simulations, score: Tensor,
-    settled: bool,
-) -> Amortised:  # fmt: skip
+def _calibrated(key: Key, learnt: Learnt) -> Calibration:
     draw_key, tie_key = keys.split(key)
-    given = q.given(unseen.x)
-    found = calibration(ranks(unseen.z, given.sample(given.noise(draw_key, DRAWS)), tie_key), DRAWS)
-    near = Mahalanobis.of(q.features(seen.x), q.features(unseen.x))
-    error = score.std() / len(score) ** 0.5
-    return Amortised(q, Static(simulator.support), score.mean(), error, found, near, settled)
+    given = learnt.q.given(learnt.unseen.x)
+    return calibration(ranks(learnt.unseen.z, given.sample(given.noise(draw_key, DRAWS)), tie_key), DRAWS)
 
 
 @torch.no_grad()
@@ -208,3 +217,9 @@ def _score(q: ConditionalDensity, unseen: Simulations) -> Float[Tensor, " m"]:
 def _check_simulations(name: str, value: object) -> None:
     if not isinstance(value, Simulations):
         raise TypeError(f"expected {name}, Simulations, got {described(value)}: draw simulator.simulations(key, n)")
+
+
+def check_simulator(value: object) -> None:
+    """TypeError for what is no simulator."""
+    if not isinstance(value, Simulator):
+        raise TypeError(f"expected simulator, a Simulator, got {described(value)}: write Simulator.of(model, 'y')")

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from jensen.core import keys
-from jensen.core.checks import check_count, check_function, check_key, described
+from jensen.core.checks import check_count, check_floating, check_function, check_key, described
 from jensen.core.contracts import Key
 from jensen.core.models.bayes import Posterior, Support, Theta, coordinates
 
@@ -83,14 +83,26 @@ class Simulator:
         """n draws. ValueError that names parameters outside their supports, or whose x is not finite."""
         check_key(key)
         n = check_count("n", n)
-        draw_key, simulate_key = keys.split(key)
-        theta = self.draw(draw_key, n)
+        prior_key, simulate_key = keys.split(key)
+        return self.at(simulate_key, self.prior(prior_key, n))
+
+    def prior(self, key: Key, n: int) -> Float[Tensor, "n d"]:
+        """n draws of z, without their x."""
+        check_key(key)
+        n = check_count("n", n)
+        theta = self.draw(key, n)
         z = coordinates.unconstrained(self.support, theta)
         if z.ndim != 3 or z.shape[:2] != (n, 1):
             shape = tuple(theta[next(iter(self.support))].shape)
             raise ValueError(f"expected draw(key, {n}) to give theta ({n}, 1, *shape), got {shape}: samples lead")
-        each = keys.split(simulate_key, n)
-        x = self._simulated(each, {name: t[:, 0] for name, t in theta.items()})
+        return z[:, 0]
+
+    def at(self, key: Key, z: Float[Tensor, "n d"]) -> Simulations:
+        """z, and a draw of x given each. ValueError that names the first whose x is not finite."""
+        check_key(key)
+        check_floating("z", z, f"n {coordinates.size(self.support)}", "a row for each draw of x")
+        theta, n = coordinates.constrained(self.support, z), len(z)
+        x = self._simulated(keys.split(key, n), theta)
         finite = x.isfinite().reshape(n, -1).all(1)
         if not finite.all():
             first = int((~finite).nonzero()[0])
@@ -99,7 +111,7 @@ class Simulator:
                 f"expected finite x of simulate(key, theta), got NaN or infinity in {int((~finite).sum())} of {n}, "
                 f"the first at {where}: mend simulate there, or leave such theta out of the prior's draws"
             )
-        return Simulations(z[:, 0], x.to(z.dtype))
+        return Simulations(z, x.to(z.dtype))
 
     def _simulated(self, each: Int[Tensor, "n 3"], theta: Theta) -> Tensor:
         def one(key: Tensor, theta: Theta) -> Tensor:

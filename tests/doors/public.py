@@ -94,6 +94,7 @@ from jensen.estimators.inference import (
     hmc,
     iterative,
     laplace,
+    learning,
     metropolis,
     natural,
     network_laplace,
@@ -102,6 +103,7 @@ from jensen.estimators.inference import (
     semi_amortised,
     svgd,
     svi,
+    tsnpe,
 )
 
 PACKAGES = (
@@ -128,7 +130,7 @@ MODULES = (
     deep_set, series, ode, longitudinal, gp, bottleneck, poisson, reptile, codebook, kmeans,
     paths, usage, autoencoder, two_maps, vqgan, baselines, catalogue,
     advi, bayes_by_backprop, svgd, em, cavi, svi, ep, grid, hmc, metropolis, natural, npe, pathfinder, semi_amortised,
-    iterative, laplace, network_laplace, spectral,
+    iterative, laplace, learning, network_laplace, spectral, tsnpe,
     duality, gan,
     attention, positions, recurrent, recurrent_models, transformer, sampling, codes, diffusion, fields, flow_matching,
     made, pixel_cnn, masking, normalising,
@@ -160,7 +162,7 @@ WITHOUT = {  # public names without a door
     "gradients.baselines": "a module, with rows of its own",
     **{
         f"inference.{name}": "a record of results"
-        for name in ("Amortised", "Approximation", "MaximumLikelihood", "Overlooked")
+        for name in ("Amortised", "Approximation", "MaximumLikelihood", "Overlooked", "Sequential")
     },
     "inference.Simulations": "what `Simulator.simulations` draws",
     "inference.summaries": "settings, which check their sizes: tests/estimators/inference/test_npe.py",
@@ -181,6 +183,7 @@ WITHOUT = {  # public names without a door
             "inference.iterative",
             "inference.laplace",
             "inference.network_laplace",
+            "inference.tsnpe",
         ),
         "a module, with its own rows",
     ),
@@ -191,6 +194,8 @@ WITHOUT = {  # public names without a door
     "curvature.Likelihood": "a Protocol",
     "curvature.Linearised": "a record, whose parts `network_laplace.init` checks",
     "curvature.Predicted": "a record of results",
+    **dict.fromkeys(("learning.check_learning", "learning.check_networks"), "a check, of the doors that call it"),
+    "npe.check_simulator": "a check, of the doors that call it",
     "inference.fitting": "what algorithms share: their own rows have what they refuse",
     "conjugate.ConjugateModel": "a Protocol",
     "conjugate.Factors": "a type",

@@ -70,9 +70,9 @@ def test_it_is_calibrated_and_half_its_width_is_not(linear):
 def test_calibration_of_a_fit_finds_a_planted_width(linear, monkeypatch):
     """What `fit` draws for its ranks has half the width."""
     found, _ = linear
-    q, sample = found.q, distributions.Pushforward.sample
+    sample = distributions.Pushforward.sample
     monkeypatch.setattr(distributions.Pushforward, "sample", lambda self, noise: sample(self, noise / 2))
-    judged = npe._judged(keys.key(0), q, LINEAR, FRESH, FRESH, torch.zeros(9), True)
+    judged = npe._calibrated(keys.key(0), npe.Learnt(found.q, FRESH, FRESH, torch.zeros(1, 1000), True))
     assert "too narrow" in judged.verdict()
 
 

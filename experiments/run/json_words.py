@@ -1,4 +1,4 @@
-"""Values and annotations in the words of JSON, for who has edited a file: null is not None, and text has double quotes."""
+"""Values and annotations in the words of JSON, for who has edited a file: null is not None, text has double quotes."""
 
 import dataclasses
 import json

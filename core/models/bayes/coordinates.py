@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import cache
 from itertools import product
 
 import torch
@@ -58,15 +59,29 @@ def unconstrained(supports: Mapping[str, Support], theta: Mapping[str, Tensor]) 
     return torch.cat([support.inverse(theta[name]) for name, support in supports.items()], -1)
 
 
-def flat(values: Mapping[str, Tensor], lead: tuple[int, ...]) -> Float[Tensor, "... k"]:
-    """All values (*lead, *shape) as one vector."""
-    each = [value.reshape(*lead, math.prod(value.shape[len(lead) :])) for value in values.values()]
-    return torch.cat(each, -1)
+def flat(
+    supports: Mapping[str, Support], values: Mapping[str, Tensor], lead: tuple[int, ...]
+) -> Float[Tensor, "... k"]:
+    """The numbers that vary of all values (*lead, *shape), as one vector."""
+    each = {name: value.reshape(*lead, math.prod(value.shape[len(lead) :])) for name, value in values.items()}
+    return torch.cat(
+        [t[..., list(_varying(supports[name]))] if name in supports else t for name, t in each.items()], -1
+    )
 
 
-def flat_names(values: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """A name for each number of values (*shape), such as "theta[3]" and "loadings[0, 2]", from 0."""
-    return tuple(name + _index(at) for name, t in values.items() for at in product(*map(range, t.shape)))
+def flat_names(supports: Mapping[str, Support], values: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """A name for each of these numbers, of values (*shape), such as "theta[3]" and "loadings[0, 2]", from 0."""
+    names = {name: [name + _index(at) for at in product(*map(range, t.shape))] for name, t in values.items()}
+    varying = {name: _varying(supports[name]) if name in supports else range(len(own)) for name, own in names.items()}
+    return tuple(names[name][i] for name in values for i in varying[name])
+
+
+@cache
+def _varying(support: Support) -> tuple[int, ...]:
+    """The places of a value's numbers that are not the same for every z, as a triangular factor's zeros are."""
+    z = torch.linspace(0.1, 1.0, 2 * support.d, dtype=torch.float64).reshape(2, support.d)
+    one, other = support.forward(z)[0].reshape(2, -1)
+    return tuple((one != other).nonzero()[:, 0].tolist())
 
 
 def _index(at: tuple[int, ...]) -> str:

@@ -150,13 +150,13 @@ class Posterior(NamedTuple):
         return theta if derived is None else {**theta, **derived(theta)}
 
     def flat(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "... k"]:
-        """`reported` as one vector, each number under its name in `flat_names`."""
-        return coordinates.flat(self.reported(z), tuple(z.shape[:-1]))
+        """The numbers of `reported` that vary, as one vector, each under its name in `flat_names`."""
+        return coordinates.flat(self.support, self.reported(z), tuple(z.shape[:-1]))
 
     @property
     def flat_names(self) -> tuple[str, ...]:
         """The names of `flat`'s numbers, such as "theta[3]", from 0."""
-        return coordinates.flat_names(self.reported(self.start[0]))
+        return coordinates.flat_names(self.support, self.reported(self.start[0]))
 
     def _mapped(self, z: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """Parameters, of local ones the minibatch's, and their Jacobians: once (s, n), and of each datum (s, n, b)."""

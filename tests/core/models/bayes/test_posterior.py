@@ -14,6 +14,7 @@ from jensen.estimators.diagnostics import quality
 from jensen.estimators.evidence import annealed_importance, bridge, find_mode, importance, laplace, linear, smc
 from jensen.estimators.gradients import pathwise
 from jensen.laws import oracles
+from jensen.laws.bayesian import POSTERIORS
 
 KEY = keys.key(3)
 X = keys.normal(keys.key(4), (20, 3), torch.float64)
@@ -183,6 +184,21 @@ def test_names_are_as_python_indexes():
     flat = dict(zip(names, posterior.flat(z).unbind(-1), strict=True))
     torch.testing.assert_close(flat["twice"], 2 * flat["a"])
     torch.testing.assert_close(flat["c[1, 0]"], posterior.constrained(z)["c"][:, 1, 0])
+
+
+def test_numbers_that_are_the_same_everywhere_are_not_listed():
+    """Of a correlation's factor the 0s above the diagonal, and its first number, 1."""
+    posterior = bayes.condition(
+        bayes.Model({"l": bayes.correlation_cholesky(3)}, lambda theta: 0 * theta["l"][..., 0, 0])
+    )
+    assert posterior.flat_names == ("l[1, 0]", "l[1, 1]", "l[2, 0]", "l[2, 1]", "l[2, 2]")
+    z = keys.normal(KEY, (3, posterior.d))
+    rows, columns = torch.tensor([[1, 0], [1, 1], [2, 0], [2, 1], [2, 2]]).T
+    assert torch.equal(posterior.flat(z), posterior.constrained(z)["l"][:, rows, columns])
+    mixture = POSTERIORS["Gaussian mixture, d = 3"]
+    flat = mixture.flat(mixture.starts(KEY, 50))
+    assert flat.shape[1] == len(mixture.flat_names) == mixture.d + 1 + 4 + 6  # a share, factors' diagonals, and means
+    assert (flat.std(0) > 0).all()
 
 
 def test_a_batch_of_global_data_is_scaled_by_num_data():

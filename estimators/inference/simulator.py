@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.func import vmap
 
@@ -23,7 +23,7 @@ class Simulations(NamedTuple):
     z: Float[Tensor, "n d"]
     x: Float[Tensor, "n *event"]
 
-    def rows(self, index: slice | Int[Tensor, " b"]) -> "Simulations":
+    def rows(self, index: slice | Int[Tensor, " b"] | Bool[Tensor, " n"]) -> "Simulations":
         return Simulations(self.z[index], self.x[index])
 
 

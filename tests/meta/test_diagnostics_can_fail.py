@@ -14,9 +14,7 @@ from jensen.estimators.evidence import fit_pareto, pareto_quantile, tail_size
 from tests.core import test_full_normal as normal
 from tests.estimators import test_calibration as calibrated
 from tests.estimators import test_calibration_with_ties as tied
-from tests.estimators import test_disentanglement as disentangled
 from tests.estimators import test_gaps as gapped
-from tests.estimators import test_neighbours as near
 from tests.estimators import test_posterior_diagnostics as informed
 from tests.estimators import test_psis as weighted
 from tests.estimators import test_stopping as stopped
@@ -135,49 +133,11 @@ def half_permuted(key, n):
     return torch.cat([PERMUTATION(key, n // 2), torch.arange(n // 2, n)])
 
 
-def bins_of_equal_counts(z, v, k):
-    """The plug-in entropy in 20 bins, each with its lower cut, as of `torch.quantile`."""
-    code = z.start.double()
-    cuts = torch.quantile(code, torch.linspace(0, 1, 21, dtype=torch.float64)[1:-1])
-    return plugin(torch.searchsorted(cuts, code, right=True), v[z.data])
-
-
-def plugin(bins, v):
-    """H(v | bin) of the shares, which is too small on average."""
-    joint = torch.zeros(int(bins.max()) + 1, int(v.max()) + 1, dtype=torch.float64)
-    joint = joint.index_put((bins, v), torch.ones(len(v), dtype=torch.float64), accumulate=True) / len(v)
-    share = joint / joint.sum(1, keepdim=True).clamp_min(1e-300)
-    return -torch.xlogy(joint, share).sum()
-
-
-def logarithm_for_psi(count):
-    return count.clamp_min(1).double().log()
-
-
-def upwards_alone(codes, factors, f):
-    """Codes that tie with a neighbour beyond, or lie to the left, are preferred."""
-    return torch.stack([torch.stack([f(NEIGHBOURS.ordered(code), v) for v in factors.T]) for code in codes.T])
-
-
-def datum_left_in(z, v):
-    """Each datum is its own neighbour too, which favours its class."""
-    reach, same = 40, v[z.data]
-    place = torch.arange(len(v))
-    window = (place[:, None] + torch.arange(-reach, reach + 1)).clamp(0, len(v) - 1)
-    share = torch.stack([(same[window] == c).double().sum(1) / (same == c).sum() for c in range(int(v.max()) + 1)], 1)
-    return torch.stack([(share.argmax(1) == c)[same == c].double().mean() for c in range(share.shape[1])]).mean()
-
-
-def best_alone(scores):
-    return scores.amax(0)
-
-
 PERMUTATION, SYMMETRY = keys.permutation, module("_calibration")._symmetry
 AGGREGATE, STUDENT = module("information")._aggregate, module("_stopping").student
 TAIL, IMPORTANCE = (importlib.import_module(f"jensen.estimators.evidence.{name}") for name in ("tail", "_importance"))
 INFORMATION, GAPS, STOPPING = (module(name) for name in ("information", "gaps", "_stopping"))
-CALIBRATION, DISENTANGLEMENT, TWO_SAMPLE = (module(n) for n in ("_calibration", "disentanglement", "_two_sample"))
-FACTORS, NEIGHBOURS = module("_factors"), module("_neighbours")
+CALIBRATION, TWO_SAMPLE = module("_calibration"), module("_two_sample")
 PLANTS = [
     (TAIL, "fit_pareto", sign_of_k_turned, lambda: weighted.test_k_hat_of_exponentials_is_the_known_tail(4.0)),
     (TAIL, "pareto_quantile", quantiles_of_the_ends, weighted.test_smoothed_tails_are_scipys_quantiles_of_the_fit),
@@ -211,38 +171,7 @@ PLANTS = [
     ),
     (stopped, "stopping", no_gain_is_proved, lambda: stopped_less_than_one_time_in_twenty(0.0, 20, "linear")),
     (TWO_SAMPLE.keys, "permutation", half_permuted, sampled.test_p_values_under_equality_are_uniform),
-    (FACTORS, "conditional_entropy", bins_of_equal_counts, lambda: factors_as_codes_score_1("3 %")),
-    (FACTORS, "conditional_entropy", bins_of_equal_counts, lambda: factors_as_codes_score_1("32 values")),
-    (NEIGHBOURS, "_psi", logarithm_for_psi, lambda: independent_code_has_no_information("distinct")),
-    (NEIGHBOURS, "_psi", logarithm_for_psi, lambda: independent_code_has_no_information("two values")),
-    (FACTORS, "pairs", upwards_alone, lambda: monotone_functions_change_nothing(0)),
-    (FACTORS, "pairs", upwards_alone, lambda: monotone_functions_change_nothing(7)),
-    (
-        DISENTANGLEMENT,
-        "balanced_accuracy",
-        datum_left_in,
-        disentangled.test_sap_of_noise_is_chance_however_rare_a_class_is,
-    ),
-    (module("_dci"), "LEVEL", math.inf, lambda: disentangled.test_codes_independent_of_factors_score_0((0.5, 0.5))),
-    (
-        DISENTANGLEMENT,
-        "_two_best",
-        best_alone,
-        disentangled.test_a_factor_in_two_dimensions_has_no_gap_and_is_incomplete,
-    ),
 ]
-
-
-def factors_as_codes_score_1(name):
-    disentangled.test_factors_as_codes_score_1(disentangled.SHARES[name], torch.neg)
-
-
-def monotone_functions_change_nothing(digits):
-    disentangled.test_strictly_monotone_functions_of_codes_change_nothing_at_all(torch.neg, digits)
-
-
-def independent_code_has_no_information(name):
-    near.test_a_code_independent_of_the_classes_has_no_information_on_average(near.CODES[name], (4, 3), 2)
 
 
 def p_values_with_ties_are_uniform(name):

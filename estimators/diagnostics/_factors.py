@@ -58,4 +58,5 @@ def pairs(codes: Tensor, factors: Tensor, f: Callable[[Ordered, Tensor], Tensor]
 
 
 def entropies(factors: Tensor) -> Tensor:
+    """H(v_k), (f,), in nats."""
     return torch.stack([entropy(torch.bincount(v)) for v in factors.T])

@@ -27,8 +27,7 @@ ENOUGH = 3  # rows for each feature, below which 1 / n does not describe the bia
 class Frechet(NamedTuple):
     """0-d tensors, of n drawn rows and m of data in d features.
 
-    extrapolated: to infinitely many of both; negative at times where the
-    limit is 0. error: its standard error.
+    extrapolated: to infinitely many of both; negative at times where the limit is 0. error: its standard error.
     """
 
     distance: Float[Tensor, ""]

@@ -27,7 +27,7 @@ from jensen.core.checks import (
     check_number,
 )
 from jensen.core.contracts import Distribution, Key, LogDensity
-from jensen.estimators.gradients._pathwise import stl
+from jensen.estimators.gradients import stl
 from jensen.estimators.gradients.contract import density
 from jensen.estimators.wording import no_verdict
 

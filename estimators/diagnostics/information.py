@@ -25,7 +25,7 @@ from jensen.core.numerics import log_sum_exp
 from jensen.estimators.diagnostics._checks import check_prior
 
 CHUNK = 2**22  # elements of z against every datum, at once
-_NEAR = 0.9  # of log n, which the first estimate cannot exceed
+NEAR = 0.9  # of log n, which the first estimate cannot exceed
 
 
 class Information(NamedTuple):
@@ -51,7 +51,7 @@ class Information(NamedTuple):
             f"z carries between {lower:.2f} and {upper:.2f} nats about x (± {self.error.item():.2f}) of a mean KL of "
             f"{self.kl.item():.2f}; the aggregate posterior is up to {self.marginal_kl.item():.2f} nats from the prior"
         )
-        if lower > _NEAR * most:
+        if lower > NEAR * most:
             return f"{text}: {lower:.2f} is close to log n = {most:.2f}, the most that {self.n} data can show: use more"
         if lower < 0.01:
             return f"{text}: below 0.01 nats, the latent code is not used"

@@ -21,6 +21,7 @@ from jensen.core.bounds.derivatives import checked
 from jensen.core.bounds.weights import check_log_weights
 from jensen.core.checks import check_distribution, check_floating, check_number
 from jensen.core.contracts import Bound, Derivatives, Distribution, Event, can
+from jensen.core.numerics import log_add_exp
 from jensen.estimators.gradients import catalogue
 from jensen.estimators.gradients.contract import additive, difference, event_sum
 
@@ -159,7 +160,7 @@ def _bound_of_swaps(bound: Bound, log_w: Tensor) -> Tensor:
     s = len(log_w)
     if bounds.iwae == bound:
         others = bounds.leave_one_out_iwae(log_w) + math.log(s - 1)
-        return torch.logaddexp(others, _mean_of_others(log_w, -torch.inf)) - math.log(s)
+        return log_add_exp(others, _mean_of_others(log_w, -torch.inf)) - math.log(s)
     own = torch.eye(s, dtype=torch.bool, device=log_w.device)[..., None]
     swapped = torch.where(own, _mean_of_others(log_w, -torch.inf), log_w[:, None])
     return _of_each(bound, swapped)

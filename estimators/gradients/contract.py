@@ -25,6 +25,7 @@ def density(log_p: LogDensity, z: Event, name: str = "log_p") -> Float[Tensor, "
 
 
 def check_density(value: Tensor, shape: torch.Size, name: str = "log_p(z)") -> None:
+    """One value per sample and datum, of this shape (s, n)."""
     check_floating(name, value)
     if value.shape != shape:
         raise ValueError(
@@ -155,12 +156,12 @@ def over_events(t: Shaped[Tensor, "#s n"], z: Shaped[Tensor, "s n *d"]) -> Tenso
     return t.reshape(*t.shape, *[1] * (z.ndim - 2))
 
 
-def _product(score: Event, z: Event) -> Tensor:
-    """score . z over all of an event, (s, n)."""
-    parts = zip(trees.leaves(score), trees.leaves(z), strict=True)
-    return torch.stack([(s * t).flatten(2).sum(-1) for s, t in parts]).sum(0)
-
-
 def event_sum(t: Float[Tensor, "s n *d"]) -> Float[Tensor, "s n"]:
     """The sum over event axes."""
     return t.flatten(2).sum(-1)
+
+
+def _product(score: Event, z: Event) -> Tensor:
+    """score . z over all of an event, (s, n)."""
+    parts = zip(trees.leaves(score), trees.leaves(z), strict=True)
+    return torch.stack([event_sum(s * t) for s, t in parts]).sum(0)

@@ -78,7 +78,7 @@ def second_moment(
     q = trees.stop(q)
     z = q.sample(noise)
     with torch.no_grad():
-        log_w = (log_ratio(log_p, q, z)).detach()
+        log_w = log_ratio(log_p, q, z).detach()
     value, slope = _at(control, q, noise)
     part = shares(bound, log_w)
     gradient = torch.func.grad(lambda q: (part * _surrogate(q, noise, z, log_w, value, slope)).sum())(q)
@@ -96,7 +96,7 @@ def relaxed_density(log_p: LogDensity, q: Relaxable, temperature: float | Tensor
 
     def control(t: Tensor) -> Tensor:
         y = stopped.relaxed(t, temperature)
-        return eta * (log_ratio(log_p, stopped, y))
+        return eta * log_ratio(log_p, stopped, y)
 
     return control
 

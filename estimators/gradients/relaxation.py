@@ -72,6 +72,7 @@ def concrete(
 
 
 def check_temperature(temperature: float | Tensor) -> None:
+    """One number above 0, or a 0-d tensor of one."""
     if isinstance(temperature, Tensor) and temperature.ndim:
         raise ValueError(f"expected one temperature, got {tuple(temperature.shape)}: map over several with vmap")
     if not isinstance(temperature, Tensor):

@@ -154,7 +154,8 @@ def _carried_out(settings: Settings, prepared: Prepared, where: RunFolder, ranks
     files.write_json(where.path / folder.REPORT, report, where.onwards)  # the last: a run that has it has finished
     spent = where.add_seconds(training_s=0.0, evaluation_s=0.0)
     seconds = f"{spent['training_s']:>9.1f} s training, {spent['evaluation_s']:.1f} s evaluation and figures"
-    echo(f"{text}{'time':<28}{seconds} (with compilation)\n{'figures':<28}{target}")
+    compiled = " (with compilation)" if run.compile else ""
+    echo(f"{text}{'time':<28}{seconds}{compiled}\n{'figures':<28}{target}")
     return findings
 
 

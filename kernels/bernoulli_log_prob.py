@@ -7,6 +7,7 @@ from torch import Tensor
 from jensen.kernels.launch import (
     density,
     density_slopes,
+    exp,
     load_each,
     load_rows,
     own_rows,
@@ -14,6 +15,10 @@ from jensen.kernels.launch import (
     rows_of_tile,
     store_each,
 )
+
+
+WARPS = 2  # the fewer, the less a row's sums wait for each other
+_STRIP = tl.constexpr(256)  # columns apart that a thread of two warps reads
 
 
 @triton.jit
@@ -27,7 +32,7 @@ def _forward(
     WHOLE: tl.constexpr, OWN: tl.constexpr,
     ACC: tl.constexpr, ROW: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    """One logarithm for the product of 4 factors: log(1 + e^l) = max(l, 0) + log(1 + e^-|l|)."""
+    """One logarithm for the product of up to 16 factors: log(1 + e^l) = max(l, 0) + log(1 + e^-|l|)."""
     datum, live = rows_of_tile(n, ROW, BLOCK_R)
     x_row, shared_row = own_rows(x_rows, ROW, BLOCK_R), own_rows(logits_rows, ROW, BLOCK_R)
     column = tl.arange(0, BLOCK_D)
@@ -35,7 +40,8 @@ def _forward(
         x = load_rows(x_ptr, x_row, column, d, live[:, None] & (column < d)[None, :], ACC)
     certain: tl.constexpr = 4.4e307 if ACC == tl.float64 else 8.5e37  # a quarter of the largest number: infinite
     epsilon: tl.constexpr = 2.3e-16 if ACC == tl.float64 else 1.2e-7
-    group: tl.constexpr = 4 if BLOCK_D >= 4 else BLOCK_D
+    strip: tl.constexpr = _STRIP if BLOCK_D > _STRIP else BLOCK_D
+    group: tl.constexpr = 4 if strip >= 4 else strip
     first = tl.program_id(1).to(tl.int64) * span
     for repeat in range(first, tl.minimum(first + span, repeats)):
         row = repeat * n + datum
@@ -46,9 +52,11 @@ def _forward(
             if not WHOLE:
                 x = load_rows(x_ptr, x_row, start + column, d, mask, ACC)
             logits = load_rows(logits_ptr, logits_row, start + column, d, mask, ACC, float("-inf"))  # x = 0: nothing
-            logits = tl.where(logits > certain, certain, tl.where(logits < -certain, -certain, logits))
-            terms = tl.reshape(x * logits - tl.where(logits > 0, logits, 0.0), [BLOCK_R, BLOCK_D // group, group])
-            factors = tl.reshape(1.0 + tl.exp(-tl.abs(logits)), [BLOCK_R, BLOCK_D // group, group])
+            logits = tl.clamp(logits, -certain, certain, propagate_nan=tl.PropagateNan.ALL)
+            terms = tl.reshape(x * logits - tl.maximum(logits, 0.0), [BLOCK_R, BLOCK_D // strip, strip])
+            factors = tl.reshape(1.0 + exp(-tl.abs(logits), ACC), [BLOCK_R, BLOCK_D // strip, strip])
+            terms = tl.reshape(tl.sum(terms, 1), [BLOCK_R, strip // group, group])
+            factors = tl.reshape(tl.reduce(factors, 1, _times), [BLOCK_R, strip // group, group])
             total += tl.sum(tl.sum(terms, 2) - tl.log(tl.reduce(factors, 2, _times)), 1)
         store_each(out_ptr, row, tl.where(tl.abs(total) > certain * epsilon / 2, float("-inf"), total), live)
 
@@ -74,13 +82,13 @@ def _backward(
             if not WHOLE:
                 x = load_rows(x_ptr, x_row, start + column, d, mask, ACC)
             logits = load_rows(logits_ptr, logits_row, start + column, d, mask, ACC)
-            small = tl.exp(-tl.abs(logits))
+            small = exp(-tl.abs(logits), ACC)
             sigmoid = tl.where(logits > 0, 1.0, small) / (1.0 + small)
             tl.store(out_ptr + places(row, start + column, d), g * (x - sigmoid), mask=mask)
 
 
 def forward(x: Tensor, logits: Tensor) -> Tensor:
-    return density(_forward, x, logits)
+    return density(_forward, x, logits, warps=WARPS)
 
 
 def backward(g: Tensor, x: Tensor, logits: Tensor) -> Tensor:

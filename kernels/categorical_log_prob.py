@@ -7,6 +7,7 @@ from torch import Tensor
 from jensen.kernels.launch import (
     density,
     density_slopes,
+    exp,
     load_each,
     load_rows,
     own_rows,
@@ -34,7 +35,7 @@ def normaliser(
         logits = load_rows(logits_ptr, row, column, d, live[:, None] & (column < d)[None, :], ACC, float("-inf"))
         higher = tl.maximum(peak, tl.max(logits, 1))
         shift = tl.where(higher == float("-inf"), 0.0, higher)
-        total = total * tl.exp(peak - shift) + tl.sum(tl.exp(logits - shift[:, None]), 1)
+        total = total * exp(peak - shift, ACC) + tl.sum(exp(logits - shift[:, None], ACC), 1)
         peak = higher
     return tl.where(peak == float("-inf"), 0.0, peak), tl.log(tl.where(live, total, 1.0)), logits
 
@@ -101,7 +102,7 @@ def _backward(
             if not WHOLE:
                 x = load_rows(x_ptr, x_row, start + column, d, mask, ACC)
             logits = again(logits_ptr, logits_row, last, start + column, d, mask, ACC, WHOLE)
-            slope = x - count[:, None] * tl.exp(logits - peak[:, None] - total[:, None])
+            slope = x - count[:, None] * exp(logits - peak[:, None] - total[:, None], ACC)
             tl.store(out_ptr + places(row, start + column, d), g * slope, mask=mask)
 
 

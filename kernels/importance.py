@@ -9,9 +9,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from jensen.kernels.launch import accumulator, on, places, split
+from jensen.kernels.launch import accumulator, exp, on, places, split
 
-BLOCKS = {"BLOCK_S": 32, "BLOCK_N": 64}
+ROOM, WARPS = 4096, 8  # elements of a tile: so many that of few samples all are under way at once
 PARTS = 64  # at most: every program reads the sums of all
 
 
@@ -38,7 +38,7 @@ def _forward_sums(
         log_w, _, _ = _log_weights(p_ptr, q_ptr, start + tl.arange(0, BLOCK_S), column, s, n, ACC)
         higher = tl.maximum(peak, tl.max(log_w, 0))
         shift = tl.where(tl.abs(higher) == float("inf"), 0.0, higher)
-        decay, w = tl.exp(peak - shift), tl.exp(log_w - shift[None, :])
+        decay, w = exp(peak - shift, ACC), exp(log_w - shift[None, :], ACC)
         total = total * decay + tl.sum(w, 0)  # NaN where a weight is, which comparisons would hide
         squares = squares * decay * decay + tl.sum(w * w, 0)
         peak = higher
@@ -61,10 +61,11 @@ def _forward(
     squares = tl.load(sums_ptr + places(part + 2 * parts, column, n), mask=mask, other=0.0)
     peak = tl.max(peaks, 0)
     shift = tl.where(peak == float("-inf"), 0.0, peak)
-    decay = tl.where(tl.abs(peaks) == float("inf"), 1.0, tl.exp(peaks - shift[None, :]))  # infinite: sums above 0
+    decay = tl.where(tl.abs(peaks) == float("inf"), 1.0, exp(peaks - shift[None, :], ACC))  # infinite: sums above 0
     total, square = tl.sum(totals * decay, 0), tl.sum(squares * decay * decay, 0)
     empty = total == 0.0
     safe = tl.where(empty, 1.0, total)
+    inverse = 1.0 / safe
     if tl.program_id(1) == 0:
         bound = tl.where(empty, float("-inf"), tl.log(safe) + shift - tl.log(tl.cast(s, ACC)))
         tl.store(bound_ptr + column, bound, mask=column < n)
@@ -73,8 +74,17 @@ def _forward(
     first = tl.program_id(1).to(tl.int64) * span
     for start in range(first, tl.minimum(first + span, s), BLOCK_S):
         log_w, inside, offsets = _log_weights(p_ptr, q_ptr, start + tl.arange(0, BLOCK_S), column, s, n, ACC)
-        share = tl.exp(log_w - shift[None, :]) / safe[None, :]
+        share = exp(log_w - shift[None, :], ACC) * inverse[None, :]
         tl.store(weight_ptr + offsets, tl.where(share <= LEAST, 0.0, share), mask=inside)
+
+
+def tile(s: int, n: int) -> tuple[tuple[int, int], int, dict[str, int]]:
+    """The grid (tiles of columns, parts of the samples), the samples of a part, and the tile: up to 128 samples."""
+    samples = min(128, triton.next_power_of_2(s))
+    columns = min(ROOM // samples, triton.next_power_of_2(n))
+    tiles = triton.cdiv(n, columns)
+    span, parts = split(s, samples, tiles, PARTS)
+    return (tiles, parts), span, {"BLOCK_S": samples, "BLOCK_N": columns}
 
 
 def forward(log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -86,12 +96,11 @@ def forward(log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     weight = torch.empty(*batch, s, n, dtype=dtype, device=log_p.device)
     if bound.numel():
         flat = [t.reshape(-1, *t.shape[len(batch) :]) for t in (log_p, log_q, bound, weight, ess)]
-        tiles = triton.cdiv(n, BLOCKS["BLOCK_N"])
-        span, parts = split(s, BLOCKS["BLOCK_S"], tiles, PARTS)
-        sums = torch.empty(3, parts, n, dtype=dtype, device=log_p.device)
-        blocks = {**BLOCKS, "BLOCK_P": PARTS, "LEAST": torch.finfo(dtype).tiny ** 0.5}
+        grid, span, blocks = tile(s, n)
+        sums = torch.empty(3, grid[1], n, dtype=dtype, device=log_p.device)
+        weighed = {"BLOCK_P": triton.next_power_of_2(grid[1]), "LEAST": torch.finfo(dtype).tiny ** 0.5}
         with on(log_p):
             for p, q, b, w, e in zip(*flat, strict=True):
-                _forward_sums[(tiles, parts)](p, q, sums, s, n, span, ACC=acc, **BLOCKS)
-                _forward[(tiles, parts)](p, q, sums, b, w, e, s, n, span, ACC=acc, **blocks)
+                _forward_sums[grid](p, q, sums, s, n, span, ACC=acc, **blocks, num_warps=WARPS)
+                _forward[grid](p, q, sums, b, w, e, s, n, span, ACC=acc, **blocks, **weighed, num_warps=WARPS)
     return bound, weight, ess

@@ -5,7 +5,7 @@ import triton.language as tl
 from torch import Tensor
 
 from jensen.kernels.categorical_log_prob import WARPS, again, normaliser
-from jensen.kernels.launch import density, density_slopes, load_each, own_rows, places, rows_of_tile, store_each
+from jensen.kernels.launch import density, density_slopes, exp, load_each, own_rows, places, rows_of_tile, store_each
 
 
 @triton.jit
@@ -49,7 +49,7 @@ def _backward(
             mask = live[:, None] & (column < d)[None, :]
             logits = again(logits_ptr, logits_row, last, column, d, mask, ACC, WHOLE)
             chosen = tl.where(column[None, :] == index[:, None], 1.0, 0.0)
-            slope = chosen - tl.exp(logits - peak[:, None] - total[:, None])
+            slope = chosen - exp(logits - peak[:, None] - total[:, None], ACC)
             tl.store(out_ptr + places(row, column, d), g * slope, mask=mask)
 
 

@@ -63,7 +63,7 @@ def shared(
     """
     columns = min(max(least, triton.next_power_of_2(max(d, 1))), 1024)
     room = max(1, (room // 2 if acc == tl.float64 else room) // columns)
-    data = min(triton.next_power_of_2(n), max(1, room // lanes))
+    data = min(triton.next_power_of_2(n), max(1, room // min(lanes, triton.next_power_of_2(s))))
     particles = min(triton.next_power_of_2(s), room // data)
     tiles, wide = triton.cdiv(n, data), triton.cdiv(max(d, 1), columns)
     span, parts = split(s, particles, tiles * wide)
@@ -175,6 +175,14 @@ def load_each(ptr, row, live):
 @triton.jit
 def store_each(ptr, row, value, live):
     tl.store(ptr + row.to(tl.int64), value, mask=live)
+
+
+@triton.jit
+def exp(x, ACC: tl.constexpr):
+    """e^x; in float32 one product and one instruction, for results whose part below 1e-38 may be 0."""
+    if ACC == tl.float64:
+        return tl.exp(x)
+    return tl.exp2(1.4426950408889634 * x)
 
 
 @triton.jit

@@ -6,60 +6,10 @@ import triton.language as tl
 from torch import Tensor
 
 from jensen.kernels.launch import accumulator, bounded, load_rows, on, places, shared, slopes_like
+from jensen.kernels.noise import normals
 
-TILE = {"room": 512, "least": 4}  # a call of the generator gives four columns
+CALLS = 512  # of the generator in a tile, each of which gives four columns
 _HALF_LOG_2PI = tl.constexpr(0.9189385332046727)
-
-
-@triton.jit
-def _normals(
-    key_ptr, particle, datum, start, ACC: tl.constexpr,
-    BLOCK_P: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
-):  # fmt: skip
-    """The key's standard normals of particles, data and BLOCK_D columns from `start`, a multiple of 4."""
-    seed = tl.load(key_ptr)
-    c0 = (start // 4 + tl.arange(0, BLOCK_D // 4)).to(tl.uint32)[None, None, :]
-    c1 = (tl.load(key_ptr + 1) + particle).to(tl.uint32)[:, None, None]
-    c2 = (tl.load(key_ptr + 2) + datum).to(tl.uint32)[None, :, None]
-    zero = (c0 * 0) + (c1 * 0) + (c2 * 0)
-    a, b, c, d = tl.philox(seed, c0 + zero, c1 + zero, c2 + zero, zero)
-    first, second = _pair(a, b, ACC)
-    third, fourth = _pair(c, d, ACC)
-    quads = tl.join(tl.join(first, third), tl.join(second, fourth))
-    return tl.reshape(quads, [BLOCK_P, BLOCK_R, BLOCK_D])
-
-
-@triton.jit
-def _pair(a, b, ACC: tl.constexpr):
-    """Box and Muller's two normals of two words."""
-    u, v = _uniform(a, ACC), _uniform(b, ACC)
-    radius = tl.sqrt(-2.0 * tl.log(tl.where(u > 1e-7, u, 1e-7)))
-    cosine, sine = _turned(v, ACC)
-    return radius * cosine, radius * sine
-
-
-@triton.jit
-def _turned(v, ACC: tl.constexpr):
-    """cos(2 pi v) and sin(2 pi v) for v in [0, 1): in float32 by Cephes' polynomials within an eighth of a turn."""
-    if ACC == tl.float64:
-        return tl.cos(6.283185307179586 * v), tl.sin(6.283185307179586 * v)
-    quarter = (4.0 * v + 0.5).to(tl.int32)
-    x = 1.5707963267948966 * (4.0 * v - quarter.to(ACC))
-    square = x * x
-    sine = x + x * square * (-1.6666654611e-1 + square * (8.3321608736e-3 + square * -1.9515295891e-4))
-    cosine = 1.0 - 0.5 * square
-    cosine += (
-        square * square * (4.166664568298827e-2 + square * (-1.388731625493765e-3 + square * 2.443315711809948e-5))
-    )
-    odd = (quarter & 1) == 1
-    first, second = tl.where(odd, sine, cosine), tl.where(odd, cosine, sine)
-    return tl.where(((quarter + 1) & 2) == 2, -first, first), tl.where((quarter & 2) == 2, -second, second)
-
-
-@triton.jit
-def _uniform(word, ACC: tl.constexpr):
-    signed = word.to(tl.int32, bitcast=True)
-    return tl.where(signed < 0, -signed - 1, signed).to(ACC) * 4.6566127342e-10
 
 
 @triton.jit
@@ -81,12 +31,11 @@ def _forward(
         particle = (particles + tl.arange(0, BLOCK_P)).to(tl.int64)
         row = particle[:, None] * n + datum[None, :]
         live = (particle < s)[:, None] & (datum < n)[None, :]
-        eps = _normals(key_ptr, particle, datum, start, ACC, BLOCK_P, BLOCK_R, BLOCK_D)
+        eps, squares = normals(key_ptr, particle, datum, start, d, ACC, BLOCK_P, BLOCK_R, BLOCK_D)
         offsets = row[:, :, None] * d + column[None, None, :]
         tl.store(z_ptr + offsets, loc + scale * eps, mask=live[:, :, None] & (column < d)[None, None, :])
-        squares = tl.sum(tl.where((column < d)[None, None, :], eps * eps, 0.0), 2)
         place = tl.program_id(2).to(tl.int64) * s * n + row
-        tl.store(log_q_ptr + place, -0.5 * squares - fixed, mask=live)
+        tl.store(log_q_ptr + place, -0.5 * tl.sum(squares, 2) - fixed, mask=live)
 
 
 @triton.jit
@@ -103,9 +52,8 @@ def _backward(
     log_scale, slope = bounded(
         tl.load(scale_ptr + places(datum, column, d), mask=mask, other=0.0).to(ACC), limit, WIDTH
     )
-    dloc = tl.zeros([BLOCK_P, BLOCK_R, BLOCK_D], ACC)
-    dscale = tl.zeros([BLOCK_P, BLOCK_R, BLOCK_D], ACC)
-    scale = tl.exp(log_scale)[None, :, :]
+    dloc, dscale = tl.zeros([BLOCK_R, BLOCK_D], ACC), tl.zeros([BLOCK_R, BLOCK_D], ACC)
+    weight = tl.zeros([BLOCK_R], ACC)
     first = tl.program_id(1).to(tl.int64) * span
     for particles in range(first, tl.minimum(first + span, s), BLOCK_P):
         particle = (particles + tl.arange(0, BLOCK_P)).to(tl.int64)
@@ -113,16 +61,21 @@ def _backward(
         live = (particle < s)[:, None] & (datum < n)[None, :]
         offsets = row[:, :, None] * d + column[None, None, :]
         gz = tl.load(gz_ptr + offsets, mask=live[:, :, None] & (column < d)[None, None, :], other=0.0).to(ACC)
-        dloc += gz
+        dloc += tl.sum(gz, 0)
         if NEED_SCALE:
-            gq = tl.load(gq_ptr + row, mask=live, other=0.0).to(ACC)[:, :, None]
-            eps = _normals(key_ptr, particle, datum, start, ACC, BLOCK_P, BLOCK_R, BLOCK_D)
-            dscale += gz * eps * scale - gq
+            weight += tl.sum(tl.load(gq_ptr + row, mask=live, other=0.0).to(ACC), 0)
+            eps, _ = normals(key_ptr, particle, datum, start, d, ACC, BLOCK_P, BLOCK_R, BLOCK_D)
+            dscale += tl.sum(gz * eps, 0)
     place = places(tl.program_id(1).to(tl.int64) * n + datum, column, d)
     if NEED_LOC:
-        tl.store(dloc_ptr + place, tl.sum(dloc, 0), mask=mask)
+        tl.store(dloc_ptr + place, dloc, mask=mask)
     if NEED_SCALE:
-        tl.store(dscale_ptr + place, tl.sum(dscale, 0) * slope, mask=mask)
+        tl.store(dscale_ptr + place, (tl.exp(log_scale) * dscale - weight[:, None]) * slope, mask=mask)
+
+
+def tile(s: int, n: int, d: int, acc: tl.dtype) -> tuple[tuple[int, int, int], int, dict[str, int]]:
+    """The grid, the particles of a part, and the tile, whose four particles at once share parameters and rounds."""
+    return shared(s, n, d, acc, room=CALLS * (4 if d > 2 else 2), least=2, lanes=4)
 
 
 def forward(key: Tensor, loc: Tensor, log_scale: Tensor, s: int, limit: float, width: float) -> tuple[Tensor, Tensor]:
@@ -132,7 +85,7 @@ def forward(key: Tensor, loc: Tensor, log_scale: Tensor, s: int, limit: float, w
     z = torch.empty(s, n, d, dtype=loc.dtype, device=loc.device)
     if not s * n:
         return z, torch.empty(s, n, dtype=dtype, device=loc.device)
-    grid, span, blocks = shared(s, n, d, acc, **TILE)
+    grid, span, blocks = tile(s, n, d, acc)
     log_q = torch.empty(grid[2], s, n, dtype=dtype, device=loc.device)
     with on(loc):
         _forward[grid](
@@ -159,7 +112,7 @@ def backward(
     dtype, acc = accumulator(gz, gq, log_scale)
     if not n * d:
         return slopes_like(log_scale, (n, d), dtype, need_loc, need_scale)
-    grid, span, blocks = shared(s, n, d, acc, **TILE)
+    grid, span, blocks = tile(s, n, d, acc)
     grads = slopes_like(log_scale, (grid[1], n, d), dtype, need_loc, need_scale)
     with on(loc):
         _backward[grid](

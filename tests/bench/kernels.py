@@ -68,12 +68,21 @@ def rows(operation: Operation, ceilings: Ceilings) -> list[Row]:
         bare = milliseconds(operation.products)
         found.append(row(operation, "the matrix products alone", "ms", bare, bare / own))
     if operation.moved:
+        bare = copying(operation.moved)
+        found.append(row(operation, "a copy of as many bytes", "ms", bare, bare / own))
         rate = operation.moved / own / 1e6
         found.append(row(operation, "kernel's rate, of a copy's", "GB/s", rate, rate / ceilings.copy))
     if operation.flops:
         rate = operation.flops / own / 1e9
         found.append(row(operation, "kernel's rate, of a product's", "TFLOP/s", rate, rate / ceilings.product))
     return found
+
+
+def copying(moved: int) -> float:
+    """Milliseconds of a copy that reads and writes this many bytes together: a launch's own time counts when few."""
+    a = torch.empty(moved // 8, device="cuda" if torch.cuda.is_available() else "cpu")
+    b = torch.empty_like(a)
+    return milliseconds(lambda: b.copy_(a))
 
 
 def row(operation: Operation, name: str, unit: str, value: float, ratio: float) -> Row:

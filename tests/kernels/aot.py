@@ -20,6 +20,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from jensen.kernels import (
+    bernoulli_log_prob,
     categorical_log_prob,
     importance,
     launch,
@@ -38,7 +39,7 @@ ROWS = {"ACC": FLOAT, "WIDTH": 0.5}
 IN_DOUBLE = {"ACC": DOUBLE, **launch.tile(2**20, 1024, DOUBLE)}
 SAMPLE = {"NEED_LOC": True, "NEED_SCALE": True}
 KL = {"TERMS": 9, "NEED_LOC": True, "NEED_Q_SCALE": True, "NEED_P_SCALE": True}
-SHARED = {d: {**ROWS, **launch.shared(5000, 128, d, FLOAT, **normal_sample.TILE)[2]} for d in (2, 64, 1024)}
+SHARED = {d: {**ROWS, **normal_sample.tile(5000, 128, d, FLOAT)[2]} for d in (2, 64, 1024)}
 SAMPLES = {**ROWS, **launch.shared(5000, 128, 64, FLOAT, **shared_normal_log_prob.TILE)[2]}
 
 
@@ -53,6 +54,7 @@ class Kernel(NamedTuple):
 
 TYPES = {"p": "*fp32", "h": "*bf16", "d": "*fp64", "k": "*i64", "i": "i32", "l": "i64", "f": "fp32"}
 ACC = {"ACC": FLOAT}
+WEIGHTS = {**ACC, **importance.tile(5000, 128)[2], "num_warps": importance.WARPS}
 OPTIONS = {"num_warps": 4, "num_stages": 3}  # of a launch, with their defaults
 KERNELS = [
     Kernel("normal_log_prob._forward", "hpppiiiiif", {**ROWS, **TILE}),
@@ -69,7 +71,7 @@ KERNELS = [
     *(
         Kernel(name, types, {**constants, "num_warps": warps})
         for name, types, warps in (
-            ("bernoulli_log_prob._forward", "hppiiiiii", 4),
+            ("bernoulli_log_prob._forward", "hppiiiiii", bernoulli_log_prob.WARPS),
             ("bernoulli_log_prob._backward", "ppppiiiiii", 4),
             ("categorical_log_prob._forward", "hppiiiiii", categorical_log_prob.WARPS),
             ("categorical_log_prob._backward", "ppppiiiiii", 4),
@@ -78,10 +80,8 @@ KERNELS = [
         )
         for constants in (REPEATED, LONG)
     ),
-    Kernel("importance._forward_sums", "pppiii", {**ACC, **importance.BLOCKS}),
-    Kernel(
-        "importance._forward", "ppppppiii", {**ACC, **importance.BLOCKS, "BLOCK_P": importance.PARTS, "LEAST": 2**-63}
-    ),
+    Kernel("importance._forward_sums", "pppiii", WEIGHTS),
+    Kernel("importance._forward", "ppppppiii", {**WEIGHTS, "BLOCK_P": importance.PARTS, "LEAST": 2**-63}),
     *(Kernel("nearest_code._forward", "pppkiii", {**ACC, **nearest_code.tile(d, FLOAT)}) for d in (16, 64, 256)),
     *(
         Kernel("nearest_code._forward", "pppkiii", {**ACC, **nearest_code.tile(d, FLOAT, True)}, (90,))

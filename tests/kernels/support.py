@@ -22,3 +22,9 @@ def on_device(values: Values) -> Values:
 
 def noise(seed, *shape):
     return 0.6 * keys.normal(keys.key(seed, DEVICE), shape, torch.float64)
+
+
+def check_draws(z, expected, log_scale, tolerance):
+    """Draws that Box and Muller's radius, at most 5.7, turns: its sines have that error, whatever their size."""
+    slack = tolerance * (1 + expected.abs() + 5.7 * log_scale.exp())
+    assert ((z - expected).abs() <= slack).all(), f"off by {((z - expected).abs() / slack).max().item():.3g} of it"

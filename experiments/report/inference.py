@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from jensen.core import flows, keys, trees
-from jensen.core.contracts import Amortised, Distribution, Estimate, Key, LatentModel, can
+from jensen.core.contracts import Amortised, Distribution, Estimate, Flow, Key, LatentModel, can
 from jensen.core.distributions import Pushforward
 from jensen.core.trees import Params
 from jensen.estimators.diagnostics import Amortisation, Gaps, inference_gaps
@@ -101,21 +101,23 @@ def inference(
     training data and `encoder_steps` more steps of training.
 
     Both estimates are below log p(x) on average, so that the approximation gaps are too small by what they lack, and
-    too large by what the fits lack. Of several ranks each calls it with the same arguments, and all get the same.
+    too large by what the fits lack. Of several ranks each calls it with the same arguments, and all get the same: a q
+    without an encoder's outputs has networks too, which are all images' and fitted by each rank.
     """
     ranks = ranks or Ranks()
+    of_fits = ranks if can(model, Amortised) else Ranks()
     own_key, flow_key, fit_key = keys.split(key, 3)
     sides = {"importance sampling": importance.log_p[: len(x)], "annealing": annealed.log_p[: len(x)]}
     source = max(sides, key=lambda name: sides[name].mean().item())
-    pushed = pushed_forward(own(model, params, x), flow_key, x)
+    identity = couplings(own(model, params, x), flow_key, x)
 
-    def of(places: slice, key: Key, start: Distribution | None, fit: Fit) -> Gaps:
+    def of(places: slice, key: Key, flow: tuple[Flow, ...] | None, fit: Fit) -> Gaps:
         log_p, q = partial(model.log_joint, params, x[places]), own(model, params, x[places])
-        start = None if start is None else trees.map(lambda t: t[places], start)  # all its leaves have a row per datum
+        start = None if flow is None else Pushforward(q, trees.map(lambda t: t[places], flow))
         return inference_gaps(log_p, q, sides[source][places], key, start, **asdict(fit))
 
-    gaps = over_data(partial(of, start=None, fit=OWN), len(x), own_key, ranks)
-    flow = over_data(partial(of, start=pushed, fit=FLOW), len(x), fit_key, ranks)
+    gaps = over_data(partial(of, flow=None, fit=OWN), len(x), own_key, of_fits)
+    flow = over_data(partial(of, flow=identity, fit=FLOW), len(x), fit_key, of_fits)
     left, of_encoder = {}, None
     if can(model, Amortised):
         steps_key, judging, parts_key = keys.split(keys.fold_in(key, 3), 3)
@@ -131,7 +133,7 @@ def inference(
     return Inference(sides[source], source, gaps, flow, left, of_encoder)
 
 
-def pushed_forward(q: Distribution, key: Key, x: Tensor) -> Pushforward:
-    """q through couplings of each datum's own, which start as the identity."""
+def couplings(q: Distribution, key: Key, x: Tensor) -> tuple[Flow, ...]:
+    """Of each datum's own draws of q, (n, ...) fields; they start as the identity."""
     d = q.sample(q.noise(keys.fold_in(key, 0), 1)).shape[-1]
-    return Pushforward(q, flows.real_nvp(key, d, n=len(x), dtype=x.dtype))
+    return flows.real_nvp(key, d, n=len(x), dtype=x.dtype)

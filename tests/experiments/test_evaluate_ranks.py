@@ -13,6 +13,7 @@ import torch.distributed as dist
 from jensen.core import keys, trees
 from jensen.core.distributions import DiagNormal
 from jensen.core.models.autoregressive import transformer
+from jensen.core.models.latent import hvae, ladder
 from jensen.core.models.quantised import Vq, autoencoder
 from jensen.estimators.evidence import importance
 from jensen.experiments.data.images import digits
@@ -25,6 +26,7 @@ from jensen.experiments.run.ranks import Ranks
 from tests.experiments.process import FEW, contents
 from tests.experiments.ranks import SECONDS, on
 from tests.experiments.report.conftest import binary_images, small_vae
+from tests.experiments.report.test_inference import both
 
 KEY = keys.key(3)
 
@@ -74,6 +76,24 @@ def read(found):
     """What a report and its rows say, by its place."""
     rows = [json.loads(line) for line in found["rows.jsonl"].splitlines()]
     return trees.paths([json.loads(found["report.json"]), rows])
+
+
+@pytest.mark.parametrize("build", [hvae.build, ladder.build])
+def test_a_hierarchys_q_has_networks_that_are_all_images(build, monkeypatch):
+    """Each rank finds the gaps of all: a fit to some of them would have other networks."""
+    for name in ("OWN", "FLOW"):
+        monkeypatch.setattr(inference, name, inference.Fit(3, 0.1))
+    x = binary_images(3, torch.float64).train
+    model = build(16, (2, 1), (4,))
+    params = model.init(KEY, x)
+
+    def gaps(own=None):
+        found = inference.inference(model, params, x, *both(torch.zeros(3).double(), -0.1), KEY, ranks=own)
+        return torch.cat([*found.losses().values()]).tolist()
+
+    one = gaps()
+    assert len(set(one)) == 9
+    assert [result["ok"] for result in on(2, gaps).results()] == [pytest.approx(one, rel=1e-12)] * 2
 
 
 def test_codes_are_evaluated_by_parts():

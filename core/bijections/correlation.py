@@ -31,7 +31,7 @@ class CorrelationCholesky(NamedTuple):
         x = at_least_float32(z)
         d = _rows(x.shape[-1])
         below = torch.tril(torch.ones(d, d, dtype=torch.bool, device=z.device), -1)
-        log_left = 2 * (math.log(2) - x.abs() - F.softplus(-2 * x.abs()))  # log(1 - tanh^2), to rounding
+        log_left = 2 * math.log(2) + F.logsigmoid(2 * x) + F.logsigmoid(-2 * x)  # log(1 - tanh^2), to rounding
         before = F.pad(_square(log_left, below).cumsum(-1), (1, 0))[..., :-1]
         scale = torch.exp(0.5 * before)
         diagonal = scale.diagonal(dim1=-2, dim2=-1).clamp_min(torch.finfo(z.dtype).tiny)

@@ -17,7 +17,7 @@ from jensen.core.distributions._tempered import like_field
 from jensen.core.distributions.shapes import check_enumerable, check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.support import over_unit_interval
 from jensen.core.distributions.uniform import logistic
-from jensen.core.numerics import at_least_float32, double, entropy_of, kl_of_masses, narrow
+from jensen.core.numerics import at_least_float32, double, entropy_of, kl_of_masses, narrow, softplus
 from jensen.core.ops import bernoulli_log_prob
 
 
@@ -91,7 +91,7 @@ class Bernoulli(NamedTuple):
         """log(1 - P(1) + P(1) e^t): (s, n, d)."""
         check_value(t, self.logits, "t")
         logits = double(self.logits)
-        return narrow(F.softplus(logits + double(t)) - F.softplus(logits), self.logits)
+        return narrow(softplus(logits + double(t)) - softplus(logits), self.logits)
 
     def characteristic(self, t: Float[Tensor, "... d"], /) -> Complex[Tensor, "... d"]:
         """1 - P(1) + P(1) e^(i t): (s, n, d)."""

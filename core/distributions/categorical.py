@@ -16,7 +16,7 @@ from jensen.core.distributions._tempered import like_field
 from jensen.core.distributions.shapes import check_enumerable, check_pair, check_value, noise_shape
 from jensen.core.distributions.support import off_simplex, zero_density
 from jensen.core.distributions.uniform import exponential
-from jensen.core.numerics import at_least_float32, entropy_of, kl_of_masses
+from jensen.core.numerics import at_least_float32, entropy_of, kl_of_masses, log_add_exp
 from jensen.core.ops import categorical_log_prob
 from jensen.core.ops._indexed_log_prob import are_indices, check_indices, indexed_log_prob
 
@@ -66,7 +66,7 @@ class Categorical(NamedTuple):
         late = possible & (z == 0)
         below = torch.where(late, t - largest, -1.0)
         log_excess = torch.log(-torch.expm1(below)) - below - largest + logits.detach() - logits
-        again = -torch.where(late, torch.logaddexp(log_first, log_excess), log_first)
+        again = -torch.where(late, log_add_exp(log_first, log_excess), log_first)
         return torch.where(possible, again, -torch.inf)
 
     def relaxed(self, t: Float[Tensor, "s n d k"], temperature: float | Tensor, /) -> Float[Tensor, "s n d k"]:

@@ -17,7 +17,10 @@ from jensen.core.distributions.counts import before, count_noise, log_mgf_of_fai
 from jensen.core.distributions.shapes import check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.support import moved_inside, zero_density
 from jensen.core.distributions.uniform import inside
-from jensen.core.numerics import at_least_float32, double, narrow
+from jensen.core.numerics import at_least_float32, double, exp_less_tangent, narrow, softplus
+
+RARE = -40.0  # logits of p that are log p, to rounding
+SMALL, TERMS = -5.0, 8  # logits from which on a series of so many terms is exact to rounding
 
 
 class Geometric(NamedTuple):
@@ -83,28 +86,30 @@ class Geometric(NamedTuple):
         return torch.exp(-self.logits)
 
     def entropy(self) -> Float[Tensor, "..."]:
-        """The Bernoullis' over p, in nats: (n,), as there are 1 / p of them in the mean."""
-        return (self._tries().entropy() / torch.sigmoid(double(self.logits))).sum(-1).to(self._type())
+        """sum_d -log p - log(1 - p) (1 - p) / p, in nats: (n,)."""
+        check_floating("logits", self.logits)
+        logits = double(self.logits)
+        return (softplus(-logits) + _rate_by_odds(logits)).sum(-1).to(self._type())
 
     def kl(self, p: "Geometric", /) -> Float[Tensor, "..."]:
         """KL(self || p) in nats per datum: (n,). Exact for tiny values, and never negative."""
         return self.kl_per_dimension(p).sum(-1)
 
     def kl_per_dimension(self, p: "Geometric", /) -> Float[Tensor, "... d"]:
-        """The Bernoullis' over self's p: (n, d)."""
+        """The Bernoullis' over self's p: (n, d); that of two exponentials where both p are below e^-40."""
         check_pair(self, p)
-        return (self._tries().kl(p._tries()) / torch.sigmoid(double(self.logits))).to(self._type())
+        logits, p_logits = double(self.logits), double(p.logits)
+        rare = (logits < RARE) & (p_logits < RARE)
+        gap = torch.where(rare, p_logits - logits, 0.0)
+        one, other = (Bernoulli(torch.where(rare, 0.0, t)[..., None]) for t in (logits, p_logits))
+        often = one.kl(other) / torch.sigmoid(one.logits[..., 0])
+        return torch.where(rare, exp_less_tangent(gap), often).to(self._type())
 
     def tempered(self, temperature: float | Tensor, /) -> "Geometric":
         """That of failures of probability (1 - p)^(1 / T): with r = -log(1 - p) / T, logits log(e^r - 1)."""
         check_floating("logits", self.logits)
-        rate = F.softplus(double(self.logits)) / like_field(temperature, self.logits)
+        rate = softplus(double(self.logits)) / like_field(temperature, self.logits)
         return Geometric((rate + torch.log(-torch.expm1(-rate))).to(self.logits.dtype))
-
-    def _tries(self) -> Bernoulli:
-        """Of one trial, (n, d, 1), in float64."""
-        check_floating("logits", self.logits)
-        return Bernoulli(double(self.logits)[..., None])
 
     def _type(self) -> torch.dtype:
         return at_least_float32(self.logits).dtype
@@ -118,3 +123,11 @@ class Geometric(NamedTuple):
         z = (torch.ceil(torch.log1p(-u) / rate) - 1).clamp_min(0)
         z = torch.where((z > 0) & (self._below(z - 1).detach() >= u), z - 1, z)
         return torch.where(self._below(z).detach() < u, z + 1, z)
+
+
+def _rate_by_odds(logits: Tensor) -> Tensor:
+    """-log(1 - p) (1 - p) / p = log(1 + e^logits) / e^logits; by the series in e^logits where that is small."""
+    small = logits < SMALL
+    odds = torch.exp(torch.where(small, logits, SMALL))
+    series = sum((-odds) ** k / (k + 1) for k in range(TERMS))
+    return torch.where(small, series, softplus(logits) * torch.exp(-torch.where(small, 0.0, logits)))

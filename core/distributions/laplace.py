@@ -9,7 +9,7 @@ from torch import Tensor
 from jensen.core.distributions._tempered import like_field
 from jensen.core.distributions.location_scale import LocationScale
 from jensen.core.distributions.shapes import check_value
-from jensen.core.numerics import bounded, double, exp_less_tangent, narrow
+from jensen.core.numerics import bounded, double, exp_less_tangent, narrow, size
 
 
 class Laplace(LocationScale):
@@ -33,7 +33,7 @@ class Laplace(LocationScale):
     def kl_per_dimension(self, p: "Laplace", /) -> Float[Tensor, "... d"]:
         """E(t) + e^t E(-|loc - loc_p| / scale): (n, d), with t = log(scale / scale_p) and E(t) = e^t - 1 - t."""
         t, gap = self._distance(p)
-        return exp_less_tangent(t) + torch.exp(t) * exp_less_tangent(-gap.abs() * torch.exp(-0.5 * t))
+        return exp_less_tangent(t) + torch.exp(t) * exp_less_tangent(-size(gap) * torch.exp(-0.5 * t))
 
     def tempered(self, temperature: float | Tensor, /) -> "Laplace":
         """The Laplace of T times the scale."""
@@ -60,7 +60,7 @@ class Laplace(LocationScale):
 
     @staticmethod
     def _standard_cdf(x: Tensor) -> Tensor:
-        tail = 0.5 * torch.exp(-x.abs())
+        tail = 0.5 * torch.exp(-size(x))
         return torch.where(x < 0, tail, 1 - tail)
 
     @staticmethod

@@ -46,7 +46,7 @@ class LogNormal(NamedTuple):
         log_z = self._log().sample(eps)
         range_ = torch.finfo(self.loc.dtype)
         z = log_z.detach().exp().clamp(range_.tiny, range_.max)
-        return z + z * (log_z - log_z.detach())  # d log z is right at the ends of the range too
+        return z * torch.exp(log_z - log_z.detach())  # d log z is right at the ends of the range too
 
     def log_prob(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "..."]:
         """log N(log z; loc, scale^2) - sum_d log z in nats per datum: (s, n, d) -> (s, n)."""

@@ -1,7 +1,7 @@
 """The standard normal between two ends, in the far tail too; in float64.
 
 A piece above 0 is turned to the other side, so that high <= 0 or low <= 0 < high. Of the first kind all is relative to
-its high end h: log Phi(x) = g(x) - x^2 / 2, g(x) = log(erfcx(-x / sqrt 2) / 2).
+its high end h: log Phi(x) = g(x) - x^2 / 2, g = `log_normal_cdf_rest`.
 """
 
 import math
@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from jensen.core.numerics.normal_tails import normal_cdf
+from jensen.core.numerics import log_normal_cdf_rest, normal_cdf
 
 FAR = 1e15  # where ends are taken as infinite
 STEPS = 9
@@ -34,13 +34,13 @@ class NormalPiece(NamedTuple):
     def log_density(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         x = torch.where(self.turned, -x, x)
         tail, high, _ = self._tail()
-        beyond = -0.5 * (x - high) * (x + high) - _g(high) - torch.log(-torch.expm1(self._drop()))
+        beyond = -0.5 * (x - high) * (x + high) - log_normal_cdf_rest(high) - torch.log(-torch.expm1(self._drop()))
         return torch.where(tail, beyond, -0.5 * x.square() - torch.log(self._mass())) - 0.5 * math.log(2 * math.pi)
 
     def log_mass(self) -> Float[Tensor, "*n d"]:
         """log of Phi(high) - Phi(low)."""
         tail, high, _ = self._tail()
-        beyond = _g(high) - 0.5 * high.square() + torch.log(-torch.expm1(self._drop()))
+        beyond = log_normal_cdf_rest(high) - 0.5 * high.square() + torch.log(-torch.expm1(self._drop()))
         return torch.where(tail, beyond, torch.log(self._mass()))
 
     def effective(self) -> tuple[Float[Tensor, "*n d"], Float[Tensor, "*n d"]]:
@@ -53,7 +53,8 @@ class NormalPiece(NamedTuple):
         x = torch.where(self.turned, -x, x)
         tail, high, _ = self._tail()
         x_tail = torch.where(tail, torch.minimum(x, high), high)
-        level, drop = _g(x_tail) - _g(high) - 0.5 * (x_tail - high) * (x_tail + high), self._drop()
+        level = log_normal_cdf_rest(x_tail) - log_normal_cdf_rest(high) - 0.5 * (x_tail - high) * (x_tail + high)
+        drop = self._drop()
         gap = level - drop
         near = gap < 1
         close = drop.exp() * torch.expm1(torch.where(near, gap, 0.0))
@@ -89,7 +90,7 @@ class NormalPiece(NamedTuple):
         tail, high, low = self._tail()
         drop, change = self._drop(), self._change()
         far = 0.5 * _mills(high) * (low * change.exp() - high) / -torch.expm1(drop)
-        beyond = _g(high) - 0.5 * high.square() + torch.log(-torch.expm1(drop)) + far
+        beyond = log_normal_cdf_rest(high) - 0.5 * high.square() + torch.log(-torch.expm1(drop)) + far
         mass = self._mass()
         middle = torch.log(mass) + 0.5 * (self.low * _phi(self.low) - self.high * _phi(self.high)) / mass
         return torch.where(tail, beyond, middle) + 0.5 * (1 + math.log(2 * math.pi))
@@ -103,7 +104,7 @@ class NormalPiece(NamedTuple):
         target = torch.log(v + rest * self._drop().exp())
         off = -target / _mills(high)
         for _ in range(STEPS):
-            level = _g(high - off) - _g(high) + high * off - 0.5 * off.square()
+            level = log_normal_cdf_rest(high - off) - log_normal_cdf_rest(high) + high * off - 0.5 * off.square()
             off = off + (level - target) / _mills(high - off)
         return torch.where(tail, high - off, middle)
 
@@ -115,7 +116,7 @@ class NormalPiece(NamedTuple):
     def _drop(self) -> Tensor:
         """log Phi(low) - log Phi(high) < 0 in the tail."""
         _, high, low = self._tail()
-        return _g(low) - _g(high) + self._change()
+        return log_normal_cdf_rest(low) - log_normal_cdf_rest(high) + self._change()
 
     def _change(self) -> Tensor:
         """(high^2 - low^2) / 2 in the tail."""
@@ -129,14 +130,9 @@ class NormalPiece(NamedTuple):
         return 0.5 * (torch.erf(high / math.sqrt(2)) - torch.erf(low / math.sqrt(2)))
 
 
-def _g(x: Tensor) -> Tensor:
-    """log Phi(x) + x^2 / 2 for x <= 0."""
-    return torch.log(0.5 * torch.special.erfcx(-x / math.sqrt(2)))
-
-
 def _mills(x: Tensor) -> Tensor:
     """phi(x) / Phi(x) for x <= 0."""
-    return math.sqrt(2 / math.pi) / torch.special.erfcx(-x / math.sqrt(2))
+    return torch.exp(-log_normal_cdf_rest(x)) / math.sqrt(2 * math.pi)
 
 
 def _phi(x: Tensor) -> Tensor:

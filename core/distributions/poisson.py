@@ -55,9 +55,9 @@ class Poisson(NamedTuple):
         check_value(z, self.rate)
         rate, rows = double(self.rate), not_counts(z)
         z = moved_inside(double(z), rows, 1.0)
-        some = torch.where(z == 0, 1.0, z)
-        far = some * exp_less_tangent(log_ratio(rate, some)) + log_gamma_rest(some) + torch.log(some)
-        terms = -torch.where(z == 0, rate, far)
+        none = z == 0
+        some, t = torch.where(none, 1.0, z), log_ratio(torch.where(none, 1.0, rate), torch.where(none, 1.0, z))
+        terms = -torch.where(none, rate, some * exp_less_tangent(t) + log_gamma_rest(some) + torch.log(some))
         return narrow(zero_density(terms.sum(-1), rows), self.rate)
 
     def cdf(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:

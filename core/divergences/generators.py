@@ -11,9 +11,8 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
-from jensen.core.numerics import exp_less_tangent
+from jensen.core.numerics import exp_less_tangent, softplus
 
 
 def reverse_kl(t: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
@@ -96,7 +95,7 @@ def _reverse_chi2(t: Tensor) -> Tensor:
 
 def _jensen_shannon(t: Tensor) -> Tensor:
     near = t.abs() < 0.5
-    log_m = torch.where(near, torch.log1p(0.5 * torch.expm1(torch.where(near, t, 0.0))), F.softplus(t) - math.log(2))
+    log_m = torch.where(near, torch.log1p(0.5 * torch.expm1(torch.where(near, t, 0.0))), softplus(t) - math.log(2))
     return 0.5 * torch.exp(log_m) * (forward_kl(t - log_m) + forward_kl(-log_m))
 
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from jensen.core.distributions import Bernoulli, Binomial, Geometric, NegativeBinomial, Poisson
 from jensen.core.distributions.binomial import check_total
 from jensen.core.exponential.family import Natural, check_member, check_some_member, check_statistics
-from jensen.core.numerics import at_least_float32
+from jensen.core.numerics import at_least_float32, softplus
 from jensen.core.trees import Static
 
 
@@ -51,7 +51,7 @@ class BernoulliFamily(NamedTuple):
     def log_partition(self, eta: Natural, /) -> Float[Tensor, "..."]:
         """sum_d log(1 + e^eta)."""
         check_statistics("eta", eta, self)
-        return F.softplus(eta["z"]).sum(-1)
+        return softplus(eta["z"]).sum(-1)
 
 
 class BinomialFamily(NamedTuple):
@@ -94,7 +94,7 @@ class BinomialFamily(NamedTuple):
     def log_partition(self, eta: Natural, /) -> Float[Tensor, "..."]:
         """N sum_d log(1 + e^eta)."""
         check_statistics("eta", eta, self)
-        return check_total(self.total_count) * F.softplus(eta["z"]).sum(-1)
+        return check_total(self.total_count) * softplus(eta["z"]).sum(-1)
 
 
 class PoissonFamily(NamedTuple):

@@ -15,7 +15,7 @@ from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.shapes import check_fields
 from jensen.core.exponential.family import check_some_member
 from jensen.core.exponential.pairs import check_observations
-from jensen.core.numerics import bounded
+from jensen.core.numerics import bounded, log_add_exp
 
 
 class NormalNormal(NamedTuple):
@@ -39,7 +39,7 @@ class NormalNormal(NamedTuple):
 
     def predictive(self) -> DiagNormal:
         """N(loc, tau^2 + sigma^2)."""
-        return DiagNormal(self.q.loc, torch.logaddexp(2 * self.q.log_scale, 2 * self.log_scale) / 2)
+        return DiagNormal(self.q.loc, log_add_exp(2 * self.q.log_scale, 2 * self.log_scale) / 2)
 
     def log_evidence(self, x: Float[Tensor, "s *n d"], /) -> Float[Tensor, "*n"]:
         """log N(x; loc, sigma^2 I + tau^2 1 1^T) over the observations, summed over d."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.checks import check_count, check_floating, check_key
 from jensen.core.contracts import Key
+from jensen.core.numerics import length
 
 
 class Radial(NamedTuple):
@@ -39,7 +40,7 @@ class Radial(NamedTuple):
         self, z: Float[Tensor, "*s n d"], context: Tensor | None = None, /
     ) -> tuple[Float[Tensor, "*s n d"], Float[Tensor, "*s n"]]:
         away, alpha, gamma = self._parts(z)
-        r = torch.linalg.vector_norm(away, dim=-1)
+        r = length(away)
         factor = (r + gamma) / (r + alpha)
         return self.centre + factor[..., None] * away, self._log_det(r, alpha, gamma)
 
@@ -47,7 +48,7 @@ class Radial(NamedTuple):
         self, z: Float[Tensor, "*s n d"], context: Tensor | None = None, /
     ) -> tuple[Float[Tensor, "*s n d"], Float[Tensor, "*s n"]]:
         away, alpha, gamma = self._parts(z)
-        image = torch.linalg.vector_norm(away, dim=-1)
+        image = length(away)
         half = gamma - image  # r^2 + half r - alpha image = 0
         rest = torch.sqrt(half.square() + 4 * alpha * image)
         below = half > 0  # the form without a difference of near numbers

@@ -21,6 +21,17 @@ def log_sum_exp(t: Float[Tensor, "..."], axis: int) -> Float[Tensor, "..."]:
     return torch.where(empty, -torch.inf, torch.log(torch.where(empty, 1.0, total)) + peak.squeeze(axis))
 
 
+def log_add_exp(a: Float[Tensor, "..."], b: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """log(e^a + e^b), which broadcast: the second derivative of torch.logaddexp is NaN where e^(a - b) is inf or 0."""
+    return log_sum_exp(torch.stack(torch.broadcast_tensors(a, b)), 0)
+
+
+def softplus(t: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """log(1 + e^t) with all digits of both derivatives: torch's is t above 20, of a second derivative of 0."""
+    above = t > 0
+    return torch.where(above, t, 0.0) + F.softplus(torch.where(above, -t, t))
+
+
 def log_cumulative_sum_exp(t: Float[Tensor, "k *rest"]) -> Float[Tensor, "k *rest"]:
     """log sum_{i <= k} exp(t_i) for every k, by doubling: the third derivative of torch.logcumsumexp is NaN."""
     below = t.detach() - t.detach().cummax(0).values  # what is negligible at its own k is so at all that follow

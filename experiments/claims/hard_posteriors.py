@@ -11,6 +11,7 @@ from jensen.core import keys
 from jensen.core.contracts import Key, LogDensity
 from jensen.core.models import bayes
 from jensen.core.models.bayes import Posterior, Support, condition, densities, draws, real
+from jensen.core.numerics import log_add_exp
 
 DOUBLE = torch.float64
 APART, SIDES = 3.0, 4  # of two modes from 0, in each of so many dimensions
@@ -131,7 +132,7 @@ def _two_modes(share: float) -> LogDensity:
 
     def log_p(z: Tensor) -> Tensor:
         sides = [_normal(z, side, 1.0).sum(-1) + math.log(w) for side, w in ((APART, share), (-APART, 1 - share))]
-        return torch.logaddexp(*sides)
+        return log_add_exp(*sides)
 
     return log_p
 

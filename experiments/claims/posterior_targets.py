@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from jensen.core.contracts import LogDensity
+from jensen.core.numerics import log_add_exp
 
 TWO_PI = 2 * math.pi
 EFFECTS = (28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0)  # of coaching in eight schools, in points (Rubin, 1981)
@@ -63,7 +64,7 @@ def funnel(z: Tensor) -> Tensor:
 def two_moons(z: Tensor) -> Tensor:
     """Two crescents, |z| about 2 and z1 about -2 or 2 (Rezende and Mohamed, 2015)."""
     away = -0.5 * ((_norm(z) - 2) / 0.4).square()
-    return away + torch.logaddexp(*(-0.5 * ((z[..., 0] + side) / 0.6).square() for side in (-2, 2)))
+    return away + log_add_exp(*(-0.5 * ((z[..., 0] + side) / 0.6).square() for side in (-2, 2)))
 
 
 def ring(z: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from jensen.core import keys, trees
 from jensen.core.contracts import Flow, Key
 from jensen.core.distributions import DiagNormal, Pushforward
 from jensen.core.flows import Coupling, real_nvp, spectral
+from jensen.core.numerics import softplus
 
 RHO = 0.9
 STARTS = ("zero", "random")  # of the couplings' last layers
@@ -74,7 +75,7 @@ class Horseshoe(NamedTuple):
         log_p = F.logsigmoid(self.sign * (beta @ self.x.T + intercept)).sum(-1)
         normal = -0.5 * (torch.cat([eta, intercept], -1).square() + math.log(2 * math.pi)).sum(-1)
         scales = torch.cat([log_lambda, log_tau], -1)  # density 2 / pi e^t / (1 + e^2t)
-        return log_p + normal + (math.log(2 / math.pi) + scales - F.softplus(2 * scales)).sum(-1)
+        return log_p + normal + (math.log(2 / math.pi) + scales - softplus(2 * scales)).sum(-1)
 
 
 def deep(key: Key, d: int, layers: int, hidden: int, start: str) -> Pushforward:

@@ -4,9 +4,8 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from jensen.core.numerics import log_gamma_rest
+from jensen.core.numerics import log_gamma_rest, softplus
 
 HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 
@@ -78,13 +77,14 @@ def _log_centred_beta(half: float) -> float:
 
 def bernoulli(x: Tensor, logits: Tensor) -> Tensor:
     """Of x 0 or 1."""
-    return x.to(logits.dtype) * logits - F.softplus(logits)
+    return x.to(logits.dtype) * logits - softplus(logits)
 
 
 def poisson(x: Tensor, rate: Tensor) -> Tensor:
     """Of whole numbers x >= 0."""
     x = x.to(rate.dtype)
-    return torch.xlogy(x, rate) - rate - torch.lgamma(x + 1)
+    some = torch.where(x == 0, 1.0, rate)  # log 0 has a gradient of NaN, though 0 log 0 is 0
+    return x * torch.log(some) - rate - torch.lgamma(x + 1)
 
 
 def _log(scale: Tensor | float) -> Tensor | float:
@@ -93,6 +93,6 @@ def _log(scale: Tensor | float) -> Tensor | float:
 
 def _log_hypotenuse(x: Tensor) -> Tensor:
     """log sqrt(1 + x^2), of any size."""
-    large = x.abs() > 1e3
+    large = x.abs() > 1e8  # beside which 1 is nothing
     small = 0.5 * torch.log1p(torch.where(large, 0.0, x).square())
     return torch.where(large, torch.log(torch.where(large, x, 1.0).abs()), small)

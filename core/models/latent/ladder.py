@@ -24,7 +24,7 @@ from jensen.core.models.latent.likelihoods import BERNOULLI, Likelihood
 from jensen.core.models.latent.top_down import TopDown
 from jensen.core.nn import linear, mlp
 from jensen.core.nn.initial import Activation
-from jensen.core.numerics import bounded
+from jensen.core.numerics import bounded, log_add_exp
 from jensen.core.trees import Params
 
 
@@ -81,7 +81,7 @@ def _product(a: DiagNormal, b: DiagNormal) -> DiagNormal:
     """The normalised product of two normals' densities, one of which may have samples in front."""
     log_a, log_b = bounded(a.log_scale), bounded(b.log_scale)
     share = torch.sigmoid(2 * (log_b - log_a))  # of a in the precision
-    return DiagNormal(share * a.loc + (1 - share) * b.loc, -0.5 * torch.logaddexp(-2 * log_a, -2 * log_b))
+    return DiagNormal(share * a.loc + (1 - share) * b.loc, -0.5 * log_add_exp(-2 * log_a, -2 * log_b))
 
 
 def build(

@@ -52,8 +52,11 @@ def child(args, before=lambda: None):
     return pid
 
 
-def until(condition, seconds=20):
-    """Waits for what must come about; the seconds are those after which it never will, under any load."""
+PATIENCE = 200  # s, after which what must come about never will, however much else the machine has to do
+
+
+def until(condition, seconds=PATIENCE):
+    """Waits for what must come about."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end

@@ -21,6 +21,7 @@ from jensen.experiments.programs.finished import of_latents
 from jensen.experiments.report.images import prior_means
 from jensen.experiments.run import files
 from jensen.experiments.run.errors import InputError
+from tests.experiments.process import PATIENCE
 
 N = 7
 PAGE = Path(__file__).parents[3] / "docs" / "export.md"
@@ -88,7 +89,7 @@ def program(compiled, tmp_path_factory):
     (place / "cycle.c").write_text(CYCLE)
     command = ["cc", "-std=c99", "-D_GNU_SOURCE", "-Wall", "-Werror", "-pedantic", f"-I{compiled}", "cycle.c"]
     command += ["-o", "cycle", f"-L{compiled}", f"-Wl,-rpath,{compiled}", "-ljensen"]
-    subprocess.run(command, cwd=place, check=True, timeout=60)
+    subprocess.run(command, cwd=place, check=True, timeout=PATIENCE)
 
     def run(cycles, runs):
         args = [str(compiled / "sample.pt2"), files.digest(compiled / "sample.pt2"), str(cycles), str(runs)]
@@ -149,7 +150,7 @@ try:
 except RuntimeError:
     print("refused")
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=place, capture_output=True, text=True, timeout=200)
+    done = subprocess.run([sys.executable, "-c", code], cwd=place, capture_output=True, text=True, timeout=PATIENCE)
     total, refused = done.stdout.split()
     assert refused == "refused", done.stderr
     assert float(total) == pytest.approx(drawn.double().sum().item(), rel=1e-5)

@@ -15,6 +15,7 @@ from jensen.experiments.deployment import load
 from jensen.experiments.deployment.manifest import MANIFEST, read_manifest, write_manifest
 from jensen.experiments.run import files
 from jensen.experiments.run.errors import InputError
+from tests.experiments.process import PATIENCE
 
 Z = torch.linspace(-2, 2, 6).reshape(3, 2)
 PLANTED = r"""
@@ -122,7 +123,7 @@ def test_planted_machine_code_never_runs(copied, tmp_path, refused):
     """A library whose loading makes a file, in the place of every kind of file, is refused by load and by serve."""
     canary, source, library = (tmp_path / name for name in ("ran", "planted.c", "planted.so"))
     source.write_text(PLANTED % canary)
-    subprocess.run(["cc", "-shared", "-fPIC", str(source), "-o", str(library)], check=True, timeout=60)
+    subprocess.run(["cc", "-shared", "-fPIC", str(source), "-o", str(library)], check=True, timeout=PATIENCE)
     package = tmp_path / "package.pt2"
     with zipfile.ZipFile(package, "w") as archive:
         archive.writestr("decode/archive_format", "pt2")

@@ -10,6 +10,7 @@ from jensen.core import keys
 from jensen.experiments.deployment import Argument, writing
 from jensen.experiments.deployment.functions import Functions, Rows
 from jensen.experiments.deployment.writing import Forms
+from tests.experiments.process import PATIENCE
 
 SIZE = 2**21  # numbers, 8 MiB
 MEASURED = """
@@ -51,7 +52,7 @@ def pages(smaps, name):
 def test_parameters_are_clean_pages_of_the_file(folder):
     """None is there before it is used, all are after it, and none is a copy."""
     command = [sys.executable, "-W", "ignore", "-c", MEASURED, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     before, after = (pages(part, "params.safetensors") for part in done.stdout.split("======"))
     whole = SIZE * 4 // 1024

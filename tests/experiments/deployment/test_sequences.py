@@ -23,7 +23,7 @@ from jensen.experiments.deployment.native import LIBRARY
 from jensen.experiments.deployment.writing import Forms
 from jensen.experiments.run.errors import InputError
 from tests.experiments.deployment.test_compiled import of
-from tests.experiments.process import run
+from tests.experiments.process import PATIENCE, run
 
 N, V, LONGEST = 5, 11, 12
 PAGE = Path(__file__).parents[3] / "docs" / "export.md"
@@ -199,7 +199,7 @@ def test_the_page_draws_text_of_a_run(trained, capsys):
     printed = []
     for code in (ours, 'import sys\nsys.modules["jensen"] = None\n' + alone):
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", code], cwd=trained, capture_output=True, text=True, timeout=200
+            [sys.executable, "-W", "ignore", "-c", code], cwd=trained, capture_output=True, text=True, timeout=PATIENCE
         )
         assert done.returncode == 0, done.stderr
         printed.append(done.stdout)

@@ -22,7 +22,7 @@ from jensen.experiments.deployment.manifest import read_manifest, write_manifest
 from jensen.experiments.jobs import Job, Place, processes
 from jensen.experiments.run.errors import InputError
 from tests.experiments.jobs.conftest import FORK
-from tests.experiments.process import until
+from tests.experiments.process import PATIENCE, until
 from tests.experiments.service.conftest import LATENT
 
 
@@ -165,13 +165,13 @@ def test_the_command_loses_a_worker(export, tmp_path):
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process,
         closing(Place(queue).open()) as opened,
     ):
-        until(lambda: opened.counts().done > 20, 60)
+        until(lambda: opened.counts().done > 20)
         os.kill(workers(process.pid)[0], signal.SIGKILL)
         assert "was killed by SIGKILL" in process.stdout.readline()
         process.terminate()
-        assert process.wait(20) == 128 + signal.SIGTERM
+        assert process.wait(PATIENCE) == 128 + signal.SIGTERM
         assert len(opened.take(2000)) + opened.counts().done > 1980  # at most one batch is still leased to the killed
-    assert subprocess.run([*command, "--wait", "0"], timeout=90).returncode == 0
+    assert subprocess.run([*command, "--wait", "0"], timeout=PATIENCE).returncode == 0
 
 
 def workers(pid):

@@ -10,6 +10,7 @@ import pytest
 
 from jensen.experiments import serve
 from jensen.experiments.service.command_line import Settings
+from tests.experiments.process import PATIENCE
 
 
 def sample(port, name, body):
@@ -31,7 +32,7 @@ def test_the_command_serves_reloads_and_drains(exports, tmp_path):
             assert json.loads(process.stderr.readline())["event"] == "swap"
             process.send_signal(signal.SIGTERM)
             assert json.loads(process.stderr.readline())["event"] == "drain"
-            assert process.wait(20) == 0
+            assert process.wait(PATIENCE) == 0
         finally:
             process.kill()
 
@@ -87,4 +88,4 @@ def test_a_run_is_exported_and_served(whole):
             assert len(sample(port, "model", {"seed": 1, "n": 3})["outputs"]["mean"]) == 3
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(PATIENCE)

@@ -30,7 +30,7 @@ from jensen.experiments.service.generation import Generator
 from jensen.experiments.service.models import Version
 from jensen.experiments.service.prompts import read
 from jensen.experiments.service.settings import Limits
-from tests.experiments.process import run, until
+from tests.experiments.process import PATIENCE, run, until
 from tests.experiments.service.conftest import JSON, Running
 
 CONTEXT = 512
@@ -338,7 +338,7 @@ def test_a_run_is_served_and_its_text_streamed(engine, trained, capsys):
                 *parts, last = [json.loads(line[6:]) for line in reply if line.strip()]
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(PATIENCE)
     capsys.readouterr()
     sample.main([str(trained), "--prompt", "one", "--length", "20", "--seed", "3"])
     assert f"one{''.join(part['text'] for part in parts)}\n" == capsys.readouterr().out

@@ -21,7 +21,7 @@ from jensen.experiments.deployment import load
 from jensen.experiments.service.engines import LostWorkerError
 from jensen.experiments.service.engines.processes import Processes
 from jensen.experiments.service.settings import Limits
-from tests.experiments.process import until
+from tests.experiments.process import PATIENCE, until
 from tests.experiments.service.conftest import LATENT, TOKEN, Running, calls, read
 from tests.experiments.service.test_under_fire import GOOD
 
@@ -229,5 +229,5 @@ def test_a_drain_leaves_no_process(exports):
         lines = [json.loads(process.stderr.readline()) for _ in range(3)]
         leader = os.getpgid(next(line["id"] for line in lines if line["event"] == "worker"))
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE) == 0
     assert not group(leader)

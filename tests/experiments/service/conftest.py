@@ -23,6 +23,7 @@ from jensen.experiments.service.models import Models, Version
 from jensen.experiments.service.observed import Log, Metrics
 from jensen.experiments.service.server import Server
 from jensen.experiments.service.settings import Limits
+from tests.experiments.process import PATIENCE
 
 LATENT, PIXELS = 5, 7
 Z = Argument("z", "float32", (LATENT,), "a latent per row", -100, 100)
@@ -104,7 +105,7 @@ class Running:
             target=lambda: asyncio.run(self._serve(limits, tokens, build, engine)), daemon=True
         )
         self._thread.start()
-        assert self._begun.wait(20)
+        assert self._begun.wait(PATIENCE)
 
     async def _serve(self, limits, tokens, build, engine):
         metrics = Metrics()
@@ -127,7 +128,7 @@ class Running:
         await self.engine.close()
 
     def connect(self):
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
 
     def send(self, method, path, content=None, connection=None, **headers):
         """Status, headers and content."""
@@ -159,7 +160,7 @@ class Running:
     def drain(self):
         with contextlib.suppress(RuntimeError):  # where it has drained
             self.loop.call_soon_threadsafe(self.server.drain)
-        self._thread.join(20)
+        self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
 
 

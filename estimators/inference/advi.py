@@ -178,6 +178,8 @@ def fit(
         check_function("batch", batch, "lambda key: posterior.minibatch(keys.permutation(key, n)[:b])")
     if q is not None:
         check_distribution("q", q)
+        if coordinates != "own":
+            _check_family(q, key, start.shape[1])
     else:
         q = FullNormal.from_diagonal(DiagNormal(torch.zeros_like(start[:1]), torch.zeros_like(start[:1])))
     covariance = _natural(q, coordinates, start.shape[1])
@@ -199,6 +201,16 @@ def fit(
 
     best, trace = best_of_rounds(go, of_u, trees.stop(q), shared_key, rounds, tolerance, progress)
     return judge(log_p, best if where is None else Pushforward(best, (where,)), judge_key, samples, at_mode), trace
+
+
+def _check_family(q: Distribution, key: Key, d: int) -> None:
+    """ValueError for a q of more rows than one, or of other coordinates than a start's d."""
+    shape = trees.leaves(q.sample(q.noise(key, 1)))[0].shape
+    if shape != (1, 1, d):
+        raise ValueError(
+            f"expected q of one row and {d} coordinates, as start has, got a sample {tuple(shape)}: "
+            f"write DiagNormal(torch.zeros(1, {d}), torch.zeros(1, {d})), or another (1, {d})"
+        )
 
 
 def _natural(q: Distribution, coordinates: Coordinates, d: int) -> natural.Covariance | None:

@@ -188,6 +188,13 @@ def test_draws_are_of_the_support_alone():
         ({"log_p": lambda z: z.sum(-1) - math.inf}, ValueError, "where log_p and its slope are finite"),
         ({"coordinates": "whitened"}, ValueError, "coordinates"),
         ({"q": "full"}, TypeError, "expected q"),
+        ({"q": DiagNormal(torch.zeros(1, D + 1), torch.zeros(1, D + 1))}, ValueError, f"expected q of one row and {D}"),
+        ({"q": DiagNormal(torch.zeros(2, D), torch.zeros(2, D))}, ValueError, f"expected q of one row and {D}"),
+        (
+            {"q": FullNormal.from_diagonal(DiagNormal(torch.zeros(1, D + 1), torch.zeros(1, D + 1)))},
+            ValueError,
+            "got a sample",
+        ),
         ({"q": Bernoulli(torch.zeros(1, D)), "coordinates": "own"}, TypeError, "stl"),
         ({"rounds": 0}, ValueError, "rounds"),
         ({"tolerance": -1.0}, ValueError, "tolerance"),

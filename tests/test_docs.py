@@ -64,6 +64,22 @@ def test_modules_and_names_exist(page):
         resolve_name(name)
 
 
+@pages
+def test_links_lead_to_pages(page):
+    prose = re.sub(r"```.*?```|`[^`]*`", "", PAGES[page].read_text(), flags=re.DOTALL)
+    for target, _, heading in re.findall(r"\]\((?!https?:)([^)#]*)(#?)([^)]*)\)", prose):
+        file = (PAGES[page].parent / target) if target else PAGES[page]
+        assert file.is_file(), target
+        headings = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
+        slugs = {re.sub(r"[^a-z0-9 -]", "", each.lower()).replace(" ", "-") for each in headings}
+        assert not heading or heading in slugs, f"{target}#{heading}"
+
+
+def test_every_page_is_one_click_from_the_readme():
+    linked = re.findall(r"\]\(docs/([^)#]*)", PAGES["README.md"].read_text())
+    assert {path.name for path in ROOT.glob("docs/*.md")} <= set(linked)
+
+
 def test_the_readmes_map_is_of_folders():
     for folder in re.findall(r"^\| `([a-z]+)/` \|", PAGES["README.md"].read_text(), re.MULTILINE):
         assert (ROOT / folder).is_dir()

@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 
-from jensen.experiments.report import written
+from jensen.experiments.report import inference, written
 from jensen.experiments.run import session
 from tests.experiments.process import FAST, run
 
@@ -39,6 +39,13 @@ def finished(whole, tmp_path):
     """A copy of the finished run, to be evaluated or damaged."""
     shutil.copytree(whole[0], tmp_path / "run")
     return tmp_path / "run"
+
+
+@pytest.fixture
+def quick_fits(monkeypatch):
+    """Fits of q to single images are short: what they are worth is another test's."""
+    for name in ("OWN", "FLOW"):
+        monkeypatch.setattr(inference, name, inference.Fit(2, 0.01))
 
 
 @pytest.fixture

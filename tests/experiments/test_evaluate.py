@@ -14,12 +14,13 @@ from jensen.experiments import evaluate
 from jensen.experiments.data.images import ImageData
 from jensen.experiments.programs import Vae
 from jensen.experiments.programs.estimation import Estimation
-from jensen.experiments.report import assessment_figures, command_line, inference, judging, written
+from jensen.experiments.report import assessment_figures, command_line, judging, written
 from jensen.experiments.run import files
 from jensen.experiments.run.folder import opened
 from tests.experiments.process import FEW, contents
 from tests.experiments.report.conftest import small_vae
 
+pytestmark = pytest.mark.usefixtures("quick_fits")
 LESS = [*FEW, "--gap-images", "0"]
 ENDS = {signal.SIGINT: (130, "interrupted; "), signal.SIGTERM: (143, "terminated; ")}
 
@@ -32,13 +33,6 @@ class Run(NamedTuple):
     model: object
     params: dict
     images: object
-
-
-@pytest.fixture(autouse=True)
-def quick_fits(monkeypatch):
-    """Of q to single images: what they are worth is another test's."""
-    for name in ("OWN", "FLOW"):
-        monkeypatch.setattr(inference, name, inference.Fit(2, 0.01))
 
 
 @pytest.fixture

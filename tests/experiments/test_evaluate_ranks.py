@@ -32,10 +32,8 @@ KEY = keys.key(3)
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
-    """A run's folder, as if trained: what reading it gives stands in for reading; fits to single images are short."""
-    for name in ("OWN", "FLOW"):
-        monkeypatch.setattr(inference, name, inference.Fit(2, 0.01))
+def run(tmp_path, monkeypatch, quick_fits):
+    """A run's folder, as if trained: what reading it gives stands in for reading."""
     monkeypatch.setattr(written, "png", lambda figure: b"")
     folder = tmp_path / "run"
     folder.mkdir()
@@ -79,10 +77,8 @@ def read(found):
 
 
 @pytest.mark.parametrize("build", [hvae.build, ladder.build])
-def test_a_hierarchys_q_has_networks_that_are_all_images(build, monkeypatch):
+def test_a_hierarchys_q_has_networks_that_are_all_images(build, quick_fits):
     """Each rank finds the gaps of all: a fit to some of them would have other networks."""
-    for name in ("OWN", "FLOW"):
-        monkeypatch.setattr(inference, name, inference.Fit(3, 0.1))
     x = binary_images(3, torch.float64).train
     model = build(16, (2, 1), (4,))
     params = model.init(KEY, x)

@@ -8,17 +8,10 @@ import torch
 from jensen.core import keys
 from jensen.experiments import evaluate
 from jensen.experiments.programs.finished import read_finished
-from jensen.experiments.report import inference
 from tests.experiments.process import FAST, FEW, contents, last, rewrite, run
 
 KEY = keys.key(5)
-
-
-@pytest.fixture(autouse=True)
-def quick_fits(monkeypatch):
-    """Of q to single images: what they are worth is another test's."""
-    for name in ("OWN", "FLOW"):
-        monkeypatch.setattr(inference, name, inference.Fit(2, 0.01))
+pytestmark = pytest.mark.usefixtures("quick_fits")
 
 
 def elbo_error(run, s=200):

@@ -81,7 +81,7 @@ def test_the_command_trains_and_resumes(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_is_evaluated_as_every_latent_variable_model(tmp_path, capsys):
+def test_a_run_is_evaluated_as_every_latent_variable_model(tmp_path, capsys, quick_fits):
     run("cvae", *FAST, "--prior", "learned", "--out", tmp_path / "run")
     evaluate.main([str(tmp_path / "run"), *FEW])
     assert "cvae on digits: the first 6 of 360 test images" in capsys.readouterr().out

@@ -147,7 +147,7 @@ def test_every_choice_of_experts_compiles_in_one_graph(experts):
 
 @pytest.mark.slow
 @EACH
-def test_a_run_is_evaluated_as_every_latent_variable_model(experts, tmp_path, capsys):
+def test_a_run_is_evaluated_as_every_latent_variable_model(experts, tmp_path, capsys, quick_fits):
     run("multimodal", *FAST, "--experts", experts, "--out", tmp_path / "run")
     evaluate.main([str(tmp_path / "run"), *FEW])
     assert "multimodal on digits: the first 6 of 360 test images" in capsys.readouterr().out

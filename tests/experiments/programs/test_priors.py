@@ -57,7 +57,7 @@ def test_the_terms_are_the_models_own_and_reach_every_parameter(model, estimatio
     ],
     ids=["vamp", "ladder"],
 )  # fmt: skip
-def test_runs_are_trained_and_evaluated(args, words, tmp_path, capsys):
+def test_runs_are_trained_and_evaluated(args, words, tmp_path, capsys, quick_fits):
     short = ["4" if i and args[i - 1] == "--steps" else a for i, a in enumerate(args)]
     assert words in run(*short, "--out", tmp_path / "run")
     capsys.readouterr()

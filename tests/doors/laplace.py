@@ -17,9 +17,10 @@ NETWORK = {
 OF = {"likelihood": only(LIKELIHOOD, curvature.Gaussian, "gaussian", None), "curvature": "full"}
 DATA = also(X, X[:0], X[:, :2])
 RESPONSES = also(Y, Y[:3], Y[:, :1])
+GROUPS = only(("weight", "bias"), "weight", ("other",), ("weight", "weight"), 3, None)
 ONLY = only(("weight",), "weight", ("other",), 3, None)
 PRECISION = also(1.0, 0.0, -1.0)
-EMPTY = network_laplace.init(linear.apply, PARAMETERS, X, LIKELIHOOD)
+EMPTY = network_laplace.init(linear.apply, PARAMETERS, X, LIKELIHOOD, "full")
 STATE = network_laplace.update(EMPTY, X, Y)[0]
 
 ROWS = {
@@ -33,10 +34,11 @@ ROWS = {
         network_laplace.update, state=only(EMPTY, LIKELIHOOD, None), x=DATA, y=RESPONSES
     ),
     "network_laplace.finish": door(
-        network_laplace.finish, state=only(STATE, EMPTY, X, None), prior_precision=PRECISION, steps=also(3, -1),
-        tolerance=also(0.1, -0.1),
+        network_laplace.finish, state=only(STATE, EMPTY, X, None), prior_precision=PRECISION, groups=GROUPS,
+        noise=True, steps=also(3, -1), tolerance=also(0.1, -0.1),
     ),
     "network_laplace.fit": door(
-        network_laplace.fit, **NETWORK, x=DATA, y=RESPONSES, **OF, prior_precision=PRECISION, only=ONLY
+        network_laplace.fit, **NETWORK, x=DATA, y=RESPONSES, **OF, prior_precision=PRECISION, only=ONLY,
+        groups=only((), "weight", 3), noise=True,
     ),
 }  # fmt: skip

@@ -4,20 +4,22 @@
     posterior.predict(x).mean, posterior.predict(x).variance
     posterior.outputs(x)                                         # the normal over f, linearised in the parameters
     posterior.draws(key, 10), posterior.log_evidence, posterior.verdict()
+    fit(mlp.apply, parameters, x, y, Gaussian(), groups=tuple(parameters), noise=True)    # a prior per layer, and sigma
 
     state, info = update(init(mlp.apply, parameters, x, Gaussian(0.1)), x, y) # for each batch
     posterior, trace = finish(state)
 
-Approximates  p(parameters | data) under the prior N(0, I / prior_precision) by the normal about the parameters with the
-              precision H + prior_precision I, H the generalised Gauss-Newton matrix; and log p(data)
+Approximates  p(parameters | data) under the prior N(0, I / prior_precision), one precision for all parameters or for
+              each group, by the normal about the parameters with the precision H + diag(prior_precision), H the
+              generalised Gauss-Newton matrix; and log p(data)
 With          H in a basis where it is diagonal: "full", "diagonal", or "kfac" of a Kronecker product per layer, exactly
-              with the prior's precision added; that by MacKay's update, the maximum of log p(data) unless given; f near
-              the parameters as its linear expansion, for predictions
+              with the prior's precision added; that, and Gaussian noise, by MacKay's updates, the maximum of log p(data)
+              unless given; f near the parameters as its linear expansion, for predictions
 Requires      a pure network (parameters, x) -> (n, c) of each datum by itself, trained with weight decay
               prior_precision |parameters|^2 / 2 besides the summed negative log likelihood
 Unbiased when a network linear in its parameters with Gaussian noise is at its mode: then exact, a full H
-Cost          n c products with the transposed Jacobian, by batches; for "full" an eigendecomposition (p, p), for "kfac"
-              two of each layer's sides
+Cost          n c products with the transposed Jacobian, by batches; for "full" an eigendecomposition (p, p), with groups
+              one for each update of their precisions; for "kfac" two of each layer's sides
 Reference     MacKay, 1992; Martens and Grosse, 2015; Ritter et al., 2018; Daxberger et al., 2021; Immer et al., 2021
 """
 
@@ -32,9 +34,11 @@ from torch.func import grad
 from jensen.core.checks import check_choice, check_count, check_number, described
 from jensen.core.trees import Params, Static
 from jensen.estimators.inference.curvature import Diagonal, Full, Kronecker, Likelihood, Linearised
+from jensen.estimators.inference.curvature.groups import Groups
 from jensen.estimators.inference.curvature.linearised import Network, check_data, chunks
-from jensen.estimators.inference.fitting import Trace, climb, traced
-from jensen.estimators.inference.network_posterior import LogEvidence, NetworkPosterior
+from jensen.estimators.inference.fitting import Trace
+from jensen.estimators.inference.network_evidence import most_probable
+from jensen.estimators.inference.network_posterior import NetworkPosterior
 
 Structure = Literal["kfac", "full", "diagonal"]
 STRUCTURES = get_args(Structure)
@@ -50,6 +54,7 @@ class State(NamedTuple):
     slope: Float[Tensor, " p"]  # of the log likelihood
     log_likelihood: Float[Tensor, ""]
     n: Float[Tensor, ""]
+    responses: int
 
 
 class Info(NamedTuple):
@@ -78,7 +83,7 @@ def init(
     linearised, none = BY_NAME[curvature].start(linearised, x[:1])
     vector = linearised.vector()
     zero = torch.zeros((), dtype=torch.float64, device=vector.device)
-    return State(linearised, Static(likelihood), none, torch.zeros_like(vector), zero, zero)
+    return State(linearised, Static(likelihood), none, torch.zeros_like(vector), zero, zero, 0)
 
 
 @torch.no_grad()
@@ -98,41 +103,44 @@ def update(state: State, x: Tensor, y: Tensor) -> tuple[State, Info]:
             return likelihood.log_prob(linearised.outputs(named, x[at]), y[at]).sum()  # noqa: B023, called at once
 
         slope = slope + linearised.layout.value.flat(grad(total)(linearised.random()))
-    log_likelihood = likelihood.log_prob(outputs, y).double().sum()
+    log_likelihood = likelihood.log_prob(outputs.double(), y).sum()
     if not log_likelihood.isfinite():
         raise ValueError(f"expected a finite log likelihood, got {log_likelihood.item()}: look for NaN in x and y")
     after = state._replace(
-        curvature=curvature, slope=slope, log_likelihood=state.log_likelihood + log_likelihood, n=state.n + len(x)
-    )
+        curvature=curvature, slope=slope, log_likelihood=state.log_likelihood + log_likelihood, n=state.n + len(x),
+        responses=state.responses + y.numel(),
+    )  # fmt: skip
     return after, Info(log_likelihood, {})
 
 
 @torch.no_grad()
 def finish(
-    state: State, prior_precision: float | None = None, steps: int = 200, tolerance: float = 1e-6
+    state: State,
+    prior_precision: float | Sequence[float] | None = None,
+    groups: Sequence[str] = (),
+    noise: bool = False,
+    steps: int = 200,
+    tolerance: float = 1e-6,
 ) -> tuple[NetworkPosterior, Trace]:
-    """The posterior, its prior's precision the one with most evidence unless given, and the trace of that evidence.
+    """The posterior, its prior's precisions those with most evidence unless given, and the trace of that evidence.
 
-    Each of at most `steps` updates goes half the way, in logarithms, to sum_i h_i / (h_i + prior_precision) over
-    |parameters|^2 (MacKay, 1992): then the evidence, which has one maximum, never falls.
+    With `noise` that of a Gaussian likelihood is tuned too: see `fit`, and `network_evidence` for the updates.
     """
     if not isinstance(state, State):
         raise TypeError(f"expected state, a State, got {described(state)}: begin with network_laplace.init(…)")
     steps, tolerance = check_count("steps", steps, 0), check_number("tolerance", tolerance, "[0, inf)")
     if not state.n:
         raise ValueError("expected a state with data, got none: add batches with update")
-    eigenvalues, basis = state.curvature.spectrum()
-    start = torch.ones_like(state.log_likelihood)
+    linearised, curvature = state.linearised, state.curvature.spectrum()
+    of = Groups.starting(linearised, groups)
+    curvature.basis.check_groups(of.of)
     posterior = NetworkPosterior(
-        state.linearised, state.likelihood, basis, eigenvalues, basis.into(state.slope), state.log_likelihood, state.n,
-        start,
+        linearised, state.likelihood, curvature, state.slope, state.log_likelihood, state.n, state.responses, of,
+        of.precisions(1.0), curvature,
     )  # fmt: skip
     if prior_precision is not None:
         posterior = posterior.under(prior_precision)
-        return posterior, traced([posterior.evidence()], True)
-    if not (posterior.linearised.vector().any() and eigenvalues.any()):
-        raise ValueError("expected parameters and a curvature other than 0, got zeros: give prior_precision")
-    return climb(_tuned, posterior, steps, tolerance)
+    return most_probable(posterior, prior_precision is None, noise, steps, tolerance)
 
 
 def fit(
@@ -142,8 +150,10 @@ def fit(
     y: Tensor,
     likelihood: Likelihood,
     curvature: Structure = "kfac",
-    prior_precision: float | None = None,
+    prior_precision: float | Sequence[float] | None = None,
     only: Sequence[str] = (),
+    groups: Sequence[str] = (),
+    noise: bool = False,
 ) -> tuple[NetworkPosterior, Trace]:
     """The posterior of all data, and the trace of log p(data) as the prior's precision was found, in nats.
 
@@ -151,13 +161,11 @@ def fit(
     parameters       a nested dict, trained: the posterior is about them
     likelihood       `Gaussian(sigma)` with y (n, c), `Bernoulli()` with y (n, c), `Categorical()` with labels y (n,)
     curvature        "kfac" for linear layers and convolutions, "full" for few parameters, "diagonal" for any network
-    prior_precision  that which maximises log p(data) unless given
+    prior_precision  that which maximises log p(data) unless given; with groups a number for all, or one for each
     only             paths of random parameters, or how they begin, such as ("2",) for a layer; all if ()
+    groups           how the paths of each group begin that has a precision of its own, such as tuple(parameters) for
+                     one a layer; one group of all if ()
+    noise            whether sigma of a `Gaussian` is the one that maximises log p(data) too
     """
-    return finish(update(init(network, parameters, x, likelihood, curvature, only), x, y)[0], prior_precision)
-
-
-def _tuned(posterior: NetworkPosterior) -> tuple[NetworkPosterior, LogEvidence]:
-    square = posterior.linearised.vector().double().square().sum()
-    precision = torch.sqrt(posterior.prior_precision * posterior.effective / square)
-    return posterior._replace(prior_precision=precision), posterior.evidence()
+    state, _ = update(init(network, parameters, x, likelihood, curvature, only), x, y)
+    return finish(state, prior_precision, groups, noise)

@@ -12,61 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jensen.core.trees import Static
+from jensen.estimators.inference.curvature.bases import Axes, Eigenvectors, Spectrum, root_products
 from jensen.estimators.inference.curvature.linearised import Linearised
-from jensen.estimators.inference.curvature.taps import Called, called, covariance, fault, layers, layout, together
+from jensen.estimators.inference.curvature.taps import Called, called, fault, layers, layout, together
 
 MOST = 10_000  # parameters of a whole matrix, 0.8 GB in float64
-
-
-class Axes(NamedTuple):
-    """The parameters' own axes."""
-
-    calls: Static[tuple[Called, ...] | None]
-
-    def into(self, vector: Float[Tensor, "... p"]) -> Float[Tensor, "... p"]:
-        return vector
-
-    def out_of(self, vector: Float[Tensor, "... p"]) -> Float[Tensor, "... p"]:
-        return vector
-
-    def elements(self, outputs: int, parameters: int) -> int:
-        """In memory for a datum."""
-        return together(self.calls.value, outputs, parameters)
-
-    def covariance(
-        self, linearised: Linearised, x: Tensor, root: Float[Tensor, "n c r"], variances: Float[Tensor, " p"]
-    ) -> Float[Tensor, "n r r"]:
-        """Of S' f."""
-        if self.calls.value is None:
-            rows = root_products(linearised.jacobian(x), root)
-            return (rows * variances) @ rows.mT
-        each = zip(
-            layers(linearised, self.calls.value, x, root), linearised.layout.value.matrices(variances), strict=True
-        )
-        return torch.stack([covariance(layer, v) for layer, v in each]).sum(0)
-
-
-class Eigenvectors(NamedTuple):
-    """Those of a symmetric matrix, in columns."""
-
-    vectors: Float[Tensor, "p p"]
-
-    def into(self, vector: Float[Tensor, "... p"]) -> Float[Tensor, "... p"]:
-        return vector @ self.vectors
-
-    def out_of(self, vector: Float[Tensor, "... p"]) -> Float[Tensor, "... p"]:
-        return vector @ self.vectors.T
-
-    def elements(self, outputs: int, parameters: int) -> int:
-        """In memory for a datum."""
-        return outputs * parameters
-
-    def covariance(
-        self, linearised: Linearised, x: Tensor, root: Float[Tensor, "n c r"], variances: Float[Tensor, " p"]
-    ) -> Float[Tensor, "n r r"]:
-        """Of S' f."""
-        rows = self.into(root_products(linearised.jacobian(x), root))
-        return (rows * variances) @ rows.mT
 
 
 class Diagonal(NamedTuple):
@@ -100,9 +50,9 @@ class Diagonal(NamedTuple):
         ]
         return self._replace(values=self.values + torch.cat(squares))
 
-    def spectrum(self) -> tuple[Float[Tensor, " p"], Axes]:
+    def spectrum(self) -> Spectrum:
         """Eigenvalues and in which basis."""
-        return self.values, Axes(self.calls)
+        return Spectrum(self.values, Axes(self.calls))
 
 
 class Full(NamedTuple):
@@ -130,12 +80,7 @@ class Full(NamedTuple):
         rows = root_products(linearised.jacobian(x), root).flatten(0, 1)
         return Full(self.matrix + rows.T @ rows)
 
-    def spectrum(self) -> tuple[Float[Tensor, " p"], Eigenvectors]:
+    def spectrum(self) -> Spectrum:
         """Eigenvalues and in which basis."""
         values, vectors = torch.linalg.eigh(self.matrix)
-        return values.clamp_min(0), Eigenvectors(vectors)
-
-
-def root_products(jacobian: Float[Tensor, "n c p"], root: Float[Tensor, "n c r"]) -> Float[Tensor, "n r p"]:
-    """S' J of each datum."""
-    return root.mT @ jacobian
+        return Spectrum(values.clamp_min(0), Eigenvectors(vectors))

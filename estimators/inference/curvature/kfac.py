@@ -13,10 +13,11 @@ A and G are sums over data, so batches give those of the whole set.
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core.trees import Static
+from jensen.estimators.inference.curvature.bases import Spectrum
 from jensen.estimators.inference.curvature.linearised import ELEMENTS, TOGETHER, Layout, Linearised
 from jensen.estimators.inference.curvature.taps import (
     Called,
@@ -58,11 +59,32 @@ class Rotations(NamedTuple):
         """In memory for a datum."""
         return together(self.calls.value, outputs, parameters)
 
+    def check_groups(self, of: Int[Tensor, " p"]) -> None:
+        """ValueError for parameters of one layer in different groups."""
+        for layer, parts in zip(self.layout.value.matrices(of.double()), self.layout.value.groups, strict=True):
+            if (layer != layer[0, 0]).any():
+                raise ValueError(
+                    f"expected groups of whole layers for kfac, got {' and '.join(part.path for part in parts)} in "
+                    "different ones: take diagonal or full, or other groups"
+                )
+
+    def scaled(self, values: Float[Tensor, " p"], scale: Float[Tensor, " p"]) -> Spectrum:
+        """Of D H D, where all parameters of a layer have one scale."""
+        return Spectrum(values * scale.square(), self)
+
+    def diagonal(self, values: Float[Tensor, " p"]) -> Float[Tensor, " p"]:
+        """Of V diag(values) V'."""
+        each = zip(self.gradients, self.layout.value.matrices(values), self.inputs, strict=True)
+        squares = [(g.to(values).square() @ matrix @ a.to(values).square().T).flatten() for g, matrix, a in each]
+        return torch.cat(squares)
+
     def covariance(
-        self, linearised: Linearised, x: Tensor, root: Float[Tensor, "n c r"], variances: Float[Tensor, " p"]
-    ) -> Float[Tensor, "n r r"]:
-        """Of S' f, by what the layers read and their gradients."""
-        each = zip(layers(linearised, self.calls.value, x, root), self.layout.value.matrices(variances), strict=True)
+        self, linearised: Linearised, x: Tensor, root: Float[Tensor, "n c r"], scale: Float[Tensor, " p"],
+        variances: Float[Tensor, " p"],
+    ) -> Float[Tensor, "n r r"]:  # fmt: skip
+        """Of S' f, for parameters D V e, e of these variances; by what layers read and their gradients."""
+        own = self.layout.value.matrices(variances * scale.square())
+        each = zip(layers(linearised, self.calls.value, x, root), own, strict=True)
         turned = zip(self.gradients, each, self.inputs, strict=True)
         parts = [covariance(Layer(layer.inputs @ a, layer.gradients @ g), v) for g, (layer, v), a in turned]
         return torch.stack(parts).sum(0)
@@ -107,7 +129,7 @@ class Kronecker(NamedTuple):
             new.append(Factors(old.inputs + a.T @ a, old.gradients + g.T @ g, old.places + len(a)))
         return self._replace(layers=tuple(new))
 
-    def spectrum(self) -> tuple[Float[Tensor, " p"], Rotations]:
+    def spectrum(self) -> Spectrum:
         """Eigenvalues and in which basis."""
         values, gradients, inputs = [], [], []
         for layer in self.layers:
@@ -115,4 +137,5 @@ class Kronecker(NamedTuple):
             values.append(torch.outer(g.clamp_min(0), a.clamp_min(0) / layer.places).flatten())
             gradients.append(g_vectors)
             inputs.append(a_vectors)
-        return torch.cat(values), Rotations(self.calls, self.layout, tuple(gradients), tuple(inputs))
+        basis = Rotations(self.calls, self.layout, tuple(gradients), tuple(inputs))
+        return Spectrum(torch.cat(values), basis)

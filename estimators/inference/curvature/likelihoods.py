@@ -60,6 +60,14 @@ class Gaussian:
     def root(self, outputs: Float[Tensor, "n c"], /) -> Float[Tensor, "n c c"]:
         return torch.diag_embed(torch.full_like(outputs, 1 / self.sigma))
 
+    def summed_log_prob(self, squares: Float[Tensor, ""], responses: int) -> Float[Tensor, ""]:
+        """Of so many responses, in nats: -(sum (y - f)^2 / sigma^2 + responses log(2 pi sigma^2)) / 2."""
+        return -0.5 * (squares + responses * math.log(2 * math.pi * self.sigma**2))
+
+    def squares(self, log_likelihood: Float[Tensor, ""], responses: int) -> Float[Tensor, ""]:
+        """The inverse: sum (y - f)^2 / sigma^2."""
+        return -2 * log_likelihood - responses * math.log(2 * math.pi * self.sigma**2)
+
     def mean(self, outputs: Float[Tensor, "... c"], /) -> Float[Tensor, "... c"]:
         return outputs
 

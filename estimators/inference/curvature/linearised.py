@@ -142,13 +142,18 @@ def _chosen(every: dict[str, Tensor], only: Sequence[str]) -> list[str]:
         raise TypeError(f'expected only, a tuple of paths, got {described(only)}: pass ("2",) for a layer, () for all')
     found = []
     for start in only:
-        mine = [path for path in every if path == start or path.startswith(f"{start}.")]
+        mine = [path for path in every if begins(path, start)]
         if not mine:
             raise ValueError(
                 f"expected only of paths {', '.join(every)} or how they begin, got {start!r}: name a layer"
             )
         found += mine
     return [path for path in every if path in found or not only]
+
+
+def begins(path: str, start: str) -> bool:
+    """Whether a dotted path is one, or begins with it."""
+    return path == start or path.startswith(f"{start}.")
 
 
 def check_data(x: Tensor) -> None:

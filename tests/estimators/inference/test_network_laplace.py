@@ -75,12 +75,19 @@ def test_evidence_off_the_mode_lacks_what_a_step_would_gain():
     assert trace.converged
 
 
+def with_curvature(posterior, curvature):
+    return posterior._replace(curvature=curvature).under(PRECISION)
+
+
 PLANTED = {
-    "the prior's precision dropped": lambda p: p._replace(prior_precision=torch.tensor(1e-9, dtype=F64)),
-    "the noise dropped": lambda p: p._replace(eigenvalues=p.eigenvalues * SIGMA**2),
-    "a mean over data": lambda p: p._replace(eigenvalues=p.eigenvalues / N),
-    "damping": lambda p: p._replace(eigenvalues=p.eigenvalues + 1e-3),
-    "the basis transposed": lambda p: p._replace(basis=type(p.basis)(p.basis.vectors.T)),
+    "the prior's precision dropped": lambda p: p.under(1e-9),
+    "the noise dropped": lambda p: with_curvature(p, p.curvature.times(SIGMA**2)),
+    "a mean over data": lambda p: with_curvature(p, p.curvature.times(1 / N)),
+    "damping": lambda p: with_curvature(p, p.curvature._replace(eigenvalues=p.curvature.eigenvalues + 1e-3)),
+    "the basis transposed": lambda p: with_curvature(
+        p, p.curvature._replace(basis=type(p.curvature.basis)(p.curvature.basis.vectors.T))
+    ),
+    "the scale dropped": lambda p: p._replace(scaled=p.curvature),
 }
 
 
@@ -123,14 +130,14 @@ def test_batches_are_all_data_at_once(curvature):
 @pytest.mark.parametrize("curvature", STRUCTURES)
 def test_draws_have_the_covariance_and_the_density_that_the_outputs_rest_on(curvature):
     posterior, _ = network_laplace.fit(mlp.apply, DEEP, X, LABELS, Categorical(), curvature, PRECISION)
-    p = len(posterior.eigenvalues)
+    p, (values, basis) = len(posterior.slope), posterior.curvature
     draws = posterior.draws(KEY, 4 * p)
     off = posterior.linearised.layout.value.flat(
         {path: t - trees.paths(DEEP)[path] for path, t in trees.paths(draws).items()}
     )
-    inverse = (posterior.eigenvalues + PRECISION).reciprocal()
+    inverse = (values + PRECISION).reciprocal()
     unit = torch.eye(p, dtype=F64)
-    covariance = posterior.basis.into(unit).mul(inverse) @ posterior.basis.into(unit).T
+    covariance = basis.into(unit).mul(inverse) @ basis.into(unit).T
     exact = MultivariateNormal(torch.zeros(p, dtype=F64), covariance)
     torch.testing.assert_close(posterior.log_prob(draws), exact.log_prob(off))
     squares = torch.linalg.solve(covariance, off.T).T.mul(off).sum()  # chi-squared

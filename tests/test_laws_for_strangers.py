@@ -5,9 +5,10 @@ import sys
 
 import pytest
 import torch
+from torch import Tensor
 
 from jensen import laws
-from jensen.core import bounds
+from jensen.core import bounds, trees
 from jensen.core.models.quantised import Fsq, autoencoder
 from jensen.laws._law import spoiled
 from jensen.laws.distributions import COINS, NORMAL
@@ -110,6 +111,25 @@ def test_kinds_follow_from_methods_and_signatures():
         laws.check(lambda z: z, kind="flow")
     with pytest.raises(ValueError, match="expected a kind among distribution"):
         laws.laws_for(3, kind="flows")
+
+
+@pytest.mark.parametrize(
+    ("value", "settings", "error", "message"),
+    [
+        (
+            trees.map(Tensor.float, NORMAL),
+            {},
+            TypeError,
+            r"in torch\.float64.* got torch\.float32: cast it",
+        ),
+        (type(NORMAL), {}, TypeError, "expected a value, got the class DiagNormal"),
+        (bounds.iwae, {"max_examples": "5"}, TypeError, "expected max_examples, a whole number"),
+        (bounds.iwae, {"expected_failures": ["half_precision"]}, TypeError, "expected expected_failures, a dict"),
+    ],
+)
+def test_what_cannot_be_tried_is_refused_before_any_law(value, settings, error, message):
+    with pytest.raises(error, match=message):
+        laws.check(value, **settings)
 
 
 def test_capabilities_call_for_more_laws():

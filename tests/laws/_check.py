@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 
+import torch
+from torch import Tensor
+
+from jensen.core import trees
+from jensen.core.checks import check_count, described
 from jensen.core.contracts import DensityModel, Distribution, Flow, LatentModel
 from jensen.core.exponential import ExponentialFamily
 from jensen.core.models.bayes import Posterior
@@ -29,6 +34,7 @@ EXAMPLES = {
     "program": "data, a tree with the datum axis first",
 }
 PROGRAM = ("init", "turns", "batch", "score")
+DOUBLE = ("distribution", "exponential family", "flow")  # whose laws hold to more digits than float32 has
 
 
 def check(
@@ -53,7 +59,12 @@ def check(
     Raises:
         AssertionError: names each broken law, what it states and the counterexample.
     """
+    if not isinstance(expected_failures, Mapping | None):
+        raise TypeError(
+            f"expected expected_failures, a dict of reasons by law, got {described(expected_failures)}: pass {{}}"
+        )
     expected = dict(expected_failures or {})
+    max_examples = None if max_examples is None else check_count("max_examples", max_examples)
     owed = laws_for(value, kind=kind)
     _check_names(expected, owed)
     subject = _subject(value, kind or kind_of(value), example)
@@ -168,6 +179,13 @@ def _named(instances: Mapping[str, object] | Sequence[object]) -> Mapping[str, o
 def _subject(value: object, kind: str, example: object) -> Subject:
     if kind in EXAMPLES and example is None:
         raise ValueError(f"expected an example for a {kind}, {EXAMPLES[kind]}: laws.check(value, example=...)")
+    if kind in DOUBLE:
+        for leaf in trees.leaves((value, example)):
+            if isinstance(leaf, Tensor) and leaf.is_floating_point() and leaf.dtype != torch.float64:
+                raise TypeError(
+                    f"expected a {kind} in torch.float64, whose digits its laws need, got {leaf.dtype}: "
+                    "cast it with trees.map(torch.Tensor.double, value)"
+                )
     return Subject(value, example if kind in EXAMPLES else None)
 
 

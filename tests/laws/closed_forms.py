@@ -70,7 +70,7 @@ def kl_is_zero_only_at_equality(q: ClosedForm) -> None:
     p = partner(q, data(q))
     assert (q.kl(q).abs() <= 1e-9).all(), q.kl(q)
     if data(q) > 1:
-        assert (q.kl(p) > 0).all(), q.kl(p)
+        assert (q.kl(p) > 0).all(), f"{q.kl(p)} to the next row, which is to differ: give data with rows that do"
     vector, unravel = trees.ravel(q)
     slope = grad(lambda v: unravel(v).kl(q).sum())(vector)
     assert (slope.abs() <= 1e-7).all(), slope

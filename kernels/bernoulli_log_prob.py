@@ -16,7 +16,6 @@ from jensen.kernels.launch import (
     store_each,
 )
 
-
 WARPS = 2  # the fewer, the less a row's sums wait for each other
 _STRIP = tl.constexpr(256)  # columns apart that a thread of two warps reads
 

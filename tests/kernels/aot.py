@@ -105,13 +105,17 @@ KERNELS = [
 ]
 
 
-def compiled(kernel: Kernel, architecture: int) -> triton.compiler.CompiledKernel:
+def compiled(kernel: Kernel, architecture: int, aligned: bool = False) -> triton.compiler.CompiledKernel:
+    """aligned: all pointers and sizes are multiples of 16, as those of a launch often are."""
     module, function = kernel.name.split(".")
     jitted = getattr(importlib.import_module(f"jensen.kernels.{module}"), function)
     constants = {name: value for name, value in kernel.constants.items() if name not in OPTIONS}
     names = [name for name in jitted.arg_names if name not in constants]
     signature = dict(zip(names, (TYPES[t] for t in kernel.types), strict=True)) | dict.fromkeys(constants, "constexpr")
-    source = ASTSource(jitted, signature, {(jitted.arg_names.index(name),): v for name, v in constants.items()})
+    values = {(jitted.arg_names.index(name),): value for name, value in constants.items()}
+    known = [name for name in names if aligned and signature[name] != "fp32"]
+    attributes = {(jitted.arg_names.index(name),): [["tt.divisibility", 16]] for name in known}
+    source = ASTSource(jitted, signature, values, attributes)
     options = {name: kernel.constants.get(name, default) for name, default in OPTIONS.items()}
     return triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=options)
 

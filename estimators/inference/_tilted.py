@@ -1,12 +1,16 @@
 """Moments of a normal times the likelihood of one binary response: expectation propagation's tilted distributions."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.func import grad
 from torch.nn.functional import logsigmoid
+
+from jensen.core.numerics import log_normal_cdf
 
 HALF_WIDTH, POINTS = 8.0, 161  # of the rule, in standard deviations
 RESOLVED = 10.0  # the standard deviation up to which as many points have the logistic link to 1e-8
@@ -40,13 +44,18 @@ def logistic(mean: Float[Tensor, " n"], variance: Float[Tensor, " n"]) -> Tilted
 
 
 def probit(mean: Float[Tensor, " n"], variance: Float[Tensor, " n"]) -> Tilted:
-    """By derivatives of log ndtr(r), in closed form."""
-    r = mean / (1 + variance).sqrt()
-    log_mass = torch.special.log_ndtr(r)
-    slope = torch.exp(-0.5 * r.square() - 0.5 * math.log(2 * math.pi) - log_mass)
-    share = variance / (1 + variance)
-    third = slope * ((r + slope) * (r + 2 * slope) - 1)
-    return Tilted(log_mass, share.sqrt() * slope, 1 - share * slope * (r + slope), share**1.5 * third)
+    """By derivatives of log Phi(r), r = mean / (1 + variance)^(1/2)."""
+    r, share = mean / (1 + variance).sqrt(), variance / (1 + variance)
+    first = _slope(log_normal_cdf)
+    second = _slope(first)
+    third = _slope(second)
+    spread = 1 / (1 + variance) + share * (1 + second(r))
+    return Tilted(log_normal_cdf(r), share.sqrt() * first(r), spread, share**1.5 * third(r))
+
+
+def _slope(f: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Of a function of each element by itself."""
+    return grad(lambda r: f(r).sum())
 
 
 def log_integral(

@@ -43,6 +43,7 @@ from jensen.core.checks import (
 )
 from jensen.core.contracts import Key
 from jensen.core.distributions import FullNormal
+from jensen.core.numerics import log_normal_cdf
 from jensen.estimators.inference._second_order import changed, second_order
 from jensen.estimators.inference._tilted import Tilted, log_integral, logistic, probit
 from jensen.estimators.inference.approximation import Approximation, judge
@@ -191,7 +192,7 @@ def fit(
     infos[-1] = info._replace(objective=info.objective + gain, terms=info.terms | {"second_order": gain})
     q = FullNormal(*(field.to(x) for field in FullNormal.from_covariance(loc[None], covariance)))
     signed = state.signed.to(x)
-    log_link = torch.special.log_ndtr if link == "probit" else logsigmoid
+    log_link = log_normal_cdf if link == "probit" else logsigmoid
     normaliser = x.shape[1] * math.log(scale * math.sqrt(2 * math.pi))
 
     def log_p(w: Tensor) -> Tensor:

@@ -183,6 +183,14 @@ def test_cumulants_of_tilted_distributions_are_derivatives_of_the_log_mass(momen
     torch.testing.assert_close(found.third, third, rtol=0, atol=1e-5)
 
 
+def test_cumulants_of_a_probit_in_its_far_tail_are_those_of_its_asymptote():
+    """Phi(a) is phi(a) / -a there: log Phi'' = -1 + 1 / r^2 and log Phi''' = -2 / r^3, to six digits."""
+    found = probit(torch.tensor([-1e4], dtype=F64), torch.tensor([1.0], dtype=F64))
+    r = -1e4 / math.sqrt(2)
+    torch.testing.assert_close(found.variance, torch.tensor([0.5 + 0.5 / r**2], dtype=F64), rtol=1e-14, atol=0)
+    torch.testing.assert_close(found.third, torch.tensor([-2 * 0.5**1.5 / r**3], dtype=F64), rtol=1e-6, atol=0)
+
+
 def test_float32_gives_float32():
     found, trace = ep.fit(keys.key(0), X.float(), Y.float(), samples=50)
     assert found.q.loc.dtype == found.z.dtype == torch.float32

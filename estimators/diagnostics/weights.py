@@ -1,8 +1,9 @@
 """Diagnostics of importance weights: effective sample size, and the Pareto shape k-hat of their tail (PSIS).
 
 Approximates  the shape k of the weights' tail: weights have a mean where k < 1, a variance where k < 1/2
-With          a generalised Pareto distribution fitted to the min(s / 5, 3 sqrt(s)) largest weights of each datum,
-              which are then replaced by the quantiles of the fit (Pareto smoothed importance sampling)
+With          a generalised Pareto distribution fitted to the min(s / 5, 3 sqrt(s)) largest weights of each datum, or
+              to a quarter of them where all are nearly equal, which are then replaced by the quantiles of the fit
+              (Pareto smoothed importance sampling)
 Requires      log weights of independent draws, (s, n), s > 20 for any verdict and s > 2200 for the usual 0.7
 Unbiased when never: smoothing trades a small bias, which vanishes as s grows where k < 1, for variance
 Cost          one sort of the weights' tail and one fit per datum; no gradients
@@ -21,7 +22,7 @@ from jensen.core.numerics import at_least_float32, log_sum_exp
 from jensen.core.ops._importance import importance
 from jensen.estimators.diagnostics._checks import check_filled
 from jensen.estimators.evidence.pareto import LEAST
-from jensen.estimators.evidence.tail import MOST, k_hat_threshold, smooth_tail, tail_size
+from jensen.estimators.evidence.tail import MOST, k_hat_threshold, nearly_equal, smooth_tail, tail_size
 from jensen.estimators.wording import listed, no_verdict
 
 
@@ -35,6 +36,7 @@ class Psis(NamedTuple):
     k_hat: Float[Tensor, " n"]
     log_weights: Float[Tensor, "s n"]  # smoothed and normalised: exp of them sums to 1 over s
     ess: Float[Tensor, " n"]  # of the smoothed weights
+    k_hat_error: Float[Tensor, " n"]  # the standard error of k_hat, by the number of weights in the tail
 
     def verdict(self, discrete: bool = False) -> str:
         return reliability(self.k_hat, len(self.log_weights), discrete)
@@ -87,15 +89,15 @@ def psis(log_w: Float[Tensor, "s n"]) -> Psis:
     log_w = at_least_float32(log_w)
     largest, place = log_w.topk(min(tail_size(len(log_w)) + 1, len(log_w)), 0)
     peak = largest[0]
-    k_hat, fitted = smooth_tail(largest)
     shifted = (log_w - torch.where(peak.abs() == torch.inf, 0.0, peak)).double()
-    smoothed = shifted.scatter(0, place[: len(fitted)], fitted)
+    tail = smooth_tail(largest, nearly_equal(ess(log_w), len(log_w)))
+    smoothed = shifted.scatter(0, place[: len(tail.log_weights)], tail.log_weights)
     total = log_sum_exp(smoothed, 0)
     smoothed = smoothed - torch.where(total == -torch.inf, 0.0, total)
     smoothed = torch.where(peak.isnan() | (peak == torch.inf), torch.nan, smoothed)
     squares = torch.exp(2 * smoothed).sum(0)
-    ess = torch.where(squares == 0, 0.0, 1 / torch.where(squares == 0, 1.0, squares))
-    return Psis(*(t.to(log_w.dtype) for t in (k_hat, smoothed, ess)))
+    effective = torch.where(squares == 0, 0.0, 1 / torch.where(squares == 0, 1.0, squares))
+    return Psis(*(t.to(log_w.dtype) for t in (tail.k_hat, smoothed, effective, tail.error)))
 
 
 def _cure(k: float, s: int, discrete: bool) -> str:

@@ -25,7 +25,7 @@ from jensen.core.numerics import at_least_float32
 from jensen.estimators.evidence.chunks import chunk_size
 from jensen.estimators.evidence.judgement import Doubts, judged, of_weights, verdict
 from jensen.estimators.evidence.processes import gathered, share, shares
-from jensen.estimators.evidence.tail import smooth_tail, tail_size
+from jensen.estimators.evidence.tail import nearly_equal, smooth_tail, tail_size
 from jensen.estimators.gradients.contract import check_density, first
 
 
@@ -121,8 +121,8 @@ def from_log_weights(
         padding = largest[0].new_full((min(tail, k) - len(largest[0]), *largest[0].shape[1:]), -torch.inf)
         every = gathered([torch.cat([*largest, padding])], group)
         largest = [torch.cat([rows for (rows,) in every]).topk(min(tail, k), 0).values]
-    k_hat, _ = smooth_tail(largest[0])
     log_p, error, ess = moments.estimates()
+    k_hat = smooth_tail(largest[0], nearly_equal(ess, k)).k_hat
     doubts = of_weights(k_hat, ess, k, bounded)
     return Evidence(log_p, judged(error, doubts), ess, k_hat.to(ess.dtype), doubts)
 

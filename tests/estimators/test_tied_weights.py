@@ -41,7 +41,7 @@ def test_smoothing_leaves_tied_weights_as_they_are():
     found = psis(log_w).log_weights
     assert (found[20:] == found[20]).all()
     largest = log_w.topk(191, 0).values
-    k, smoothed = smooth_tail(largest)
+    k, smoothed, _ = smooth_tail(largest)
     assert torch.equal(smoothed[20:], (largest - largest[0])[20:190])
     p = (torch.arange(19, -1, -1, dtype=torch.float64)[:, None] + 0.5) / 20
     sigma = fit_pareto(torch.expm1(largest[:20]))[1]

@@ -1,5 +1,7 @@
 """What an approximation is judged by: draws that are independent, however many, and resampled in no order."""
 
+import math
+
 import torch
 
 from jensen.core import keys
@@ -26,3 +28,20 @@ def test_a_draw_that_is_taken_again_and_again_is_not_next_to_itself():
     assert (same.mean() - expected).abs() < 4 * same.std() / len(same) ** 0.5
     in_order = drawn.sort().values
     assert (in_order[1:] == in_order[:-1]).double().mean() > expected + 0.5
+
+
+def test_an_evidence_has_no_error_where_its_weights_may_have_no_variance():
+    """The log of a half-normal scale, whose lower tail is exponential, by Laplace's normal; the evidence is 1."""
+    q = DiagNormal(torch.zeros(1, 1, dtype=torch.float64), torch.full((1, 1), -0.5 * math.log(2), dtype=torch.float64))
+
+    def log_p(z):
+        return (z - 0.5 * (2 * z).exp()).sum(-1) + 0.5 * math.log(2 / math.pi)
+
+    every = [judge(log_p, q, key, 1000) for key in keys.split(KEY, 150)]
+    off = torch.stack([found.evidence.log_p[0].abs() for found in every])
+    error = torch.stack([(1 / found.evidence.ess[0] - 1 / 1000).sqrt() for found in every])
+    wrong, light = off > 4.5 * error, torch.stack([found.weights.k_hat[0] <= 0.5 for found in every])
+    known = torch.stack([found.evidence.standard_error[0].isfinite() for found in every])
+    assert (wrong & light).sum() > 4 * (wrong & known).sum(), (wrong & light).sum()  # by k-hat without its error
+    assert (wrong & known).sum() <= 2
+    assert all("may have no variance" in found.verdict() for found, has in zip(every, known, strict=True) if not has)

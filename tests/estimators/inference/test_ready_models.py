@@ -95,8 +95,7 @@ def test_bounds_are_below_the_evidence(name, method):
         return  # a density without a mode
     error = torch.hypot(found.standard_error, evidence.standard_error[0])
     assert found.elbo < evidence.log_p[0] + 4.5 * error
-    unseen = (name, method) == ("Gaussian process", "laplace")  # 0.13 nats low at a k-hat of 0.49
-    if found.reliable and not unseen and found.evidence.standard_error.isfinite().all():
+    if found.reliable and found.evidence.standard_error.isfinite().all():
         error = torch.hypot(found.evidence.standard_error, evidence.standard_error)
         assert ((found.evidence.log_p - evidence.log_p).abs() < 4.5 * error + 0.02).all()
     assert trace.objective.isfinite().any()

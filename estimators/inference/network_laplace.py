@@ -13,13 +13,13 @@ Approximates  p(parameters | data) under the prior N(0, I / prior_precision), on
               each group, by the normal about the parameters with the precision H + diag(prior_precision), H the
               generalised Gauss-Newton matrix; and log p(data)
 With          H in a basis where it is diagonal: "full", "diagonal", or "kfac" of a Kronecker product per layer, exactly
-              with the prior's precision added; that, and Gaussian noise, by MacKay's updates, the maximum of log p(data)
-              unless given; f near the parameters as its linear expansion, for predictions
+              with the prior's precision added; that, and Gaussian noise, by MacKay's updates to the maximum of
+              log p(data) unless given; f near the parameters as its linear expansion, for predictions
 Requires      a pure network (parameters, x) -> (n, c) of each datum by itself, trained with weight decay
               prior_precision |parameters|^2 / 2 besides the summed negative log likelihood
 Unbiased when a network linear in its parameters with Gaussian noise is at its mode: then exact, a full H
-Cost          n c products with the transposed Jacobian, by batches; for "full" an eigendecomposition (p, p), with groups
-              one for each update of their precisions; for "kfac" two of each layer's sides
+Cost          n c products with the transposed Jacobian, by batches; for "full" an eigendecomposition (p, p), with
+              groups one for each update of their precisions; for "kfac" two of each layer's sides
 Reference     MacKay, 1992; Martens and Grosse, 2015; Ritter et al., 2018; Daxberger et al., 2021; Immer et al., 2021
 """
 

@@ -1,12 +1,7 @@
 """Diagnostics of gradients, importance weights, posteriors and training traces; `verdict()` puts each in words."""
 
 from jensen.estimators.diagnostics._amortisation import Amortisation, amortisation
-from jensen.estimators.diagnostics._calibration import (
-    Calibration,
-    calibration,
-    ranks,
-    simulation_based_calibration,
-)
+from jensen.estimators.diagnostics._calibration import Calibration, calibration, ranks, simulation_based_calibration
 from jensen.estimators.diagnostics._coverage import Coverage, coverage
 from jensen.estimators.diagnostics._dci import Dci, dci
 from jensen.estimators.diagnostics._frechet import Frechet, frechet

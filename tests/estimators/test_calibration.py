@@ -8,13 +8,7 @@ from scipy import stats
 from torch.func import vmap
 
 from jensen.core import keys
-from jensen.estimators.diagnostics import (
-    Calibration,
-    calibration,
-    coverage,
-    ranks,
-    simulation_based_calibration,
-)
+from jensen.estimators.diagnostics import Calibration, calibration, coverage, ranks, simulation_based_calibration
 
 KEY = keys.key(23)
 S = 99

@@ -6,12 +6,7 @@ import pytest
 import torch
 
 from jensen.core import keys
-from jensen.estimators.diagnostics import (
-    calibration,
-    coverage,
-    ranks,
-    simulation_based_calibration,
-)
+from jensen.estimators.diagnostics import calibration, coverage, ranks, simulation_based_calibration
 
 KEY = keys.key(23)
 

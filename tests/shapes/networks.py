@@ -1,17 +1,7 @@
 """Layers over images, series and vectors."""
 
 from jensen.core import keys
-from jensen.core.nn import (
-    batch_norm,
-    conv,
-    dropout,
-    group_norm,
-    layer_norm,
-    pooling,
-    residual,
-    rms_norm,
-    windows,
-)
+from jensen.core.nn import batch_norm, conv, dropout, group_norm, layer_norm, pooling, residual, rms_norm, windows
 
 KEY = keys.key(0)
 IMAGES, SERIES, VECTORS = (keys.normal(KEY, shape) for shape in ((5, 2, 8, 8), (5, 2, 8), (5, 8)))

@@ -20,10 +20,12 @@ Requires      a pure network (parameters, x) -> (n, c) of each datum by itself, 
 Unbiased when a network linear in its parameters with Gaussian noise is at its mode: then exact, a full H
 Cost          n c products with the transposed Jacobian, by batches; for "full" an eigendecomposition (p, p), with
               groups one for each update of their precisions; for "kfac" two of each layer's sides
-Reference     MacKay, 1992; Martens and Grosse, 2015; Ritter et al., 2018; Daxberger et al., 2021; Immer et al., 2021
+Reference     MacKay, 1992; Martens and Grosse, 2015; Ritter et al., 2018; Daxberger et al., 2021; Immer et al., 2021;
+              Eschenhagen et al., 2023
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -40,9 +42,10 @@ from jensen.estimators.inference.fitting import Trace
 from jensen.estimators.inference.network_evidence import most_probable
 from jensen.estimators.inference.network_posterior import NetworkPosterior
 
-Structure = Literal["kfac", "full", "diagonal"]
+Structure = Literal["kfac", "kfac-reduce", "full", "diagonal"]
 STRUCTURES = get_args(Structure)
-BY_NAME = dict(zip(STRUCTURES, (Kronecker, Full, Diagonal), strict=True))
+STARTS = (Kronecker.start, partial(Kronecker.start, reduce=True), Full.start, Diagonal.start)
+BY_NAME = dict(zip(STRUCTURES, STARTS, strict=True))
 
 
 class State(NamedTuple):
@@ -80,7 +83,7 @@ def init(
         raise TypeError(f"expected likelihood, such as Gaussian(0.1), got {described(likelihood)}: pass a value")
     linearised = Linearised.of(network, parameters, only)
     linearised.check_alone(x)
-    linearised, none = BY_NAME[curvature].start(linearised, x[:1])
+    linearised, none = BY_NAME[curvature](linearised, x[:1])
     vector = linearised.vector()
     zero = torch.zeros((), dtype=torch.float64, device=vector.device)
     return State(linearised, Static(likelihood), none, torch.zeros_like(vector), zero, zero, 0)
@@ -160,7 +163,8 @@ def fit(
     network          (parameters, x (n, ...)) -> (n, c), such as partial(mlp.apply, activation=torch.relu)
     parameters       a nested dict, trained: the posterior is about them
     likelihood       `Gaussian(sigma)` with y (n, c), `Bernoulli()` with y (n, c), `Categorical()` with labels y (n,)
-    curvature        "kfac" for linear layers and convolutions, "full" for few parameters, "diagonal" for any network
+    curvature        "kfac" for linear layers and convolutions, "kfac-reduce" for such whose places are averaged, "full"
+                     for few parameters, "diagonal" for any network
     prior_precision  that which maximises log p(data) unless given; with groups a number for all, or one for each
     only             paths of random parameters, or how they begin, such as ("2",) for a layer; all if ()
     groups           how the paths of each group begin that has a precision of its own, such as tuple(parameters) for

@@ -45,7 +45,7 @@ class Diagonal(NamedTuple):
         if self.calls.value is None:
             return self._replace(values=self.values + root_products(linearised.jacobian(x), root).square().sum((0, 1)))
         squares = [
-            torch.einsum("rnto,nti->oi", layer.gradients.square(), layer.inputs.square()).flatten()
+            torch.einsum("rntqo,ntqi->qoi", layer.gradients.square(), layer.inputs.square()).flatten()
             for layer in layers(linearised, self.calls.value, x, root)
         ]
         return self._replace(values=self.values + torch.cat(squares))

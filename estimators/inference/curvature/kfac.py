@@ -6,10 +6,14 @@ block of the Gauss-Newton matrix
     A kron G / places,  A = sum a a',  G = sum g g' over data and places, g of each of S' f
 
 as if inputs and gradients were independent: exact for one datum and place, and for Gaussian noise where gradients are
-the same for all data, as in a network linear in its inputs. Of several places it is that of Grosse and Martens, 2016.
-A and G are sums over data, so batches give those of the whole set.
+the same for all data, as in a network linear in its inputs. Of several places that share weights it is that of Grosse
+and Martens (2016), KFAC-expand: exact so where each place has outputs of its own. KFAC-reduce (Eschenhagen et al.,
+2023) takes a datum's mean input and summed gradient as one place: exact so where outputs are of the places' mean.
+A convolution in groups of channels has a block for each group. A and G are sums over data, so batches give those of
+the whole set.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -32,10 +36,10 @@ from jensen.estimators.inference.curvature.taps import (
 
 
 class Factors(NamedTuple):
-    """A layer's sums, and how many places they are over."""
+    """A layer's sums for each of q groups of channels, one but for some convolutions, and how many places they have."""
 
-    inputs: Float[Tensor, "i i"]
-    gradients: Float[Tensor, "o o"]
+    inputs: Float[Tensor, "q i i"]
+    gradients: Float[Tensor, "q o o"]
     places: Float[Tensor, ""]
 
 
@@ -44,16 +48,14 @@ class Rotations(NamedTuple):
 
     calls: Static[tuple[Called, ...]]
     layout: Static[Layout]
-    gradients: tuple[Float[Tensor, "_ _"], ...]
-    inputs: tuple[Float[Tensor, "_ _"], ...]
+    gradients: tuple[Float[Tensor, "_ _ _"], ...]
+    inputs: tuple[Float[Tensor, "_ _ _"], ...]
 
     def into(self, vector: Float[Tensor, "... p"]) -> Float[Tensor, "... p"]:
-        each = zip(self.gradients, self.layout.value.matrices(vector), self.inputs, strict=True)
-        return torch.cat([(g.T @ matrix @ a).flatten(-2) for g, matrix, a in each], -1)
+        return self._within(vector, lambda g, matrix, a: g.mT @ matrix @ a)
 
     def out_of(self, vector: Float[Tensor, "... p"]) -> Float[Tensor, "... p"]:
-        each = zip(self.gradients, self.layout.value.matrices(vector), self.inputs, strict=True)
-        return torch.cat([(g @ matrix @ a.T).flatten(-2) for g, matrix, a in each], -1)
+        return self._within(vector, lambda g, matrix, a: g @ matrix @ a.mT)
 
     def elements(self, outputs: int, parameters: int) -> int:
         """In memory for a datum."""
@@ -74,9 +76,7 @@ class Rotations(NamedTuple):
 
     def diagonal(self, values: Float[Tensor, " p"]) -> Float[Tensor, " p"]:
         """Of V diag(values) V'."""
-        each = zip(self.gradients, self.layout.value.matrices(values), self.inputs, strict=True)
-        squares = [(g.to(values).square() @ matrix @ a.to(values).square().T).flatten() for g, matrix, a in each]
-        return torch.cat(squares)
+        return self._within(values, lambda g, matrix, a: g.to(values).square() @ matrix @ a.to(values).square().mT)
 
     def covariance(
         self, linearised: Linearised, x: Tensor, root: Float[Tensor, "n c r"], scale: Float[Tensor, " p"],
@@ -86,8 +86,15 @@ class Rotations(NamedTuple):
         own = self.layout.value.matrices(variances * scale.square())
         each = zip(layers(linearised, self.calls.value, x, root), own, strict=True)
         turned = zip(self.gradients, each, self.inputs, strict=True)
-        parts = [covariance(Layer(layer.inputs @ a, layer.gradients @ g), v) for g, (layer, v), a in turned]
+        parts = [covariance(_turned(layer, g, a), v) for g, (layer, v), a in turned]
         return torch.stack(parts).sum(0)
+
+    def _within(
+        self, vector: Float[Tensor, "... p"], turn: Callable[[Tensor, Tensor, Tensor], Tensor]
+    ) -> Float[Tensor, "... p"]:
+        """Of gradients' vectors, matrix (..., q, o, i) and inputs' vectors of each layer."""
+        each = zip(self.gradients, self.layout.value.matrices(vector), self.inputs, strict=True)
+        return torch.cat([turn(g, matrix.unflatten(-2, (len(g), -1)), a).flatten(-3) for g, matrix, a in each], -1)
 
 
 class Kronecker(NamedTuple):
@@ -96,9 +103,10 @@ class Kronecker(NamedTuple):
     calls: Static[tuple[Called, ...]]
     layout: Static[Layout]
     layers: tuple[Factors, ...]
+    reduce: Static[bool]  # a datum's places to one
 
     @classmethod
-    def start(cls, linearised: Linearised, x: Tensor) -> tuple[Linearised, "Kronecker"]:
+    def start(cls, linearised: Linearised, x: Tensor, reduce: bool = False) -> tuple[Linearised, "Kronecker"]:
         """Of no data, and the network with the layout that it is in. ValueError for a parameter of no layer."""
         calls = called(linearised, x)
         if (wrong := fault(linearised, calls, len(x))) is not None:
@@ -109,13 +117,13 @@ class Kronecker(NamedTuple):
         parts, vector = Static(layout(linearised, calls)), linearised.vector()
         none = [
             Factors(
-                vector.new_zeros(2 * [sum(part.columns for part in group)]),
-                vector.new_zeros(2 * [group[0].rows]),
+                vector.new_zeros(call.parts, *2 * [sum(part.columns for part in group)]),
+                vector.new_zeros(call.parts, *2 * [group[0].rows // call.parts]),
                 vector.new_zeros(()),
             )
-            for group in parts.value.groups
+            for call, group in zip(calls, parts.value.groups, strict=True)
         ]
-        return linearised._replace(layout=parts), cls(Static(calls), parts, tuple(none))
+        return linearised._replace(layout=parts), cls(Static(calls), parts, tuple(none), Static(reduce))
 
     def elements(self, outputs: int) -> int:
         """In memory for a datum: as many as let so many data be together."""
@@ -125,8 +133,11 @@ class Kronecker(NamedTuple):
         """With these data's."""
         new = []
         for old, layer in zip(self.layers, layers(linearised, self.calls.value, x, root), strict=True):
-            a, g = layer.inputs.flatten(0, 1), layer.gradients.flatten(0, 2)
-            new.append(Factors(old.inputs + a.T @ a, old.gradients + g.T @ g, old.places + len(a)))
+            a, g = layer
+            if self.reduce.value:
+                a, g = a.mean(1, keepdim=True), g.sum(2, keepdim=True)
+            a, g = a.flatten(0, 1).transpose(0, 1), g.flatten(0, 2).transpose(0, 1)
+            new.append(Factors(old.inputs + a.mT @ a, old.gradients + g.mT @ g, old.places + a.shape[1]))
         return self._replace(layers=tuple(new))
 
     def spectrum(self) -> Spectrum:
@@ -134,8 +145,16 @@ class Kronecker(NamedTuple):
         values, gradients, inputs = [], [], []
         for layer in self.layers:
             (a, a_vectors), (g, g_vectors) = torch.linalg.eigh(layer.inputs), torch.linalg.eigh(layer.gradients)
-            values.append(torch.outer(g.clamp_min(0), a.clamp_min(0) / layer.places).flatten())
+            values.append((g.clamp_min(0)[..., None] * (a.clamp_min(0) / layer.places)[:, None]).flatten())
             gradients.append(g_vectors)
             inputs.append(a_vectors)
         basis = Rotations(self.calls, self.layout, tuple(gradients), tuple(inputs))
         return Spectrum(torch.cat(values), basis)
+
+
+def _turned(layer: Layer, gradients: Float[Tensor, "q o o"], inputs: Float[Tensor, "q i i"]) -> Layer:
+    """In the factors' bases."""
+    return Layer(
+        torch.einsum("ntqi,qij->ntqj", layer.inputs, inputs),
+        torch.einsum("cntqo,qop->cntqp", layer.gradients, gradients),
+    )

@@ -4,7 +4,7 @@ A call of linear, conv1d or conv2d is recognised by its weight, which is one of 
 to what it gives, and the gradient in these zeros is the one in the layer's output.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -26,6 +26,7 @@ class Called(NamedTuple):
     written: tuple[int, ...]  # the shape of a datum's outputs
     rows: int  # of what it writes: one per datum, or else others
     convolution: bool
+    parts: int  # q, of a convolution in groups of channels, whose rows of weights each read one group
 
     @property
     def one_place(self) -> bool:
@@ -35,8 +36,8 @@ class Called(NamedTuple):
 class Layer(NamedTuple):
     """What a layer reads, with a column of ones for a random bias, and gradients of each of the network's outputs."""
 
-    inputs: Float[Tensor, "n t i"]
-    gradients: Float[Tensor, "c n t o"]
+    inputs: Float[Tensor, "n t q i"]
+    gradients: Float[Tensor, "c n t q o"]
 
 
 def called(linearised: Linearised, x: Tensor) -> tuple[Called, ...]:
@@ -53,7 +54,7 @@ def fault(linearised: Linearised, calls: tuple[Called, ...], n: int) -> str | No
     once = [path for call in calls for path in (call.weight, call.bias) if path is not None]
     for path in linearised.random():
         if path not in once:
-            return f"{path}, which no linear layer has, nor a convolution without groups"
+            return f"{path}, which no linear layer has, nor a convolution"
         if once.count(path) > 1:
             return f"{path} in several calls"
     mixed = [call.weight for call in calls if call.rows != n]
@@ -90,16 +91,18 @@ def together(calls: tuple[Called, ...] | None, outputs: int, parameters: int) ->
 
 def covariance(layer: Layer, variances: Float[Tensor, "o i"]) -> Float[Tensor, "n c c"]:
     """Of the outputs, for independent entries of the layer's matrix; at one place without a Jacobian."""
+    own = variances.unflatten(0, (layer.inputs.shape[2], -1))
     if layer.inputs.shape[1] == 1:
-        spread = layer.inputs[:, 0].square() @ variances.T
-        g = layer.gradients[:, :, 0].movedim(0, 1)
+        spread = torch.einsum("nqi,qoi->nqo", layer.inputs[:, 0].square(), own).flatten(1)
+        g = layer.gradients[:, :, 0].flatten(2).movedim(0, 1)
         return (g * spread[:, None]) @ g.mT
-    rows = torch.einsum("cnto,nti->ncoi", layer.gradients, layer.inputs)
-    return (rows * variances).flatten(2) @ rows.flatten(2).mT
+    rows = torch.einsum("cntqo,ntqi->ncqoi", layer.gradients, layer.inputs)
+    return (rows * own).flatten(2) @ rows.flatten(2).mT
 
 
-def _at_places(call: Called, gradients: Tensor) -> Float[Tensor, "c n t o"]:
-    return rearrange(gradients, "c n o ... -> c n (...) o" if call.convolution else "c n ... o -> c n (...) o")
+def _at_places(call: Called, gradients: Tensor) -> Float[Tensor, "c n t q o"]:
+    axes = "c n (q o) ... -> c n (...) q o" if call.convolution else "c n ... (q o) -> c n (...) q o"
+    return rearrange(gradients, axes, q=call.parts)
 
 
 class _Tapped(TorchFunctionMode):
@@ -120,12 +123,11 @@ class _Tapped(TorchFunctionMode):
         if path is None or func not in READ:
             return out
         bias, inputs = READ[func](*args, **given)
-        if inputs is None:
-            return out
         bias_path = self.paths.get(id(bias))
         if bias_path is not None:
             inputs = torch.cat([inputs, torch.ones_like(inputs[..., :1])], -1)
-        self.calls.append((Called(path, bias_path, tuple(out.shape[1:]), len(out), func is not F.linear), inputs))
+        call = Called(path, bias_path, tuple(out.shape[1:]), len(out), func is not F.linear, inputs.shape[2])
+        self.calls.append((call, inputs))
         if self.zeros is None:
             return out
         if out.shape != self.zeros[path].shape:
@@ -136,31 +138,45 @@ class _Tapped(TorchFunctionMode):
         return out + self.zeros[path]
 
 
-Reading = tuple[Tensor | None, Float[Tensor, "n t i"] | None]  # bias, and inputs at each place
+Reading = tuple[Tensor | None, Float[Tensor, "n t q i"]]  # bias, and inputs at each place
 
 
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Reading:
-    return bias, rearrange(input, "n ... i -> n (...) i")
+    return bias, rearrange(input, "n ... i -> n (...) 1 i")
 
 
 def _conv2d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
     groups: int = 1,
 ) -> Reading:  # fmt: skip
-    if groups > 1 or isinstance(padding, str):
-        return bias, None
-    return bias, F.unfold(input, weight.shape[2:], dilation, padding, stride).mT
+    sides = weight.shape[2:]
+    if isinstance(padding, str):
+        input, padding = _padded(input, sides, padding, _pair(dilation)), 0
+    read = F.unfold(input, sides, dilation, padding, stride)
+    return bias, rearrange(read, "n (q i) t -> n t q i", q=groups)
 
 
 def _conv1d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
     groups: int = 1,
 ) -> Reading:  # fmt: skip
-    if groups > 1 or isinstance(padding, str):
-        return bias, None
-    sides = [(other, *(side if isinstance(side, list | tuple) else (side,)))
-             for other, side in ((1, dilation), (0, padding), (1, stride))]  # fmt: skip
-    return bias, F.unfold(input[:, :, None], (1, weight.shape[2]), *sides).mT
+    """As images of one row."""
+    if not isinstance(padding, str):
+        padding = (0, _pair(padding)[-1])
+    sides = (1, _pair(stride)[-1]), padding, (1, _pair(dilation)[-1])
+    return _conv2d(input[:, :, None], weight[:, :, None], bias, *sides, groups)
+
+
+def _padded(input: Tensor, sides: Sequence[int], padding: str, dilation: tuple[int, ...]) -> Tensor:
+    """By "same", with as many zeros that the sides stay, the odd one last; by "valid", none."""
+    if padding == "valid":
+        return input
+    every = [each * (side - 1) for each, side in zip(dilation, sides, strict=True)]
+    return F.pad(input, [zeros for total in reversed(every) for zeros in (total // 2, total - total // 2)])
+
+
+def _pair(value: Any) -> tuple[int, ...]:
+    return tuple(value) if isinstance(value, list | tuple) else (value, value)
 
 
 READ = {F.linear: _linear, F.conv1d: _conv1d, F.conv2d: _conv2d}

@@ -103,11 +103,23 @@ def series(parameters, x):
     return linear.apply(parameters["c"], h.flatten(1))
 
 
+def channels(parameters, x):
+    """A convolution in two groups of channels, a depthwise one that keeps its sides, and a linear layer of means."""
+    h = torch.tanh(conv.apply(parameters["a"], x, stride=2, groups=2))
+    b = parameters["b"]
+    h = torch.tanh(F.conv2d(h, b["weight"], b["bias"], padding="same", dilation=(1, 2), groups=4))
+    return linear.apply(parameters["c"], h.mean((2, 3)))
+
+
 IMAGES = {"a": conv.init(keys.key(1), 2, 3, (3, 2), dtype=F64), "b": conv.init(keys.key(2), 3, 2, 2, dtype=F64),
           "c": linear.init(keys.key(3), 6, 2, dtype=F64)}  # fmt: skip
 SERIES = {"a": conv.init(keys.key(1), 2, 3, (3,), dtype=F64), "b": linear.init(keys.key(2), 3, 2, dtype=F64),
           "c": linear.init(keys.key(3), 8, 2, dtype=F64)}  # fmt: skip
+CHANNELS = {"a": conv.init(keys.key(1), 4, 4, (3, 2), groups=2, dtype=F64),
+            "b": conv.init(keys.key(2), 4, 8, (1, 3), groups=4, dtype=F64),
+            "c": linear.init(keys.key(3), 8, 2, dtype=F64)}  # fmt: skip
 NETWORKS = {
+    "channels": (channels, CHANNELS, keys.normal(keys.key(4), (6, 4, 7, 6), F64)),
     "perceptron": (mlp.apply, DEEP, X),
     "images": (images, IMAGES, keys.normal(keys.key(4), (6, 2, 7, 6), F64)),
     "series": (series, SERIES, keys.normal(keys.key(4), (6, 2, 8), F64)),
@@ -166,10 +178,91 @@ def test_kfac_is_the_mean_over_pairings_of_inputs_with_gradients():
     calls = taps.called(placed, X[:1])
     parts = []
     for layer in taps.layers(placed, calls, X, root):
-        a, g = layer.inputs[:, 0], layer.gradients[:, :, 0]
+        a, g = layer.inputs[:, 0, 0], layer.gradients[:, :, 0, 0]
         pairs = sum(torch.kron(g[:, j].T @ g[:, j], torch.outer(a[i], a[i])) for i in range(6) for j in range(6))
         parts.append(pairs / 6)
     torch.testing.assert_close(found, torch.block_diag(*parts))
+
+
+def shared(parameters, x):
+    """A deep linear network at each of several places (n, t, 3)."""
+    return mlp.apply(parameters, x, activation=lambda h: h)
+
+
+SETS = keys.normal(keys.key(5), (6, 4, 3), F64)
+SHARING = {
+    "kfac of places with outputs of their own": (Kronecker.start, lambda p, x: shared(p, x).flatten(1)),
+    "kfac-reduce of the places' mean": (partial(Kronecker.start, reduce=True), lambda p, x: shared(p, x).mean(1)),
+}
+
+
+@pytest.mark.parametrize("name", SHARING)
+def test_kfac_of_places_that_share_weights_is_exact_where_it_is_made_for_and_nowhere_else(name):
+    """Eschenhagen et al., 2023, section 3: within layers of a deep linear network with Gaussian noise."""
+    start, network = SHARING[name]
+    linearised = Linearised.of(network, DEEP)
+    root = Gaussian(0.4).root(linearised.outputs({}, SETS))
+    for each, _ in SHARING.values():
+        placed, none = each(linearised, SETS[:1])
+        values, basis = none.added(placed, SETS, root).spectrum()
+        unit = torch.eye(len(values), dtype=F64)
+        found = basis.into(unit).mul(values) @ basis.into(unit).T
+        off = (found - blocks(placed, gauss_newton(placed, SETS, root))).abs().max()
+        assert (off < 1e-10) if each is start else (off > 0.01)
+
+
+def test_kfac_reduce_is_kfac_at_one_place():
+    linearised = Linearised.of(mlp.apply, DEEP)
+    root = Categorical().root(linearised.outputs({}, X))
+    (placed, none), (_, reduced) = (
+        start(linearised, X[:1]) for start in (Kronecker.start, partial(Kronecker.start, reduce=True))
+    )
+    torch.testing.assert_close(
+        none.added(placed, X, root).spectrum().eigenvalues, reduced.added(placed, X, root).spectrum().eigenvalues
+    )
+
+
+@pytest.mark.parametrize("reduce", [False, True])
+def test_groups_of_channels_are_convolutions_beside_each_other(reduce):
+    """A block for each group: that of two convolutions which read half of the channels each."""
+    whole = CHANNELS["a"]
+    halves = {str(i): {name: t.unflatten(0, (2, 2))[i] for name, t in whole.items()} for i in (0, 1)}
+    x = NETWORKS["channels"][2]
+
+    def together(parameters, x):
+        return torch.tanh(conv.apply(parameters, x, stride=2, groups=2)).mean((2, 3))
+
+    def apart(parameters, x):
+        each = [conv.apply(parameters[str(i)], x[:, 2 * i : 2 * i + 2], stride=2) for i in (0, 1)]
+        return torch.tanh(torch.cat(each, 1)).mean((2, 3))
+
+    found = []
+    for network, parameters in ((together, whole), (apart, halves)):
+        linearised = Linearised.of(network, parameters)
+        root = Categorical().root(linearised.outputs({}, x))
+        placed, none = Kronecker.start(linearised, x[:1], reduce)
+        values, basis = none.added(placed, x, root).spectrum()
+        unit = torch.eye(len(values), dtype=F64)
+        found.append(basis.into(unit).mul(values) @ basis.into(unit).T)
+        torch.testing.assert_close(basis.diagonal(values), found[-1].diagonal())
+    torch.testing.assert_close(*found)
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_padding_by_name_is_read_as_torch_does(padding):
+    series, kernel = keys.normal(keys.key(6), (6, 2, 9), F64), keys.normal(keys.key(7), (3, 2, 4), F64)
+
+    def network(parameters, x):
+        return F.conv1d(x, parameters["weight"], padding=padding).tanh().mean(2)
+
+    linearised = Linearised.of(network, {"weight": kernel})
+    root = Gaussian(1.0).root(linearised.outputs({}, series))
+    placed, none = Kronecker.start(linearised, series[:1])
+    rows = root.mT @ placed.jacobian(series)
+    (layer,) = taps.layers(placed, none.calls.value, series, root)
+    read = torch.einsum("cntqo,ntqi->ncqoi", layer.gradients, layer.inputs).flatten(2)
+    torch.testing.assert_close(read, rows)
 
 
 PLANTED = {
@@ -223,7 +316,7 @@ def test_modules_of_torch_are_networks_too():
 
 def test_what_has_no_factors_is_refused_and_has_a_diagonal():
     refused = {
-        r"no linear layer .* groups": lambda p, x: x @ p["weight"].T,
+        r"no linear layer .* convolution": lambda p, x: x @ p["weight"].T,
         "in several calls": lambda p, x: F.linear(F.linear(x, p["weight"]), p["weight"]),
         "not one row per datum": lambda p, x: F.linear(x.reshape(-1, 3), p["weight"]).reshape(len(x), -1)[:, :2],
     }

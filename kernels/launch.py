@@ -18,6 +18,20 @@ def rows(t: Tensor, batch: Sequence[int], event: int) -> tuple[Tensor, int]:
 
     Axes that lead and are absent or 1 in b need no copy, as for x (n, D) against logits (s, n, D).
     """
+    t, size = own_batch(t, batch, event)
+    return t.contiguous(), size
+
+
+def lines(t: Tensor, batch: Sequence[int]) -> tuple[Tensor, int, int]:
+    """Likewise rows that may lie apart, as halves of an encoder's output do, without a copy, and the step between."""
+    t, size = own_batch(t, batch, 1)
+    t = t.reshape(size, t.shape[-1])
+    t = t if t.stride(-1) == 1 else t.contiguous()
+    return t, size, t.stride(0)
+
+
+def own_batch(t: Tensor, batch: Sequence[int], event: int) -> tuple[Tensor, int]:
+    """t without the leading axes that its rows repeat over, else expanded, and its number of rows."""
     own = list(t.shape[: t.ndim - event])
     while own and own[0] == 1:
         own.pop(0)
@@ -27,7 +41,7 @@ def rows(t: Tensor, batch: Sequence[int], event: int) -> tuple[Tensor, int]:
     size = 1
     for length in own:
         size *= length
-    return t.contiguous(), size
+    return t, size
 
 
 def tile(count: int, d: int, acc: tl.dtype) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from jensen.kernels.launch import (
     accumulator,
     bounded,
     grid,
+    lines,
     load_each,
     load_rows,
     on,
@@ -38,7 +39,8 @@ def _less_tangent(t, TERMS: tl.constexpr):
 @triton.jit
 def _forward(
     q_loc_ptr, q_scale_ptr, p_loc_ptr, p_scale_ptr, out_ptr,
-    r, q_loc_rows, q_scale_rows, p_loc_rows, p_scale_rows, d, q_limit, p_limit,
+    r, q_loc_rows, q_scale_rows, p_loc_rows, p_scale_rows,
+    q_loc_step, q_scale_step, p_loc_step, p_scale_step, d, q_limit, p_limit,
     WIDTH: tl.constexpr, TERMS: tl.constexpr, ACC: tl.constexpr, ROW: tl.constexpr,
     BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
@@ -49,10 +51,10 @@ def _forward(
     for start in range(0, d, BLOCK_D):
         column = start + tl.arange(0, BLOCK_D)
         mask = live[:, None] & (column < d)[None, :]
-        q_scale, _ = bounded(load_rows(q_scale_ptr, q_scale_row, column, d, mask, ACC), q_limit, WIDTH)
-        p_scale, _ = bounded(load_rows(p_scale_ptr, p_scale_row, column, d, mask, ACC), p_limit, WIDTH)
-        gap = load_rows(q_loc_ptr, q_loc_row, column, d, mask, ACC)
-        gap -= load_rows(p_loc_ptr, p_loc_row, column, d, mask, ACC)
+        q_scale, _ = bounded(load_rows(q_scale_ptr, q_scale_row, column, q_scale_step, mask, ACC), q_limit, WIDTH)
+        p_scale, _ = bounded(load_rows(p_scale_ptr, p_scale_row, column, p_scale_step, mask, ACC), p_limit, WIDTH)
+        gap = load_rows(q_loc_ptr, q_loc_row, column, q_loc_step, mask, ACC)
+        gap -= load_rows(p_loc_ptr, p_loc_row, column, p_loc_step, mask, ACC)
         u = gap * tl.exp(-p_scale)
         curve, _ = _less_tangent(2.0 * (q_scale - p_scale), TERMS)
         total += tl.sum(0.5 * (curve + u * u), 1)
@@ -62,7 +64,8 @@ def _forward(
 @triton.jit
 def _backward(
     g_ptr, q_loc_ptr, q_scale_ptr, p_loc_ptr, p_scale_ptr, dq_loc_ptr, dq_scale_ptr, dp_scale_ptr,
-    r, g_rows, q_loc_rows, q_scale_rows, p_loc_rows, p_scale_rows, d, q_limit, p_limit,
+    r, g_rows, q_loc_rows, q_scale_rows, p_loc_rows, p_scale_rows,
+    q_loc_step, q_scale_step, p_loc_step, p_scale_step, d, q_limit, p_limit,
     NEED_LOC: tl.constexpr, NEED_Q_SCALE: tl.constexpr, NEED_P_SCALE: tl.constexpr,
     WIDTH: tl.constexpr, TERMS: tl.constexpr, ACC: tl.constexpr, ROW: tl.constexpr,
     BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
@@ -74,10 +77,10 @@ def _backward(
     for start in range(0, d, BLOCK_D):
         column = start + tl.arange(0, BLOCK_D)
         mask = live[:, None] & (column < d)[None, :]
-        q_scale, q_slope = bounded(load_rows(q_scale_ptr, q_scale_row, column, d, mask, ACC), q_limit, WIDTH)
-        p_scale, p_slope = bounded(load_rows(p_scale_ptr, p_scale_row, column, d, mask, ACC), p_limit, WIDTH)
-        gap = load_rows(q_loc_ptr, q_loc_row, column, d, mask, ACC)
-        gap -= load_rows(p_loc_ptr, p_loc_row, column, d, mask, ACC)
+        q_scale, q_slope = bounded(load_rows(q_scale_ptr, q_scale_row, column, q_scale_step, mask, ACC), q_limit, WIDTH)
+        p_scale, p_slope = bounded(load_rows(p_scale_ptr, p_scale_row, column, p_scale_step, mask, ACC), p_limit, WIDTH)
+        gap = load_rows(q_loc_ptr, q_loc_row, column, q_loc_step, mask, ACC)
+        gap -= load_rows(p_loc_ptr, p_loc_row, column, p_loc_step, mask, ACC)
         inverse = tl.exp(-p_scale)
         u = gap * inverse
         _, grown = _less_tangent(2.0 * (q_scale - p_scale), TERMS)
@@ -97,12 +100,12 @@ def forward(
     batch, d = torch.broadcast_shapes(*(t.shape[:-1] for t in args)), q_loc.shape[-1]
     dtype, acc = accumulator(*args)
     out = torch.empty(batch, dtype=dtype, device=q_loc.device)
-    arrays, sizes = zip(*(rows(t, batch, 1) for t in args), strict=True)
+    arrays, sizes, steps = zip(*(lines(t, batch) for t in args), strict=True)
     if out.numel():
         blocks = tile(out.numel(), d, acc)
         with on(q_loc):
             _forward[grid(out.numel(), blocks["BLOCK_R"])](
-                *arrays, out, out.numel(), *sizes, d, q_limit, p_limit,
+                *arrays, out, out.numel(), *sizes, *steps, d, q_limit, p_limit,
                 WIDTH=width, TERMS=terms(dtype), ACC=acc, **blocks,
             )  # fmt: skip
     return out
@@ -127,13 +130,13 @@ def backward(
     dtype, acc = accumulator(g, *args)
     grads = slopes_like(q_loc, (*batch, d), dtype, need_loc, need_q_scale, need_p_scale)
     g, g_rows = rows(g, batch, 0)
-    arrays, sizes = zip(*(rows(t, batch, 1) for t in args), strict=True)
+    arrays, sizes, steps = zip(*(lines(t, batch) for t in args), strict=True)
     count = batch.numel()
     if count and d:
         blocks = tile(count, d, acc)
         with on(q_loc):
             _backward[grid(count, blocks["BLOCK_R"])](
-                g, *arrays, *grads, count, g_rows, *sizes, d, q_limit, p_limit,
+                g, *arrays, *grads, count, g_rows, *sizes, *steps, d, q_limit, p_limit,
                 NEED_LOC=need_loc, NEED_Q_SCALE=need_q_scale, NEED_P_SCALE=need_p_scale,
                 WIDTH=width, TERMS=terms(dtype), ACC=acc, **blocks,
             )  # fmt: skip

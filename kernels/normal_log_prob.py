@@ -9,6 +9,7 @@ from jensen.kernels.launch import (
     accumulator,
     bounded,
     grid,
+    lines,
     load_each,
     load_rows,
     on,
@@ -26,7 +27,8 @@ _HALF_LOG_2PI = tl.constexpr(0.9189385332046727)
 
 @triton.jit
 def _forward(
-    z_ptr, loc_ptr, scale_ptr, out_ptr, r, z_rows, loc_rows, scale_rows, d, limit,
+    z_ptr, loc_ptr, scale_ptr, out_ptr,
+    r, z_rows, loc_rows, scale_rows, z_step, loc_step, scale_step, d, limit,
     WIDTH: tl.constexpr, ACC: tl.constexpr, ROW: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
     row, live = rows_of_tile(r, ROW, BLOCK_R)
@@ -36,8 +38,9 @@ def _forward(
     for start in range(0, d, BLOCK_D):
         column = start + tl.arange(0, BLOCK_D)
         mask = live[:, None] & (column < d)[None, :]
-        log_scale, _ = bounded(load_rows(scale_ptr, scale_row, column, d, mask, ACC), limit, WIDTH)
-        gap = load_rows(z_ptr, z_row, column, d, mask, ACC) - load_rows(loc_ptr, loc_row, column, d, mask, ACC)
+        log_scale, _ = bounded(load_rows(scale_ptr, scale_row, column, scale_step, mask, ACC), limit, WIDTH)
+        gap = load_rows(z_ptr, z_row, column, z_step, mask, ACC)
+        gap -= load_rows(loc_ptr, loc_row, column, loc_step, mask, ACC)
         u = gap * tl.exp(-log_scale)
         total -= tl.sum(tl.where(mask, 0.5 * u * u + log_scale + _HALF_LOG_2PI, 0.0), 1)
     store_each(out_ptr, row, total, live)
@@ -45,7 +48,8 @@ def _forward(
 
 @triton.jit
 def _backward(
-    g_ptr, z_ptr, loc_ptr, scale_ptr, dz_ptr, dscale_ptr, r, g_rows, z_rows, loc_rows, scale_rows, d, limit,
+    g_ptr, z_ptr, loc_ptr, scale_ptr, dz_ptr, dscale_ptr,
+    r, g_rows, z_rows, loc_rows, scale_rows, z_step, loc_step, scale_step, d, limit,
     NEED_Z: tl.constexpr, NEED_SCALE: tl.constexpr,
     WIDTH: tl.constexpr, ACC: tl.constexpr, ROW: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
@@ -56,8 +60,9 @@ def _backward(
     for start in range(0, d, BLOCK_D):
         column = start + tl.arange(0, BLOCK_D)
         mask = live[:, None] & (column < d)[None, :]
-        log_scale, slope = bounded(load_rows(scale_ptr, scale_row, column, d, mask, ACC), limit, WIDTH)
-        gap = load_rows(z_ptr, z_row, column, d, mask, ACC) - load_rows(loc_ptr, loc_row, column, d, mask, ACC)
+        log_scale, slope = bounded(load_rows(scale_ptr, scale_row, column, scale_step, mask, ACC), limit, WIDTH)
+        gap = load_rows(z_ptr, z_row, column, z_step, mask, ACC)
+        gap -= load_rows(loc_ptr, loc_row, column, loc_step, mask, ACC)
         inverse = tl.exp(-log_scale)
         u = gap * inverse
         offsets = places(row, column, d)
@@ -72,12 +77,12 @@ def forward(z: Tensor, loc: Tensor, log_scale: Tensor, limit: float, width: floa
     d = z.shape[-1]
     dtype, acc = accumulator(z, loc, log_scale)
     out = torch.empty(batch, dtype=dtype, device=z.device)
-    (z, z_rows), (loc, loc_rows), (log_scale, scale_rows) = (rows(t, batch, 1) for t in (z, loc, log_scale))
+    arrays, sizes, steps = zip(*(lines(t, batch) for t in (z, loc, log_scale)), strict=True)
     if out.numel():
         blocks = tile(out.numel(), d, acc)
         with on(z):
             _forward[grid(out.numel(), blocks["BLOCK_R"])](
-                z, loc, log_scale, out, out.numel(), z_rows, loc_rows, scale_rows, d, limit,
+                *arrays, out, out.numel(), *sizes, *steps, d, limit,
                 WIDTH=width, ACC=acc, **blocks,
             )  # fmt: skip
     return out
@@ -92,13 +97,13 @@ def backward(
     dtype, acc = accumulator(g, z, loc, log_scale)
     grads = slopes_like(z, (*batch, d), dtype, need_z, need_scale)
     g, g_rows = rows(g, batch, 0)
-    (z, z_rows), (loc, loc_rows), (log_scale, scale_rows) = (rows(t, batch, 1) for t in (z, loc, log_scale))
+    arrays, sizes, steps = zip(*(lines(t, batch) for t in (z, loc, log_scale)), strict=True)
     count = batch.numel()
     if count and d:
         blocks = tile(count, d, acc)
         with on(z):
             _backward[grid(count, blocks["BLOCK_R"])](
-                g, z, loc, log_scale, *grads, count, g_rows, z_rows, loc_rows, scale_rows, d, limit,
+                g, *arrays, *grads, count, g_rows, *sizes, *steps, d, limit,
                 NEED_Z=need_z, NEED_SCALE=need_scale, WIDTH=width, ACC=acc, **blocks,
             )  # fmt: skip
     return grads

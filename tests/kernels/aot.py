@@ -57,13 +57,13 @@ ACC = {"ACC": FLOAT}
 WEIGHTS = {**ACC, **importance.tile(5000, 128)[2], "num_warps": importance.WARPS}
 OPTIONS = {"num_warps": 4, "num_stages": 3}  # of a launch, with their defaults
 KERNELS = [
-    Kernel("normal_log_prob._forward", "hpppiiiiif", {**ROWS, **TILE}),
-    Kernel("normal_log_prob._forward", "hpppllllif", {**ROWS, **TILE, "ROW": triton.language.int64}),
-    Kernel("normal_log_prob._forward", "hpppiiiiif", {**ROWS, **launch.tile(10_000, 1, FLOAT)}),
-    Kernel("normal_log_prob._backward", "ppppppiiiiiif", {**ROWS, **TILE, "NEED_Z": True, "NEED_SCALE": True}),
-    Kernel("normal_kl._forward", "pppppiiiiiiff", {**ROWS, **TILE, "TERMS": 9}),
-    Kernel("normal_kl._backward", "ppppppppiiiiiiiff", {**ROWS, **TILE, **KL}),
-    Kernel("normal_kl._backward", "ddddddddiiiiiiiff", {**ROWS, **KL, **IN_DOUBLE, "TERMS": 14}),
+    Kernel("normal_log_prob._forward", "hpppiiiiiiiif", {**ROWS, **TILE}),
+    Kernel("normal_log_prob._forward", "hppplllliiiif", {**ROWS, **TILE, "ROW": triton.language.int64}),
+    Kernel("normal_log_prob._forward", "hpppiiiiiiiif", {**ROWS, **launch.tile(10_000, 1, FLOAT)}),
+    Kernel("normal_log_prob._backward", "ppppppiiiiiiiiif", {**ROWS, **TILE, "NEED_Z": True, "NEED_SCALE": True}),
+    Kernel("normal_kl._forward", "pppppiiiiiiiiiiff", {**ROWS, **TILE, "TERMS": 9}),
+    Kernel("normal_kl._backward", "ppppppppiiiiiiiiiiiff", {**ROWS, **TILE, **KL}),
+    Kernel("normal_kl._backward", "ddddddddiiiiiiiiiiiff", {**ROWS, **KL, **IN_DOUBLE, "TERMS": 14}),
     *(Kernel("normal_sample._forward", "kppppiiiif", SHARED[d]) for d in SHARED),
     *(Kernel("normal_sample._backward", "ppkpppiiiif", {**SHARED[d], **SAMPLE}) for d in SHARED),
     Kernel("shared_normal_log_prob._forward", "ppppiiiif", SAMPLES),

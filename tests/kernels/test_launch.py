@@ -49,6 +49,42 @@ def test_each_row_is_in_one_tile_of_one_part(launch, s, n, d, own):
     assert (wide - 1) * blocks["BLOCK_D"] < d <= wide * blocks["BLOCK_D"]
 
 
+@pytest.mark.parametrize(("s", "n"), [(1, 1), (8, 100_000), (100, 7), (5000, 128), (5000, 8192), (2**20, 3)])
+def test_each_weight_is_in_one_tile_of_one_part(s, n):
+    importance = importlib.import_module("jensen.kernels.importance")
+    (tiles, parts), span, blocks = importance.tile(s, n)
+    assert (tiles - 1) * blocks["BLOCK_N"] < n <= tiles * blocks["BLOCK_N"]
+    assert (parts - 1) * span < s <= parts * span
+    assert span % blocks["BLOCK_S"] == 0
+    assert parts <= importance.PARTS
+    assert blocks["BLOCK_S"] * blocks["BLOCK_N"] <= importance.ROOM
+
+
+def test_halves_of_an_output_are_read_where_they_are(launch):
+    output = noise(1, 6, 5, 8)
+    loc, log_scale = output.chunk(2, -1)
+    for half, first in ((loc, 0), (log_scale, 4)):
+        found, size, step = launch.lines(half, [6, 5])
+        assert (size, step, found.data_ptr()) == (30, 8, output.data_ptr() + first * output.element_size())
+        assert torch.equal(found, half.reshape(30, 4))
+    across = launch.lines(output.mT, [6, 8])[0]  # of columns apart, a copy
+    assert torch.equal(across, output.mT.reshape(48, 5))
+    assert across.stride(-1) == 1
+    with ops.use("triton"):
+        for name, apart, together in (
+            (
+                "kl",
+                (loc, log_scale, loc + 1, log_scale),
+                [t.contiguous() for t in (loc, log_scale, loc + 1, log_scale)],
+            ),
+            ("log_prob", (loc, log_scale[0], log_scale), [loc.contiguous(), log_scale[0].clone(), log_scale.clone()]),
+        ):
+            f = getattr(ops, f"normal_{name}")
+            assert torch.equal(f(*apart), f(*together)), name
+            slopes = grad(lambda *args, f=f: f(*args).sum(), (0, 1, 2))
+            assert all(map(torch.equal, slopes(*apart), slopes(*together))), name
+
+
 @pytest.mark.parametrize("compiling", [True, False])
 def test_a_kernel_runs_from_the_size_that_repays_it(compiling, monkeypatch):
     zero, least = torch.zeros(1), operation.SMALL * (4 if compiling else 1)

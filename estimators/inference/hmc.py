@@ -34,7 +34,15 @@ from jensen.estimators.gradients.contract import density
 from jensen.estimators.inference.chains import Chains, acceptance, along, run
 from jensen.estimators.inference.fitting import Trace
 from jensen.estimators.inference.starting import check_finite, check_log_p, check_start
-from jensen.estimators.inference.warm_up import METRICS, DualAverage, Length, factor_of, harmonic_mean, windows
+from jensen.estimators.inference.warm_up import (
+    METRICS,
+    DualAverage,
+    Length,
+    at_least,
+    factor_of,
+    harmonic_mean,
+    windows,
+)
 
 FALL = 1000.0  # nats that the energy may rise by before a trajectory is called divergent
 
@@ -147,7 +155,8 @@ def _warmed(
         for i in window:
             now = Tuning(dual.size, length.length, tuning.factor)
             state, info = update(state, log_p, now, keys.fold_in(key, i), most)
-            dual, length = dual.seen(harmonic_mean(info.accept), target), length.seen(info.chees)
+            dual = dual.seen(harmonic_mean(at_least(info.accept, target)), target)
+            length = length.seen(info.chees)
             past.append(state.z)
         tuning = Tuning(dual.average, length.average, tuning.factor)
         if window.stop < steps and metric != "unit":

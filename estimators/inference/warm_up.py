@@ -84,6 +84,16 @@ def harmonic_mean(accept: Float[Tensor, " m"]) -> Float[Tensor, ""]:
     return 1 / (1 / accept.clamp_min(torch.finfo(accept.dtype).tiny ** 0.5)).mean()
 
 
+def at_least(accept: Float[Tensor, " m"], target: float) -> Float[Tensor, " m"]:
+    """Acceptances of one update, each raised to what brings their harmonic mean to the target, all others being 1.
+
+    A chain that stays stuck still shrinks the size. Without it an update in which one of m chains is rejected has a
+    mean of 0, and there are 1 - target of them: fewer rejections of a chain the more chains there are, and, where a
+    posterior has a narrow neck, steps of a fifth of the size and less.
+    """
+    return accept.clamp_min(1 / (1 + len(accept) * (1 / target - 1)))
+
+
 def windows(steps: int) -> list[range]:
     """The places of each window's steps; of few steps the first windows are empty and left out."""
     ends = [round(steps * sum(SHARES[: i + 1])) for i in range(len(SHARES))]

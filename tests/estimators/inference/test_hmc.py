@@ -8,6 +8,7 @@ import torch
 from jensen.core import keys
 from jensen.core.models import bayes
 from jensen.estimators.inference import hmc
+from jensen.estimators.inference.warm_up import at_least, harmonic_mean
 from tests.laws.bayesian import POSTERIORS
 
 D = 5
@@ -133,6 +134,32 @@ def test_the_size_suits_the_chain_that_is_stuck():
     start = posterior.starts(keys.fold_in(keys.key(3), 1), 16)
     chains, _ = hmc.fit(keys.fold_in(keys.key(3), 0), posterior, start, steps=20, warm_up=150, most=128)
     assert chains.accept.min() > 0.5
+
+
+@pytest.mark.parametrize("m", [2, 31])
+def test_a_chain_that_is_rejected_brings_the_mean_to_the_target_and_no_further(m):
+    accept = torch.ones(m, dtype=torch.float64)
+    accept[0] = 0
+    assert abs(harmonic_mean(at_least(accept, 0.8)) - 0.8) < 1e-12
+    assert harmonic_mean(at_least(0.9 * accept, 0.8)) < 0.8
+    assert harmonic_mean(accept) < 1e-100
+
+
+def test_a_narrow_neck_does_not_rule_the_steps(monkeypatch):
+    """x ~ N(0, exp(z)), exp(z) half-normal; were no chain ever to be rejected in it, steps would be far smaller."""
+
+    def necked(z):
+        return -0.5 * ((2 * z[..., 0]).exp() + (z[..., 1] * torch.exp(-z[..., 0])).square())
+
+    def leapfrogs():
+        asked = []
+        hmc.fit(keys.key(4), lambda z: asked.append(len(z)) or necked(z), start, steps=1, warm_up=60, most=128)
+        return len(asked)
+
+    start = 2 * keys.uniform(keys.key(3), (1, 32, 2), torch.float64)[0]
+    few = leapfrogs()
+    monkeypatch.setattr(hmc, "at_least", lambda accept, target: accept)
+    assert leapfrogs() > 2 * few
 
 
 def test_divergences_are_counted():

@@ -106,7 +106,7 @@ class NegativeBinomial(NamedTuple):
 
     def _below(self, whole: Tensor) -> Tensor:
         """I_(1 - p)(r, whole + 1), in float64."""
-        below, _ = log_beta_tails(-double(self.logits), double(self.total_count), whole + 1)
+        below, _ = log_beta_tails(-double(self.logits.detach()), double(self.total_count.detach()), whole + 1)
         return below.exp()
 
     def _check(self) -> None:

@@ -160,6 +160,8 @@ def fit(
 ) -> tuple[NetworkPosterior, Trace]:
     """The posterior of all data, and the trace of log p(data) as the prior's precision was found, in nats.
 
+    What is found is best about the parameters as they are: train on with it, and fit again, for the maximum of both.
+
     network          (parameters, x (n, ...)) -> (n, c), such as partial(mlp.apply, activation=torch.relu)
     parameters       a nested dict, trained: the posterior is about them
     likelihood       `Gaussian(sigma)` with y (n, c), `Bernoulli()` with y (n, c), `Categorical()` with labels y (n,)

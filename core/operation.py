@@ -6,71 +6,13 @@ The only place that knows transforms. Each layer has one job:
   allow_in_graph      keeps torch.compile from tracing into the Function, which would drop its backward
 """
 
-import importlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from jensen.core.checks import check_choice, check_floating
-
-SMALL = 2**26  # elements below which the host takes longer than the memory traffic that a kernel saves
 _LIBRARY = torch.library.Library("jensen", "DEF")
-_path: Literal["reference", "triton", "auto"] = "auto"
-
-
-@contextmanager
-def use(path: Literal["reference", "triton", "auto"]) -> Iterator[None]:
-    """Within the context operations run in plain torch, in Triton kernels, or in kernels for large CUDA tensors alone.
-
-    For tests, benchmarks and debugging. On a CPU, "triton" needs TRITON_INTERPRET=1 in the environment before Python
-    starts. A compiled function is compiled again for another path.
-    """
-    global _path
-    check_choice("path", path, ("reference", "triton", "auto"))
-    before, _path = _path, path
-    try:
-        yield
-    finally:
-        _path = before
-
-
-def uses_kernel(t: Tensor) -> bool:
-    """Whether operations on t launch a kernel now."""
-    return _path == "triton" or (_path == "auto" and t.is_cuda)
-
-
-def deserves_kernel(t: Tensor, elements: int, eager: int = SMALL, compiled: int = 4 * SMALL) -> bool:
-    """Likewise, of an operation that plain torch computes as well, with as much memory: from as many elements as pay.
-
-    A compiler fuses plain torch, and the host takes 0.3 ms longer for an operation that it cannot see into.
-    """
-    least = compiled if torch.compiler.is_compiling() else eager
-    return _path == "triton" or (uses_kernel(t) and elements >= least)
-
-
-def check_last(**tensors: Tensor) -> None:
-    """Raises unless all last axes agree: a last axis of 1 would broadcast, and count its one element d times."""
-    for name, t in tensors.items():
-        check_floating(name, t)
-    if any(t.ndim == 0 for t in tensors.values()) or len({t.shape[-1] for t in tensors.values()}) > 1:
-        shapes = ", ".join(f"{name} {tuple(t.shape)}" for name, t in tensors.items())
-        raise ValueError(f"expected last axes that agree, got {shapes}: expand the shorter")
-
-
-def launch(name: str, function: str = "forward") -> Callable[..., Any]:
-    """jensen.kernels.<name>.<function>, imported at the first call, so that nothing else needs Triton."""
-
-    def call(*args: Any) -> Any:
-        try:
-            module = importlib.import_module(f"jensen.kernels.{name}")
-        except ImportError as error:
-            raise RuntimeError(f'{name} needs Triton ({error}): install it, or use ops.use("reference")') from error
-        return getattr(module, function)(*args)
-
-    return call
 
 
 def library_op(
@@ -216,51 +158,3 @@ def fitted(slope: Tensor, like: Tensor) -> Tensor:
         largest = torch.finfo(like.dtype).max
         slope = slope.clamp(-largest, largest)
     return slope.to(like.dtype)
-
-
-def pullback(reference: Callable[..., Tensor], keep: Sequence[int]) -> Callable[..., Any]:
-    """(g, *args, *needs) -> the gradients of `reference` for the arguments in `keep`, not summed over broadcast axes.
-
-    For references that reduce one event axis. What a backward kernel computes, in plain torch. needs: which of several
-    gradients are computed; the others have no columns.
-    """
-
-    def slopes(g: Tensor, *given: Any) -> Any:
-        args, needs = _split(given, len(keep))
-        batch = torch.broadcast_shapes(g.shape, *(t.shape[:-1] for t in args))
-        full = [t.expand(*batch, t.shape[-1]) for t in args]
-        pull = torch.func.vjp(reference, *full)[1]
-        every = pull(g.expand(batch).to(accumulated(*args)))
-        some = (every[i] if need else every[i][..., :0] for i, need in zip(keep, needs, strict=True))
-        kept = tuple(slope.to(accumulated(g, *args)) for slope in some)
-        return kept[0] if len(kept) == 1 else kept
-
-    return slopes
-
-
-def fake_reduced(*args: Tensor) -> Tensor:
-    """The shape of an operation that reduces the last axis."""
-    batch = torch.broadcast_shapes(*(t.shape[:-1] for t in args))
-    return args[0].new_empty(batch, dtype=accumulated(*args))
-
-
-def fake_slopes(count: int) -> Callable[..., Any]:
-    """The shapes of what `pullback` gives for `count` arguments."""
-
-    def fake(g: Tensor, *given: Any) -> Any:
-        args, needs = _split(given, count)
-        batch, dtype = torch.broadcast_shapes(g.shape, *(t.shape[:-1] for t in args)), accumulated(g, *args)
-        shapes = [args[0].new_empty(*batch, args[0].shape[-1] if need else 0, dtype=dtype) for need in needs]
-        return shapes[0] if count == 1 else tuple(shapes)
-
-    return fake
-
-
-def _split(given: Sequence[Any], count: int) -> tuple[Sequence[Tensor], Sequence[bool]]:
-    """The tensors, and which of `count` gradients are needed: that of a single one."""
-    return (given, (True,)) if count == 1 else (given[:-count], given[-count:])
-
-
-def accumulated(*tensors: Tensor) -> torch.dtype:
-    """What operations compute and return: float64 where an argument is, else float32."""
-    return torch.float64 if any(t.dtype == torch.float64 for t in tensors) else torch.float32

@@ -4,7 +4,6 @@ Each computes its reference in plain torch on a CPU, and launches a Triton kerne
 `use` forces one.
 """
 
-from jensen.core.operation import use
 from jensen.core.ops._bernoulli_log_prob import bernoulli_log_prob
 from jensen.core.ops._categorical_log_prob import categorical_log_prob
 from jensen.core.ops._gru import gru
@@ -18,6 +17,7 @@ from jensen.core.ops._normal_sample import normal_sample
 from jensen.core.ops._path_scale import path_scale
 from jensen.core.ops._rnn import rnn
 from jensen.core.ops._stein_direction import median_bandwidth, stein_direction
+from jensen.core.ops.dispatch import use
 from jensen.core.ops.linear_log_prob import linear_bernoulli_log_prob, linear_categorical_log_prob
 
 __all__ = [

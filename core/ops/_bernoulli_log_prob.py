@@ -7,8 +7,9 @@ from torch.nn import functional as F
 
 from jensen.core.concrete import is_concrete
 from jensen.core.numerics import at_least_float32
-from jensen.core.operation import check_last, deserves_kernel
 from jensen.core.ops._logits import of_logits
+from jensen.core.ops._reduced import check_last
+from jensen.core.ops.dispatch import deserves_kernel
 
 LANES = 16  # columns whose products run side by side
 

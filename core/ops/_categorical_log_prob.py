@@ -5,9 +5,10 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 
 from jensen.core.numerics import at_least_float32
-from jensen.core.operation import check_last, deserves_kernel
 from jensen.core.ops._indexed_log_prob import are_indices, check_indices, indexed_log_prob
 from jensen.core.ops._logits import of_logits
+from jensen.core.ops._reduced import check_last
+from jensen.core.ops.dispatch import deserves_kernel
 
 
 def categorical_log_prob(

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from jensen.core.checks import check_floating
 from jensen.core.numerics import at_least_float32, log_sum_exp, share
-from jensen.core.operation import deserves_kernel, differentiable, launch
+from jensen.core.operation import differentiable
+from jensen.core.ops.dispatch import deserves_kernel, launch
 
 CHUNK, GPU_CHUNK = 2**22, 2**26  # weights at once
 

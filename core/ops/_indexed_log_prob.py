@@ -8,7 +8,8 @@ from torch import Tensor
 from jensen.core.checks import check_floating
 from jensen.core.concrete import is_concrete
 from jensen.core.numerics import at_least_float32
-from jensen.core.operation import deserves_kernel, differentiable, fitted, launch
+from jensen.core.operation import differentiable, fitted
+from jensen.core.ops.dispatch import deserves_kernel, launch
 
 
 def are_indices(x: object) -> TypeGuard[Tensor]:

@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from jensen.core.operation import differentiable, fake_reduced, fake_slopes, fitted, launch, pullback
+from jensen.core.operation import differentiable, fitted
+from jensen.core.ops._reduced import fake_reduced, fake_slopes, pullback
+from jensen.core.ops.dispatch import launch
 
 
 def of_logits(

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from jensen.core.checks import check_floating
 from jensen.core.numerics import at_least_float32
-from jensen.core.operation import launch, library_op, over_batch, uses_kernel
+from jensen.core.operation import library_op, over_batch
+from jensen.core.ops.dispatch import launch, uses_kernel
 
 CHUNK = 2**20  # distances at once
 

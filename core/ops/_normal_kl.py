@@ -8,16 +8,9 @@ from torch import Tensor
 
 from jensen.core.numerics import at_least_float32, bounded, exp_less_tangent
 from jensen.core.numerics.scale import WIDTH, limit
-from jensen.core.operation import (
-    check_last,
-    deserves_kernel,
-    differentiable,
-    fake_reduced,
-    fake_slopes,
-    fitted,
-    launch,
-    pullback,
-)
+from jensen.core.operation import differentiable, fitted
+from jensen.core.ops._reduced import check_last, fake_reduced, fake_slopes, pullback
+from jensen.core.ops.dispatch import deserves_kernel, launch
 
 
 def normal_kl(

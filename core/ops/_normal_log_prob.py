@@ -9,18 +9,9 @@ from torch import Tensor
 
 from jensen.core.numerics import at_least_float32, bounded
 from jensen.core.numerics.scale import WIDTH, limit
-from jensen.core.operation import (
-    accumulated,
-    check_last,
-    deserves_kernel,
-    differentiable,
-    fake_reduced,
-    fake_slopes,
-    fitted,
-    launch,
-    over_batch,
-    pullback,
-)
+from jensen.core.operation import differentiable, fitted, over_batch
+from jensen.core.ops._reduced import accumulated, check_last, fake_reduced, fake_slopes, pullback
+from jensen.core.ops.dispatch import deserves_kernel, launch
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 SHARED = 2**12  # parameters at least, for a kernel that sums their gradients over samples

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from jensen.core.checks import check_choice, check_floating
 from jensen.core.numerics import at_least_float32, negligible, share
-from jensen.core.operation import differentiable, launch, over_batch, uses_kernel
+from jensen.core.operation import differentiable, over_batch
+from jensen.core.ops.dispatch import launch, uses_kernel
 
 CHUNK, GPU_CHUNK = 2**20, 2**26  # kernel values at once
 EXACT = "donot_use_mm_for_euclid_dist"  # a difference of large squares would lose near pairs

@@ -10,13 +10,14 @@ from torch.nn import functional as F
 
 from jensen.core.checks import check_floating, check_tensor, shown
 from jensen.core.numerics import at_least_float32
-from jensen.core.operation import deserves_kernel, differentiable, fitted, launch, over_batch, uses_kernel
+from jensen.core.operation import differentiable, fitted, over_batch
 from jensen.core.ops._bernoulli_log_prob import reference as bernoulli_reference
 from jensen.core.ops._categorical_log_prob import log_softmax
 from jensen.core.ops._categorical_log_prob import reference as categorical_reference
 from jensen.core.ops._indexed_log_prob import are_indices, check_range
 from jensen.core.ops._indexed_log_prob import reference as indexed_reference
 from jensen.core.ops._indexed_log_prob import residual as indexed_residual
+from jensen.core.ops.dispatch import deserves_kernel, launch, uses_kernel
 
 CHUNK, GPU_CHUNK = 2**19, 2**25  # logits at once inside the operation: 2 MiB of float32, and 128 MiB on a GPU
 INLINE, GPU_INLINE = 2**22, 2**24  # up to so many in all, plain torch is as small, and a compiler can fuse it

@@ -8,7 +8,8 @@ import torch
 import triton.language as tl
 from torch.func import grad
 
-from jensen.core import keys, operation, ops
+from jensen.core import keys, ops
+from jensen.core.ops import dispatch
 from tests.core.test_transforms import DEVICE
 from tests.kernels.support import noise
 from tests.kernels.test_densities import check, densities
@@ -87,15 +88,15 @@ def test_halves_of_an_output_are_read_where_they_are(launch):
 
 @pytest.mark.parametrize("compiling", [True, False])
 def test_a_kernel_runs_from_the_size_that_repays_it(compiling, monkeypatch):
-    zero, least = torch.zeros(1), operation.SMALL * (4 if compiling else 1)
+    zero, least = torch.zeros(1), dispatch.SMALL * (4 if compiling else 1)
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: compiling)
-    monkeypatch.setattr(operation, "uses_kernel", lambda t: True)
-    assert operation.deserves_kernel(zero, least)
-    assert not operation.deserves_kernel(zero, least - 1)
+    monkeypatch.setattr(dispatch, "uses_kernel", lambda t: True)
+    assert dispatch.deserves_kernel(zero, least)
+    assert not dispatch.deserves_kernel(zero, least - 1)
     with ops.use("triton"):
-        assert operation.deserves_kernel(zero, 1)
-    monkeypatch.setattr(operation, "uses_kernel", lambda t: False)
-    assert not operation.deserves_kernel(zero, least)
+        assert dispatch.deserves_kernel(zero, 1)
+    monkeypatch.setattr(dispatch, "uses_kernel", lambda t: False)
+    assert not dispatch.deserves_kernel(zero, least)
 
 
 @pytest.mark.parametrize("name", densities(1, 1, 1))

@@ -58,7 +58,7 @@ def set_grads(params: Tree, grads: Tree) -> None:
 
     Gradients are detached. Missing, unknown and misshapen ones raise, as in `from_paths`.
     """
-    for leaf, gradient in zip(leaves(params), leaves(from_paths(paths(grads), params)), strict=True):
+    for leaf, gradient in zip(leaves(params), leaves(from_paths(paths(grads), params, "gradients")), strict=True):
         leaf.grad = torch.empty_like(leaf).copy_(gradient.detach())  # a fused optimiser pairs places in memory
 
 
@@ -87,15 +87,15 @@ def paths(tree: Tree) -> dict[str, Tensor]:
     return {".".join(_name(step) for step in path): leaf for path, leaf in flat}
 
 
-def from_paths(named: Mapping[str, Tensor], like: Tree) -> Tree:
+def from_paths(named: Mapping[str, Tensor], like: Tree, what: str = "parameters") -> Tree:
     """The inverse of `paths`, with the structure of `like`; missing, unknown and misshapen leaves raise."""
     expected = paths(like)
-    check_keys(named, expected)
+    check_keys(named, expected, what)
     for path, leaf in expected.items():
         if named[path].shape != leaf.shape:
             raise ValueError(
                 f"expected {path} {tuple(leaf.shape)}, got {tuple(named[path].shape)}: "
-                "the parameters are those of a model of another size"
+                f"the {what} are those of a model of another size"
             )
     return pytree.tree_unflatten([named[path] for path in expected], pytree.tree_structure(like))
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from jensen.core import keys
 from jensen.core.checks import check_count, check_floating, described
+from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions._tempered import like_field
@@ -20,6 +21,8 @@ from jensen.core.distributions.support import moved_inside, outside, zero_densit
 from jensen.core.numerics import at_least_float32, bounded
 from jensen.core.ops import normal_kl
 from jensen.core.ops._normal_log_prob import HALF_LOG_2PI
+
+ASYMMETRY = 1e-3  # of the largest covariance: more is no rounding
 
 
 class FullNormal(NamedTuple):
@@ -46,7 +49,8 @@ class FullNormal(NamedTuple):
     def from_covariance(cls, loc: Float[Tensor, "n d"], covariance: Float[Tensor, "*n d d"]) -> "FullNormal":
         """The normal of this mean and covariance, (d, d) for all data or (n, d, d), as from Laplace's approximation.
 
-        ValueError, with the jitter to add, for a covariance that is not positive definite, or singular to rounding.
+        ValueError, with the jitter to add, for a covariance that is not positive definite, or singular to rounding, and
+        for one that is not symmetric.
         """
         check_floating("loc", loc, "n d", "one row per datum")
         n, d = loc.shape
@@ -55,6 +59,12 @@ class FullNormal(NamedTuple):
             raise ValueError(
                 f"expected covariance ({d}, {d}) or ({n}, {d}, {d}) of {n} data, got {tuple(covariance.shape)}: "
                 "pass one for all data, or one for each"
+            )
+        gap = (covariance - covariance.mT).detach().abs()
+        if is_concrete(gap) and (gap > ASYMMETRY * covariance.detach().abs().amax()).any():
+            raise ValueError(
+                f"expected covariance symmetric, got values {gap.amax().item():.3g} from those across the diagonal: "
+                "pass (covariance + covariance.mT) / 2"
             )
         factor = cholesky_factor("covariance", at_least_float32(covariance).expand(*loc.shape, d))
         return _normal(loc, factor)

@@ -60,7 +60,7 @@ def treatments(
             f"expected how, a dict with an estimator for each of {', '.join(q.latents)}, got {described(how)}: "
             'write {"z": gradients.pathwise}'
         )
-    trees.check_keys(how, q.latents)
+    trees.check_keys(how, q.latents, "the estimators in how")
     found = {name: _treatment(name, how[name]) for name in q.latents}
     for name, treatment in found.items():
         row, conditional = catalogue.ROWS[treatment.name], conditionals[name]

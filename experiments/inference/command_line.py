@@ -24,6 +24,7 @@ from jensen.experiments.run.errors import InputError
 
 PROGRAM = "python -m jensen.experiments.infer"
 ALL = "all"
+FAMILIES = ("advi", "laplace", ALL)  # the methods that find a member of a family
 DRAWS = 4000  # that are kept and drawn
 TABLE, TEXT = "table.json", "table.txt"
 
@@ -39,7 +40,7 @@ class Settings(Budget):
     columns: tuple[str, ...] = ()
     """Which columns are what, as in: y=height x=age,weight."""
     method: str = "advi"
-    """laplace, advi, pathfinder, svgd, hmc, metropolis, smc, grid, or all to compare them."""
+    """laplace, advi, pathfinder, ep, svgd, hmc, metropolis, smc, grid, or all to compare them."""
     reference: Path | None = None
     """Draws of the posterior to compare with, as posteriordb has them."""
     out: Path | None = None
@@ -53,6 +54,8 @@ class Settings(Budget):
         models.chosen(models.parse(self.model), self.columns)
         if self.method != ALL:
             methods.named(self.method)
+        if self.posterior != Budget.posterior and self.method not in FAMILIES:
+            raise InputError(f"--posterior is of {', '.join(FAMILIES)}, and --method is {self.method}: leave it out")
         if not 0 <= self.seed < 2**63:
             raise InputError(f"expected --seed in [0, 2^63), got {self.seed}")
 
@@ -137,12 +140,12 @@ def _compare(settings: Settings, problem: Problem, key: Key) -> None:
                 done = done._replace(found=reconsidered(problem.posterior, done.found, look_key))
             fitted.append(done)
     known = {name: text.moments(draws) for name, draws in problem.reference.items()}
-    beside = "reference draws"
+    beside, of = "the reference's", ""
     if not known:
-        beside = "HMC"
-        known = {row.name: (row.mean, row.sd) for each in fitted if each.method == "hmc" for row in each.rows}
-    found = comparison.compared(fitted, known)
-    shown = f"{problem.title}; moments against {beside}\n\n{text.table(found)}"
+        beside, of = "HMC's", "hmc"
+        known = {row.name: (row.mean, row.sd) for each in fitted if each.method == of for row in each.rows}
+    found = comparison.compared(fitted, known, of)
+    shown = f"{problem.title}\n\n{text.table(found, beside)}"
     echo(shown)
     if settings.out is not None:
         _write_all(settings.out, found, shown)

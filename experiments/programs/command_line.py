@@ -1,5 +1,6 @@
 """The command line of training: a kind of model or a recipe, then its options; or a run that goes on."""
 
+from difflib import get_close_matches
 from pathlib import Path
 
 import tyro
@@ -40,7 +41,9 @@ def parse(args: list[str]) -> tuple[str, Settings]:
         described = {name: (lines[name], default) for name, default in defaults.items()}
         tyro.extras.overridable_config_cli(described, args=args, prog=PROGRAM, description=ABOUT)
     if args[0] not in defaults:
-        raise InputError(f"expected what to train, one of {', '.join(defaults)}, got {args[0]!r}")
+        near = get_close_matches(args[0], defaults, n=1)
+        hint = f": the nearest is {near[0]}" if near else ""
+        raise InputError(f"expected what to train, one of {', '.join(defaults)}, got {args[0]!r}{hint}")
     default = defaults[args[0]]
     settings = tyro.cli(type(default), args=args[1:], default=default, prog=f"{PROGRAM} {args[0]}")
     settings.check()

@@ -116,6 +116,10 @@ def test_normals_from_scales_covariances_and_draws():
     [
         (lambda: DiagNormal.from_scale(A, B - 0.6), "scale above 0, got"),
         (lambda: FullNormal.from_covariance(A, -torch.eye(2, dtype=torch.float64)), "positive definite"),
+        (
+            lambda: FullNormal.from_covariance(A, torch.tensor([[1.0, 0.5], [0.0, 1.0]], dtype=torch.float64)),
+            "symmetric",
+        ),
         (lambda: FullNormal.from_draws(torch.zeros(2, 3, 2)), "more draws than components, got 2 of 2"),
     ],
 )

@@ -11,6 +11,7 @@ from tests.experiments.process import contents, last, rewrite
 SBN = ["sbn"]
 WRONG = {
     "unknown kind": (["no-such-model", "--k", "5"], "expected what to train, one of vae, "),
+    "misspelt kind": (["vea"], "got 'vea': the nearest is vae"),
     "k 0": (["--k", "0"], "expected --k of at least 1, got 0"),
     "no width": (["--hidden", "8", "0"], "expected --hidden of at least 1, got 0"),
     "no latents": (["--latent", "-3"], "expected --latent of at least 1, got -3"),
@@ -88,7 +89,7 @@ WRONG = {
 def test_bad_input_is_refused_with_the_fix(name, tmp_path, monkeypatch, refused):
     args, message = WRONG[name]
     monkeypatch.chdir(tmp_path)
-    kind, rest = (args[:1], args[1:]) if args[0] in ("sbn", "no-such-model") else ([], args)
+    kind, rest = (args[:1], args[1:]) if args[0] in ("sbn", "no-such-model", "vea") else ([], args)
     assert message in refused(train.main, *kind, "--no-compile", *rest)
     assert not list(tmp_path.iterdir())  # nothing is begun before it can work
 

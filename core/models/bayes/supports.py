@@ -115,7 +115,10 @@ def unit_interval(*shape: int) -> Support:
 
 def between(low: float, high: float, *shape: int) -> Support:
     """Numbers between two ends."""
-    return Support(bijections.Interval, _sizes(shape), (_end("low", low), _end("high", high)))
+    low, high = _end("low", low), _end("high", high)
+    if not low < high:
+        raise ValueError(f"expected low below high, got {low:g} and {high:g}: swap them")
+    return Support(bijections.Interval, _sizes(shape), (low, high))
 
 
 def simplex(*shape: int) -> Support:

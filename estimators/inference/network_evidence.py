@@ -63,7 +63,7 @@ def _half_way(now: Float[Tensor, "*g"], target: Float[Tensor, "*g"]) -> Float[Te
 
 def _check_groups(posterior: NetworkPosterior) -> None:
     values, basis = posterior.curvature
-    for found in (posterior.squares, posterior.groups.sums(basis.diagonal(values))):
+    for found in (posterior.squares, basis.traces(values, posterior.groups)):
         if not found.all():
             name = posterior.groups.starts.value[int((found == 0).nonzero()[0])]
             raise ValueError(

@@ -74,7 +74,7 @@ class NetworkPosterior(NamedTuple):
     def effective(self) -> Float[Tensor, " g"]:
         """How many parameters of each group the data determine; of one group sum_i h_i / (h_i + prior_precision)."""
         h = self.scaled.eigenvalues.double()
-        return self.groups.sums(self.scaled.basis.diagonal(h / (1 + h)))
+        return self.scaled.basis.traces(h / (1 + h), self.groups)
 
     @property
     def climb(self) -> Float[Tensor, ""]:

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from jensen.core.trees import Static
+from jensen.estimators.inference.curvature.groups import Groups
 from jensen.estimators.inference.curvature.linearised import Linearised
 from jensen.estimators.inference.curvature.taps import Called, covariance, layers, together
 
@@ -19,7 +20,7 @@ class Basis(Protocol):
     def elements(self, outputs: int, parameters: int, /) -> int: ...
     def check_groups(self, of: Int[Tensor, " p"], /) -> None: ...
     def scaled(self, values: Float[Tensor, " p"], scale: Float[Tensor, " p"], /) -> "Spectrum": ...
-    def diagonal(self, values: Float[Tensor, " p"], /) -> Float[Tensor, " p"]: ...
+    def traces(self, values: Float[Tensor, " p"], groups: Groups, /) -> Float[Tensor, " g"]: ...
     def covariance(
         self,
         linearised: Linearised,
@@ -68,9 +69,9 @@ class Axes(NamedTuple):
         """Of D H D."""
         return Spectrum(values * scale.square(), self)
 
-    def diagonal(self, values: Float[Tensor, " p"]) -> Float[Tensor, " p"]:
-        """Of V diag(values) V'."""
-        return values
+    def traces(self, values: Float[Tensor, " p"], groups: Groups) -> Float[Tensor, " g"]:
+        """Of each group's part of V diag(values) V'."""
+        return groups.sums(values)
 
     def covariance(
         self, linearised: Linearised, x: Tensor, root: Float[Tensor, "n c r"], scale: Float[Tensor, " p"],
@@ -111,9 +112,13 @@ class Eigenvectors(NamedTuple):
         found, vectors = torch.linalg.eigh(half @ half.T)
         return Spectrum(found.clamp_min(0), Eigenvectors(vectors))
 
-    def diagonal(self, values: Float[Tensor, " p"]) -> Float[Tensor, " p"]:
-        """Of V diag(values) V'."""
-        return self.vectors.to(values).square() @ values
+    def traces(self, values: Float[Tensor, " p"], groups: Groups) -> Float[Tensor, " g"]:
+        """Of each group's part of V diag(values) V'."""
+        return (
+            groups.sums(self.vectors.to(values).square() @ values)
+            if len(groups.starts.value) > 1
+            else values.sum()[None]
+        )
 
     def covariance(
         self, linearised: Linearised, x: Tensor, root: Float[Tensor, "n c r"], scale: Float[Tensor, " p"],

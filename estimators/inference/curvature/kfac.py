@@ -22,6 +22,7 @@ from torch import Tensor
 
 from jensen.core.trees import Static
 from jensen.estimators.inference.curvature.bases import Spectrum
+from jensen.estimators.inference.curvature.groups import Groups
 from jensen.estimators.inference.curvature.linearised import ELEMENTS, TOGETHER, Layout, Linearised
 from jensen.estimators.inference.curvature.taps import (
     Called,
@@ -74,9 +75,9 @@ class Rotations(NamedTuple):
         """Of D H D, where all parameters of a layer have one scale."""
         return Spectrum(values * scale.square(), self)
 
-    def diagonal(self, values: Float[Tensor, " p"]) -> Float[Tensor, " p"]:
-        """Of V diag(values) V'."""
-        return self._within(values, lambda g, matrix, a: g.to(values).square() @ matrix @ a.to(values).square().mT)
+    def traces(self, values: Float[Tensor, " p"], groups: Groups) -> Float[Tensor, " g"]:
+        """Of each group's part of V diag(values) V': its layers are turned within themselves."""
+        return groups.sums(values)
 
     def covariance(
         self, linearised: Linearised, x: Tensor, root: Float[Tensor, "n c r"], scale: Float[Tensor, " p"],

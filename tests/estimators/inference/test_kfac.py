@@ -128,7 +128,6 @@ def test_groups_of_channels_are_convolutions_beside_each_other(reduce):
         values, basis = none.added(placed, x, root).spectrum()
         unit = torch.eye(len(values), dtype=F64)
         found.append(basis.into(unit).mul(values) @ basis.into(unit).T)
-        torch.testing.assert_close(basis.diagonal(values), found[-1].diagonal())
     torch.testing.assert_close(*found)
 
 

@@ -115,10 +115,7 @@ def unit_interval(*shape: int) -> Support:
 
 def between(low: float, high: float, *shape: int) -> Support:
     """Numbers between two ends."""
-    low, high = _end("low", low), _end("high", high)
-    if not low < high:
-        raise ValueError(f"expected low below high, got {low:g} and {high:g}: swap them")
-    return Support(bijections.Interval, _sizes(shape), (low, high))
+    return Support(bijections.Interval, _sizes(shape), (_end("low", low), _end("high", high)))
 
 
 def simplex(*shape: int) -> Support:

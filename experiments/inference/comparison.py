@@ -25,6 +25,7 @@ class Compared(NamedTuple):
 
     gap is log p(x) - ELBO in nats, with log p(x) the best known of all methods. mean_off is the largest distance of a
     mean from the reference's in its standard deviations; sd_off the largest relative error of a standard deviation.
+    verdict says why it is not reliable.
     """
 
     method: str
@@ -37,6 +38,7 @@ class Compared(NamedTuple):
     ess: float | None = None
     evidence: str = ""
     reliable: bool | None = None
+    verdict: str = ""
     error: str | None = None
 
 
@@ -50,10 +52,10 @@ def timed(name: str, fit: Callable[[], Found], posterior: Posterior) -> Fitted:
         return Fitted(name, time.perf_counter() - start, None, (), reason(error))
 
 
-def compared(fitted: Sequence[Fitted], reference: Mapping[str, tuple[float, float]]) -> list[Compared]:
-    """Each against (mean, sd) of the quantities that the reference has."""
+def compared(fitted: Sequence[Fitted], reference: Mapping[str, tuple[float, float]], of: str = "") -> list[Compared]:
+    """Each against (mean, sd) of the quantities that the reference has; not the method `of` which it is made."""
     log_p = best_evidence([each.found for each in fitted if each.found is not None])
-    return [_compared(each, reference, log_p) for each in fitted]
+    return [_compared(each, {} if each.method == of else reference, log_p) for each in fitted]
 
 
 def best_evidence(found: Sequence[Found]) -> Estimate | None:
@@ -78,7 +80,8 @@ def _compared(fitted: Fitted, reference: Mapping[str, tuple[float, float]], log_
         sd_off=max((abs(row.sd / sd - 1) for row, _, sd in both), default=None),
         k_hat=found.k_hat,
         r_hat=max((row.r_hat for row in fitted.rows if row.r_hat is not None), default=None),
-        ess=min(row.ess for row in fitted.rows),
+        ess=min((row.ess for row in fitted.rows if row.ess is not None), default=None),
         evidence="not known" if own is None else f"{own.log_p[0].item():.3f} ± {own.standard_error[0].item():.3f}",
         reliable=found.reliable,
+        verdict=found.verdict,
     )

@@ -1,6 +1,6 @@
 """What an algorithm found of a posterior: draws with their weights, the evidence, and a table by parameter."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -20,15 +20,15 @@ TAILS = (0.05, 0.95)
 
 
 class Row(NamedTuple):
-    """A quantity under the posterior; error is the Monte Carlo standard error of the mean."""
+    """A quantity under the posterior; error is the Monte Carlo standard error of the mean, None where it has none."""
 
     name: str
     mean: float
     sd: float
     low: float
     high: float
-    error: float
-    ess: float
+    error: float | None
+    ess: float | None
     r_hat: float | None = None  # of chains
 
 
@@ -53,6 +53,7 @@ class Found(NamedTuple):
     reliable: bool  # whether the verdict has no doubt
     approximation: Approximation | None = None
     chains: Chains | None = None
+    independent: bool = True  # but for weights and chains: whether errors follow from the number of draws
 
     @property
     def k_hat(self) -> float | None:
@@ -66,8 +67,18 @@ class Found(NamedTuple):
         low, high = (_quantile(x, self.weights, each) for each in TAILS)
         mixing = None if self.chains is None else self.chains.mixing(posterior.flat)
         each = zip(posterior.flat_names, mean.tolist(), sd.tolist(), low.tolist(), high.tolist(),
-                   *_precision(self.weights, sd, mixing), strict=True)  # fmt: skip
+                   *self._precision(sd, mixing), strict=True)  # fmt: skip
         return [Row(*values) for values in each]
+
+    def _precision(self, sd: Tensor, mixing: Mixing | None) -> tuple[Sequence[float | None], ...]:
+        """Errors of means, effective sample sizes and R-hats."""
+        if mixing is not None:
+            return mixing.standard_error.tolist(), mixing.bulk_ess.tolist(), mixing.r_hat.tolist()
+        none = [None] * len(sd)
+        if not self.independent:
+            return none, none, none
+        ess = 1 / self.weights.square().sum()
+        return (sd / ess.sqrt()).tolist(), [ess.item()] * len(sd), none
 
     def resampled(self, key: Key, s: int) -> Float[Tensor, "s d"]:
         """Draws by their weights, each with replacement."""
@@ -116,13 +127,6 @@ def _normal_of(z: Float[Tensor, "s 1 d"]) -> FullNormal | DiagNormal:
 
 def _equal(z: Float[Tensor, "s 1 d"]) -> tuple[Tensor, Tensor]:
     return z[:, 0], torch.full_like(z[:, 0, 0], 1 / len(z))
-
-
-def _precision(weights: Tensor, sd: Tensor, mixing: Mixing | None) -> tuple[list[float], ...]:
-    if mixing is not None:
-        return mixing.standard_error.tolist(), mixing.bulk_ess.tolist(), mixing.r_hat.tolist()
-    ess = 1 / weights.square().sum()
-    return (sd / ess.sqrt()).tolist(), [ess.item()] * len(sd), [None] * len(sd)  # pyright: ignore
 
 
 def _quantile(x: Float[Tensor, "s k"], weights: Tensor, p: float) -> Float[Tensor, " k"]:

@@ -131,7 +131,8 @@ def by_svgd(posterior: Posterior, key: Key, budget: Budget) -> Found:
     start = posterior.starts(start_key, budget.particles // 10)
     particles, trace = svgd.fit(fit_key, posterior, start, steps=budget.steps)
     reliable = bool(trace.converged & (particles.variance_ratio >= SPREAD).all())
-    return of_particles(posterior, particles.draws, particles.verdict(), reliable, evidence_key, budget.samples)
+    found = of_particles(posterior, particles.draws, particles.verdict(), reliable, evidence_key, budget.samples)
+    return found._replace(independent=False)
 
 
 def by_hmc(posterior: Posterior, key: Key, budget: Budget) -> Found:
@@ -178,6 +179,8 @@ def by_smc(posterior: Posterior, key: Key, budget: Budget) -> Found:
 
 def by_grid(posterior: Posterior, key: Key, budget: Budget) -> Found:
     """The points of a grid, for one or two coordinates."""
+    if posterior.d > 2:
+        raise ValueError(f"expected a posterior of 1 or 2 coordinates, got {posterior.d}: take hmc or advi")
     start_key, fit_key, draws_key, evidence_key = keys.split(key, 4)
     found, _ = grid.fit(fit_key, posterior, posterior.starts(start_key, STARTS))
     other = {"grid": Known(found.log_p[None], found.error[None])}

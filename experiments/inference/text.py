@@ -23,8 +23,9 @@ def screen(title: str, found: Found, rows: Sequence[Row], reference: Mapping[str
     head += (f"{'R-hat':>8}" if chains else "") + (f"{'reference':>14}{'sd':>9}{'apart':>9}" if reference else "")
     lines = [title, "", head]
     for row in shown:
-        numbers = (row.mean, row.sd, row.low, row.high, row.error)
-        line = f"{row.name:<{width}}" + "".join(f"{x:>10.4g}" for x in numbers) + f"{row.ess:>9.0f}"
+        numbers = (row.mean, row.sd, row.low, row.high)
+        line = f"{row.name:<{width}}" + "".join(f"{x:>10.4g}" for x in numbers)
+        line += " " * 19 if row.error is None or row.ess is None else f"{row.error:>10.2g}{row.ess:>9.0f}"
         line += f"{row.r_hat:>8.3f}" if row.r_hat is not None else ""
         if row.name in reference:
             mean, sd = moments(reference[row.name])
@@ -40,8 +41,8 @@ def screen(title: str, found: Found, rows: Sequence[Row], reference: Mapping[str
     return "\n".join([*lines, "", folded(found.verdict)])
 
 
-def table(compared: Sequence[Compared]) -> str:
-    """A line for each method."""
+def table(compared: Sequence[Compared], beside: str) -> str:
+    """A line for each method, and below why some are in doubt; `beside` are those whose moments are compared with."""
     width = max(len(each.method) for each in compared) + 2
     head = f"{'method':<{width}}{'seconds':>9}{'gap, nats':>11}{'mean off':>10}{'sd off':>9}{'k-hat':>8}{'R-hat':>8}"
     lines = [f"{head}{'ESS':>8}{'log p(x)':>20}   verdict"]
@@ -54,6 +55,13 @@ def table(compared: Sequence[Compared]) -> str:
         numbers = "".join(f"{'' if x is None else brief(x, places):>{size}}" for x, size, places in cells)
         word = "reliable" if each.reliable else "in doubt"
         lines.append(f"{each.method:<{width}}{each.seconds:>9.1f}{numbers}{each.evidence:>20}   {word}")
+    legend = (
+        f"mean off and sd off: the largest distance of a mean from {beside}, in standard deviations, and the largest "
+    )
+    lines += ["", folded(f"{legend}relative one of a standard deviation")]
+    doubted = [each for each in compared if each.reliable is False]
+    lines += ["", "in doubt"] * bool(doubted)
+    lines += [folded(f"{each.method:<{width}}{each.verdict}", width) for each in doubted]
     return "\n".join(lines)
 
 
@@ -74,5 +82,6 @@ def moments(t: Tensor) -> tuple[float, float]:
     return t.mean().item(), t.std().item()
 
 
-def folded(text: str) -> str:
-    return textwrap.fill(text, WIDTH)
+def folded(text: str, indent: int = 0) -> str:
+    """Over lines, those after the first indented."""
+    return textwrap.fill(text, WIDTH, subsequent_indent=" " * indent)

@@ -61,6 +61,10 @@ class Region(NamedTuple):
         return Region(self.x, (*self.densities, q), (*self.least, least))
 
 
+class ExhaustedError(ValueError):
+    """The prior has too few draws in a region."""
+
+
 class Restricted(NamedTuple):
     """Draws of the prior in a region, and its probability of that, with a standard error."""
 
@@ -70,11 +74,11 @@ class Restricted(NamedTuple):
 
 
 def restricted(key: Key, simulator: Simulator, region: Region, n: int, most: int) -> Restricted:
-    """n draws of the prior in the region by rejection. ValueError where that needs more than `most` draws."""
+    """n draws of the prior in the region by rejection. ExhaustedError where that needs more than `most` draws."""
     found, accepted, tried = [], 0, 0
     while accepted < n:
         if tried >= most:
-            raise ValueError(
+            raise ExhaustedError(
                 f"expected {n} draws of the prior in the region among {most}, got {accepted}: raise most, or epsilon, "
                 "or take fewer rounds"
             )

@@ -48,6 +48,7 @@ class Sequential(NamedTuple):
     rounds: Round
     epsilon: float
     tolerance: float
+    ended: str  # why before the last round, "" where they did not
 
     @property
     def last(self) -> Amortised:
@@ -87,8 +88,10 @@ class Sequential(NamedTuple):
                 "round, or lower epsilon"
             )
         moved = self.rounds.moved[-1].item()
-        if moved > self.tolerance:
+        if self.tolerance < moved < torch.inf:
             reasons.append(f"the last round moved it by {moved:.2g} nats: another may move it too")
+        if self.ended:
+            reasons.append(f"rounds ended early: {self.ended}")
         return "; ".join(reasons)
 
 

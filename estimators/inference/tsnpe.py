@@ -27,11 +27,12 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.checks import check_count, check_floating, check_key, check_number, described
 from jensen.core.contracts import Key
+from jensen.core.models.bayes import coordinates
 from jensen.estimators.inference import npe
 from jensen.estimators.inference.amortised import Amortised, ConditionalDensity
 from jensen.estimators.inference.fitting import Trace, traced
 from jensen.estimators.inference.learning import Learning, check_learning
-from jensen.estimators.inference.region import Region, restricted
+from jensen.estimators.inference.region import ExhaustedError, Region, restricted
 from jensen.estimators.inference.sequential import Round, Sequential, calibrated, measured
 from jensen.estimators.inference.simulator import Simulations, Simulator
 
@@ -86,14 +87,17 @@ def update(
 ) -> tuple[State, Info]:
     """A round of n more simulations, where the state's q(z | x) is highest, with 1 - epsilon of its probability.
 
-    ValueError where the prior has fewer than n of `most` draws there.
+    ValueError where the prior has fewer than n of `most` draws there, and for a simulator of another shape.
     """
     if not isinstance(state, State):
         raise TypeError(f"expected state, a State, got {described(state)}: begin with tsnpe.init(key, simulator, x)")
     check_key(key)
     npe.check_simulator(simulator)
     check_learning(learning)
-    n, most = check_count("n", n), check_count("most", most)
+    n, most, d = check_count("n", n), check_count("most", most), state.simulations.z.shape[1]
+    if coordinates.size(simulator.support) != d:
+        found = coordinates.size(simulator.support)
+        raise ValueError(f"expected simulator of z (n, {d}), as the state is of, got (n, {found}): pass the same one")
     epsilon = check_number("epsilon", epsilon, "(0, 1)", LEFT_OUT)
     region_key, round_key = keys.split(key)
     region = state.region.narrowed(region_key, state.posterior.q, epsilon)
@@ -122,17 +126,21 @@ def fit(
     learning   of each round: `Learning(epochs=50, flow=…, summary=…)`
     most       draws of the prior for a round's simulations
 
-    The rounds' means are over different regions, and so need not rise. ValueError for simulations that are not finite,
-    and where the prior has too few draws in a region.
+    The rounds' means are over different regions, and so need not rise. Where the prior has too few draws in a region,
+    rounds end there, and the verdict says so. ValueError for simulations that are not finite.
     """
     check_key(key)
     rounds, most = check_count("rounds", rounds), check_count("most", most)
     tolerance = check_number("tolerance", tolerance, "[0, inf)")
     epsilon = check_number("epsilon", epsilon, "(0, 1)", LEFT_OUT)
     state = init(keys.fold_in(key, 0), simulator, x, n, learning, progress)
-    states = [state]
+    states, ended = [state], ""
     for i in range(1, rounds):
-        state, _ = update(state, keys.fold_in(key, i), simulator, n, epsilon, learning, most, progress)
+        try:
+            state, _ = update(state, keys.fold_in(key, i), simulator, n, epsilon, learning, most, progress)
+        except ExhaustedError as error:
+            ended = str(error)
+            break
         states.append(state)
         if progress is not None:
             moved, acceptance = state.round.moved.item(), state.round.acceptance.item()
@@ -143,7 +151,7 @@ def fit(
     records = Round(*(torch.stack(list(each)) for each in zip(*(each.round for each in states), strict=True)))
     errors = [each.standard_error for each in every]
     trace = traced([Info(each.log_q, {}) for each in every], state.round.moved <= tolerance, errors)
-    return Sequential(tuple(every), state.region, records, epsilon, tolerance), trace
+    return Sequential(tuple(every), state.region, records, epsilon, tolerance, ended), trace
 
 
 def _round(
@@ -154,6 +162,11 @@ def _round(
     prior_key, simulate_key, learn_key, judge_key, measure_key = keys.split(key, 5)
     drawn = restricted(prior_key, simulator, region, n, most)
     fresh = simulator.at(simulate_key, drawn.z)
+    if fresh.x.shape[1:] != old.x.shape[1:]:
+        raise ValueError(
+            f"expected simulator of x {tuple(old.x.shape[1:])}, as the state is of, got {tuple(fresh.x.shape[1:])}: "
+            "pass the same one"
+        )
     simulations = Simulations(torch.cat([fresh.z, old.z]), torch.cat([fresh.x, old.x]))
     learnt = npe.learn(learn_key, simulations, learning, progress)
     posterior = learnt.amortised(simulator.support, calibrated(judge_key, learnt, region))

@@ -26,7 +26,11 @@ class Groups(NamedTuple):
 
         ValueError for a parameter of no group or several, and for a group of none.
         """
-        if isinstance(starts, str) or not isinstance(starts, Sequence):
+        if (
+            isinstance(starts, str)
+            or not isinstance(starts, Sequence)
+            or not all(isinstance(each, str) for each in starts)
+        ):
             raise TypeError(
                 f"expected groups, a tuple of paths, got {described(starts)}: pass tuple(parameters) for one a layer"
             )

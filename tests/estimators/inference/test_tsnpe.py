@@ -1,6 +1,7 @@
 """Truncated sequential estimation beside posteriors in closed form and by quadrature, and the faults it can have."""
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -10,6 +11,7 @@ from jensen.core import keys
 from jensen.core.distributions import FullNormal
 from jensen.core.flows import maf
 from jensen.core.models import bayes
+from jensen.estimators.diagnostics import coverage
 from jensen.estimators.inference import npe, tsnpe
 from jensen.estimators.inference.learning import Learning
 from jensen.estimators.inference.region import Restricted
@@ -76,6 +78,7 @@ def test_simulations_are_of_the_prior_in_nested_regions(first, second, third):
     old = first.simulations.z[third.region.contains(first.simulations.z)]
     torch.testing.assert_close(third.simulations.z[-len(old) :], old)
     assert third.posterior.verdict(X).startswith("calibrated")
+    assert coverage(third.posterior.calibration.ranks, 99).verdict().startswith("coverage is right")
 
 
 def test_proposals_that_are_draws_of_q_and_not_of_the_prior_make_the_posterior_too_narrow(second, monkeypatch):
@@ -114,6 +117,11 @@ def test_fit_is_its_rounds_and_says_what_truncation_left_out():
     assert "truncation left out 36 % of the posterior, epsilon 0.2 a round: lower it" in found.verdict()
     assert "the last round moved it by" in found.verdict()
     assert found.constrained(found.draws(keys.key(1), 5))["weights"].shape == (5, 1, 2)
+    short, trace = fit(0.0, most=150)
+    assert len(short.rounds.moved) == 1
+    assert not trace.converged
+    assert "rounds ended early: expected 100 draws of the prior in the region among 150, got" in short.verdict()
+    assert "moved" not in short.verdict()
     early, trace = fit(1e6)
     assert trace.converged
     assert len(early.rounds.moved) == 2
@@ -121,13 +129,19 @@ def test_fit_is_its_rounds_and_says_what_truncation_left_out():
 
 
 def test_refusals(first):
-    update = partial(tsnpe.update, first, keys.key(0), LINEAR, 100)
+    def update(epsilon=0.1, learning=LEARNING, most=10**6, simulator=LINEAR):
+        return tsnpe.update(first, keys.key(0), simulator, 100, epsilon, learning, most)
+
+    narrow = replace(LINEAR, support={"weights": bayes.real(1)})
+    short = replace(LINEAR, simulate=lambda key, theta: theta["weights"])
     for said, call in {
         r"expected x \(1, 3\), got \(3,\): one data set, so x\[None\]": lambda: tsnpe.init(keys.key(0), LINEAR, X[0]),
         r"expected x \(1, 3\), got \(1, 2\)": lambda: tsnpe.init(keys.key(0), LINEAR, X[:, :2]),
         "finite x": lambda: tsnpe.init(keys.key(0), LINEAR, X * torch.nan),
         r"epsilon in \(0, 1\), got 0: 1e-4 leaves out": lambda: update(0),
         "100 draws of the prior in the region among 50": lambda: update(0.1, LEARNING, 50),
+        r"simulator of z \(n, 2\), as the state is of, got \(n, 1\)": lambda: update(simulator=narrow),
+        r"simulator of x \(3,\), as the state is of, got \(2,\)": lambda: update(simulator=short),
         "held_out": lambda: tsnpe.fit(keys.key(0), LINEAR, X, 5),
     }.items():
         with pytest.raises(ValueError, match=said):

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from torch.nn import functional as F
 
@@ -17,16 +17,8 @@ from jensen.experiments.programs.images import Flat
 from jensen.experiments.programs.labelled import CLASSES, LabelledSettings
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
+from jensen.experiments.run.program import Prepared
 from jensen.experiments.run.settings import HUGE, Run
-
-
-class Prepared(NamedTuple):
-    """A program with its data, {"x", "labels"} each: to train on, to be scored at each epoch, and to be judged by."""
-
-    program: BottleneckProgram
-    train: Tree
-    held_out: Tree
-    data: dict[str, Tree]  # of training and test
 
 
 @dataclass(frozen=True)
@@ -61,7 +53,7 @@ class Bottleneck(LabelledSettings):
         if self.k >= HUGE:
             raise InputError(f"expected --k below 2^31, got {self.k}")
 
-    def prepare(self) -> Prepared:
+    def prepare(self) -> Prepared[BottleneckProgram, Tree, dict[str, Tree]]:
         """Loads the data and builds the program. InputError for what does not go together."""
         train, test, shape = self.read()
         size = len(split(train["x"], self.run, "grey")[0])

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from jensen.core import keys, trees
 from jensen.core.models import classifier
@@ -16,16 +16,8 @@ from jensen.experiments.programs.images import Flat
 from jensen.experiments.run.config import FREE
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
+from jensen.experiments.run.program import Prepared
 from jensen.experiments.run.settings import Run
-
-
-class Prepared(NamedTuple):
-    """A program with its data, {"x", "labels"} each: to train on, to be scored at each epoch, and to be judged by."""
-
-    program: ClassifierProgram
-    train: Tree
-    held_out: Tree
-    data: Tree
 
 
 @dataclass(frozen=True)
@@ -63,7 +55,7 @@ class Classifier:
             raise InputError(f"--data-dir {self.data_dir} is no folder")
         return mnist.openml() if self.data_dir is None else mnist.files(self.data_dir)
 
-    def prepare(self) -> Prepared:
+    def prepare(self) -> Prepared[ClassifierProgram, Tree, Tree]:
         """Loads the data and builds the program. InputError for what does not go together."""
         train, test, shape = self.read()
         if self.labels is not None:

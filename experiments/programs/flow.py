@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -16,13 +16,13 @@ from jensen.core.trees import Params
 from jensen.experiments.data.batches import Epochs
 from jensen.experiments.data.points import PointData, Points
 from jensen.experiments.programs.generation import TransportProgram
-from jensen.experiments.programs.generators import PointSettings, Prepared, perceptron
+from jensen.experiments.programs.generators import PointSettings, perceptron
 from jensen.experiments.programs.images import Flat
 from jensen.experiments.report.series import means
 from jensen.experiments.run.config import FREE
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
-from jensen.experiments.run.program import Finding
+from jensen.experiments.run.program import Finding, Prepared
 from jensen.experiments.run.settings import Run
 
 SCORED = 200  # test points whose density is followed back
@@ -67,7 +67,7 @@ class Flow(PointSettings):
         super().check()
         self.check_positive(("--draw-steps", self.draw_steps))
 
-    def prepare(self) -> Prepared:
+    def prepare(self) -> Prepared[Any, Tensor, Points]:
         """Loads the points, or pairs of the run to straighten, and builds the program.
 
         InputError for what does not go together.
@@ -75,7 +75,7 @@ class Flow(PointSettings):
         prepared = super().prepare()
         return prepared if self.straighten is None else self._paired(prepared, self.straighten)
 
-    def _paired(self, prepared: Prepared, folder: Path) -> Prepared:
+    def _paired(self, prepared: Prepared[Any, Tensor, Points], folder: Path) -> Prepared[Any, Tensor, Points]:
         from jensen.experiments.programs.finished import read_run  # which reads every kind, this one too
 
         done = read_run(folder, self.run.device)

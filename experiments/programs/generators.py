@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -14,16 +14,8 @@ from jensen.experiments.data.points import PointData, Points
 from jensen.experiments.programs.sized import Sized
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
+from jensen.experiments.run.program import Prepared
 from jensen.experiments.run.settings import Run
-
-
-class Prepared(NamedTuple):
-    """A program with its points: what it trains on, what it is scored on at each epoch, and what it is judged by."""
-
-    program: Any
-    train: Tensor
-    held_out: Tensor
-    data: Points
 
 
 def perceptron(points: PointData, data: int, hidden: tuple[int, ...], outputs: int | None = None) -> Mlp:
@@ -56,7 +48,7 @@ class PointSettings(Sized, ABC):
     def program(self, batches: Epochs, data: int, steps: int) -> Any:
         """What is trained, of points in so many dimensions."""
 
-    def prepare(self) -> Prepared:
+    def prepare(self) -> Prepared[Any, Tensor, Points]:
         """Loads the points and builds the program. InputError for what does not go together."""
         points = Points(*(on_device(part, self.run) for part in self.points.load(self.run.seed)))
         size = len(points.train) - int(self.run.share_held_out * len(points.train))

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import torch
 import tyro
@@ -18,19 +18,11 @@ from jensen.experiments.programs.latent import LatentProgram
 from jensen.experiments.programs.sized import Sized
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
+from jensen.experiments.run.program import Prepared
 from jensen.experiments.run.settings import Run
 
 T = TypeVar("T")
 Flat = Annotated[T, tyro.conf.arg(name="")]  # --lr, not --optimiser.lr
-
-
-class Prepared(NamedTuple):
-    """A program with its data: what it trains on, what it is scored on at each epoch, and what it is judged by."""
-
-    program: LatentProgram
-    train: Tensor
-    held_out: Tensor
-    data: Images
 
 
 @dataclass(frozen=True)
@@ -54,7 +46,7 @@ class ImageSettings(Sized, ABC):
     def model(self, images: Images) -> ImageModel:
         """InputError for images that it does not fit."""
 
-    def prepare(self) -> Prepared:
+    def prepare(self) -> Prepared[LatentProgram, Tensor, Images]:
         """Loads the data and builds the program. InputError for what does not go together."""
         images = self.images.load(self.run)
         train, held_out = split(images.train, self.run, self.images.treatment)

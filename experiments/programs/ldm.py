@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -27,6 +27,7 @@ from jensen.experiments.run import checkpoints
 from jensen.experiments.run.config import FREE
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
+from jensen.experiments.run.program import Prepared
 from jensen.experiments.run.settings import Run
 
 if TYPE_CHECKING:
@@ -34,15 +35,6 @@ if TYPE_CHECKING:
 
 
 Program = TypeVar("Program", bound=LatentDiffusionProgram)
-
-
-class Prepared(NamedTuple):
-    """A program with its images: what it trains on, what it is scored on at each epoch, and what it is judged by."""
-
-    program: LatentDiffusionProgram
-    train: Tree
-    held_out: Tree
-    data: Encoded
 
 
 @dataclass(frozen=True)
@@ -107,7 +99,7 @@ class Ldm(Sized):
         levels = LEVELS[self.levels](self.noise_steps)
         return latent_diffusion.build(of, diffusion.build(mixed.build(network, levels), levels))
 
-    def prepare(self) -> Prepared:
+    def prepare(self) -> Prepared[LatentDiffusionProgram, Tree, Encoded]:
         """Reads the run and builds the program. InputError for what does not go together."""
         from jensen.experiments.programs.finished import read_finished  # which reads every kind, this one too
 

@@ -1,7 +1,7 @@
 """The language model of a text's bytes or tokens, as the command line has it."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,18 +17,10 @@ from jensen.experiments.programs.images import Flat
 from jensen.experiments.programs.language import LanguageProgram
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
+from jensen.experiments.run.program import Prepared
 from jensen.experiments.run.settings import Run
 
 NETWORKS = ("transformer", *CELLS)
-
-
-class Prepared(NamedTuple):
-    """A program with its text: rows that it trains on and that it is scored on, and what it is judged by."""
-
-    program: LanguageProgram
-    train: Tensor
-    held_out: Tensor
-    data: Text
 
 
 @dataclass(frozen=True)
@@ -88,7 +80,7 @@ class Lm:
             {"gelu": F.gelu, "relu": F.relu}[self.activation], self.dropout, self.tied,
         )  # fmt: skip
 
-    def prepare(self) -> Prepared:
+    def prepare(self) -> Prepared[LanguageProgram, Tensor, Text]:
         """Loads the text and builds the program. InputError for what does not go together."""
         text = self.data.load(self.run.share_held_out)
         text = text._replace(

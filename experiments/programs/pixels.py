@@ -1,7 +1,7 @@
 """The model of images pixel by pixel, as the command line has it."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from matplotlib.figure import Figure
@@ -21,22 +21,13 @@ from jensen.experiments.programs.sized import Sized
 from jensen.experiments.report import pixels as report
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
-from jensen.experiments.run.program import Finding
+from jensen.experiments.run.program import Finding, Prepared
 from jensen.experiments.run.settings import Run
 
 ROWS = 200  # images that are scored at once
 SEEN = 1000  # training images that are scored beside those of the test
 DRAWN, PASSES = 64, 16 * 784  # images of a figure, and at most so many passes of the network for one image each
 LEVELS = {"digits": 17}  # of grey pixels as they are stored; 256 of other images
-
-
-class Prepared(NamedTuple):
-    """A program with its images: what it trains on, what it is scored on at each epoch, and what it is judged by."""
-
-    program: MaximumLikelihood
-    train: Tensor
-    held_out: Tensor
-    data: Images
 
 
 @dataclass(frozen=True)
@@ -96,7 +87,7 @@ class Pixels(Sized):
             return made.build(height * width, levels, self.hidden)
         return pixel_cnn.build((height, width), levels, self.features, self.layers, self.kernel)
 
-    def prepare(self) -> Prepared:
+    def prepare(self) -> Prepared[MaximumLikelihood, Tensor, Images]:
         """Loads the images and builds the program. InputError for what does not go together."""
         images = self.images.load(self.run)
         train, held_out = split(images.train, self.run, self.images.treatment)

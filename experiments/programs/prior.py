@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,16 +22,8 @@ from jensen.experiments.report.codes import all_codes
 from jensen.experiments.run.config import FREE
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
+from jensen.experiments.run.program import Prepared
 from jensen.experiments.run.settings import Run
-
-
-class Prepared(NamedTuple):
-    """A program with sequences of codes: to train on, to be scored at each epoch, and what it is judged by."""
-
-    program: CodePriorProgram
-    train: Tensor
-    held_out: Tensor
-    data: Coded
 
 
 @dataclass(frozen=True)
@@ -72,7 +63,7 @@ class Prior(Sized):
     def model(self, maps: tuple[CodeMap, ...]) -> CodePrior:
         return codes.build(maps, self.width, self.layers, self.heads, self.dropout, CLASSES if self.labels else 0)
 
-    def prepare(self) -> Prepared:
+    def prepare(self) -> Prepared[CodePriorProgram, Tensor, Coded]:
         """Reads the run, codes its images, and builds the program. InputError for what does not go together."""
         from jensen.experiments.programs.finished import read_codes  # which reads every kind, this one too
 

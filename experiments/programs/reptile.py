@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from torch.nn import functional as F
 
@@ -16,19 +16,11 @@ from jensen.experiments.programs.images import Flat
 from jensen.experiments.programs.meta import MetaProgram
 from jensen.experiments.run.errors import InputError, option
 from jensen.experiments.run.optimisers import Optimiser
+from jensen.experiments.run.program import Prepared
 from jensen.experiments.run.settings import HUGE, Run
 
 TASKS, TEST_TASKS = 1000, 200
 TAUGHT, JUDGED = 100, 50  # data of each task, that steps may see and that judge them
-
-
-class Prepared(NamedTuple):
-    """A program with its tasks: to train on, to be scored at each epoch, and to be judged by."""
-
-    program: MetaProgram
-    train: Tree
-    held_out: Tree
-    data: Tree
 
 
 @dataclass(frozen=True)
@@ -64,7 +56,7 @@ class Reptile:
         if any(size < 1 for size in self.hidden):
             raise InputError(f"expected --hidden of at least 1, got {self.hidden}: leave it out")
 
-    def prepare(self) -> Prepared:
+    def prepare(self) -> Prepared[MetaProgram, Tree, Tree]:
         """Draws the tasks and builds the program. InputError for what does not go together."""
         train, test = (
             trees.map(lambda leaf: on_device(leaf, self.run), tasks.tree())

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import tyro
 from torch.nn import functional as F
@@ -27,16 +27,8 @@ from jensen.experiments.programs.semi_supervised import SemiProgram
 from jensen.experiments.programs.semi_terms import How
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
+from jensen.experiments.run.program import Prepared
 from jensen.experiments.run.settings import Run
-
-
-class Prepared(NamedTuple):
-    """A program with its data: to train on, to be scored at each epoch, and to be judged by."""
-
-    program: SemiProgram
-    train: Tree
-    held_out: Tree
-    data: Images
 
 
 @dataclass(frozen=True)
@@ -94,7 +86,7 @@ class Semi(LabelledSettings):
         if self.k < least:
             raise InputError(f"expected --k of at least {least} for --unlabelled {self.unlabelled}, got {self.k}")
 
-    def prepare(self) -> Prepared:
+    def prepare(self) -> Prepared[SemiProgram, Tree, Images]:
         """Loads the data and builds the program. InputError for what does not go together."""
         train, test, shape = self.read()
         x, _ = split(train["x"], self.run, "grey")

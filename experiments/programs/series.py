@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jensen.core import trees
 from jensen.core.models.latent.series import Series, SeriesModel
@@ -13,16 +13,8 @@ from jensen.experiments.programs.sequential import SeriesProgram
 from jensen.experiments.programs.sized import Sized
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
+from jensen.experiments.run.program import Prepared
 from jensen.experiments.run.settings import Run
-
-
-class Prepared(NamedTuple):
-    """A program with its series: what it trains on, what it is scored on at each epoch, and what it is judged by."""
-
-    program: SeriesProgram
-    train: Series
-    held_out: Series
-    data: Asked
 
 
 @dataclass(frozen=True)
@@ -60,7 +52,7 @@ class SeriesSettings(Sized, ABC):
         """The name of the figure's axis."""
         return "time"
 
-    def prepare(self) -> Prepared:
+    def prepare(self) -> Prepared[SeriesProgram, Series, Asked]:
         """Loads the data and builds the program. InputError for what does not go together."""
         train, asked = (trees.map(lambda t: on_device(t, self.run), data) for data in self.load())
         size = len(train.times)

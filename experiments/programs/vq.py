@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import tyro
 from torch import Tensor
@@ -22,20 +22,11 @@ from jensen.experiments.programs.quantisation import QuantisationProgram
 from jensen.experiments.report.images import Images as Judged
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
-from jensen.experiments.run.program import Schedule
+from jensen.experiments.run.program import Prepared, Schedule
 from jensen.experiments.run.schedules import geometric
 from jensen.experiments.run.settings import Run
 
 MOST = 2**16  # codes of a map, each of whose use is counted
-
-
-class Prepared(NamedTuple):
-    """A program with its data: what it trains on, what it is scored on at each epoch, and what it is judged by."""
-
-    program: QuantisationProgram
-    train: Tensor
-    held_out: Tensor
-    data: Judged
 
 
 @dataclass(frozen=True)
@@ -111,7 +102,7 @@ class Vq:
         except ValueError as error:
             raise InputError(f"--channels {' '.join(map(str, self.channels))}: {error}") from error
 
-    def prepare(self) -> Prepared:
+    def prepare(self) -> Prepared[QuantisationProgram, Tensor, Judged]:
         """Loads the data and builds the program. InputError for what does not go together."""
         images = self.images.load(self.run)
         train, held_out = split(images.train, self.run, self.images.treatment)

@@ -14,11 +14,12 @@ from jensen.core.trees import Params
 from jensen.experiments.programs.adversarial_codes import AdversarialCodesProgram, Perceived
 from jensen.experiments.programs.images import Flat
 from jensen.experiments.programs.sized import Sized
-from jensen.experiments.programs.vq import Prepared, Vq
+from jensen.experiments.programs.vq import Vq
 from jensen.experiments.report.images import Images
 from jensen.experiments.run.config import FREE
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.optimisers import Optimiser
+from jensen.experiments.run.program import Prepared
 from jensen.experiments.run.settings import Run
 
 

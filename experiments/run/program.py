@@ -11,7 +11,7 @@ What is learned without a gradient (an EMA codebook, a power iteration, a Lagran
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Generic, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -107,3 +107,17 @@ class Program(Protocol):
     def report(self, params: Params, state: Tree, data: Data, key: Key, /) -> list[Finding]:
         """What the trained parameters are worth on test data."""
         ...
+
+
+P = TypeVar("P", bound=Program, covariant=True)
+T = TypeVar("T", covariant=True)
+D = TypeVar("D", covariant=True)
+
+
+class Prepared(NamedTuple, Generic[P, T, D]):
+    """A program with its data: to train on, to be scored at each epoch, and to draw, judge and report by."""
+
+    program: P
+    train: T
+    held_out: T
+    data: D

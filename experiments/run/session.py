@@ -24,24 +24,11 @@ from jensen.experiments.run.denormals import flushed
 from jensen.experiments.run.errors import InputError, InterruptError, NonFiniteError
 from jensen.experiments.run.folder import FIGURES, RunFolder
 from jensen.experiments.run.loop import Loop, Watch, fit
-from jensen.experiments.run.program import Data, Finding, Program, Row
+from jensen.experiments.run.program import Data, Finding, Prepared, Program, Row
 from jensen.experiments.run.ranks import Ranks, joined
 from jensen.experiments.run.settings import Run
 
 SHARE = 0.1  # of the time that drawing at checkpoints may take
-
-
-class Prepared(Protocol):
-    """A program with its data: to train on, to be scored at each epoch, and to draw and report."""
-
-    @property
-    def program(self) -> Program: ...
-    @property
-    def train(self) -> Data: ...
-    @property
-    def held_out(self) -> Data: ...
-    @property
-    def data(self) -> Data: ...
 
 
 class Filed(Protocol):
@@ -110,7 +97,9 @@ def digest(prepared: Prepared) -> str:
     return checkpoints.digest({"train": prepared.train, "held_out": prepared.held_out, "data": data})
 
 
-def _carried_out(settings: Settings, prepared: Prepared, where: RunFolder, ranks: Ranks) -> list[Finding]:
+def _carried_out(
+    settings: Settings, prepared: Prepared[Program, Data, Data], where: RunFolder, ranks: Ranks
+) -> list[Finding]:
     console = Console(highlight=False, markup=False)
     echo(f"run folder {where.path}")
     program, run, target = prepared.program, settings.run, where.path / FIGURES

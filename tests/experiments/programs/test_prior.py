@@ -19,11 +19,11 @@ from jensen.experiments.data.batches import Epochs
 from jensen.experiments.data.images import digits
 from jensen.experiments.programs.code_prior import Coded, CodePriorProgram
 from jensen.experiments.programs.finished import read_codes, read_run
-from jensen.experiments.programs.prior import Prepared
 from jensen.experiments.report.code_prior import Coder
 from jensen.experiments.report.codes import all_codes, frequency_bits
 from jensen.experiments.run import session
 from jensen.experiments.run.loop import Loop
+from jensen.experiments.run.program import Prepared
 from tests.experiments.process import run, same_files
 
 KEY = keys.key(0)

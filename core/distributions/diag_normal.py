@@ -17,8 +17,8 @@ from jensen.core.distributions._generating import imaginary, narrow_complex
 from jensen.core.distributions._tempered import like_field
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.standard_normal import maxwell, rayleigh
-from jensen.core.numerics import at_least_float32, bounded, double, exp_less_tangent, narrow
-from jensen.core.numerics.normal_tails import normal_cdf
+from jensen.core.distributions.support import with_ends
+from jensen.core.numerics import at_least_float32, bounded, double, exp_less_tangent, narrow, normal_cdf
 from jensen.core.ops import normal_kl, normal_log_prob, normal_sample
 from jensen.core.ops._normal_log_prob import HALF_LOG_2PI
 
@@ -81,8 +81,8 @@ class DiagNormal(NamedTuple):
         """Phi((z - loc) / scale) of each component, (s, n, d), with all digits of small ones; differentiable."""
         self._check()
         check_value(z, self.loc)
-        gap = at_least_float32(z) - at_least_float32(self.loc)
-        return normal_cdf(gap * torch.exp(-bounded(self.log_scale)))
+        loc, rate = at_least_float32(self.loc), torch.exp(-bounded(self.log_scale))
+        return with_ends(lambda z: normal_cdf((at_least_float32(z) - loc) * rate), z)
 
     def quantile(self, u: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
         """loc + scale Phi^-1(u) for u in [0, 1], (s, n, d); -inf at 0 and inf at 1."""

@@ -16,7 +16,7 @@ from jensen.core.distributions._tempered import like_field
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.gamma_tails import log_mgf_of_gamma
 from jensen.core.distributions.shapes import check_pair, check_share, check_value, noise_shape
-from jensen.core.distributions.support import moved_inside, outside, zero_density
+from jensen.core.distributions.support import moved_inside, outside, with_ends, zero_density
 from jensen.core.distributions.uniform import exponential
 from jensen.core.numerics import at_least_float32, double, exp_less_tangent, log_ratio, narrow
 
@@ -62,7 +62,8 @@ class Exponential(NamedTuple):
         """1 - e^(-b z) of each component, (s, n, d), 0 for z <= 0; differentiable."""
         self._check()
         check_value(z, self.rate)
-        return -torch.expm1(-at_least_float32(self.rate) * at_least_float32(z).clamp_min(0))
+        rate = at_least_float32(self.rate)
+        return with_ends(lambda z: -torch.expm1(-rate * at_least_float32(z).clamp_min(0)), z)
 
     def quantile(self, u: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
         """-log(1 - u) / b for u in [0, 1]: (s, n, d)."""

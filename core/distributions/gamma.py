@@ -17,7 +17,7 @@ from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.gamma_tails import log_mgf_of_gamma, standard_gamma_cdf, standard_gamma_quantile
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.standard_gamma import log_standard_gamma
-from jensen.core.distributions.support import moved_inside, outside, zero_density
+from jensen.core.distributions.support import moved_inside, outside, with_ends, zero_density
 from jensen.core.numerics import (
     at_least_float32,
     digamma_rest,
@@ -88,7 +88,8 @@ class Gamma(NamedTuple):
         """P(a, b z) of each component, (s, n, d), 0 for z <= 0; differentiable."""
         self._check()
         check_value(z, self.concentration)
-        return narrow(standard_gamma_cdf(double(self.rate) * double(z), self.concentration), self.concentration)
+        below = with_ends(lambda z: standard_gamma_cdf(double(self.rate) * double(z), self.concentration), z)
+        return narrow(below, self.concentration)
 
     def quantile(self, u: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
         """The z with cdf(z) = u in [0, 1]: (s, n, d), differentiable in both fields as `sample` is."""

@@ -15,7 +15,7 @@ from jensen.core.distributions._generating import imaginary, narrow_complex
 from jensen.core.distributions._tempered import like_field
 from jensen.core.distributions.exponential_tilt import log_normaliser, mean_exponential
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value, noise_shape
-from jensen.core.distributions.support import zero_density
+from jensen.core.distributions.support import with_ends, zero_density
 from jensen.core.numerics import at_least_float32, double, narrow
 
 
@@ -65,7 +65,8 @@ class Uniform(NamedTuple):
         """(z - low) / (high - low) of each component, within [0, 1]: (s, n, d); differentiable."""
         self._check()
         check_value(z, self.low)
-        return ((at_least_float32(z) - at_least_float32(self.low)) / self._width()).clamp(0, 1)
+        low, width = at_least_float32(self.low), self._width()
+        return with_ends(lambda z: ((at_least_float32(z) - low) / width).clamp(0, 1), z)
 
     def quantile(self, u: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
         """low + (high - low) u for u in [0, 1]: (s, n, d)."""

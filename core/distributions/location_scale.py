@@ -12,7 +12,7 @@ from jensen.core.contracts import Key
 from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions._generating import imaginary, narrow_complex
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value, noise_shape
-from jensen.core.distributions.support import moved_inside, outside, zero_density
+from jensen.core.distributions.support import moved_inside, outside, with_ends, zero_density
 from jensen.core.distributions.uniform import inside
 from jensen.core.numerics import at_least_float32, bounded, double
 
@@ -49,7 +49,7 @@ class LocationScale(NamedTuple):
 
     def cdf(self, z: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
         """P(z_d' <= z_d) of each component, (s, n, d), with all digits of small ones; differentiable."""
-        return self._standard_cdf(self._standardised(self._checked(z)))
+        return with_ends(lambda z: self._standard_cdf(self._standardised(z)), self._checked(z))
 
     def quantile(self, u: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
         """The z with cdf(z) = u in [0, 1], (s, n, d); -inf at 0 and inf at 1."""

@@ -18,7 +18,6 @@ from jensen.core.distributions.expectations import of_log_normal
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value
 from jensen.core.distributions.support import moved_inside, outside, zero_density
 from jensen.core.numerics import at_least_float32, bounded, double
-from jensen.core.numerics.normal_tails import normal_cdf
 from jensen.core.ops._normal_log_prob import HALF_LOG_2PI
 
 
@@ -65,8 +64,7 @@ class LogNormal(NamedTuple):
         check_value(z, self.loc)
         never = z <= 0
         log_z = torch.log(torch.where(never, 1.0, at_least_float32(z)))
-        below = normal_cdf((log_z - self.loc) * torch.exp(-bounded(self._log().log_scale)))
-        return torch.where(never, 0.0, below)
+        return torch.where(never, 0.0, self._log().cdf(log_z))
 
     def quantile(self, u: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
         """exp(loc + scale Phi^-1(u)) for u in [0, 1], (s, n, d)."""

@@ -16,7 +16,7 @@ from jensen.core.distributions.edge_cells import cell_excess, largest
 from jensen.core.distributions.expectations import of_pareto
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value, noise_shape
-from jensen.core.distributions.support import moved_inside, outside, zero_density
+from jensen.core.distributions.support import moved_inside, outside, with_ends, zero_density
 from jensen.core.distributions.uniform import exponential
 from jensen.core.numerics import at_least_float32, double, exp_less_tangent, log_ratio
 
@@ -70,9 +70,12 @@ class Pareto(NamedTuple):
         """1 - (m / z)^a of each component, (s, n, d), 0 for z <= m; differentiable."""
         self._check()
         check_value(z, self.scale)
-        scale = at_least_float32(self.scale)
-        log_z = log_ratio(torch.maximum(at_least_float32(z), scale), scale)
-        return -torch.expm1(-at_least_float32(self.concentration) * log_z)
+        scale, concentration = at_least_float32(self.scale), at_least_float32(self.concentration)
+
+        def below(z: Tensor) -> Tensor:
+            return -torch.expm1(-concentration * log_ratio(torch.maximum(at_least_float32(z), scale), scale))
+
+        return with_ends(below, z)
 
     def quantile(self, u: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
         """m (1 - u)^(-1 / a) for u in [0, 1]: (s, n, d)."""

@@ -19,12 +19,13 @@ from jensen.core.distributions.expectations import of_inverse_gamma
 from jensen.core.distributions.fields import check_domains
 from jensen.core.distributions.shapes import check_fields, check_share, check_value, noise_shape
 from jensen.core.distributions.standard_gamma import log_standard_gamma
-from jensen.core.distributions.support import moved_inside, outside, zero_density
+from jensen.core.distributions.support import moved_inside, outside, with_ends, zero_density
 from jensen.core.distributions.uniform import inside
 from jensen.core.numerics import at_least_float32, bounded, digamma_rest, double, log_gamma_rest, narrow
 from jensen.core.numerics.incomplete_beta import beta_log_odds, log_beta_tails
 
 SIZES = 1e-150, 1e308  # of |x|, whose log odds are numbers
+FAR = 1e150  # whose square is one
 
 
 class StudentT(NamedTuple):
@@ -84,12 +85,7 @@ class StudentT(NamedTuple):
         """
         self._check()
         check_value(z, self.loc)
-        x, df = self._standardised(z), double(self.df)
-        known, whole = x.detach(), x.isfinite()
-        tail = torch.where(known.isinf(), 0.0, _tail(known.abs().clamp(*SIZES), df))
-        middle, step = (torch.where(whole, t, 0.0) for t in (0.5 * (x + known), x - known))  # the midpoint rule
-        rise = self._log_densities(middle).exp() * step
-        return narrow(torch.where(x < 0, tail, 1 - tail) + rise, self.loc)
+        return narrow(with_ends(self._below, z), self.loc)
 
     def quantile(self, u: Float[Tensor, "... d"], /) -> Float[Tensor, "... d"]:
         """The z with cdf(z) = u in [0, 1], (s, n, d), differentiable in loc and log_scale alone; 100 times a `cdf`."""
@@ -134,6 +130,14 @@ class StudentT(NamedTuple):
         after = (df + 1) / t - 1
         log_scale = double(bounded(self.log_scale)) + 0.5 * (torch.log(df) - torch.log(after))
         return StudentT(powered(after, t, self.df, "df"), self.loc, log_scale.to(self.loc.dtype))
+
+    def _below(self, z: Tensor) -> Tensor:
+        x, df = self._standardised(z), double(self.df)
+        known = x.detach()
+        tail, within = _tail(known.abs().clamp(*SIZES), df), known.abs() < FAR
+        middle, step = torch.where(within, 0.5 * (x + known), 0.0), torch.where(within, x - known, 0.0)
+        rise = self._log_densities(middle).exp() * step  # the midpoint rule
+        return torch.where(x < 0, tail, 1 - tail) + rise
 
     def _log_densities(self, x: Tensor) -> Tensor:
         """Of standardised values, by component."""

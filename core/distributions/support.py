@@ -43,6 +43,13 @@ def zero_density(log_p: Float[Tensor, "..."], rows: Bool[Tensor, "..."]) -> Floa
     return torch.where(rows & ~log_p.isnan(), -torch.inf, log_p)
 
 
+def with_ends(cdf: Callable[[Tensor], Tensor], z: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
+    """cdf(z); at -inf 0 and at inf 1 with no gradient, as inf times a field's slope of 0 is NaN."""
+    ends = z.isinf()
+    below = cdf(torch.where(ends, 1.0, z))
+    return torch.where(ends, (z > 0).to(below.dtype), below)
+
+
 def some_value(z: Float[Tensor, "..."], bijection: Bijection) -> Float[Tensor, "..."]:
     """A value of the bijection's set for each row of z: that of 0."""
     free, _ = bijection.inverse(z.detach())

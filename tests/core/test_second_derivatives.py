@@ -8,7 +8,25 @@ import torch
 from torch.func import grad, hessian, jacfwd, jacrev, vmap
 
 from jensen.core.bijections import CorrelationCholesky
-from jensen.core.distributions import ContinuousBernoulli, Geometric, Laplace, LogNormal, Poisson, TruncatedNormal
+from jensen.core.distributions import (
+    Beta,
+    Cauchy,
+    ChiSquared,
+    ContinuousBernoulli,
+    DiagNormal,
+    Exponential,
+    Gamma,
+    Geometric,
+    InverseGamma,
+    Laplace,
+    Logistic,
+    LogNormal,
+    Pareto,
+    Poisson,
+    StudentT,
+    TruncatedNormal,
+    Uniform,
+)
 from jensen.core.exponential import fisher_information
 from jensen.core.exponential.counts import BernoulliFamily
 from jensen.core.flows import Radial
@@ -18,6 +36,15 @@ from jensen.core.numerics import length, log_add_exp, log_normal_cdf, size, soft
 F32, F64 = torch.float32, torch.float64
 FAR = [-1e6, -1e4, -300.0, -40.0, -12.1, -11.9, -3.0, -1e-3, 0.0, 2.0, 10.0, 30.0]
 LOGITS = [-800.0, -40.3, -39.7, -20.0, -5.1, -4.9, 3.0, 40.0]
+CUMULATIVE = {
+    Gamma: (2.3, 0.8, 2.0),
+    InverseGamma: (2.3, 0.8, 0.7),
+    ChiSquared: (3.1, 2.0),
+    Beta: (0.6, 2.2, 0.4),
+    StudentT: (3.5, 0.3, -0.4, 1.1),
+    Laplace: (0.3, -0.4, 1.1),
+    LogNormal: (0.3, -0.4, 1.1),
+}
 
 
 def number(value, dtype=F64):
@@ -190,3 +217,33 @@ def test_a_normal_cut_far_from_its_mean_has_both_derivatives(away):
         assert agrees(grad(log_p)(number(0.0)), exact[0], tolerance)
         for found in every_hessian(log_p, number(0.0)):
             assert agrees(found, exact[1], tolerance)
+
+
+@pytest.mark.parametrize("family", CUMULATIVE)
+def test_the_hessian_of_a_cdf_is_of_its_density_in_z_and_the_slope_of_its_gradient_in_the_fields(family):
+    at = number(CUMULATIVE[family])
+
+    def cdf(v):
+        return family(*(field.reshape(1, 1) for field in v[:-1])).cdf(v[-1].reshape(1, 1, 1)).sum()
+
+    def density(v):
+        return family(*(field.reshape(1, 1) for field in v[:-1])).log_prob(v[-1].reshape(1, 1, 1)).exp().sum()
+
+    slopes = torch.stack([(grad(cdf)(at + h) - grad(cdf)(at - h)) / 2e-4 for h in 1e-4 * torch.eye(len(at), dtype=F64)])
+    found = hessian(cdf)(at)
+    torch.testing.assert_close(found[-1], grad(density)(at), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(found, slopes, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("family", [*CUMULATIVE, DiagNormal, Logistic, Cauchy, Exponential, Pareto, Uniform])
+def test_an_interval_without_an_end_has_a_gradient(family):
+    """That of the tail: log(F(inf) - F(z)) for data of which a lower end alone is known."""
+    fields = number([[0.4]]), number([[0.9]]), number([[0.1]])
+    q, z = family(*fields[: len(family._fields)]), number([[[0.8]]])
+
+    def log_p(q, end):
+        return torch.log(q.cdf(z + end) - q.cdf(z)).sum()
+
+    found = grad(log_p)(q, math.inf)
+    torch.testing.assert_close(found, grad(lambda q: torch.log(1 - q.cdf(z)).sum())(q))
+    assert log_p(q, math.inf) == torch.log(1 - q.cdf(z)).sum()

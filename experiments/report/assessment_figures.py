@@ -44,8 +44,8 @@ def annealing(found: Assessment) -> Figure | None:
     axis.errorbar(found.importance.k_hat[shown].tolist(), more[shown].tolist(), errors[shown].tolist(), fmt="o",
                   markersize=3, linewidth=0.8)  # fmt: skip
     axis.axhline(0, color="black", linewidth=1)
-    axis.set(xlabel="k-hat", ylabel="annealing − importance sampling, nats",
-             title=f"Test images{left_out(shown, 'without a known error')}; bars: one standard error")  # fmt: skip
+    axis.set(xlabel="k-hat", ylabel="annealing − importance sampling, nats; bars: one error",
+             title=f"Test images{left_out(shown, 'without a known error')}")  # fmt: skip
     return figure
 
 
@@ -80,6 +80,7 @@ def gaps(found: Inference) -> Figure:
             axis.axhline(loss.mean().item(), color=f"C{style}", linewidth=0.8)
     axis.axhline(0, color="black", linewidth=1)
     axis.set(xlabel="test image", ylabel="log p(x) − ELBO, nats", title="Where nats are lost; lines: means")
+    axis.locator_params(axis="x", integer=True)
     if axis.get_legend_handles_labels()[0]:
         figure.legend(loc="outside right upper", fontsize=8)
     return figure

@@ -35,6 +35,8 @@ def of_bounds(found: Assessment) -> str:
     text += f". CUBO(2) is {above:.2f} above it; its limit is finite "
     if found.discrete:
         return f"{text}on every image, for a discrete q has bounded weights, but may take very many samples to reach"
+    if not found.importance.k_hat.isfinite().any():
+        return f"{text}where k-hat is below 0.5, which {last} samples are too few to tell"
     trusted = (found.importance.k_hat < 0.5).float().mean().item()
     return f"{text}where k-hat is below 0.5, on {trusted:.0%} of the images, and elsewhere it grows with K for ever"
 

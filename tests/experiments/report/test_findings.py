@@ -38,6 +38,12 @@ def test_the_two_sides_of_elbo_are_rate_and_distortion(found):
     assert found.rate + found.distortion == pytest.approx(-judged.elbo, abs=0.2)  # of 10 samples of 30 images each
 
 
+@pytest.mark.parametrize(("k_hat", "end"), [(torch.inf, "too few to tell"), (0.3, "100% of the images, and elsewhere")])
+def test_where_an_upper_bound_is_finite_is_not_said_of_too_few_samples(found, k_hat, end):
+    importance = found.importance._replace(k_hat=torch.full_like(found.importance.k_hat, k_hat))
+    assert end in verdicts.of_bounds(found._replace(importance=importance))
+
+
 @pytest.mark.parametrize("layers", [1, 2])
 def test_discrete_units_are_not_annealed(layers):
     model = sbn.build(8, 3, layers)

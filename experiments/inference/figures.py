@@ -83,11 +83,14 @@ def _marginal(axis: Axes, sets: Mapping[str, Tensor]) -> None:
 
 
 def _limits(sets: Sequence[Tensor]) -> tuple[float, float]:
-    """The widest of the sets' ranges, without the outermost draws."""
+    """The widest of the sets' ranges, without the outermost draws and within all: a scale has no bar below 0."""
     ends = torch.stack([torch.quantile(t.double().cpu(), SEEN) for t in sets])
     low, high = ends[:, 0].min().item(), ends[:, 1].max().item()
     wide = high - low or abs(low) or 1.0
-    return low - 0.05 * wide, high + 0.05 * wide
+    least, most = min(t.min().item() for t in sets), max(t.max().item() for t in sets)
+    if least == most:
+        return low - 0.05 * wide, high + 0.05 * wide
+    return max(low - 0.05 * wide, least), min(high + 0.05 * wide, most)
 
 
 def _legend(figure: Figure, axis: Axes) -> None:

@@ -76,7 +76,7 @@ def panel(axis: Axes, title: str, series: Mapping[str, tuple[list[float], list[f
     for i, (name, (steps, values)) in enumerate(sorted(series.items(), reverse=True)):
         few = len(steps) <= 40
         look = {"marker": MARKERS[i] if few or name == "held-out" else None, "markersize": 3.5, "color": f"C{i}"}
-        axis.plot(steps, values, label=name, linewidth=1.2, **look)
+        axis.plot(steps, values, label=name, linewidth=1.2, markevery=1 if few else len(steps) // 20, **look)
     drawn = [value for _, values in series.values() for value in values]
     if title == "norm" and drawn and 0 < 10 * min(drawn) < max(drawn):
         axis.set_yscale("log")

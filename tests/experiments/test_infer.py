@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from jensen.core import keys
 from jensen.core.models import bayes
 from jensen.experiments import infer
-from jensen.experiments.inference import embedded, models, tables
+from jensen.experiments.inference import embedded, figures, models, tables
 from jensen.experiments.inference.methods import METHODS, Budget
 
 TINY = ("--samples", "200", "--chains", "4", "--steps", "20", "--particles", "60", "--rounds", "1")
@@ -259,3 +259,9 @@ def test_reference_draws_count_from_0_and_have_to_be_of_the_model(tmp_path, caps
     assert "expected draws of mu" in refused(capsys, "--reference", path)
     path.write_text(json.dumps({"mu": [1]}))
     assert "a list of chains" in refused(capsys, "--reference", path)
+
+
+@pytest.mark.parametrize("t", [keys.normal(keys.key(0), (1, 500))[0].exp(), torch.ones(9)])
+def test_densities_of_positive_draws_have_no_bar_below_zero(t):
+    low, high = figures.marginals("advi", {"scale": t}, {}).axes[0].get_xlim()
+    assert 0 < low < t.median() < high

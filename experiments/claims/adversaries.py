@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal
 
 import torch
 import tyro
@@ -37,8 +37,7 @@ from jensen.experiments.report.points import COMPARED
 from jensen.experiments.run import files
 from jensen.experiments.run.command import command
 from jensen.experiments.run.errors import InputError
-from jensen.experiments.run.folder import REPORT, TIMING
-from jensen.experiments.run.kept import finished
+from jensen.experiments.run.kept import findings, finished, training_seconds
 
 KEY = keys.key(31)
 MODES = {"ring": 8, "grid": 25}
@@ -123,9 +122,8 @@ def of_seed(settings: Settings, name: str, seed: int) -> Gan:
 def numbers(folder: Path) -> dict[str, float] | None:
     """What the report of a finished run says of its points, and the seconds of training; None where it has none."""
     try:
-        report, timing = (cast(Any, files.read_json(folder / name, "train again")) for name in (REPORT, TIMING))
-        said = {row["name"]: float(row["value"]) for row in report["findings"]["points"]}
-        return {**said, "training_s": timing["training_s"]}
+        said = {row["name"]: float(row["value"]) for row in findings(folder)["points"]}
+        return {**said, "training_s": training_seconds(folder)}
     except (InputError, TypeError, KeyError, ValueError):
         return None
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 import tyro
 from matplotlib.figure import Figure
@@ -27,7 +27,7 @@ from jensen.experiments.run import files
 from jensen.experiments.run.command import command
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.folder import REPORT
-from jensen.experiments.run.kept import finished
+from jensen.experiments.run.kept import findings, finished
 from jensen.experiments.run.settings import Run
 
 BELOW, ABOVE = "I(Z;Y) at least", "I(X;Z) at most"
@@ -107,7 +107,7 @@ def read(folder: Path, beta: float) -> list[Point] | None:
     """What a finished run's report says; None of one that has not finished."""
     if not (folder / REPORT).is_file():
         return None
-    rows = cast(Any, files.read_json(folder / REPORT, "train again"))["findings"]["information"]
+    rows = findings(folder)["information"]
     found = {(row["of"], row["name"]): row for row in rows}
     entropy = found["train", "H(Y)"]["mean"]
     points = []

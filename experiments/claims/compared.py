@@ -3,14 +3,14 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 
 from jensen.experiments.claims.trained import trained
 from jensen.experiments.run import files
 from jensen.experiments.run.errors import InputError
-from jensen.experiments.run.folder import REPORT
+from jensen.experiments.run.kept import findings
 from jensen.experiments.run.session import Settings
 
 
@@ -55,7 +55,7 @@ def compared(contenders: Mapping[str, Contender], seeds: int, out: Path) -> list
         for name, one in contenders.items()
     ]
     for *_, settings in each:
-        cast(Any, settings).check()
+        settings.check()
     files.make(out)
     rows = []
     for name, seed, kind, settings in each:
@@ -72,8 +72,7 @@ def place(out: Path, name: str, seed: int) -> Path:
 
 def numbers(folder: Path) -> dict[str, float]:
     """What the report says in numbers: of the test data and, where their factors are known, of all of them."""
-    findings = cast(Any, files.read_json(folder / REPORT, "train again"))["findings"]
-    found = [rows[0] for name, rows in findings.items() if name in ("test", "disentanglement")]
+    found = [rows[0] for name, rows in findings(folder).items() if name in ("test", "disentanglement")]
     return {name: float(value) for row in found for name, value in row.items() if isinstance(value, int | float)}
 
 

@@ -15,7 +15,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import tyro
 
@@ -27,8 +27,7 @@ from jensen.experiments.programs import Diffusion, Vae, Vdm
 from jensen.experiments.run import files
 from jensen.experiments.run.command import command
 from jensen.experiments.run.errors import InputError
-from jensen.experiments.run.folder import REPORT, TIMING
-from jensen.experiments.run.kept import finished
+from jensen.experiments.run.kept import findings, finished, training_seconds
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.settings import Run
 
@@ -79,7 +78,7 @@ def measure(settings: Settings) -> list[Row]:
         for name, one in contenders(settings).items()
     }
     for _, one in each.values():
-        cast(Any, one).check()
+        one.check()
     files.make(settings.out)
     rows = [Row(name, seed, finished(kind, one, outcome)) for (name, seed), (kind, one) in each.items()]
     files.write_rows(settings.out / "rows.jsonl", [{"name": r.name, "seed": r.seed, **r.numbers} for r in rows])
@@ -128,8 +127,8 @@ def contenders(settings: Settings) -> Mapping[str, Contender]:
 def outcome(folder: Path) -> dict[str, float] | None:
     """Bits of a pixel, the distance of draws where there is one, and seconds; None of a run that has not finished."""
     try:
-        found = cast(Any, files.read_json(folder / REPORT, "train again"))["findings"]
-        seconds = cast(Any, files.read_json(folder / TIMING, "train again"))["training_s"]
+        found = findings(folder)
+        seconds = training_seconds(folder)
         if "test" in found:
             return {"bits": -found["test"][0]["elbo"] / 64 / math.log(2), "training_s": seconds}
         bits, independent = (row["mean"] for row in found["bits"])

@@ -16,7 +16,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import tyro
 from matplotlib.figure import Figure
@@ -36,8 +36,8 @@ from jensen.experiments.report.images import Shape, grid
 from jensen.experiments.run import files
 from jensen.experiments.run.command import command
 from jensen.experiments.run.errors import InputError
-from jensen.experiments.run.folder import REPORT, TIMING
-from jensen.experiments.run.kept import finished
+from jensen.experiments.run.folder import REPORT
+from jensen.experiments.run.kept import findings, finished, training_seconds
 from jensen.experiments.run.optimisers import Optimiser
 from jensen.experiments.run.settings import Run
 
@@ -102,7 +102,7 @@ def measure(settings: Settings) -> list[Row]:
     each = {(name, seed): one.settings(seed, place(settings.out, name, seed))
             for seed in range(settings.seeds) for name, one in others.items()}  # fmt: skip
     for one in (judging, *each.values()):
-        cast(Any, one).check()
+        one.check()
     files.make(settings.out)
     finished("classifier", judging, seconds)
     for (name, _), one in each.items():
@@ -177,18 +177,17 @@ def contenders(settings: Settings) -> Mapping[str, Contender]:
 def seconds(folder: Path) -> dict[str, float] | None:
     """Of a run's training; None where it has not left everything."""
     try:
-        timing = cast(Any, files.read_json(folder / TIMING, "train again"))
-        return {"training_s": timing["training_s"]} if (folder / REPORT).is_file() else None
+        return {"training_s": training_seconds(folder)} if (folder / REPORT).is_file() else None
     except (InputError, TypeError, KeyError):
         return None
 
 
 def likelihood(run: FinishedRun) -> dict[str, float]:
     """What the report says of log p(x), in bits of a pixel: a bound of masses, a density, or nothing."""
-    findings = cast(Any, files.read_json(run.folder / REPORT, "train again"))["findings"]
+    found = findings(run.folder)
     if isinstance(run.settings, Vae):
-        return {"bits": findings["test"][0]["bits_per_dim"]}
-    said = {row["name"]: row.get("mean") for rows in findings.values() for row in rows}
+        return {"bits": found["test"][0]["bits_per_dim"]}
+    said = {row["name"]: row["mean"] for rows in found.values() for row in rows if "mean" in row}
     if isinstance(run.settings, Flow):
         cell = 2 / (SHADES[run.settings.points.data] - 1)  # of a shade, where pixels are in [-1, 1]
         return {"bits_of_density": -(said["log p"] / run.prepared.train.shape[1] + math.log(cell)) / math.log(2)}

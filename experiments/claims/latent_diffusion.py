@@ -14,7 +14,7 @@ if __name__ == "__main__":  # before the imports, in which Ctrl-C is then one li
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import tyro
 from matplotlib.figure import Figure
@@ -38,8 +38,8 @@ from jensen.experiments.report.images import Shape, grid
 from jensen.experiments.run import files
 from jensen.experiments.run.command import command
 from jensen.experiments.run.errors import InputError
-from jensen.experiments.run.folder import REPORT, TIMING
-from jensen.experiments.run.kept import finished
+from jensen.experiments.run.folder import REPORT
+from jensen.experiments.run.kept import finished, training_seconds
 from jensen.experiments.run.settings import Run
 
 KEY = keys.key(41)
@@ -128,7 +128,7 @@ def compared(settings: Settings, judge: Judge, seed: int) -> list[Row]:
         for folder, prior, elbo in ((own, OWN, test["own_elbo"]), (other, DIFFUSION, test["elbo"])):
             run = read_run(folder)
             found = measured(judge, pixels(run, drawn(run, key, n)), features).numbers()
-            numbers = {"elbo": elbo, "reconstruction": test["reconstruction"], "training_s": seconds(folder)}
+            numbers = {"elbo": elbo, "reconstruction": test["reconstruction"], "training_s": training_seconds(folder)}
             rows.append(Row(named(weight, prior), seed, {**found, **numbers}))
     return rows
 
@@ -136,11 +136,6 @@ def compared(settings: Settings, judge: Judge, seed: int) -> list[Row]:
 def named(weight: float, prior: str) -> str:
     """Of a row."""
     return f"KL × {weight:g}, {prior}"
-
-
-def seconds(folder: Path) -> float:
-    """Of a run's training."""
-    return cast(Any, files.read_json(folder / TIMING, "train again"))["training_s"]
 
 
 def classifier(settings: Settings) -> Classifier:

@@ -13,7 +13,7 @@ if __name__ == "__main__":  # before the imports, in which Ctrl-C is then one li
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import tyro
 
@@ -24,7 +24,7 @@ from jensen.experiments.run import files
 from jensen.experiments.run.command import command
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.folder import REPORT
-from jensen.experiments.run.kept import finished
+from jensen.experiments.run.kept import findings, finished
 from jensen.experiments.run.settings import Run
 
 NOTHING = "at the prior"  # the start that has learned nothing, as reports have it
@@ -91,8 +91,7 @@ def read(folder: Path) -> list[Gap] | None:
     """What a finished run's report says; None of one that has not finished."""
     if not (folder / REPORT).is_file():
         return None
-    rows = cast(Any, files.read_json(folder / REPORT, "train again"))["findings"]["tasks"]
-    return [Gap(**row) for row in rows]
+    return [Gap(**row) for row in findings(folder)["tasks"]]
 
 
 def table(rows: Sequence[Gap]) -> str:

@@ -2,12 +2,10 @@
 
 import math
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
-from jensen.experiments.run import files
 from jensen.experiments.run.errors import InputError
-from jensen.experiments.run.folder import REPORT, TIMING
-from jensen.experiments.run.kept import finished
+from jensen.experiments.run.kept import findings, finished, training_seconds
 from jensen.experiments.run.session import Settings
 
 
@@ -28,14 +26,14 @@ def trained(kind: str, run: Settings) -> Trained:
 def outcome(folder: Path) -> Trained | None:
     """What the run in the folder came to; None for one that has not left everything."""
     try:
-        test, timing = judged(folder), cast(Any, files.read_json(folder / TIMING, "train again"))
+        test, seconds = judged(folder), training_seconds(folder)
         nll, error = (test.get(name, math.nan) for name in ("nll", "error"))
-        return Trained(test["elbo"], nll, error, timing["training_s"])
+        return Trained(test["elbo"], nll, error, seconds)
     except (InputError, TypeError, KeyError, ValueError):
         return None
 
 
 def judged(folder: Path) -> dict[str, float]:
     """What a finished run's report says of test data: a bound's terms beside what `Trained` has."""
-    (test,) = cast(Any, files.read_json(folder / REPORT, "train again"))["findings"]["test"]
+    (test,) = findings(folder)["test"]
     return test

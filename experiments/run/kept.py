@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
-from jensen.experiments.run import config, session
+from jensen.experiments.run import config, files, session
 from jensen.experiments.run.errors import InputError
-from jensen.experiments.run.folder import CONFIG, read_config
+from jensen.experiments.run.folder import CONFIG, REPORT, TIMING, read_config
 from jensen.experiments.run.session import Settings
 
 T = TypeVar("T")
@@ -36,3 +36,13 @@ def check_same(folder: Path, run: Settings) -> None:
         apart = apart or (f"has --{name} {theirs} where this run has {ours}" if theirs != ours else "")
     if apart:
         raise InputError(f"{folder} {apart}: choose another --out")
+
+
+def findings(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """The rows of a finished run's report, by the name of their finding. InputError where it cannot be read."""
+    return cast(Any, files.read_json(folder / REPORT, "train again"))["findings"]
+
+
+def training_seconds(folder: Path) -> float:
+    """How long a run's training took, in all of its sessions. InputError where it is not known."""
+    return cast(Any, files.read_json(folder / TIMING, "train again"))["training_s"]

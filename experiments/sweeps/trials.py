@@ -8,10 +8,10 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from jensen.experiments.run import files, metrics
+from jensen.experiments.run import metrics
 from jensen.experiments.run.errors import InputError, reason
-from jensen.experiments.run.folder import REPORT, TIMING
-from jensen.experiments.run.kept import finished
+from jensen.experiments.run.folder import REPORT
+from jensen.experiments.run.kept import findings, finished, training_seconds
 from jensen.experiments.sweeps.plan import Trial
 
 HELD_OUT = "held-out score"
@@ -50,16 +50,15 @@ def numbers(folder: Path) -> dict[str, float] | None:
     """A finished run's numbers: its report's that are finite, its last held-out score, its seconds. Else None."""
     if not (folder / REPORT).is_file():
         return None
-    report, timing = (cast(Any, files.read_json(folder / name, "train again")) for name in (REPORT, TIMING))
     found: dict[str, float] = {}
     for row in metrics.read(folder):
         if row["kind"] == "held-out" and isinstance(row.get("score"), float):
             found[HELD_OUT] = cast(float, row["score"])
-    for rows in report["findings"].values():
+    for rows in findings(folder).values():
         for row in rows:
             label = [str(value) for value in row.values() if isinstance(value, str)]
             found |= {" ".join([*label, name]): value for name, value in row.items() if _is_number(value)}
-    return found | {"training_s": timing["training_s"]}
+    return found | {"training_s": training_seconds(folder)}
 
 
 def _is_number(value: object) -> bool:

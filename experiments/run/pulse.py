@@ -14,8 +14,8 @@ LEFT = 2**62  # the count of a rank that has found another lost: it is not lost 
 POLL = 0.05  # s between two looks at what others report; sooner at first
 
 
-class Told(NamedTuple):
-    """What a rank has last reported: how many meetings it has come to, and how often it has reported."""
+class Report(NamedTuple):
+    """A rank's last: how many meetings it has come to, and how often it has reported; -1 before the first."""
 
     meetings: int = -1
     beats: int = -1
@@ -28,8 +28,8 @@ class Pulse:
         self.rank, self.others = rank, [other for other in range(size) if other != rank]
         self.count, self._beats = 0, 0
         self.store = PrefixStore("run", store)
-        self._telling, self._ended = threading.Lock(), threading.Event()
-        self._thread = threading.Thread(target=self._report, daemon=True)
+        self._reporting, self._ended = threading.Lock(), threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def end(self) -> None:
@@ -39,17 +39,17 @@ class Pulse:
 
     def late(self, patience: timedelta) -> list[int]:
         """The ranks that have not come as far as this one in that time, or will not, for they have ceased to report."""
-        self._tell()
+        self._report()
         began = time.monotonic()
-        heard = dict.fromkeys(self.others, (Told(), began))
+        last = dict.fromkeys(self.others, (Report(), began))  # with the time at which it came
         while True:
             now = time.monotonic()
-            for rank, (before, _) in heard.items():
-                told = self._told(rank)
-                if told != before:
-                    heard[rank] = told, now
-            behind = [rank for rank, (told, _) in heard.items() if told.meetings < self.count]
-            silent = [rank for rank in behind if now - heard[rank][1] > STILL * BEAT]
+            for rank, (before, _) in last.items():
+                report = self._read(rank)
+                if report != before:
+                    last[rank] = report, now
+            behind = [rank for rank, (report, _) in last.items() if report.meetings < self.count]
+            silent = [rank for rank in behind if now - last[rank][1] > STILL * BEAT]
             if silent or (behind and now - began > patience.total_seconds()):
                 self._leave()
                 time.sleep(2.5 * BEAT)  # for the others find the same, and the store may be this process's
@@ -60,9 +60,9 @@ class Pulse:
 
     def lost(self) -> list[int]:
         """The ranks that have not come as far as this one, or that do not report any more."""
-        before = {rank: self._told(rank) for rank in self.others}
+        before = {rank: self._read(rank) for rank in self.others}
         time.sleep(2.5 * BEAT)
-        now = {rank: self._told(rank) for rank in self.others}
+        now = {rank: self._read(rank) for rank in self.others}
         found = [rank for rank in self.others if now[rank].meetings < self.count or now[rank] == before[rank]]
         found = [rank for rank in found if now[rank].meetings != LEFT]
         self._leave()
@@ -70,21 +70,21 @@ class Pulse:
 
     def _leave(self) -> None:
         self.count = LEFT
-        self._tell()
+        self._report()
 
-    def _told(self, rank: int) -> Told:
+    def _read(self, rank: int) -> Report:
         name = f"rank {rank}"
-        return Told(*map(int, self.store.get(name).split())) if self.store.check([name]) else Told()
+        return Report(*map(int, self.store.get(name).split())) if self.store.check([name]) else Report()
 
-    def _tell(self) -> None:
-        with self._telling:
+    def _report(self) -> None:
+        with self._reporting:
             self._beats += 1
             self.store.set(f"rank {self.rank}", f"{self.count} {self._beats}")
 
-    def _report(self) -> None:
+    def _run(self) -> None:
         try:
             while not self._ended.is_set():
-                self._tell()
+                self._report()
                 self._ended.wait(BEAT)
         except RuntimeError:
             return  # the store has ended, and its run with it

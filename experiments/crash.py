@@ -6,17 +6,14 @@ Command  python -m jensen.experiments.crash [RUN_OR_EXPORT_FOLDER]
 
 import sys
 
-from jensen.experiments.run.command import command
-from jensen.experiments.run.errors import InputError
+from jensen.experiments.run.command import command, installed
 
 
 def main(argv: list[str] | None = None) -> None:
     """The command line. Exit code 1 where a request had no reply, or one that is not its seed's."""
     with command("start it again", "--clients or --workers"):
-        try:
+        with installed("serve"):
             from jensen.experiments.crashes.command_line import parse, run
-        except ModuleNotFoundError as error:
-            raise InputError(f"{error.name} is not installed: pip install 'jensen[experiments,serve]'") from error
         if not run(parse(sys.argv[1:] if argv is None else argv)):
             sys.exit(1)
 

@@ -6,17 +6,14 @@ Command  python -m jensen.experiments.serve RUN_OR_EXPORT_FOLDER [NAME=FOLDER]
 
 import sys
 
-from jensen.experiments.run.command import command
-from jensen.experiments.run.errors import InputError
+from jensen.experiments.run.command import command, installed
 
 
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
     with command("start it again", "--batch or --queue"):
-        try:
+        with installed("serve"):
             from jensen.experiments.service.command_line import parse, run
-        except ModuleNotFoundError as error:
-            raise InputError(f"{error.name} is not installed: pip install 'jensen[experiments,serve]'") from error
         run(parse(sys.argv[1:] if argv is None else argv))
 
 

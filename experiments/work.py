@@ -6,17 +6,14 @@ Command  python -m jensen.experiments.work put QUEUE FOLDER FUNCTION --from FILE
 
 import sys
 
-from jensen.experiments.run.command import command
-from jensen.experiments.run.errors import InputError
+from jensen.experiments.run.command import command, installed
 
 
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
     with command("run it again to go on", "--batch"):
-        try:
+        with installed("queue"):
             from jensen.experiments.jobs.command_line import parse, run
-        except ModuleNotFoundError as error:
-            raise InputError(f"{error.name} is not installed: pip install 'jensen[experiments,queue]'") from error
         run(parse(sys.argv[1:] if argv is None else argv))
 
 

@@ -55,6 +55,15 @@ def command(onwards: str, sizes: str) -> Iterator[None]:
             leave(2, f"error: {line}")
 
 
+@contextmanager
+def installed(extra: str) -> Iterator[None]:
+    """InputError for a module that is not there, of the extra of this package that has it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise InputError(f"{error.name} is not installed: pip install 'jensen[experiments,{extra}]'") from error
+
+
 def check_written(out: "Steady") -> None:
     """Ends the command with 1 where text was lost."""
     out.flush()

@@ -8,7 +8,7 @@ from jensen.core.models.latent import sbn, vae
 from jensen.experiments.programs.estimation import BASELINES, OFFERED, Estimation
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.step import unclipped
-from tests.experiments.programs.test_latent import BOUNDS, KEY, OBJECTIVES, data, program
+from tests.experiments.programs.small import BOUNDS, KEY, OBJECTIVES, data, program
 
 MODELS = {"vae": vae.mlp(4, (3,), 2), "sbn": sbn.build(4, 2), "two layers": sbn.build(4, 2, 2)}
 OPTIONS = [

@@ -17,7 +17,7 @@ from jensen.experiments.programs.finished import read_finished
 from jensen.experiments.run.loop import Loop
 from jensen.experiments.run.optimisers import Optimiser
 from tests.experiments.process import FAST, run, same_files
-from tests.experiments.programs.test_latent import data, program
+from tests.experiments.programs.small import data, program
 
 KEY = keys.key(6)
 PLAIN = program(Estimation(k=2), vae.mlp(4, (3,), 2))

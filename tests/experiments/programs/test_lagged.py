@@ -13,7 +13,7 @@ from jensen.experiments.programs.finished import read_finished
 from jensen.experiments.programs.lagged import LaggedProgram
 from jensen.experiments.run.loop import Loop
 from tests.experiments.process import FAST, last, run, same_files
-from tests.experiments.programs.test_latent import data, out, program
+from tests.experiments.programs.small import data, out, program
 
 KEY = keys.key(6)
 PLAIN = program(Estimation(k=2), vae.mlp(4, (3,), 2))

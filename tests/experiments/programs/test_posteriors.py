@@ -21,7 +21,7 @@ from jensen.experiments.run import config
 from jensen.experiments.run.errors import InputError
 from jensen.experiments.run.loop import Loop
 from tests.experiments.process import FAST, run, same_files
-from tests.experiments.programs.test_latent import data, out, program
+from tests.experiments.programs.small import data, out, program
 
 KEY, ELBO, BETA = keys.key(6), objectives.parse("elbo"), Estimation(objective="beta(2)")
 SMALL = {**POSTERIORS, "planar": posteriors.PlanarFlows(2, 4), "iaf": posteriors.InverseAutoregressive(2, 4, 6)}

@@ -11,7 +11,7 @@ from jensen.core.models.latent import ladder, priors, vae
 from jensen.experiments import evaluate, train
 from jensen.experiments.programs.estimation import Estimation
 from tests.experiments.process import FAST, FEW, run
-from tests.experiments.programs.test_latent import data, out, program
+from tests.experiments.programs.small import data, out, program
 
 KEY = keys.key(6)
 

@@ -12,7 +12,7 @@ from jensen.experiments import train
 from jensen.experiments.programs.adapted import adapted
 from jensen.experiments.programs.estimation import Estimation
 from jensen.experiments.programs.spectral import Spectral
-from tests.experiments.programs.test_latent import data, out, program
+from tests.experiments.programs.small import data, out, program
 
 KEY = keys.key(6)
 PLAIN = vae.mlp(4, (3,), 2)

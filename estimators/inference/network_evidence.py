@@ -21,6 +21,7 @@ from jensen.estimators.inference.network_posterior import LogEvidence, NetworkPo
 
 HALVINGS = 20
 FARTHEST = 2.0  # of a step, in logarithms
+ROUNDING = 1e-13  # of a response's squared error over sigma^2, which is known by its log density
 
 
 def most_probable(
@@ -30,7 +31,7 @@ def most_probable(
 
     ValueError for a group without curvature or parameters other than 0, and for a network without errors.
     """
-    if noise and not posterior.squared_errors > 0:
+    if noise and not posterior.squared_errors > ROUNDING * posterior.responses:
         raise ValueError("expected errors of the network, got none: give Gaussian(sigma), and leave noise out")
     if prior:
         _check_groups(posterior)

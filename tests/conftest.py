@@ -1,5 +1,6 @@
 """Before torch compiles anything: one cache of compiled code, Triton's interpreter where there is no GPU, profiles."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from hypothesis import HealthCheck, settings
 os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(__file__).parent.parent / "build" / "inductor"))
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is first imported
+
+gc.disable()  # until everything is collected: the trees of rewritten assertions are no garbage, and are many
 
 quiet = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile("suite", max_examples=60, deadline=None, derandomize=True, suppress_health_check=quiet)
@@ -37,3 +40,9 @@ def pytest_collection_modifyitems(items):
     addressed = [item.nodeid for item in items if " at 0x" in item.nodeid]
     if addressed:
         raise pytest.UsageError(f"expected names of tests without addresses, got {addressed[0]}: give it an id")
+
+
+def pytest_collection_finish():
+    """What was imported stays: no search for garbage goes through it again."""
+    gc.freeze()
+    gc.enable()

@@ -1,18 +1,21 @@
 """Phrases of verdicts: one sentence, with the numbers, the threshold and what to do."""
 
+from collections.abc import Sequence
+
 from jaxtyping import Bool
 from torch import Tensor
 
 MOST = 10  # indices named before the rest are counted
 
 
-def listed(flags: Bool[Tensor, " n"]) -> str:
-    """The indices of true flags: "0, 4, 7", or "0, 1, …, 9 and 12 more", or "none"."""
+def listed(flags: Bool[Tensor, " n"], names: Sequence[str] = ()) -> str:
+    """The indices of true flags: "0, 4, 7", or "0, 1, …, 9 and 12 more", or "none"; or their names, each once."""
     index = flags.nonzero()[:, 0].tolist()
     if not index:
         return "none"
-    rest = f" and {len(index) - MOST} more" if len(index) > MOST else ""
-    return ", ".join(map(str, index[:MOST])) + rest
+    found = list(dict.fromkeys(names[i] if names else str(i) for i in index))
+    rest = f" and {len(found) - MOST} more" if len(found) > MOST else ""
+    return ", ".join(found[:MOST]) + rest
 
 
 def no_verdict(bad: Bool[Tensor, " n"], what: str, look: str) -> str:

@@ -12,6 +12,7 @@ Reference     Vehtari et al., 2021; Geyer, 1992
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -47,13 +48,14 @@ class Mixing(NamedTuple):
         """R-hat at most 1.01, and 400 effective draws in the bulk and in the tails."""
         return (self.r_hat <= LARGEST) & (self.bulk_ess >= ENOUGH) & (self.tail_ess >= ENOUGH)
 
-    def verdict(self) -> str:
-        """Whether the draws may be used, and of which quantities not."""
+    def verdict(self, names: Sequence[str] = ()) -> str:
+        """Whether the draws may be used, and of which quantities not, by their numbers or names, one for each."""
+        of = "" if names else "quantities "
         if self.chains.value < 2:
             return "no verdict: one chain does not show whether it has found everything: start four or more apart"
         if self.r_hat.isnan().any():
-            bad = listed(self.r_hat.isnan())
-            return f"no verdict: quantities {bad} are constant, NaN or infinite: look at their draws there first"
+            bad = listed(self.r_hat.isnan(), names)
+            return f"no verdict: {of}{bad} are constant, NaN or infinite: look at their draws there first"
         worst = (
             f"R-hat is at most {self.r_hat.max().item():.3f}, and the fewest effective draws are "
             f"{self.bulk_ess.min().item():.0f} in the bulk and {self.tail_ess.min().item():.0f} in the tails"
@@ -61,7 +63,7 @@ class Mixing(NamedTuple):
         if self.mixed.all():
             return f"the chains have mixed: {worst}"
         return (
-            f"the chains have not mixed in quantities {listed(~self.mixed)}: {worst}; expected R-hat of at most "
+            f"the chains have not mixed in {of}{listed(~self.mixed, names)}: {worst}; expected R-hat of at most "
             f"{LARGEST} and {ENOUGH:.0f} effective draws: draw longer chains, or choose other parameters where R-hat "
             "stays"
         )

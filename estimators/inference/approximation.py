@@ -64,11 +64,15 @@ class Approximation(NamedTuple):
 
     def verdict(self) -> str:
         """Whether means under the posterior may be taken from these draws, and whether the evidence is known."""
-        found = f"{self.weights.verdict()}; {self.evidence.verdict()}"
         k_hat, threshold = self.weights.k_hat[0], k_hat_threshold(len(self.z))
         most = k_hat + self.weights.k_hat_error[0]
+        weights = self.weights.verdict()
         if k_hat <= threshold < most:
-            found += f"; k-hat may be {most.item():.2f}, with its error: draw more samples"
+            weights = (
+                f"weights may be unreliable: k-hat is {k_hat.item():.2f}, and may be {most.item():.2f} with its error, "
+                f"above the threshold {threshold:.2f} for {len(self.z)} draws: draw more samples"
+            )
+        found = f"{weights}; {self.evidence.verdict()}"
         if self.at_mode:
             return found
         return f"{found}; no start climbed to a mode: the density may have no bound, as in a centred parameterisation"

@@ -1,6 +1,6 @@
 """Draws of several Markov chains, and the loop that makes them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
@@ -37,12 +37,13 @@ class Chains(NamedTuple):
         """Whether every coordinate has mixed, and no trajectory diverged."""
         return not self.divergences.item() and bool(self.mixing().mixed.all())
 
-    def verdict(self) -> str:
-        """Whether the draws may be used."""
+    def verdict(self, names: Sequence[str] = ()) -> str:
+        """Whether the draws may be used; names are of the d coordinates, which are numbered otherwise."""
+        mixed = self.mixing().verdict(names)
         if not self.divergences.item():
-            return self.mixing().verdict()
+            return mixed
         return (
-            f"{self.mixing().verdict()}; {self.divergences.item()} of {self.log_p.numel()} trajectories diverged, "
+            f"{mixed}; {self.divergences.item()} of {self.log_p.numel()} trajectories diverged, "
             "where the posterior bends too much for the steps: raise target, or choose other parameters, such as not "
             "centred ones"
         )

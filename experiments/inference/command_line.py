@@ -70,7 +70,9 @@ class Problem(NamedTuple):
     @property
     def title(self) -> str:
         p = self.posterior
-        return f"{p.model.value.name} of {self.source}: {p.d} coordinates, {p.num_data.value} data"
+        name = p.model.value.name
+        of = "" if name == self.source else f" of {self.source}"
+        return f"{name}{of}: {p.d} coordinates, {p.num_data.value} data"
 
 
 def parse(args: list[str]) -> Settings:

@@ -25,7 +25,7 @@ class Compared(NamedTuple):
 
     gap is log p(x) - ELBO in nats, with log p(x) the best known of all methods. mean_off is the largest distance of a
     mean from the reference's in its standard deviations; sd_off the largest relative error of a standard deviation.
-    verdict says why it is not reliable.
+    log_p is the evidence in nats where its error is known. verdict says why the method is not reliable.
     """
 
     method: str
@@ -36,7 +36,8 @@ class Compared(NamedTuple):
     k_hat: float | None = None
     r_hat: float | None = None
     ess: float | None = None
-    evidence: str = ""
+    log_p: float | None = None
+    log_p_error: float | None = None
     reliable: bool | None = None
     verdict: str = ""
     error: str | None = None
@@ -81,7 +82,8 @@ def _compared(fitted: Fitted, reference: Mapping[str, tuple[float, float]], log_
         k_hat=found.k_hat,
         r_hat=max((row.r_hat for row in fitted.rows if row.r_hat is not None), default=None),
         ess=min((row.ess for row in fitted.rows if row.ess is not None), default=None),
-        evidence="not known" if own is None else f"{own.log_p[0].item():.3f} ± {own.standard_error[0].item():.3f}",
+        log_p=None if own is None else own.log_p[0].item(),
+        log_p_error=None if own is None else own.standard_error[0].item(),
         reliable=found.reliable,
         verdict=found.verdict,
     )

@@ -29,7 +29,7 @@ def marginals(name: str, draws: Mapping[str, Tensor], reference: Mapping[str, Te
         _marginal(axis, _sets(name, each, draws, reference))
         axis.set_title(each, fontsize=9)
         axis.tick_params(labelsize=7)
-    _legend(figure, axes.flat[0])
+    _legend(figure, axes.flat[0], f"{MOST} of {len(draws)} quantities" if len(draws) > MOST else "")
     return figure
 
 
@@ -93,6 +93,7 @@ def _limits(sets: Sequence[Tensor]) -> tuple[float, float]:
     return max(low - 0.05 * wide, least), min(high + 0.05 * wide, most)
 
 
-def _legend(figure: Figure, axis: Axes) -> None:
+def _legend(figure: Figure, axis: Axes, title: str = "") -> None:
     handles, names = axis.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper center", ncols=len(names), fontsize=8, frameon=False)
+    figure.legend(handles, names, loc="outside upper center", ncols=len(names), fontsize=8, frameon=False,
+                  title=title or None, title_fontsize=8)  # fmt: skip

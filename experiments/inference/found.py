@@ -11,6 +11,7 @@ from jensen.core import keys
 from jensen.core.contracts import Distribution, Estimate, Key
 from jensen.core.distributions import DiagNormal, FullNormal
 from jensen.core.models.bayes import Posterior
+from jensen.core.models.bayes.coordinates import places
 from jensen.estimators.diagnostics import Mixing
 from jensen.estimators.evidence import bridge, importance
 from jensen.estimators.inference import Approximation
@@ -104,7 +105,8 @@ def of_chains(posterior: Posterior, found: Chains, key: Key, samples: int) -> Fo
         "bridge": bridge(posterior, q, second, bridge_key, samples),
         "importance": importance(posterior, q, importance_key, samples),
     }
-    return Found(*_equal(found.draws), q, evidence, found.verdict(), found.reliable, chains=found)
+    names = [name for name, place in places(posterior.support).items() for _ in range(place.stop - place.start)]
+    return Found(*_equal(found.draws), q, evidence, found.verdict(names), found.reliable, chains=found)
 
 
 def of_particles(

@@ -19,7 +19,7 @@ def screen(title: str, found: Found, rows: Sequence[Row], reference: Mapping[str
     shown = rows[:MOST]
     width = max(len(row.name) for row in shown) + 2
     chains = found.chains is not None
-    head = f"{'':<{width}}{'mean':>10}{'sd':>10}{'5 %':>10}{'95 %':>10}{'± mean':>10}{'ESS':>9}"
+    head = f"{'':<{width}}{'mean':>10}{'sd':>10}{'5 %':>10}{'95 %':>10}{'error':>10}{'ESS':>9}"
     head += (f"{'R-hat':>8}" if chains else "") + (f"{'reference':>14}{'sd':>9}{'apart':>9}" if reference else "")
     lines = [title, "", head]
     for row in shown:
@@ -36,7 +36,9 @@ def screen(title: str, found: Found, rows: Sequence[Row], reference: Mapping[str
     lines.append("")
     if found.approximation is not None:
         q = found.approximation
-        lines.append(f"{'ELBO':<24}{q.elbo.item():.3f} ± {q.standard_error.item():.3f} nats; k-hat {found.k_hat:.2f}")
+        lines.append(
+            f"{'ELBO':<24}{q.elbo.item():.3f} ± {small(q.standard_error.item())} nats; k-hat {found.k_hat:.2f}"
+        )
     lines += [f"{f'log p(x) by {name}':<24}{estimated(each)}" for name, each in found.evidence.items()]
     return "\n".join([*lines, "", folded(found.verdict)])
 
@@ -54,7 +56,7 @@ def table(compared: Sequence[Compared], beside: str) -> str:
                  (each.r_hat, 8, 3), (each.ess, 8, 0)]  # fmt: skip
         numbers = "".join(f"{'' if x is None else brief(x, places):>{size}}" for x, size, places in cells)
         word = "reliable" if each.reliable else "in doubt"
-        lines.append(f"{each.method:<{width}}{each.seconds:>9.1f}{numbers}{each.evidence:>20}   {word}")
+        lines.append(f"{each.method:<{width}}{each.seconds:>9.1f}{numbers}{_evidence(each):>20}   {word}")
     legend = (
         f"mean off and sd off: the largest distance of a mean from {beside}, in standard deviations, and the largest "
     )
@@ -65,6 +67,12 @@ def table(compared: Sequence[Compared], beside: str) -> str:
     return "\n".join(lines)
 
 
+def _evidence(each: Compared) -> str:
+    if each.log_p is None or each.log_p_error is None:
+        return "not known"
+    return f"{each.log_p:.3f} ± {small(each.log_p_error)}"
+
+
 def brief(x: float, places: int) -> str:
     """With so many places, or by its power of ten where that would be more than seven digits."""
     return f"{x:.{places}f}" if abs(x) < 10 ** (7 - places) else f"{x:.1e}"
@@ -73,9 +81,14 @@ def brief(x: float, places: int) -> str:
 def estimated(estimate: Estimate) -> str:
     """log p(x) with its error, or that the error is not known."""
     value, error = estimate.log_p[0].item(), estimate.standard_error[0].item()
-    return (
-        f"{value:.3f} ± {error:.3f} nats" if error < math.inf else f"{value:.3f} nats, with an error that is not known"
-    )
+    if error < math.inf:
+        return f"{value:.3f} ± {small(error)} nats"
+    return f"{value:.3f} nats, with an error that is not known"
+
+
+def small(error: float) -> str:
+    """In three places, or by its power of ten where these would be 0."""
+    return f"{error:.3f}" if error >= 5e-4 or not error else f"{error:.0e}"
 
 
 def moments(t: Tensor) -> tuple[float, float]:

@@ -56,6 +56,8 @@ def test_chains_apart_are_seen_in_their_place_in_their_scale_and_in_their_halves
     found = mixing(x)
     assert (found.r_hat > 1.03).all()
     assert "not mixed in quantities 0, 1, 2" in found.verdict()
+    names = ["tau", *["theta"] * (len(found.r_hat) - 1)]
+    assert "not mixed in tau, theta: R-hat" in found.verdict(names)
 
 
 def test_heavy_tails_have_a_size_and_ties_a_rank():

@@ -7,7 +7,7 @@ from jensen.core import keys
 from jensen.core.distributions import DiagNormal
 from jensen.experiments.inference import models
 from jensen.experiments.inference.found import of_particles
-from jensen.experiments.inference.text import brief
+from jensen.experiments.inference.text import brief, small
 
 
 def test_draws_of_a_singular_covariance_have_an_evidence_that_is_not_relied_on():
@@ -29,3 +29,8 @@ def test_draws_of_a_singular_covariance_have_an_evidence_that_is_not_relied_on()
 )
 def test_numbers_fit_their_columns(x, places, text):
     assert brief(x, places) == text
+
+
+@pytest.mark.parametrize(("error", "text"), [(0.0123, "0.012"), (4.1e-12, "4e-12"), (0.0, "0.000")])
+def test_errors_are_0_where_there_is_none_alone(error, text):
+    assert small(error) == text

@@ -45,3 +45,7 @@ def test_an_evidence_has_no_error_where_its_weights_may_have_no_variance():
     assert (wrong & light).sum() > 4 * (wrong & known).sum(), (wrong & light).sum()  # by k-hat without its error
     assert (wrong & known).sum() <= 2
     assert all("may have no variance" in found.verdict() for found, has in zip(every, known, strict=True) if not has)
+    near = [found for found in every if "may be unreliable" in found.verdict()]
+    assert near
+    assert not any(found.reliable for found in near)
+    assert not any(found.weights.verdict().startswith("weights are unreliable") for found in near)

@@ -24,11 +24,8 @@ def init(
 ) -> Params:
     """{"each": a perceptron of an element, inputs -> *hidden, "all": one of their mean and number, -> outputs}."""
     check_key(key)
-    inputs, outputs, hidden = (
-        check_count("inputs", inputs),
-        check_count("outputs", outputs),
-        check_sizes("hidden", hidden),
-    )
+    inputs, outputs = check_count("inputs", inputs), check_count("outputs", outputs)
+    hidden = check_sizes("hidden", hidden)
     if not hidden:
         raise ValueError("expected hidden of one width or more, got (): pass (64,)")
     each_key, all_key = keys.split(key)

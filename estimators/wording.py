@@ -10,7 +10,7 @@ MOST = 10  # indices named before the rest are counted
 
 def listed(flags: Bool[Tensor, " n"], names: Sequence[str] = ()) -> str:
     """The indices of true flags: "0, 4, 7", or "0, 1, …, 9 and 12 more", or "none"; or their names, each once."""
-    index = flags.nonzero()[:, 0].tolist()
+    index: list[int] = flags.nonzero()[:, 0].tolist()
     if not index:
         return "none"
     found = list(dict.fromkeys(names[i] if names else str(i) for i in index))

@@ -1,5 +1,8 @@
-"""Numerics of densities: accumulation types, sums of exponentials, series, tails, lengths, the bounded scale, root
-finding, steps of differential equations."""
+"""Numerics of densities, each in one form that every density uses.
+
+Accumulation types, sums of exponentials, series, tails, lengths, the bounded scale, root finding, and steps of
+differential equations.
+"""
 
 from jensen.core.numerics.discrete import entropy_of, kl_of_masses
 from jensen.core.numerics.exponentials import (

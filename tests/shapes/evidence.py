@@ -9,14 +9,16 @@ from jensen.estimators import diagnostics, evidence
 KEY = keys.key(0)
 NORMAL = DiagNormal(torch.zeros(5, 3), torch.zeros(5, 3))
 WIDE = DiagNormal(torch.zeros(5, 3), torch.full((5, 3), 0.1))
-FLOW = Pushforward(WIDE, flows.real_nvp(KEY, 3, n=5))
+FLOW = Pushforward(WIDE, flows.real_nvp(KEY, 3, 2, n=5))
+SHORT = evidence.Hamiltonian(leapfrog=1)
+evidence.exploration.WIDE, evidence.exploration.CLIMB = SHORT, 2  # the same calls, and fewer of them
 
 
 def along_paths():
     for q in (WIDE, FLOW):
-        annealed = evidence.annealed_importance(NORMAL.log_prob, q, KEY, 4, evidence.linear(2))
-        evidence.bdmc(NORMAL.log_prob, q, NORMAL.sample(NORMAL.noise(KEY, 1)), KEY, 4, evidence.sigmoidal(2))
-        evidence.smc(NORMAL.log_prob, q, KEY, 40)
+        annealed = evidence.annealed_importance(NORMAL.log_prob, q, KEY, 4, evidence.linear(2), SHORT)
+        evidence.bdmc(NORMAL.log_prob, q, NORMAL.sample(NORMAL.noise(KEY, 1)), KEY, 4, evidence.sigmoidal(2), SHORT)
+        evidence.smc(NORMAL.log_prob, q, KEY, 40, ess=0.5, move=SHORT, repeats=1)
     evidence.bayes_factor(annealed, annealed), evidence.posterior_probabilities([annealed, annealed])
 
 

@@ -18,9 +18,8 @@ from jensen.core.distributions._tempered import like_field
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value, noise_shape
 from jensen.core.distributions.standard_normal import maxwell, rayleigh
 from jensen.core.distributions.support import with_ends
-from jensen.core.numerics import at_least_float32, bounded, double, exp_less_tangent, narrow, normal_cdf
+from jensen.core.numerics import HALF_LOG_2PI, at_least_float32, bounded, double, exp_less_tangent, narrow, normal_cdf
 from jensen.core.ops import normal_kl, normal_log_prob, normal_sample
-from jensen.core.ops._normal_log_prob import HALF_LOG_2PI
 
 
 class DiagNormal(NamedTuple):

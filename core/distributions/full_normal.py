@@ -18,9 +18,8 @@ from jensen.core.distributions.definite import check_factor, cholesky_factor
 from jensen.core.distributions.diag_normal import DiagNormal
 from jensen.core.distributions.shapes import check_pair, check_value, noise_shape
 from jensen.core.distributions.support import moved_inside, outside, zero_density
-from jensen.core.numerics import at_least_float32, bounded
+from jensen.core.numerics import HALF_LOG_2PI, at_least_float32, bounded
 from jensen.core.ops import normal_kl
-from jensen.core.ops._normal_log_prob import HALF_LOG_2PI
 
 ASYMMETRY = 1e-3  # of the largest covariance: more is no rounding
 

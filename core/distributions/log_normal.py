@@ -17,8 +17,7 @@ from jensen.core.distributions.edge_cells import largest, smallest
 from jensen.core.distributions.expectations import of_log_normal
 from jensen.core.distributions.shapes import check_fields, check_pair, check_share, check_value
 from jensen.core.distributions.support import moved_inside, outside, zero_density
-from jensen.core.numerics import at_least_float32, bounded, double
-from jensen.core.ops._normal_log_prob import HALF_LOG_2PI
+from jensen.core.numerics import HALF_LOG_2PI, at_least_float32, bounded, double
 
 
 class LogNormal(NamedTuple):

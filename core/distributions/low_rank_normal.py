@@ -16,8 +16,7 @@ from jensen.core.distributions.diag_normal import DiagNormal
 from jensen.core.distributions.full_normal import FullNormal
 from jensen.core.distributions.shapes import check_fields, check_pair, check_value, noise_shape
 from jensen.core.distributions.support import moved_inside, outside, zero_density
-from jensen.core.numerics import at_least_float32, bounded, double, narrow
-from jensen.core.ops._normal_log_prob import HALF_LOG_2PI
+from jensen.core.numerics import HALF_LOG_2PI, at_least_float32, bounded, double, narrow
 
 
 class LowRankNormal(NamedTuple):

@@ -14,8 +14,7 @@ from jensen.core.distributions._draw import sample_then_log_prob
 from jensen.core.distributions._tempered import like_field
 from jensen.core.distributions.shapes import check_pair, check_value, noise_shape
 from jensen.core.distributions.support import moved_inside, outside, zero_density
-from jensen.core.numerics import at_least_float32, bounded, exp_less_tangent
-from jensen.core.ops._normal_log_prob import HALF_LOG_2PI
+from jensen.core.numerics import HALF_LOG_2PI, at_least_float32, bounded, exp_less_tangent
 
 
 class MatrixNormal(NamedTuple):

@@ -13,8 +13,7 @@ from torch import Tensor
 from jensen.core.distributions import DiagNormal, FullNormal, LogNormal
 from jensen.core.distributions.definite import cholesky_factor
 from jensen.core.exponential.family import Natural, check_member, check_some_member, check_statistics
-from jensen.core.numerics import bounded
-from jensen.core.ops._normal_log_prob import HALF_LOG_2PI
+from jensen.core.numerics import HALF_LOG_2PI, bounded
 
 
 class DiagNormalFamily(NamedTuple):

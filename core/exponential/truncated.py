@@ -10,8 +10,7 @@ from torch.func import grad
 from jensen.core import trees
 from jensen.core.distributions import TruncatedNormal
 from jensen.core.exponential.family import Natural, check_member, check_some_member, check_statistics
-from jensen.core.numerics import bounded, double
-from jensen.core.ops._normal_log_prob import HALF_LOG_2PI
+from jensen.core.numerics import HALF_LOG_2PI, bounded, double
 
 STEPS = 40  # of Newton's, damped
 CLOSE = 1e-6  # standard deviations of a statistic that its mean may be off

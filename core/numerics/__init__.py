@@ -17,7 +17,7 @@ from jensen.core.numerics.exponentials import (
 )
 from jensen.core.numerics.gammas import digamma_rest, log_gamma_rest, log_gamma_rest_divergence
 from jensen.core.numerics.lengths import length, size
-from jensen.core.numerics.normal_tails import log_normal_cdf, log_normal_cdf_rest, normal_cdf
+from jensen.core.numerics.normal_tails import HALF_LOG_2PI, log_normal_cdf, log_normal_cdf_rest, normal_cdf
 from jensen.core.numerics.precision import at_least_float32, double, narrow
 from jensen.core.numerics.roots import bisect, newton, polished
 from jensen.core.numerics.runge_kutta import between_steps, rk4_step
@@ -25,6 +25,7 @@ from jensen.core.numerics.scale import bounded
 from jensen.core.numerics.series import exp_less_tangent, log_ratio
 
 __all__ = [
+    "HALF_LOG_2PI",
     "at_least_float32",
     "between_steps",
     "bisect",

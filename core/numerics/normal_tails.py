@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 FAR = -12.0  # from where on the series, of as many terms, is exact to rounding
 TERMS = 14
 

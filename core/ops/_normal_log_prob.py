@@ -1,19 +1,17 @@
 """log N(z; loc, scale^2), diagonal, summed over the last axis. Fused: one pass over z."""
 
-import math
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jensen.core.numerics import at_least_float32, bounded
+from jensen.core.numerics import HALF_LOG_2PI, at_least_float32, bounded
 from jensen.core.numerics.scale import WIDTH, limit
 from jensen.core.operation import differentiable, fitted, over_batch
 from jensen.core.ops._reduced import accumulated, check_last, fake_reduced, fake_slopes, pullback
 from jensen.core.ops.dispatch import deserves_kernel, launch
 
-HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 SHARED = 2**12  # parameters at least, for a kernel that sums their gradients over samples
 SHARED_EVENTS = (2, 3, 2, 2)  # event axes of a gradient (s, n), z (s, n, d), loc and log_scale (n, d)
 

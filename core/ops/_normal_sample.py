@@ -9,10 +9,9 @@ from torch import Tensor
 from jensen.core import keys
 from jensen.core.checks import check_count, check_floating, check_key
 from jensen.core.contracts import Key
-from jensen.core.numerics import at_least_float32, bounded
+from jensen.core.numerics import HALF_LOG_2PI, at_least_float32, bounded
 from jensen.core.numerics.scale import WIDTH, limit
 from jensen.core.operation import differentiable, fitted, over_batch
-from jensen.core.ops._normal_log_prob import HALF_LOG_2PI
 from jensen.core.ops.dispatch import deserves_kernel, launch
 
 

@@ -31,7 +31,7 @@ from jensen.core.distributions import DiagNormal
 from jensen.core.models.bayes import Posterior, densities
 from jensen.core.models.bayes.coordinates import places
 from jensen.core.models.bayes.network import prior_scales
-from jensen.core.numerics import bounded
+from jensen.core.numerics import HALF_LOG_2PI, bounded
 from jensen.estimators.gradients.local import local_reparameterisation
 from jensen.estimators.inference._adam import ascent
 from jensen.estimators.inference.fitting import EVERY, Trace, traced
@@ -177,8 +177,8 @@ def _kl(loc: Float[Tensor, " m"], log_scale: Float[Tensor, " m"], scale: float) 
 
 def _kl_of_sigma(loc: Float[Tensor, " m"], spread: Float[Tensor, " m"]) -> Float[Tensor, ""]:
     """KL of log sigma ~ N(loc, spread) from a half-normal sigma: E log q - E log p, with the Jacobian of sigma."""
-    expected = math.log(2) - densities.HALF_LOG_TAU - 0.5 * torch.exp(2 * loc + 2 * spread.square()) + loc
-    return (-torch.log(spread) - densities.HALF_LOG_TAU - 0.5 - expected).sum()
+    expected = math.log(2) - HALF_LOG_2PI - 0.5 * torch.exp(2 * loc + 2 * spread.square()) + loc
+    return (-torch.log(spread) - HALF_LOG_2PI - 0.5 - expected).sum()
 
 
 def _check(posterior: object) -> None:

@@ -5,13 +5,11 @@ import math
 import torch
 from torch import Tensor
 
-from jensen.core.numerics import log_gamma_rest, softplus
-
-HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
+from jensen.core.numerics import HALF_LOG_2PI, log_gamma_rest, softplus
 
 
 def normal(x: Tensor, loc: Tensor | float = 0.0, scale: Tensor | float = 1.0) -> Tensor:
-    return -0.5 * ((x - loc) / scale).square() - _log(scale) - HALF_LOG_TAU
+    return -0.5 * ((x - loc) / scale).square() - _log(scale) - HALF_LOG_2PI
 
 
 def half_normal(x: Tensor, scale: Tensor | float = 1.0) -> Tensor:

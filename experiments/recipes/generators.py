@@ -52,7 +52,7 @@ def mnist_wgan_gp() -> Gan:
 def moons_diffusion() -> Diffusion:
     """A diffusion of 200 cosine levels on two moons, about a minute.
 
-    A test of 2,000 draws beside data sees no difference, where it does after a hundred steps.
+    A test of 2,000 draws beside data sees no difference, where it does after twenty steps.
     """
     return Diffusion(levels="cosine", optimiser=Optimiser(lr=5e-3))
 

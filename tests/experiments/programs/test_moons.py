@@ -19,5 +19,5 @@ def p_value(folder):
 def test_draws_are_not_told_from_data_unless_training_was_short(recipe, tmp_path):
     run(recipe, "--out", tmp_path / "whole")
     assert p_value(tmp_path / "whole") >= LEVEL
-    run(recipe, "--steps", 60, "--no-compile", "--out", tmp_path / "short")
+    run(recipe, "--steps", 20, "--no-compile", "--out", tmp_path / "short")
     assert p_value(tmp_path / "short") < LEVEL

@@ -84,7 +84,9 @@ def synced(folder: Path) -> None:
 
 
 def unwritten(path: Path, error: OSError, onwards: str) -> InputError:
-    """One line on a failed write, with the cure that its errno asks for."""
+    """One line on a failed write, with the cure that its errno asks for; parts of the path have their final names."""
+    found = map(LEFTOVER.fullmatch, path.parts)
+    path = Path(*(match["name"] if match else part for match, part in zip(found, path.parts, strict=True)))
     if error.errno in (errno.ENOENT, errno.ESTALE):
         return InputError(f"{path} could not be written: it was removed while the command ran: put it back, {onwards}")
     cure = CURES.get(error.errno or 0, "mend that")

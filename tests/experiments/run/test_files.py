@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +41,13 @@ def left(write, path, monkeypatch, stop):
 def test_a_stopped_write_leaves_the_old_file_alone(stop, tmp_path, monkeypatch):
     assert left(files.write_atomically, tmp_path / "a", monkeypatch, stop) == {"a": b"old content"}
     assert left(in_place, tmp_path / "a", monkeypatch, stop) != {"a": b"old content"}
+
+
+def test_a_failure_names_what_was_to_be_written():
+    """Not the folder that was to become it."""
+    path = files.temporary(Path("runs/export")) / "sample.program.pt2"
+    refused = files.unwritten(path, OSError(errno.ENOSPC, "No space left on device"), files.AGAIN)
+    assert str(refused).startswith("runs/export/sample.program.pt2 could not be written (No space")
 
 
 def test_a_finished_write_leaves_the_new_file_alone(tmp_path):

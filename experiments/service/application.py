@@ -142,7 +142,7 @@ class Service:
         accepted = exchange.headers.get("accept", "*/*")
         wanted = bodies.JSON if bodies.JSON in accepted else kind
         wanted = bodies.BINARY if any(each in accepted for each in bodies.BINARIES) else wanted
-        found = bodies.reply(named, seed, wanted, model.head)
+        found = await bodies.reply(named, seed, wanted, model.head)
         headers = {"x-model-version": str(model.version.number), "x-model-digest": model.digest}
         return Reply(found, media=wanted, headers=headers)
 

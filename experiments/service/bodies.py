@@ -8,8 +8,9 @@ In a binary body the same names are tensors, seed and n of int64 without axes. R
 [seed, 0, i], so that a seed's reply is the same alone and in a batch.
 """
 
+import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,7 @@ BINARIES = (BINARY, "application/octet-stream")
 KEY, SEED, COUNT = "key", "seed", "n"
 HEADER = 2**14  # bytes of a binary body's, at most
 DTYPES = {"F32": "float32", "F64": "float64", "I64": "int64"}  # of safetensors, which functions take
+PIECE = 2**15  # numbers of a reply that are written as JSON at once, in a millisecond
 SEEDS = 2**53  # JSON's whole numbers, of which every reader has the same
 
 
@@ -74,7 +76,7 @@ def given(values: Mapping[str, Any], kind: str, signature: Signature, most: int)
     return Given(tuple(inputs[name] for name in named), seed)
 
 
-def reply(outputs: Mapping[str, Array], seed: int | None, kind: str, head: Mapping[str, Any]) -> bytes:
+async def reply(outputs: Mapping[str, Array], seed: int | None, kind: str, head: Mapping[str, Any]) -> bytes:
     """The body of a result; JSON begins with the head. Refused, 422, for outputs that are no numbers."""
     arrays = {name: np.ascontiguousarray(value) for name, value in outputs.items()}
     for name, value in arrays.items():
@@ -82,8 +84,32 @@ def reply(outputs: Mapping[str, Array], seed: int | None, kind: str, head: Mappi
             raise Refused(422, f"{name} of these rows is NaN or infinite", "", "send rows like the training data")
     if kind == BINARY:
         return safetensors.numpy.save(arrays if seed is None else {**arrays, SEED: np.array(seed)})
-    seeded = {} if seed is None else {SEED: seed}
-    return orjson.dumps({**head, **seeded, "outputs": arrays}, option=orjson.OPT_SERIALIZE_NUMPY)
+    head = {**head, **({} if seed is None else {SEED: seed})}
+    if sum(value.size for value in arrays.values()) <= PIECE:
+        return orjson.dumps({**head, "outputs": arrays}, option=orjson.OPT_SERIALIZE_NUMPY)
+    parts = [orjson.dumps({**head, "outputs": {}})[:-2]]  # without its closing braces
+    for i, (name, value) in enumerate(arrays.items()):
+        parts += [b"," * (i > 0), orjson.dumps(name), b":"]
+        for part in pieces(value):
+            parts.append(part)
+            await asyncio.sleep(0)  # others are answered between two pieces
+    return b"".join([*parts, b"}}"])
+
+
+def pieces(array: Array) -> Iterator[bytes]:
+    """An array as JSON, in pieces of at most so many numbers, each a list's part."""
+    if array.size <= PIECE:
+        yield orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
+        return
+    row = array.size // len(array)
+    rows = max(1, PIECE // row)
+    for first in range(0, len(array), rows):
+        yield b"," if first else b"["
+        if row > PIECE:
+            yield from pieces(array[first])
+        else:
+            yield orjson.dumps(array[first : first + rows], option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+    yield b"]"
 
 
 def binary(content: bytes) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import orjson
 import pytest
 import torch
 
-from jensen.experiments.service import json_values
+from jensen.experiments.service import bodies, json_values
 from jensen.experiments.service.errors import Refused
 from jensen.experiments.service.json_process import SMALL, JsonReader
 from tests.experiments.service.conftest import LATENT, PIXELS
@@ -98,3 +98,30 @@ def test_a_body_that_takes_too_long_is_given_up(serve):
     assert (status, json.loads(content)["field"]) == (504, "body")
     running.service._json._seconds = 30
     assert running.send("POST", "/v1/toy/decode", WIDE)[0] == 400
+
+
+@pytest.mark.parametrize(
+    "shape", [(bodies.PIECE + 1,), (9, 3, 2000), (2, 3, bodies.PIECE), (1, bodies.PIECE + 5), (4, 1, 20_000)], ids=str
+)
+def test_large_replies_are_the_bytes_of_small_ones(shape):
+    """And others have their turns meanwhile, one for each piece at least."""
+    x, turns = np.random.default_rng(0).normal(size=shape).astype(np.float32), 0
+    outputs, head = {"a": x, "b": np.arange(3), "c": -x}, {"model": "toy", "version": 1}
+
+    async def counted():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def made():
+        other = asyncio.create_task(counted())
+        try:
+            return await bodies.reply(outputs, 3, bodies.JSON, head)
+        finally:
+            other.cancel()
+
+    expected = orjson.dumps({**head, "seed": 3, "outputs": outputs}, option=orjson.OPT_SERIALIZE_NUMPY)
+    assert asyncio.run(made()) == expected
+    assert turns >= 2 * x.size / bodies.PIECE
+    assert all(len(piece) < 20 * bodies.PIECE for piece in bodies.pieces(x))

@@ -94,9 +94,15 @@ def _reverse_chi2(t: Tensor) -> Tensor:
 
 
 def _jensen_shannon(t: Tensor) -> Tensor:
-    near = t.abs() < 0.5
-    log_m = torch.where(near, torch.log1p(0.5 * torch.expm1(torch.where(near, t, 0.0))), softplus(t) - math.log(2))
-    return 0.5 * torch.exp(log_m) * (forward_kl(t - log_m) + forward_kl(-log_m))
+    large = t > 4
+    far, some = torch.where(large, t, 4.0), torch.where(large, 0.0, t)
+    near = some.abs() < 0.5
+    log_m = torch.where(
+        near, torch.log1p(0.5 * torch.expm1(torch.where(near, some, 0.0))), softplus(some) - math.log(2)
+    )
+    below = 0.5 * torch.exp(log_m) * (forward_kl(some - log_m) + forward_kl(-log_m))
+    log_far = softplus(far) - math.log(2)
+    return torch.where(large, 0.5 * (torch.exp(far) * (far - log_far) - log_far), below)
 
 
 def _capped(f: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:

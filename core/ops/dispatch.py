@@ -30,6 +30,11 @@ def use(path: Literal["reference", "triton", "auto"]) -> Iterator[None]:
         _path = before
 
 
+def is_plain() -> bool:
+    """Whether operations are asked for in plain torch, as what is exported is: none is opaque, however large."""
+    return _path == "reference"
+
+
 def uses_kernel(t: Tensor) -> bool:
     """Whether operations on t launch a kernel now."""
     return _path == "triton" or (_path == "auto" and t.is_cuda)

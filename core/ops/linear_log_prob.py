@@ -17,7 +17,7 @@ from jensen.core.ops._categorical_log_prob import reference as categorical_refer
 from jensen.core.ops._indexed_log_prob import are_indices, check_range
 from jensen.core.ops._indexed_log_prob import reference as indexed_reference
 from jensen.core.ops._indexed_log_prob import residual as indexed_residual
-from jensen.core.ops.dispatch import deserves_kernel, launch, uses_kernel
+from jensen.core.ops.dispatch import deserves_kernel, is_plain, launch, uses_kernel
 
 CHUNK, GPU_CHUNK = 2**19, 2**25  # logits at once inside the operation: 2 MiB of float32, and 128 MiB on a GPU
 INLINE, GPU_INLINE = 2**22, 2**24  # up to so many in all, plain torch is as small, and a compiler can fuse it
@@ -151,7 +151,7 @@ def _define(
         check(x, h, weight, bias, data)
         logits = h.shape[0] * h.shape[1] * len(bias)
         inline = GPU_INLINE if h.is_cuda else INLINE
-        if deserves_kernel(h, logits, inline, inline) or logits > inline:
+        if deserves_kernel(h, logits, inline, inline) or (logits > inline and not is_plain()):
             return op(x, h, weight, bias)
         return density(x, F.linear(*(at_least_float32(t) for t in (h, weight, bias))))
 

@@ -15,7 +15,7 @@ from jensen.experiments.deployment.functions import KEY, Functions, Rows, by_row
 from jensen.experiments.deployment.loading import Function
 from jensen.experiments.deployment.writing import Forms
 from jensen.experiments.run.errors import InputError
-from jensen.experiments.service.bodies import BINARY, reply
+from jensen.experiments.service.bodies import BINARY, written
 
 LATENT, HIDDEN, PIXELS = 20, (800, 400), 784
 
@@ -53,5 +53,5 @@ def replies(function: Function, seeds: int, rows: int, width: int) -> list[bytes
         outputs = function.unchecked(torch.cat([key, key[:1].expand(width - rows, 3)]))
         many = outputs if isinstance(outputs, tuple) else (outputs,)
         named = {name: value[:rows] for name, value in zip(names, many, strict=True)}
-        found.append(reply(named, seed, BINARY, {}))
+        found.append(b"".join(written(named, seed, BINARY, {})))
     return found

@@ -77,23 +77,35 @@ def given(values: Mapping[str, Any], kind: str, signature: Signature, most: int)
 
 
 async def reply(outputs: Mapping[str, Array], seed: int | None, kind: str, head: Mapping[str, Any]) -> bytes:
-    """The body of a result; JSON begins with the head. Refused, 422, for outputs that are no numbers."""
+    """The body of a result, as `written`; others are answered between two of its parts."""
+    parts = []
+    for part in written(outputs, seed, kind, head):
+        if parts:
+            await asyncio.sleep(0)
+        parts.append(part)
+    return b"".join(parts)
+
+
+def written(outputs: Mapping[str, Array], seed: int | None, kind: str, head: Mapping[str, Any]) -> Iterator[bytes]:
+    """A result's body, in parts where it is long; JSON begins with the head.
+
+    Refused, 422, for outputs that are no numbers.
+    """
     arrays = {name: np.ascontiguousarray(value) for name, value in outputs.items()}
     for name, value in arrays.items():
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             raise Refused(422, f"{name} of these rows is NaN or infinite", "", "send rows like the training data")
-    if kind == BINARY:
-        return safetensors.numpy.save(arrays if seed is None else {**arrays, SEED: np.array(seed)})
     head = {**head, **({} if seed is None else {SEED: seed})}
-    if sum(value.size for value in arrays.values()) <= PIECE:
-        return orjson.dumps({**head, "outputs": arrays}, option=orjson.OPT_SERIALIZE_NUMPY)
-    parts = [orjson.dumps({**head, "outputs": {}})[:-2]]  # without its closing braces
-    for i, (name, value) in enumerate(arrays.items()):
-        parts += [b"," * (i > 0), orjson.dumps(name), b":"]
-        for part in pieces(value):
-            parts.append(part)
-            await asyncio.sleep(0)  # others are answered between two pieces
-    return b"".join([*parts, b"}}"])
+    if kind == BINARY:
+        yield safetensors.numpy.save(arrays if seed is None else {**arrays, SEED: np.array(seed)})
+    elif sum(value.size for value in arrays.values()) <= PIECE:
+        yield orjson.dumps({**head, "outputs": arrays}, option=orjson.OPT_SERIALIZE_NUMPY)
+    else:
+        yield orjson.dumps({**head, "outputs": {}})[:-2]  # without its closing braces
+        for i, (name, value) in enumerate(arrays.items()):
+            yield b"," * (i > 0) + orjson.dumps(name) + b":"
+            yield from pieces(value)
+        yield b"}}"
 
 
 def pieces(array: Array) -> Iterator[bytes]:

@@ -1,3 +1,5 @@
+import importlib
+
 import mpmath
 import numpy as np
 import pytest
@@ -5,6 +7,7 @@ import torch
 from hypothesis import given
 from scipy import stats
 from torch.func import grad, jacrev, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from jensen import laws
 from jensen.core import keys, numerics, ops
@@ -172,3 +175,17 @@ def test_compiled_without_a_gradient_the_bernoulli_takes_few_logarithms_and_says
             torch.testing.assert_close(compiled(x, logits), exact, rtol=1e-13, atol=0)
             narrow = by_products(torch.zeros(3, d), logits.float())
         torch.testing.assert_close(narrow.double(), -torch.logaddexp(logits, 0 * logits).sum(-1), rtol=3e-6, atol=0)
+
+
+@pytest.mark.parametrize("targets", ["binary", "one-hot", "indices"])
+def test_what_is_exported_of_a_layer_with_many_logits_is_plain_torch(targets, monkeypatch):
+    monkeypatch.setattr(importlib.import_module("jensen.core.ops.linear_log_prob"), "INLINE", 0)
+    index, h, weight, bias = torch.tensor([1, 0]), torch.ones(3, 2, 4), torch.ones(5, 4), torch.arange(5.0)
+    x = index if targets == "indices" else torch.nn.functional.one_hot(index, 5).float()
+    f = ops.linear_bernoulli_log_prob if targets == "binary" else ops.linear_categorical_log_prob
+    graphs = {}
+    for path in ("auto", "reference"):
+        with ops.use(path):
+            graphs[path] = make_fx(f, tracing_mode="fake")(x, h, weight, bias)
+    assert {path: "jensen" in graph.code for path, graph in graphs.items()} == {"auto": True, "reference": False}
+    torch.testing.assert_close(graphs["reference"](x, h, weight, bias), f(x, h, weight, bias))

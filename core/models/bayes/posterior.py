@@ -12,6 +12,7 @@ from jensen.core.checks import check_count, check_floating, check_key, check_ten
 from jensen.core.concrete import is_concrete
 from jensen.core.contracts import Key
 from jensen.core.models.bayes import coordinates
+from jensen.core.models.bayes.answers import asked, checked
 from jensen.core.models.bayes.columns import check_data, number, per_datum
 from jensen.core.models.bayes.model import Data, Model, Theta
 from jensen.core.models.bayes.supports import Support
@@ -179,14 +180,14 @@ class Posterior(NamedTuple):
 
     def _log_prior(self, theta: Theta, z: Tensor) -> Tensor:
         model = self.model.value
-        value = _asked("log_prior(theta)", model.log_prior, {k: t for k, t in theta.items() if k not in model.local})
-        return _checked("log_prior(theta)", value, z.shape[:2], "sum over parameters, and over no samples")
+        value = asked("log_prior(theta)", model.log_prior, {k: t for k, t in theta.items() if k not in model.local})
+        return checked("log_prior(theta)", value, z.shape[:2], "sum over parameters, and over no samples")
 
     def _per_datum(
         self, name: str, z: Tensor, log_density: Callable[..., Tensor], *given: Mapping[str, Tensor]
     ) -> Tensor:
         shape = torch.Size([*z.shape[:2], len(self.rows)])
-        return _checked(name, _asked(name, log_density, *given), shape, "one column per datum, so sum over no data")
+        return checked(name, asked(name, log_density, *given), shape, "one column per datum, so sum over no data")
 
     def _scaled_sum(self, each: Float[Tensor, "s n b"]) -> Float[Tensor, "s n"]:
         return self.num_data.value / each.shape[-1] * each.sum(-1)
@@ -241,24 +242,3 @@ def condition(model: Model, data: Data | None = None, num_data: int | None = Non
             )
     device = next((t.device for t in data.values()), torch.device("cpu"))
     return Posterior(Static(model), dict(data), torch.arange(b, device=device), Static(size))
-
-
-def _asked(name: str, log_density: Callable[..., Tensor], *given: Mapping[str, Tensor]) -> Tensor:
-    """What a model's function gives. KeyError that lists the names where it asks for one that there is not."""
-    try:
-        return log_density(*given)
-    except KeyError as error:
-        asked, known = error.args[0] if error.args else None, [each for names in given for each in names]
-        if not isinstance(asked, str) or asked in known:
-            raise
-        raise KeyError(
-            f"expected {name} to ask for {', '.join(known)}, got {asked!r}: see the support and data"
-        ) from error
-
-
-def _checked(name: str, value: object, shape: torch.Size, fix: str) -> Tensor:
-    check_floating(name, value)
-    assert isinstance(value, Tensor)
-    if value.shape != shape:
-        raise ValueError(f"expected {name} {tuple(shape)}, got {tuple(value.shape)}: {fix}")
-    return value

@@ -16,9 +16,9 @@ def normals(
     key_ptr, particle, datum, start, d, ACC: tl.constexpr,
     BLOCK_P: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    """The key's draws for particles, data and BLOCK_D columns from `start`: four of each call, or the first two.
+    """The key's draws (particles, data, BLOCK_D columns from `start`): four of each call, or its first two.
 
-    Also the sums of each call's squares, in columns below d.
+    Also the sums of each call's squares in columns below d, (particles, data, calls).
     """
     calls: tl.constexpr = BLOCK_D // 4 if BLOCK_D >= 4 else 1
     c0 = (start // 4 + tl.arange(0, calls)).to(tl.uint32)[None, None, :]

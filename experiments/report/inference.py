@@ -1,4 +1,4 @@
-"""Where a posterior loses its nats: to its encoder (amortisation), or to its family (approximation)."""
+"""The inference gap in nats per datum, as that of the encoder (amortisation) and of the family (approximation)."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict

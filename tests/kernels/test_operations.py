@@ -29,6 +29,18 @@ def test_samples_are_the_keys_words_on_every_path():
         assert torch.equal(part, z[3:, 2:])
 
 
+def test_small_radii_of_draws_keep_their_digits():
+    """Of a word near 1, whose logarithm is a series: a wrong third term moves them by 3e-6."""
+    key, zero = keys.key(4, DEVICE), torch.zeros(20, 64, device=DEVICE)
+    with ops.use("triton"):
+        z, _ = ops.normal_sample(key, zero, zero, 200)
+    expected = keys.normal(key, (200, 20, 64))
+    found, exact = (t.double().unflatten(-1, (32, 2)).norm(dim=-1) for t in (z, expected))
+    small = exact < 0.25
+    assert small.sum() > 1000
+    assert (found - exact)[small].abs().max() < 1e-6
+
+
 @pytest.mark.parametrize(("s", "n"), [(1, 1), (5, 3), (17, 65), (40, 130)])
 @pytest.mark.parametrize("dtype", TYPES, ids=str)
 def test_importance(s, n, dtype):

@@ -53,6 +53,19 @@ def test_importance(s, n, dtype):
         torch.testing.assert_close(a.double(), b, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("s", [300, 9000])
+@pytest.mark.parametrize("way", [1, -1])
+def test_importance_of_several_tiles_and_parts_whose_peaks_differ(s, way):
+    """Of 9,000 samples each part has two tiles, the later of larger weights or the earlier."""
+    log_p = torch.linspace(0, 12.0 * way, s, device=DEVICE)[:, None] + noise(1, s, 3).float()
+    log_q = noise(2, s, 3).float()
+    expected = module("importance").reference(log_p.double(), log_q.double())
+    with ops.use("triton"):
+        got = ops.importance(log_p, log_q)
+    for a, b in zip(got, expected, strict=True):
+        torch.testing.assert_close(a.double(), b, rtol=1e-5, atol=1e-9)
+
+
 @pytest.mark.parametrize("path", ["triton", "reference"])
 def test_importance_weights_are_normal_numbers_or_0(path):
     log_p = torch.linspace(0, -120, 50, device=DEVICE)[:, None].expand(50, 3).clone()

@@ -29,6 +29,22 @@ def test_samples_are_the_keys_words_on_every_path():
         assert torch.equal(part, z[3:, 2:])
 
 
+def test_parts_of_several_tiles_of_particles_are_summed(monkeypatch):
+    """On a GPU of one program, whose loop has four tiles."""
+    monkeypatch.setattr(importlib.import_module("jensen.kernels.launch"), "PROGRAMS", 1)
+    key, loc, log_scale = keys.key(6, DEVICE), noise(1, 3, 6).float(), noise(2, 3, 6).float()
+    gz, gq = noise(3, 200, 3, 6).float(), noise(4, 200, 3).float()
+
+    def weighted(loc, log_scale):
+        z, log_q = ops.normal_sample(key, loc, log_scale, 200)
+        return (z * gz).sum() + (log_q * gq).sum()
+
+    expected = grad(weighted, (0, 1))(loc, log_scale)
+    with ops.use("triton"):
+        found = grad(weighted, (0, 1))(loc, log_scale)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
 def test_small_radii_of_draws_keep_their_digits():
     """Of a word near 1, whose logarithm is a series: a wrong third term moves them by 3e-6."""
     key, zero = keys.key(4, DEVICE), torch.zeros(20, 64, device=DEVICE)
